@@ -1,0 +1,71 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+OFFICIAL := .official-venv/.ready
+
+.PHONY: help setup demo serve generate drift lint format types test contract interop build constraints clean
+
+help: ## list everything
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make .venv with everything, .venv/bin/xpander-report included
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xpander-report needs Python 3.11 or newer; set PYTHON=")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## report runs into a file, and show their history and metrics: no server, no key
+	@$(BIN)/python examples/demo.py
+
+serve: setup ## serve ./xpander.db at http://127.0.0.1:8100
+	$(BIN)/xpander-report serve
+
+generate: setup ## rebuild generated/ from openapi/
+	$(BIN)/python openapi/generate.py
+
+drift: setup ## fail where generated/ is not what openapi/ says
+	$(BIN)/python openapi/generate.py --check
+
+lint: setup ## ruff, the contract's own validity, the import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/openapi-spec-validator openapi/task-report.yaml
+	$(BIN)/lint-imports --no-cache
+
+format: setup ## put the code in its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## mypy --strict and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+test: setup ## all tests but the slow doors below
+	$(BIN)/pytest -n 2 --dist worksteal tests
+
+contract: setup ## fuzz a really started server with schemathesis
+	$(BIN)/python tests/contract/fuzz.py
+
+interop: setup $(OFFICIAL) ## the official SDK as a client of our server, and both on the wire
+	$(BIN)/pytest -m official tests/interop
+
+$(OFFICIAL): constraints-official.txt
+	@test -x .official-venv/bin/python || $(PYTHON) -m venv .official-venv
+	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r constraints-official.txt
+	@touch $@
+
+build: setup ## the wheel and the sdist, in dist/
+	@rm -rf dist
+	$(BIN)/python -m build --quiet --installer uv --outdir dist .
+
+constraints: ## take the newest versions of everything into constraints.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 --extra dev pyproject.toml -o constraints.txt
+	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> constraints.txt
+
+clean: ## remove what the other targets made
+	rm -rf .venv .official-venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

@@ -1,0 +1,148 @@
+"""The user's handle on a backend."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from xpander_sdk import connection, metrics, operations
+from xpander_sdk.arguments import agent_of, moment
+from xpander_sdk.configuration import Configuration
+from xpander_sdk.metrics import Metrics
+from xpander_sdk.task import Task
+from xpander_sdk.tokens import Tokens
+
+
+class HasId(Protocol):
+    """Anything with an id can stand for an agent."""
+
+    @property
+    def id(self) -> str | None: ...
+
+
+class Backend:
+    """A backend, as one configuration reaches it.
+
+    Args:
+        configuration: who reports, and where to. Default: a new `Configuration()`, from the environment as it is now.
+
+    Example:
+        >>> backend = Backend(Configuration(base_url="sqlite:///runs.db"))
+        >>> backend.report_external_task(agent_id="agent-123", id="ext-001", result="done").id
+        'ext-001'
+    """
+
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self.configuration = configuration or Configuration()
+
+    def report_external_task(
+        self,
+        agent_id: str | None = None,
+        agent: HasId | None = None,
+        id: str | None = None,
+        input: str | None = None,
+        llm_response: Any | None = None,
+        tokens: Tokens | Mapping[str, Any] | None = None,
+        is_success: bool | None = True,
+        result: str | None = None,
+        duration: float | None = 0,
+        used_tools: Iterable[str] | None = None,
+        configuration: Configuration | None = None,
+    ) -> Task:
+        """Record a run that was executed outside xpander.ai, or update it: `Task.report_external_task`, from here.
+
+        Documented at docs.xpander.ai under `Backend.areport_external_task`; `areport_external_task` is the same without
+        blocking the event loop. The arguments that are not named below are those of `Task.report_external_task`.
+
+        Args:
+            agent_id: the agent that the run belongs to.
+            agent: any object with an `id`, which comes before `agent_id`. Where neither is given, the configuration's
+                agent is meant, else XPANDER_AGENT_ID.
+            used_tools: names of the tools that were called; None for none.
+            configuration: for this call alone, in place of the backend's.
+
+        Returns:
+            The task as the backend keeps it after this report.
+
+        Raises:
+            ValueError: an argument is missing, of a wrong type or out of bounds; nothing was sent.
+            ModuleException: the backend refused, or did not answer; its `report_id` is the id to report again with.
+        """
+        configuration = configuration or self.configuration
+        return Task.report_external_task(
+            configuration=configuration,
+            agent_id=agent_of(configuration, agent_id=agent_id, agent=agent),
+            id=id,
+            input=input,
+            llm_response=llm_response,
+            tokens=tokens,
+            is_success=is_success,
+            result=result,
+            duration=duration,
+            used_tools=used_tools or [],
+        )
+
+    async def areport_external_task(
+        self,
+        agent_id: str | None = None,
+        agent: HasId | None = None,
+        id: str | None = None,
+        input: str | None = None,
+        llm_response: Any | None = None,
+        tokens: Tokens | Mapping[str, Any] | None = None,
+        is_success: bool | None = True,
+        result: str | None = None,
+        duration: float | None = 0,
+        used_tools: Iterable[str] | None = None,
+        configuration: Configuration | None = None,
+    ) -> Task:
+        configuration = configuration or self.configuration
+        return await Task.areport_external_task(
+            configuration=configuration,
+            agent_id=agent_of(configuration, agent_id=agent_id, agent=agent),
+            id=id,
+            input=input,
+            llm_response=llm_response,
+            tokens=tokens,
+            is_success=is_success,
+            result=result,
+            duration=duration,
+            used_tools=used_tools or [],
+        )
+
+    def metrics(
+        self,
+        agent_id: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+    ) -> Metrics:
+        """What the runs of an agent add up to; `ametrics` is the same without blocking the event loop.
+
+        Args:
+            agent_id: the agent; else the configuration's, else XPANDER_AGENT_ID.
+            since: only runs first seen at this time or later: a datetime or ISO 8601; UTC where it has no offset.
+                Default: no limit, as for `until`.
+            until: only runs first seen before this time.
+
+        Raises:
+            ValueError: no agent, or a time that is none; nothing was sent.
+            ModuleException: the backend refused, or did not answer.
+
+        Example:
+            >>> Backend(Configuration(base_url="sqlite:///runs.db")).metrics("agent-123", since="2026-01-01").runs.total
+            0
+        """
+        operation = self._metrics_operation(agent_id, since, until)
+        return metrics.from_answer(connection.send(self.configuration, operation))
+
+    async def ametrics(
+        self,
+        agent_id: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+    ) -> Metrics:
+        operation = self._metrics_operation(agent_id, since, until)
+        return metrics.from_answer(await connection.asend(self.configuration, operation))
+
+    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> operations.Operation[Any]:
+        agent = agent_of(self.configuration, agent_id=agent_id)
+        return operations.get_agent_metrics(agent, moment("since", since), moment("until", until))

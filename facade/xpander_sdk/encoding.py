@@ -1,0 +1,243 @@
+"""Anything → JSON, within bounds, without ever raising.
+
+Plain JSON passes as it is. What the official client can encode comes out as it does there; all else that a program may
+hold (exceptions, cycles, bytes that are no text, SDK objects) comes out as something that a reader can make sense of.
+
+Bounds: 400 levels of nesting, 1,000,000 values in all, integers of 4,299 digits. Beyond them a short text stands in.
+"""
+
+import base64
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from typing import Any
+
+from xpander_sdk.arguments import without_surrogates
+
+MAX_LEVELS = 400
+MAX_VALUES = 1_000_000
+MAX_BITS = 14_280  # the most whose decimal digits Python and our server still read: 4,299
+TOO_DEEP = "<left out: nested too deeply>"
+TOO_MANY = "<left out: too many values>"
+CYCLE = "<left out: contains itself>"
+_MAX_REPR = 1_000
+_SMALL = 1 << 64
+
+
+def jsonable(value: Any) -> Any:
+    """`value` as dicts, lists, str, int, finite float, bool and None.
+
+    Example:
+        >>> jsonable({"at": datetime(2026, 1, 2), "seen": {1}, "ratio": float("nan")})
+        {'at': '2026-01-02T00:00:00', 'seen': [1], 'ratio': None}
+    """
+    # A caller that is itself deep in the stack leaves less room: then less of the nesting is kept.
+    for levels in (MAX_LEVELS, MAX_LEVELS // 4, MAX_LEVELS // 16):
+        try:
+            encoder = _Encoder(levels)
+            encoded = encoder.encode(value, 0)
+            if encoder.deepest > MAX_LEVELS // 16:
+                json.dumps(encoded)  # it needs the same room
+            return encoded
+        except RecursionError:
+            continue
+    return TOO_DEEP
+
+
+class _Encoder:
+    def __init__(self, levels: int) -> None:
+        self._levels = levels
+        self._left = MAX_VALUES
+        self._inside: set[int] = set()
+        self.deepest = 0
+
+    def encode(self, value: Any, level: int) -> Any:
+        kind = value.__class__
+        if kind is str:
+            return value if value.isascii() else without_surrogates(value)
+        if value is None or value is True or value is False:
+            return value
+        if kind is int:
+            return value if -_SMALL < value < _SMALL else _integer(value)
+        if kind is float:
+            return value if math.isfinite(value) else None
+        if kind is dict:
+            return self._container(value, level, self._object)
+        if kind is list or kind is tuple:
+            return self._container(value, level, self._array)
+        return self._other(value, level)
+
+    def _container(self, value: Any, level: int, encode: Callable[[Any, int], Any]) -> Any:
+        if level >= self._levels:
+            return TOO_DEEP
+        mark = id(value)
+        if mark in self._inside:
+            return CYCLE
+        self.deepest = max(self.deepest, level + 1)
+        self._inside.add(mark)
+        try:
+            return encode(value, level + 1)
+        finally:
+            self._inside.discard(mark)
+
+    def _object(self, value: Mapping[Any, Any], level: int) -> dict[str, Any]:
+        encoded: dict[str, Any] = {}
+        for key, item in value.items():
+            self._left -= 1
+            if self._left < 0:
+                encoded[TOO_MANY] = None
+                break
+            encoded[key if key.__class__ is str and key.isascii() else self._key(key)] = self.encode(item, level)
+        return encoded
+
+    def _array(self, value: Iterable[Any], level: int) -> list[Any]:
+        encoded = []
+        for item in value:
+            self._left -= 1
+            if self._left < 0:
+                encoded.append(TOO_MANY)
+                break
+            encoded.append(self.encode(item, level))
+        return encoded
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, tuple):
+            return ",".join(self._key(part) for part in key)
+        encoded = self.encode(key, self._levels)
+        if encoded is None:
+            return "None"
+        if isinstance(encoded, str):
+            return _described(key) if encoded == TOO_DEEP else encoded
+        return json.dumps(encoded)
+
+    def _other(self, value: Any, level: int) -> Any:
+        try:
+            for kinds, convert in _SCALARS:
+                if isinstance(value, kinds):
+                    return self.encode(convert(value), level)
+            if isinstance(value, Mapping):
+                return self._container(value, level, self._object)
+            for unfold in _UNFOLDINGS:
+                content = unfold(value)
+                if isinstance(content, dict):
+                    return self._unfolded(value, content, level)
+                if content is not None:
+                    return self.encode(content, level)
+            if isinstance(value, Iterable) and not isinstance(value, type):
+                return self._container(value, level, self._array)
+            if attributes := _attributes(value):
+                return self._unfolded(value, attributes, level)
+        except RecursionError:
+            raise
+        except Exception:  # noqa: S110 - whatever an object of the caller's raises: its repr stands in
+            pass
+        return _described(value)
+
+    def _unfolded(self, value: Any, content: Mapping[Any, Any], level: int) -> Any:
+        # The object itself is marked, not the dict made for the moment: that is what a cycle comes back to.
+        return self._container(value, level, lambda _, inner: self._object(content, inner))
+
+
+def _integer(value: int) -> int | str:
+    return value if value.bit_length() <= MAX_BITS else hex(value)
+
+
+def _bytes(value: bytes | bytearray | memoryview) -> str:
+    raw = bytes(value)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return base64.b64encode(raw).decode("ascii")
+
+
+def _moment(value: datetime | time) -> str:
+    written = value.isoformat()
+    return written.removesuffix("+00:00") + "Z" if written.endswith("+00:00") else written
+
+
+def _timedelta(value: timedelta) -> str:
+    """ISO 8601, as in -P1DT2.5S."""
+    sign, value = ("-", -value) if value < timedelta() else ("", value)
+    minutes, seconds = divmod(value.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{value.microseconds:06}".rstrip("0") if value.microseconds else ""
+    days = f"{value.days}D" if value.days else ""
+    clock = "".join(f"{count}{unit}" for count, unit in ((hours, "H"), (minutes, "M")) if count)
+    if seconds or fraction or not (days or clock):
+        clock += f"{seconds}{fraction}S"
+    return f"{sign}P{days}{'T' if clock else ''}{clock}"
+
+
+def _exception(value: BaseException) -> dict[str, Any]:
+    return {"type": type(value).__qualname__, "message": str(value), "arguments": list(value.args)}
+
+
+# Subclasses and kindred of the plain types, in the order in which they are tried.
+_SCALARS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: value.value),
+    (str, str.__str__),
+    (int, lambda value: int.__int__(value)),
+    (float, float.__float__),
+    ((datetime, time), _moment),
+    (date, date.isoformat),
+    (timedelta, _timedelta),
+    ((bytes, bytearray, memoryview), _bytes),
+    (BaseException, _exception),
+)
+
+
+def _pydantic(value: Any) -> Any:
+    if hasattr(type(value), "__pydantic_serializer__"):
+        # As JSON first: it knows the model's own serialisers. By field name, as the official client does it.
+        try:
+            return value.model_dump(mode="json", by_alias=False, warnings=False)
+        except Exception:
+            return value.model_dump(by_alias=False, warnings=False)
+    return None
+
+
+def _dataclass(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return None
+
+
+def _attrs(value: Any) -> Any:
+    fields = getattr(type(value), "__attrs_attrs__", None)
+    return {field.name: getattr(value, field.name) for field in fields} if fields is not None else None
+
+
+def _own_method(value: Any) -> Any:
+    """What provider SDKs offer: to_dict, as_dict, tolist (numpy, pandas)."""
+    if isinstance(value, type):
+        return None
+    for name in ("model_dump", "to_dict", "as_dict", "tolist"):
+        method = getattr(value, name, None)
+        if callable(method):
+            content = method()
+            # A mock answers everything with another mock.
+            if isinstance(content, dict | list | str | int | float):
+                return content
+    return None
+
+
+_UNFOLDINGS: tuple[Callable[[Any], Any], ...] = (_pydantic, _dataclass, _attrs, _own_method)
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """The public attributes of an object that is none of the program's machinery."""
+    if isinstance(value, type) or callable(value) or type(value).__module__ == "builtins":
+        return None
+    names = [*getattr(value, "__dict__", {}), *getattr(type(value), "__slots__", ())]
+    return {name: getattr(value, name) for name in names if not name.startswith("_") and hasattr(value, name)}
+
+
+def _described(value: Any) -> str:
+    """The text of something that has no structure to show."""
+    try:
+        return without_surrogates(str(value))[:_MAX_REPR]
+    except Exception:
+        return f"<{type(value).__qualname__}>"

@@ -1,0 +1,151 @@
+"""What goes wrong between a report and its record.
+
+    ModuleException
+    ├── AuthenticationError      401, PermissionError
+    ├── PermissionDeniedError    403, PermissionError
+    ├── NotFoundError            404, LookupError
+    ├── ConflictError            409
+    ├── TooLargeError            413
+    ├── InvalidReportError       400, 415, 422, ValueError: `problems` names the fields
+    ├── RateLimitedError         429: `retry_after`
+    ├── ServerError              5xx
+    ├── ConnectionFailedError    no answer, ConnectionError
+    ├── TimedOutError            no answer in time, TimeoutError
+    └── ContractError            an answer that is not what the contract says
+
+This is the only place where an answer, or the lack of one, becomes an error.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+class ModuleException(Exception):
+    """The backend did not do what it was asked.
+
+    Attributes:
+        status_code: the HTTP status of the answer; None where there was none.
+        description: what went wrong.
+        attempts: how many requests were sent.
+        report_id: the id of the report, to send it again with; None where it was no report.
+        retry_after: seconds that the backend asks to wait; None where it does not say.
+        problems: for each field that was refused, `loc`, `msg` and `type`.
+    """
+
+    def __init__(
+        self,
+        status_code: int | None,
+        description: str,
+        *,
+        attempts: int = 1,
+        report_id: str | None = None,
+        retry_after: float | None = None,
+        problems: list[dict[str, Any]] | None = None,
+    ) -> None:
+        super().__init__(status_code, description)
+        self.status_code = status_code
+        self.description = description
+        self.attempts = attempts
+        self.report_id = report_id
+        self.retry_after = retry_after
+        self.problems = problems or []
+
+    def __str__(self) -> str:
+        told = self.description if self.status_code is None else f"[{self.status_code}] {self.description}"
+        if self.attempts > 1:
+            told += f" (after {self.attempts} attempts)"
+        return told
+
+
+class AuthenticationError(ModuleException, PermissionError):
+    """The key is missing or unknown."""
+
+
+class PermissionDeniedError(ModuleException, PermissionError):
+    """The key is known, and has no access."""
+
+
+class NotFoundError(ModuleException, LookupError):
+    """There is no such task in the organisation of the key."""
+
+
+class ConflictError(ModuleException):
+    """The id belongs to another agent; nothing was changed."""
+
+
+class TooLargeError(ModuleException):
+    """The report is larger than the backend takes."""
+
+
+class InvalidReportError(ModuleException, ValueError):
+    """The backend refuses the request; `problems` says which fields, where it tells."""
+
+
+class RateLimitedError(ModuleException):
+    """Too many requests; `retry_after` says how long to wait, where the backend tells."""
+
+
+class ServerError(ModuleException):
+    """The backend failed; the same report may be sent again."""
+
+
+class ConnectionFailedError(ModuleException, ConnectionError):
+    """There was no answer; the same report may be sent again."""
+
+
+class TimedOutError(ModuleException, TimeoutError):
+    """There was no answer in time; the same report may be sent again."""
+
+
+class ContractError(ModuleException):
+    """The answer is not what the contract says. A report that was answered so may have been recorded."""
+
+
+_BY_STATUS: dict[int, type[ModuleException]] = {
+    400: InvalidReportError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: TimedOutError,
+    409: ConflictError,
+    413: TooLargeError,
+    415: InvalidReportError,
+    422: InvalidReportError,
+    429: RateLimitedError,
+}
+_MAX_DESCRIPTION = 2_000
+
+
+def from_answer(
+    status: int, body: bytes, *, attempts: int, report_id: str | None, retry_after: float | None
+) -> ModuleException:
+    """The error that an answer other than 2xx stands for, whatever its body is."""
+    kind = _BY_STATUS.get(status) or (ServerError if status >= 500 else ContractError)
+    description, problems = _described(body)
+    return kind(
+        status,
+        description or "The backend gave no reason.",
+        attempts=attempts,
+        report_id=report_id,
+        retry_after=retry_after,
+        problems=problems,
+    )
+
+
+def _described(body: bytes) -> tuple[str, list[dict[str, Any]]]:
+    text = body[: 4 * _MAX_DESCRIPTION].decode("utf-8", "replace").strip()[:_MAX_DESCRIPTION]
+    try:
+        detail = json.loads(body)["detail"]
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return text, []
+    if isinstance(detail, list):
+        problems = [problem for problem in detail if isinstance(problem, dict)]
+        return "; ".join(_problem(problem) for problem in problems)[:_MAX_DESCRIPTION] or text, problems
+    return (detail[:_MAX_DESCRIPTION] if isinstance(detail, str) else text), []
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    loc = problem.get("loc")
+    where = ".".join(str(part) for part in loc) if isinstance(loc, list) else "request"
+    return f"{where}: {problem.get('msg', 'is refused')}"

@@ -1,0 +1,140 @@
+"""Each operation of the contract as a pure value: what to send, and how to read the answer.
+
+All of them are safe to send again: a report carries its id, and the others only read.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from xpander_sdk.arguments import identifier
+from xpander_sdk.report import task_report
+
+if TYPE_CHECKING:
+    from xpander_api import models
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Operation(Generic[T]):
+    """One call of the backend.
+
+    Attributes:
+        url: the path, percent-encoded, as it follows the target's URL.
+        parse: a decoded 2xx body and the answer's headers → the result. Raises whatever it likes if they are not as the
+            contract says.
+        report_id: the id of the report, where it is one.
+    """
+
+    method: str
+    url: str
+    parse: Callable[[Any, Mapping[str, str]], T]
+    params: dict[str, Any] = field(factory=dict)
+    headers: dict[str, str] = field(factory=dict)
+    content: bytes | None = field(default=None, repr=False)
+    report_id: str | None = None
+
+
+@frozen
+class Page:
+    """A page of history, and the cursor of the next one."""
+
+    items: "list[models.TaskListItem]"
+    next_cursor: str | None
+
+
+FILTERS = ("user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status")
+
+
+def report_task(agent_id: str, **arguments: object) -> "Operation[models.Task]":
+    """`arguments` are those of `task_report`."""
+    from xpander_api.api.tasks import report_task as endpoint
+    from xpander_api.models import Task
+
+    report = task_report(**arguments)
+    request = endpoint._get_kwargs(agent_id, body=report, x_reported_at=time.time_ns() // 1_000)
+    return _operation(request, lambda body, _: Task.from_dict(body), report_id=str(report.id))
+
+
+def get_task(task_id: object) -> "Operation[models.Task]":
+    from xpander_api.api.tasks import get_task as endpoint
+    from xpander_api.models import Task
+
+    return _operation(endpoint._get_kwargs(identifier("task_id", task_id)), lambda body, _: Task.from_dict(body))
+
+
+def list_agent_tasks(
+    agent_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
+) -> Operation[Page]:
+    from xpander_api.api.tasks import list_agent_tasks as endpoint
+
+    request = endpoint._get_kwargs(identifier("agent_id", agent_id))
+    return _operation({**request, "params": _page_parameters(filters, limit, cursor)}, _page)
+
+
+def list_user_tasks(
+    user_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
+) -> Operation[Page]:
+    from xpander_api.api.tasks import list_user_tasks as endpoint
+
+    request = endpoint._get_kwargs(identifier("user_id", user_id))
+    return _operation({**request, "params": _page_parameters(filters, limit, cursor)}, _page)
+
+
+def get_agent_metrics(
+    agent_id: str, since: datetime | None, until: datetime | None
+) -> "Operation[models.AgentMetrics]":
+    from xpander_api.api.metrics import get_agent_metrics as endpoint
+    from xpander_api.models import AgentMetrics
+    from xpander_api.types import UNSET
+
+    request = endpoint._get_kwargs(agent_id, since=since or UNSET, until=until or UNSET)
+    return _operation(request, lambda body, _: AgentMetrics.from_dict(body))
+
+
+def _operation(
+    request: dict[str, Any], parse: Callable[[Any, Mapping[str, str]], T], report_id: str | None = None
+) -> Operation[T]:
+    body = request.get("json")
+    return Operation(
+        method=request["method"].upper(),
+        url=request["url"],
+        parse=parse,
+        params=request.get("params", {}),
+        headers=request.get("headers", {}),
+        content=None if body is None else _encoded(body),
+        report_id=report_id,
+    )
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _page(body: Any, headers: Mapping[str, str]) -> Page:
+    from xpander_api.models import TaskListItem
+
+    if not isinstance(body, list):
+        raise TypeError("a history is an array")
+    return Page([TaskListItem.from_dict(item) for item in body], headers.get("x-next-cursor"))
+
+
+def _page_parameters(filters: Mapping[str, Any], limit: int | None, cursor: str | None) -> dict[str, Any]:
+    # Not through the generated function: it would refuse a status that is newer than this client.
+    unknown = set(filters) - set(FILTERS)
+    if unknown:
+        raise ValueError(f"filters cannot have {', '.join(sorted(map(repr, unknown)))}; it takes {', '.join(FILTERS)}")
+    given = {name: value for name, value in filters.items() if value is not None}
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise ValueError(f"filters[{name!r}] must be a str, not {type(value).__name__}")
+    return {
+        **{name: str(getattr(value, "value", value)) for name, value in given.items()},
+        **({"limit": limit} if limit is not None else {}),
+        **({"cursor": cursor} if cursor is not None else {}),
+    }

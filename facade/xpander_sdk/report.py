@@ -1,0 +1,59 @@
+"""A caller's arguments → the contract's request."""
+
+import logging
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from xpander_sdk import arguments
+from xpander_sdk.encoding import jsonable
+from xpander_sdk.tokens import KINDS, Tokens
+
+if TYPE_CHECKING:
+    from xpander_api.models import TaskReport
+
+_log = logging.getLogger(__name__)
+
+
+def task_report(
+    *,
+    id: object,
+    input: object,
+    llm_response: object,
+    tokens: object,
+    is_success: object,
+    result: object,
+    duration: object,
+    used_tools: object,
+) -> "TaskReport":
+    """The body of a report, all eight keys of it, nulls included.
+
+    A missing id is made here, before the first attempt, so that sending it again cannot record the run twice.
+
+    Raises:
+        ValueError: an argument is of a wrong type or out of bounds; the text names it.
+    """
+    from xpander_api.models import TaskReport
+    from xpander_api.models import Tokens as WireTokens
+
+    counted = _tokens(tokens)
+    return TaskReport(
+        id=str(uuid.uuid4()) if id is None else arguments.identifier("id", id),
+        input_=arguments.text("input", input),
+        llm_response=jsonable(llm_response),
+        tokens=None if counted is None else WireTokens(**counted.to_dict()),
+        is_success=arguments.flag("is_success", is_success),
+        result=arguments.text("result", result),
+        duration=arguments.seconds("duration", duration),
+        used_tools=arguments.tool_names("used_tools", used_tools),
+    )
+
+
+def _tokens(tokens: Any) -> Tokens | None:
+    if tokens is None or isinstance(tokens, Tokens):
+        return tokens
+    if isinstance(tokens, Mapping):
+        if tokens and not any(kind in tokens for kind in KINDS):
+            _log.warning("tokens has none of %s: it counts as zero", ", ".join(KINDS))
+        return Tokens.from_dict(tokens)
+    raise ValueError(f"tokens must be Tokens, a dict or None, not {type(tokens).__name__}")

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+from dateutil.parser import isoparse
+
+if TYPE_CHECKING:
+    from ..models.duration_summary import DurationSummary
+    from ..models.run_counts import RunCounts
+    from ..models.token_totals import TokenTotals
+    from ..models.tool_use import ToolUse
+
+
+T = TypeVar("T", bound="AgentMetrics")
+
+
+@_attrs_define
+class AgentMetrics:
+    agent_id: str
+    organization_id: str
+    since: datetime.datetime | None
+    until: datetime.datetime | None
+    runs: RunCounts
+    """ Tasks by what became of them. """
+    success_rate: float | None
+    """ Completed over completed and failed; null before the first task has ended. """
+    duration: DurationSummary
+    """ Seconds, over the tasks that ended and told a duration; null where there are none. A percentile is the
+    smallest
+    duration that at least that share of them do not exceed (nearest rank).
+     """
+    tokens: TokenTotals
+    """ Tokens of all tasks together, by kind. Cached tokens are no part of the total. """
+    tools: list[ToolUse]
+    """ Most called first. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        agent_id = self.agent_id
+
+        organization_id = self.organization_id
+
+        since: None | str
+        if isinstance(self.since, datetime.datetime):
+            since = self.since.isoformat()
+
+        else:
+            since = self.since
+
+        until: None | str
+        if isinstance(self.until, datetime.datetime):
+            until = self.until.isoformat()
+
+        else:
+            until = self.until
+
+        runs = self.runs.to_dict()
+
+        success_rate: float | None
+        success_rate = self.success_rate
+
+        duration = self.duration.to_dict()
+
+        tokens = self.tokens.to_dict()
+
+        tools = []
+        for tools_item_data in self.tools:
+            tools_item = tools_item_data.to_dict()
+            tools.append(tools_item)
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "agent_id": agent_id,
+                "organization_id": organization_id,
+                "since": since,
+                "until": until,
+                "runs": runs,
+                "success_rate": success_rate,
+                "duration": duration,
+                "tokens": tokens,
+                "tools": tools,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.duration_summary import DurationSummary  # noqa: PLC0415
+        from ..models.run_counts import RunCounts  # noqa: PLC0415
+        from ..models.token_totals import TokenTotals  # noqa: PLC0415
+        from ..models.tool_use import ToolUse  # noqa: PLC0415
+
+        d = dict(src_dict)
+        agent_id = d.pop("agent_id")
+
+        organization_id = d.pop("organization_id")
+
+        def _parse_since(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                since_type_0 = isoparse(data)
+
+                return since_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        since = _parse_since(d.pop("since"))
+
+        def _parse_until(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                until_type_0 = isoparse(data)
+
+                return until_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        until = _parse_until(d.pop("until"))
+
+        runs = RunCounts.from_dict(d.pop("runs"))
+
+        def _parse_success_rate(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        success_rate = _parse_success_rate(d.pop("success_rate"))
+
+        duration = DurationSummary.from_dict(d.pop("duration"))
+
+        tokens = TokenTotals.from_dict(d.pop("tokens"))
+
+        tools = []
+        _tools = d.pop("tools")
+        for tools_item_data in _tools:
+            tools_item = ToolUse.from_dict(tools_item_data)
+
+            tools.append(tools_item)
+
+        agent_metrics = cls(
+            agent_id=agent_id,
+            organization_id=organization_id,
+            since=since,
+            until=until,
+            runs=runs,
+            success_rate=success_rate,
+            duration=duration,
+            tokens=tokens,
+            tools=tools,
+        )
+
+        agent_metrics.additional_properties = d
+        return agent_metrics
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

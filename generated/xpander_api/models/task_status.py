@@ -1,0 +1,23 @@
+from enum import StrEnum
+
+
+class TaskStatus(StrEnum):
+    COMPLETED = "completed"
+    ERROR = "error"
+    EXECUTING = "executing"
+    FAILED = "failed"
+    PAUSED = "paused"
+    PENDING = "pending"
+    STOPPED = "stopped"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "TaskStatus | None":
+        # A value that is newer than this client must not make a whole response unreadable.
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_, member._value_ = value, value
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)

@@ -1,0 +1,82 @@
+"""The tables. Every key begins with the organisation, so that the data can be spread by it.
+
+Times are microseconds since 1970 (UTC). Documents are JSON text: it can hold what a plain text column of some databases
+cannot (NUL), and keeps the order of keys.
+"""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+REVISION = "0001"
+"""The Alembic revision that these tables are."""
+
+
+class Json(TypeDecorator[Any]):
+    """A value kept as JSON text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else msgspec.json.encode(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else msgspec.json.decode(value)
+
+
+ORGANIZATION_ID = String(100)
+ID = String(255)
+
+metadata = MetaData()
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("id", ID, primary_key=True),
+    Column("agent_id", ID, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("input", Json),
+    Column("llm_response", Text),
+    Column("tokens", Json),
+    Column("is_success", Boolean),
+    Column("result", Json),
+    Column("duration", Float),
+    Column("used_tools", Json),
+    Column("user_id", ID),
+    Column("parent_task_id", ID),
+    Column("triggering_agent_id", ID),
+    Column("reported_at", Json, nullable=False),
+    # Not the id as well: with three ids of 255 characters an index row could outgrow what PostgreSQL allows.
+    Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
+    Index("tasks_of_user", "organization_id", "user_id", "created_at"),
+)
+
+keys = Table(
+    "api_keys",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("salt", LargeBinary(16), primary_key=True),
+    Column("tag", SmallInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("api_keys_by_tag", "tag"),
+)

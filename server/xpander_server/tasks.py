@@ -1,0 +1,131 @@
+"""The rules of a task, pure: what a report makes of it.
+
+A task is a set of last-writer-wins registers: each field remembers the time of the report that set it. Reports of one
+task may therefore arrive late, twice and in any order, and the task ends up the same.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from xpander_server.contract import Report
+
+MICROSECOND = 1
+SECOND = 1_000_000 * MICROSECOND
+MAX_CLOCK_AHEAD = 300 * SECOND
+"""A caller whose clock is further ahead than this would shut out every later report; its time of report is not used."""
+
+TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
+class Conflict(Exception):
+    """The id belongs to another agent."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"The id {task_id!r} belongs to another agent of this organisation. Nothing was changed.")
+
+
+@frozen(kw_only=True)
+class Task:
+    """One run, as a store keeps it. Times are microseconds since 1970 (UTC); None stands for unknown."""
+
+    organization_id: str
+    id: str
+    agent_id: str
+    created_at: int
+    updated_at: int
+    finished_at: int | None = None
+    input: str | None = None
+    llm_response: str | None = None
+    """JSON text, as it was reported."""
+    tokens: dict[str, int] | None = None
+    is_success: bool | None = None
+    result: str | None = None
+    duration: float | None = None
+    used_tools: list[str] | None = None
+    user_id: str | None = None
+    parent_task_id: str | None = None
+    triggering_agent_id: str | None = None
+    reported_at: dict[str, int] = field(factory=dict)
+    """When each field was reported that has been."""
+
+    @property
+    def status(self) -> str:
+        return {True: "completed", False: "failed", None: "executing"}[self.is_success]
+
+    @property
+    def started_at(self) -> int | None:
+        if self.finished_at is None:
+            return None
+        return self.finished_at - round((self.duration or 0) * SECOND)
+
+
+REPORTED_FIELDS = frozenset(Report.__annotations__) - {"id"}
+
+
+def merge(
+    stored: Task | None,
+    report: Report,
+    *,
+    organization_id: str,
+    agent_id: str,
+    task_id: str,
+    reported_at: int | None,
+    now: int,
+) -> Task:
+    """The task after `report`: the same object where the report changes nothing.
+
+    Args:
+        reported_at: the caller's time of report; None stands for `now`.
+        now: the time of arrival.
+
+    Raises:
+        Conflict: the task belongs to another agent.
+    """
+    if stored is not None and stored.agent_id != agent_id:
+        raise Conflict(task_id)
+    if reported_at is None or reported_at > now + MAX_CLOCK_AHEAD:
+        reported_at = now
+    task = stored or Task(
+        organization_id=organization_id, id=task_id, agent_id=agent_id, created_at=now, updated_at=now
+    )
+    newer = {
+        name: value
+        for name, value in _reported(report).items()
+        if reported_at >= task.reported_at.get(name, reported_at)
+    }
+    changed = {name: value for name, value in newer.items() if getattr(task, name) != value}
+    times = {**task.reported_at, **dict.fromkeys(newer, reported_at)}
+    if not changed and times == task.reported_at:
+        return task
+    finished_at = task.finished_at
+    if finished_at is None and newer.get("is_success") is not None:
+        finished_at = now
+    return evolve(
+        task,
+        **changed,
+        reported_at=times,
+        finished_at=finished_at,
+        updated_at=now if changed else task.updated_at,
+    )
+
+
+def _reported(report: Report) -> dict[str, Any]:
+    """What the report says, in the forms that a task keeps; null says nothing."""
+    fields: dict[str, Any] = {name: report.get(name) for name in REPORTED_FIELDS}
+    if fields["tokens"] is not None:
+        fields["tokens"] = _tokens(fields["tokens"])
+    if fields["duration"] is not None:
+        fields["duration"] = float(fields["duration"])
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:
+    # int(): to JSON Schema, 17046.0 is an integer.
+    return {kind: int(reported.get(kind) or 0) for kind in TOKEN_KINDS}
+
+
+def total_tokens(tokens: Mapping[str, int]) -> int:
+    """Completion and prompt; cached tokens are no part of it."""
+    return tokens["completion_tokens"] + tokens["prompt_tokens"]

@@ -1,0 +1,67 @@
+"""What the contract shows of a task."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, overload
+
+import msgspec
+
+from xpander_server.tasks import Task, total_tokens
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@overload
+def timestamp(microseconds: int) -> str: ...
+@overload
+def timestamp(microseconds: int | None) -> str | None: ...
+def timestamp(microseconds: int | None) -> str | None:
+    """RFC 3339, in UTC, always with six decimals; None for None."""
+    if microseconds is None:
+        return None
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def microseconds(timestamp: str) -> int:
+    """The inverse, for any RFC 3339 time that the contract lets through."""
+    return (datetime.fromisoformat(timestamp.upper()) - _EPOCH) // timedelta(microseconds=1)
+
+
+def task(task: Task) -> dict[str, Any]:
+    """The contract's `Task`."""
+    return {
+        "id": task.id,
+        "agent_id": task.agent_id,
+        "organization_id": task.organization_id,
+        "input": {"text": task.input, "files": [], "user": None},
+        "status": task.status,
+        "created_at": timestamp(task.created_at),
+        "started_at": timestamp(task.started_at),
+        "finished_at": timestamp(task.finished_at),
+        "updated_at": timestamp(task.updated_at),
+        "result": task.result,
+        "llm_response": None if task.llm_response is None else msgspec.Raw(task.llm_response.encode()),
+        "tokens": task.tokens and {**task.tokens, "total_tokens": total_tokens(task.tokens)},
+        "used_tools": task.used_tools or [],
+        "duration": task.duration,
+        "source": "external",
+        "user_id": task.user_id,
+        "parent_task_id": task.parent_task_id,
+        "triggering_agent_id": task.triggering_agent_id,
+    }
+
+
+def list_item(task: Task) -> dict[str, Any]:
+    """The contract's `TaskListItem`."""
+    return {
+        "id": task.id,
+        "agent_id": task.agent_id,
+        "organization_id": task.organization_id,
+        "status": task.status,
+        "user_id": task.user_id,
+        "parent_task_id": task.parent_task_id,
+        "triggering_agent_id": task.triggering_agent_id,
+        "created_at": timestamp(task.created_at),
+        "updated_at": timestamp(task.updated_at),
+        "result": task.result,
+    }
