@@ -116,11 +116,10 @@ def whole_number(name: str, value: object) -> int | None:
         return None
     try:
         number = int(value)  # type: ignore[call-overload]  # whatever has __int__
-        is_whole = isinstance(value, str | bytes) or number == value
+        if not isinstance(value, str | bytes) and number != value:
+            raise ValueError
     except (TypeError, ValueError, OverflowError):
-        is_whole = False
-    if not is_whole:
-        raise ValueError(f"{name} must be a whole number or None, not {_shown(value)}")
+        raise ValueError(f"{name} must be a whole number or None, not {_shown(value)}") from None
     if abs(number) > MAX_TOKENS:
         raise ValueError(f"{name} must be within {MAX_TOKENS} either way")
     return int(number)

@@ -207,7 +207,14 @@ def _dataclass(value: Any) -> Any:
 
 def _attrs(value: Any) -> Any:
     fields = getattr(type(value), "__attrs_attrs__", None)
-    return {field.name: getattr(value, field.name) for field in fields} if fields is not None else None
+    if fields is None:
+        return None
+    # What a class keeps out of its repr (a key) has no place in a record either.
+    return {
+        field.name: field.repr(getattr(value, field.name)) if callable(field.repr) else getattr(value, field.name)
+        for field in fields
+        if field.repr
+    }
 
 
 def _own_method(value: Any) -> Any:
@@ -224,7 +231,7 @@ def _own_method(value: Any) -> Any:
     return None
 
 
-_UNFOLDINGS: tuple[Callable[[Any], Any], ...] = (_pydantic, _dataclass, _attrs, _own_method)
+_UNFOLDINGS: tuple[Callable[[Any], Any], ...] = (_pydantic, _dataclass, _own_method, _attrs)
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:

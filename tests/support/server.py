@@ -1,0 +1,46 @@
+"""A really started server: `xpander-report serve` in a process of its own, on a free port of the loopback."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from xpander_sdk import Configuration
+
+KEY = "key-of-the-tests"
+ORGANIZATION = "org-tests"
+
+
+@frozen
+class Server:
+    """Where it listens, and how to speak to it."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration(base_url=self.url, api_key=KEY, organization_id=ORGANIZATION)
+
+
+@contextmanager
+def running_server(store: Path, *arguments: str) -> Iterator[Server]:
+    """Serve the SQLite file `store` until the end of the block."""
+    command = [
+        sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", f"sqlite:///{store}", "--port", "0",
+        "--api-key", KEY, "--organization-id", ORGANIZATION, *arguments,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r" at (http://\S+)", line)
+            assert found, f"the server did not start: {line!r}"
+            yield Server(found[1], process)
+        finally:
+            process.terminate()
+            process.wait(timeout=15)
