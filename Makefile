@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 
-.PHONY: help setup demo serve generate drift lint format types test contract interop build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test contract interop wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,7 @@ format: setup ## put the code in its form
 
 types: setup ## mypy --strict and pyright
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 
 test: setup ## all tests but the slow doors below
@@ -58,6 +59,9 @@ $(OFFICIAL): constraints-official.txt
 	@test -x .official-venv/bin/python || $(PYTHON) -m venv .official-venv
 	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r constraints-official.txt
 	@touch $@
+
+wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server
+	$(BIN)/python tests/wheel.py dist
 
 build: setup ## the wheel and the sdist, in dist/
 	@rm -rf dist

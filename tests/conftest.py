@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from support.server import Server, running_server
 
+from support.server import Server, running_server
 from xpander_sdk import Configuration
 
 SETTINGS = ("API_KEY", "ORGANIZATION_ID", "BASE_URL", "AGENT_ID")

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
+from numbers import Number
 from typing import Any
 
 from xpander_sdk.configuration import Configuration
@@ -25,7 +26,7 @@ _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 def text(name: str, value: object) -> str | None:
     """A text, or None. Takes str, UTF-8 bytes and enums of str; a lone surrogate becomes U+FFFD."""
     if isinstance(value, Enum):
-        value = value.value
+        value = value.value if isinstance(value.value, str | bytes) else str(value.value)
     if isinstance(value, bytes | bytearray):
         try:
             value = value.decode("utf-8")
@@ -65,7 +66,7 @@ def agent_of(configuration: Configuration, *, agent_id: object = None, agent: An
     Raises:
         ValueError: none of them names one, or what names it cannot be the id of an agent.
     """
-    if agent is not None:
+    if agent:
         if not hasattr(agent, "id"):
             raise ValueError(f"agent must be an object with an id, not {type(agent).__name__}; or pass agent_id=")
         if agent.id is not None:
@@ -84,12 +85,12 @@ def flag(name: str, value: object) -> bool | None:
     """A bool or None, or what the official client takes for one: 0, 1, "yes", "no" and their like."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        word = value.lower()
-        if word in _TRUE or word in _FALSE:
-            return word in _TRUE
-    elif isinstance(value, int | float) and value in (0, 1):
-        return bool(value)
+    word = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+    if isinstance(word, str) and word.lower() in _TRUE | _FALSE:
+        return word.lower() in _TRUE
+    number: Any = value if isinstance(value, Number) else None
+    if number in (0, 1):
+        return bool(number)
     raise ValueError(f"{name} must be True, False, or None while the run goes on, not {_shown(value)}")
 
 
@@ -115,8 +116,9 @@ def whole_number(name: str, value: object) -> int | None:
     if value is None:
         return None
     try:
-        number = int(value)  # type: ignore[call-overload]  # whatever has __int__
-        if not isinstance(value, str | bytes) and number != value:
+        written = float(value) if isinstance(value, str | bytes) and not value.strip().isdigit() else value
+        number = int(written)  # type: ignore[call-overload]  # whatever has __int__
+        if not isinstance(written, str | bytes) and number != written:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} must be a whole number or None, not {_shown(value)}") from None

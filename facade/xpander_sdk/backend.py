@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from xpander_sdk import connection, metrics, operations
 from xpander_sdk.arguments import agent_of, moment
-from xpander_sdk.configuration import Configuration
+from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.metrics import Metrics
 from xpander_sdk.task import Task
 from xpander_sdk.tokens import Tokens
@@ -32,7 +32,7 @@ class Backend:
     """
 
     def __init__(self, configuration: Configuration | None = None) -> None:
-        self.configuration = configuration or Configuration()
+        self.configuration = configured(configuration)
 
     def report_external_task(
         self,
@@ -67,7 +67,7 @@ class Backend:
             ValueError: an argument is missing, of a wrong type or out of bounds; nothing was sent.
             ModuleException: the backend refused, or did not answer; its `report_id` is the id to report again with.
         """
-        configuration = configuration or self.configuration
+        configuration = self.configuration if configuration is None else configured(configuration)
         return Task.report_external_task(
             configuration=configuration,
             agent_id=agent_of(configuration, agent_id=agent_id, agent=agent),
@@ -95,7 +95,7 @@ class Backend:
         used_tools: Iterable[str] | None = None,
         configuration: Configuration | None = None,
     ) -> Task:
-        configuration = configuration or self.configuration
+        configuration = self.configuration if configuration is None else configured(configuration)
         return await Task.areport_external_task(
             configuration=configuration,
             agent_id=agent_of(configuration, agent_id=agent_id, agent=agent),
@@ -128,7 +128,7 @@ class Backend:
             ModuleException: the backend refused, or did not answer.
 
         Example:
-            >>> Backend(Configuration(base_url="sqlite:///runs.db")).metrics("agent-123", since="2026-01-01").runs.total
+            >>> Backend(Configuration(base_url="sqlite:///runs.db")).metrics("agent-7", since="2026-01-01").runs.total
             0
         """
         operation = self._metrics_operation(agent_id, since, until)

@@ -262,13 +262,15 @@ def serve(store: str, host: str, port: int, api_key: str | None, organization_id
 def history_table(items: Iterable[TasksListItem]) -> Table:
     """History, as people read it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
+    # The first three are what a reader needs whole; the result takes the room that is left.
     table.add_column("created (UTC)", no_wrap=True)
-    table.add_column("task", overflow="fold", ratio=1)
+    table.add_column("task", no_wrap=True)
     table.add_column("status", no_wrap=True)
-    table.add_column("result", no_wrap=True, overflow="ellipsis", ratio=2)
+    table.add_column("result")
     for item in items:
         created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(created, _cell(item.id), _status(item.status), _cell((item.result or "").split("\n")[0]))
+        result = Text(_printable((item.result or "").partition("\n")[0])[:500], no_wrap=True, overflow="ellipsis")
+        table.add_row(created, _cell(_folded(item.id)), _status(item.status), result)
     return table
 
 
@@ -329,6 +331,10 @@ def _status(status: str) -> Text:
 def _cell(value: str) -> Text:
     # As text, never as rich's markup.
     return Text(_printable(value))
+
+
+def _folded(text: str, width: int = 40) -> str:
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width))
 
 
 def _printable(text: str) -> str:

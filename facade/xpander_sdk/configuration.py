@@ -88,7 +88,7 @@ class Configuration:
         default=None,
         converter=_api_key,
         validator=[_optional_text, _fits_a_header],
-        repr=lambda key: "None" if key is None else "'***'",
+        repr=lambda key: "None" if key is None else "***",
     )
     organization_id: str | None = field(default=None, converter=_organization_id, validator=_optional_text)
     base_url: str = field(default=None, converter=_base_url)
@@ -118,3 +118,16 @@ class Configuration:
         parts = urlsplit(self.base_url)
         first_segment = parts.path.strip("/").split("/")[0]
         return "agent-controller" in (parts.hostname or "") or parts.port == 9016 or first_segment == "agent-controller"
+
+
+def configured(configuration: Configuration | None) -> Configuration:
+    """The configuration that a call was given; where it was given none, a new one.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if configuration is None:
+        return Configuration()
+    if not isinstance(configuration, Configuration):
+        raise ValueError(f"configuration must be a Configuration or None, not {type(configuration).__name__}")
+    return configuration

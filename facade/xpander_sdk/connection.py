@@ -23,6 +23,7 @@ from xpander_sdk.retry import RETRIED_STATUSES, RetryPolicy, retry_after
 
 if TYPE_CHECKING:
     import httpx
+
     from xpander_server.embedded import Embedded
 
 T = TypeVar("T")
@@ -213,7 +214,11 @@ class _Kept:
 
 
 def _target(configuration: Configuration) -> _Target:
-    return configuration.base_url, configuration.organization_id if configuration.is_embedded else None
+    if not configuration.is_embedded:
+        return configuration.base_url, None
+    # A relative file is another one after a change of directory.
+    path = configuration.base_url.removeprefix("sqlite:///")
+    return f"sqlite:///{os.path.abspath(path)}", configuration.organization_id
 
 
 def _client(configuration: Configuration) -> "httpx.Client":
@@ -284,7 +289,7 @@ def _embedded(configuration: Configuration) -> "Embedded | None":
                     name=missing.name,
                 ) from missing
             try:
-                _stores[target] = Embedded(configuration.base_url, configuration.organization_id)
+                _stores[target] = Embedded(*target)
             except StoreError as error:
                 raise errors.ConnectionFailedError(None, str(error), attempts=0) from error
         return _stores[target]

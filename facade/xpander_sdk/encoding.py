@@ -10,9 +10,11 @@ import base64
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from xpander_sdk.arguments import without_surrogates
@@ -55,6 +57,7 @@ class _Encoder:
         self.deepest = 0
 
     def encode(self, value: Any, level: int) -> Any:
+        # Plain JSON takes this path alone: one call a value, one frame a level.
         kind = value.__class__
         if kind is str:
             return value if value.isascii() else without_surrogates(value)
@@ -64,46 +67,44 @@ class _Encoder:
             return value if -_SMALL < value < _SMALL else _integer(value)
         if kind is float:
             return value if math.isfinite(value) else None
+        if kind is not dict and kind is not list and kind is not tuple:
+            return self._other(value, level)
+        mark = id(value)
+        if left_out := self._enter(mark, level):
+            return left_out
+        encoded: Any
         if kind is dict:
-            return self._container(value, level, self._object)
-        if kind is list or kind is tuple:
-            return self._container(value, level, self._array)
-        return self._other(value, level)
+            encoded = {}
+            for key, item in value.items():
+                if self._left <= 0:
+                    encoded[TOO_MANY] = None
+                    break
+                self._left -= 1
+                name = key if key.__class__ is str and key.isascii() else self._key(key)
+                encoded[name] = self.encode(item, level + 1)
+        else:
+            encoded = []
+            for item in value:
+                if self._left <= 0:
+                    encoded.append(TOO_MANY)
+                    break
+                self._left -= 1
+                encoded.append(self.encode(item, level + 1))
+        self._inside.discard(mark)
+        return encoded
 
-    def _container(self, value: Any, level: int, encode: Callable[[Any, int], Any]) -> Any:
+    def _enter(self, mark: int, level: int) -> str | None:
         if level >= self._levels:
             return TOO_DEEP
-        mark = id(value)
         if mark in self._inside:
             return CYCLE
-        self.deepest = max(self.deepest, level + 1)
         self._inside.add(mark)
-        try:
-            return encode(value, level + 1)
-        finally:
-            self._inside.discard(mark)
-
-    def _object(self, value: Mapping[Any, Any], level: int) -> dict[str, Any]:
-        encoded: dict[str, Any] = {}
-        for key, item in value.items():
-            self._left -= 1
-            if self._left < 0:
-                encoded[TOO_MANY] = None
-                break
-            encoded[key if key.__class__ is str and key.isascii() else self._key(key)] = self.encode(item, level)
-        return encoded
-
-    def _array(self, value: Iterable[Any], level: int) -> list[Any]:
-        encoded = []
-        for item in value:
-            self._left -= 1
-            if self._left < 0:
-                encoded.append(TOO_MANY)
-                break
-            encoded.append(self.encode(item, level))
-        return encoded
+        self.deepest = max(self.deepest, level + 1)
+        return None
 
     def _key(self, key: Any) -> str:
+        if isinstance(key, Enum):
+            return self._key(key.value)
         if isinstance(key, tuple):
             return ",".join(self._key(part) for part in key)
         encoded = self.encode(key, self._levels)
@@ -118,27 +119,34 @@ class _Encoder:
             for kinds, convert in _SCALARS:
                 if isinstance(value, kinds):
                     return self.encode(convert(value), level)
-            if isinstance(value, Mapping):
-                return self._container(value, level, self._object)
-            for unfold in _UNFOLDINGS:
-                content = unfold(value)
-                if isinstance(content, dict):
-                    return self._unfolded(value, content, level)
-                if content is not None:
-                    return self.encode(content, level)
-            if isinstance(value, Iterable) and not isinstance(value, type):
-                return self._container(value, level, self._array)
-            if attributes := _attributes(value):
-                return self._unfolded(value, attributes, level)
+            if any(base.__module__ in _WRITTEN for base in type(value).__mro__):
+                return self.encode(str(value), level)
+            content = self._content(value)
         except RecursionError:
             raise
-        except Exception:  # noqa: S110 - whatever an object of the caller's raises: its repr stands in
-            pass
-        return _described(value)
+        except Exception:  # whatever an object of the caller's raises: its text stands in
+            content = None
+        if content is None:
+            return _described(value)
+        # The object itself is marked, not what was made of it for the moment: that is what a cycle comes back to.
+        mark = id(value)
+        if left_out := self._enter(mark, level):
+            return left_out
+        encoded = self.encode(content, level)
+        self._inside.discard(mark)
+        return encoded
 
-    def _unfolded(self, value: Any, content: Mapping[Any, Any], level: int) -> Any:
-        # The object itself is marked, not the dict made for the moment: that is what a cycle comes back to.
-        return self._container(value, level, lambda _, inner: self._object(content, inner))
+    def _content(self, value: Any) -> Any:
+        """What an object holds, as something plainer; None where it has no structure to show."""
+        if isinstance(value, Mapping):
+            return dict(islice(value.items(), self._left + 1))
+        for unfold in _UNFOLDINGS:
+            content = unfold(value)
+            if content is not None:
+                return content
+        if isinstance(value, Iterable) and not isinstance(value, type):
+            return list(islice(value, self._left + 1))
+        return _attributes(value) or None
 
 
 def _integer(value: int) -> int | str:
@@ -159,16 +167,17 @@ def _moment(value: datetime | time) -> str:
 
 
 def _timedelta(value: timedelta) -> str:
-    """ISO 8601, as in -P1DT2.5S."""
+    """ISO 8601, as in -P1DT2.5S; a year has 365 days."""
     sign, value = ("-", -value) if value < timedelta() else ("", value)
     minutes, seconds = divmod(value.seconds, 60)
     hours, minutes = divmod(minutes, 60)
+    years, days = divmod(value.days, 365)
     fraction = f".{value.microseconds:06}".rstrip("0") if value.microseconds else ""
-    days = f"{value.days}D" if value.days else ""
+    calendar = "".join(f"{count}{unit}" for count, unit in ((years, "Y"), (days, "D")) if count)
     clock = "".join(f"{count}{unit}" for count, unit in ((hours, "H"), (minutes, "M")) if count)
-    if seconds or fraction or not (days or clock):
+    if seconds or fraction or not (calendar or clock):
         clock += f"{seconds}{fraction}S"
-    return f"{sign}P{days}{'T' if clock else ''}{clock}"
+    return f"{sign}P{calendar}{'T' if clock else ''}{clock}"
 
 
 def _exception(value: BaseException) -> dict[str, Any]:
@@ -185,12 +194,17 @@ _SCALARS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (date, date.isoformat),
     (timedelta, _timedelta),
     ((bytes, bytearray, memoryview), _bytes),
+    (complex, lambda value: str(value + 0).strip("()").replace("nan", "NaN")),
+    (re.Pattern, lambda value: str(value.pattern)),
     (BaseException, _exception),
 )
 
+# Modules whose values are best told by how they are written: ids, addresses, paths, exact numbers.
+_WRITTEN = frozenset({"uuid", "ipaddress", "pathlib", "pathlib._local", "fractions", "decimal", "_decimal", "zoneinfo"})
+
 
 def _pydantic(value: Any) -> Any:
-    if hasattr(type(value), "__pydantic_serializer__"):
+    if hasattr(type(value), "__pydantic_serializer__") and hasattr(value, "model_dump"):
         # As JSON first: it knows the model's own serialisers. By field name, as the official client does it.
         try:
             return value.model_dump(mode="json", by_alias=False, warnings=False)

@@ -57,7 +57,7 @@ def report_task(agent_id: str, **arguments: object) -> "Operation[models.Task]":
     from xpander_api.models import Task
 
     report = task_report(**arguments)
-    request = endpoint._get_kwargs(agent_id, body=report, x_reported_at=time.time_ns() // 1_000)
+    request = endpoint._get_kwargs(agent_id, body=report, x_reported_at=_now())
     return _operation(request, lambda body, _: Task.from_dict(body), report_id=str(report.id))
 
 
@@ -95,6 +95,11 @@ def get_agent_metrics(
 
     request = endpoint._get_kwargs(agent_id, since=since or UNSET, until=until or UNSET)
     return _operation(request, lambda body, _: AgentMetrics.from_dict(body))
+
+
+def _now() -> int:
+    """Microseconds since 1970 (UTC)."""
+    return time.time_ns() // 1_000
 
 
 def _operation(

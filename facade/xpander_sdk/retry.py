@@ -40,7 +40,8 @@ class RetryPolicy:
         """
         if attempts >= self.attempts:
             return None
-        wait = min(self.max_delay, self.first_delay * 2 ** (attempts - 1)) * draw()
+        doublings = min(attempts - 1, 60)  # beyond which a float has nothing to say
+        wait = min(self.max_delay, self.first_delay * 2**doublings) * draw()
         if retry_after is not None:
             if retry_after > self.max_retry_after:
                 return None

@@ -9,7 +9,7 @@ from attrs import field, fields, frozen
 
 from xpander_sdk import connection, operations
 from xpander_sdk.arguments import agent_of, moment
-from xpander_sdk.configuration import Configuration
+from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.tokens import KINDS, Tokens
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Task:
             >>> task.status
             <AgentExecutionStatus.Completed: 'completed'>
         """
-        configuration = configuration or Configuration()
+        configuration = configured(configuration)
         operation = operations.report_task(
             agent_of(configuration, agent_id=agent_id),
             id=id,
@@ -168,7 +168,7 @@ class Task:
         duration: float | None = 0,
         used_tools: Iterable[str] | None = [],
     ) -> Self:
-        configuration = configuration or Configuration()
+        configuration = configured(configuration)
         operation = operations.report_task(
             agent_of(configuration, agent_id=agent_id),
             id=id,
@@ -190,12 +190,12 @@ class Task:
             NotFoundError: there is none in the organisation of the key.
             ModuleException: the backend refused, or did not answer.
         """
-        configuration = configuration or Configuration()
+        configuration = configured(configuration)
         return cls._from_answer(connection.send(configuration, operations.get_task(task_id)), configuration)
 
     @classmethod
     async def aload(cls, task_id: str, configuration: Configuration | None = None) -> Self:
-        configuration = configuration or Configuration()
+        configuration = configured(configuration)
         return cls._from_answer(await connection.asend(configuration, operations.get_task(task_id)), configuration)
 
     @classmethod

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xpander_sdk import connection
-from xpander_sdk.configuration import Configuration
+from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.operations import Operation, Page, list_agent_tasks, list_user_tasks
 from xpander_sdk.task import Task, TasksListItem
 
@@ -29,7 +29,7 @@ class Tasks:
     """
 
     def __init__(self, configuration: Configuration | None = None) -> None:
-        self.configuration = configuration or Configuration()
+        self.configuration = configured(configuration)
 
     def get(self, task_id: str) -> Task:
         """The task with this id; `aget` is the same without blocking the event loop. Errors as for `Task.load`."""

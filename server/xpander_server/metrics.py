@@ -30,9 +30,9 @@ def summarise(runs: Iterable[Run]) -> dict[str, Any]:
     for run in runs:
         statuses[run.status] += 1
         if run.duration is not None and run.status != "executing":
-            durations.append(run.duration)
+            durations.append(max(0.0, run.duration))
         for kind, count in (run.tokens or {}).items():
-            tokens[kind] += count
+            tokens[kind] += max(0, count)
         calls.update(run.used_tools or [])
         users.update(set(run.used_tools or []))
     durations.sort()

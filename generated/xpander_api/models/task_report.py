@@ -29,7 +29,8 @@ class TaskReport:
     result: None | str | Unset = UNSET
     """ The final answer of the agent. """
     duration: float | None | Unset = UNSET
-    """ Wall-clock seconds. """
+    """ Wall-clock seconds. Below zero, as after a clock was set back, it is kept, and counts as zero in metrics.
+     """
     used_tools: list[str] | None | Unset = UNSET
     """ Names of the tools that were called, one entry a call. """
     user_id: None | str | Unset = UNSET

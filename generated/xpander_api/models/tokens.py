@@ -15,9 +15,13 @@ class Tokens:
     """Token usage of one run."""
 
     completion_tokens: int | None | Unset = UNSET
+    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
     prompt_tokens: int | None | Unset = UNSET
+    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
     cache_read_tokens: int | None | Unset = UNSET
+    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
     cache_write_tokens: int | None | Unset = UNSET
+    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
     total_tokens: int | None | Unset = UNSET
     """ Completion and prompt tokens together. A backend computes it anew; what is sent is not used. """
 

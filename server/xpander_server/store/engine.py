@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
@@ -41,13 +41,12 @@ def open_engine(url: str) -> Engine:
         _migrate(engine)
     except Exception as error:
         engine.dispose()
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"Cannot open the store {url}: {_cause(error)}") from error
+        shown = engine.url.render_as_string(hide_password=True)
+        raise StoreError(f"Cannot open the store {shown}: {_cause(error)}") from error
     return engine
 
 
-def _checked(url: str) -> str:
+def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -56,10 +55,11 @@ def _checked(url: str) -> str:
         raise StoreError(f"{parsed.drivername!r} is no store that this version knows; write sqlite:///FILE")
     if not parsed.database or parsed.database == ":memory:" or parsed.query:
         raise StoreError(f"The store must be a file, or its tasks would be lost: sqlite:///FILE, not {url!r}")
-    folder = Path(parsed.database).parent
-    if not folder.is_dir():
-        raise StoreError(f"There is no folder {str(folder)!r} to keep the store in; make it first")
-    return url
+    # Absolute: connections are opened later too, perhaps after a change of directory.
+    path = Path(parsed.database).absolute()
+    if not path.parent.is_dir():
+        raise StoreError(f"There is no folder {str(path.parent)!r} to keep the store in; make it first")
+    return parsed.set(database=str(path))
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
@@ -121,9 +121,7 @@ def _migrate(engine: Engine) -> None:
         revision = _revision(connection)
         known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
         if revision is not None and revision not in known:
-            raise StoreError(
-                f"its schema ({revision}) is newer than this program's ({REVISION}); update xpander-report"
-            )
+            raise StoreError(f"its schema {revision} is newer than this program's, {REVISION}: update xpander-report")
         if revision != REVISION:
             config.attributes["connection"] = connection
             command.upgrade(config, REVISION)

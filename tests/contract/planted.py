@@ -1,0 +1,93 @@
+"""Does fuzz.py find bugs? Plant some in a copy of the tree, one at a time, and see it go red. Run by hand: minutes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from attrs import frozen
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("generated", "facade", "server", "openapi", "tests", "pyproject.toml")
+SOURCES = ("generated", "facade", "server")
+
+
+@frozen
+class Plant:
+    """`old`, which is there once, becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+PLANTS = (
+    Plant("nothing, for comparison", "server/xpander_server/app.py", "", ""),
+    Plant("a lost update", "server/xpander_server/store/store.py", "elif task is not stored:", "elif False:"),
+    Plant(
+        "404 after creation",
+        "server/xpander_server/app.py",
+        "if task is None:",
+        "if task is None or task.created_at == task.updated_at:",
+    ),
+    Plant(
+        "500 in a rare case",
+        "server/xpander_server/app.py",
+        "return _json(views.task(task))\n\n    async def get_task",
+        "assert (task.duration or 0) <= 1000\n        return _json(views.task(task))\n\n    async def get_task",
+    ),
+    Plant(
+        "an id changes hands",
+        "server/xpander_server/tasks.py",
+        "if stored is not None and stored.agent_id != agent_id:",
+        "if False:",
+    ),
+    Plant(
+        "a late report wins",
+        "server/xpander_server/tasks.py",
+        "if reported_at >= task.reported_at.get(name, reported_at)",
+        "if True",
+    ),
+    Plant("a page skips a task", "server/xpander_server/store/store.py", "_cursor(page[-1])", "_cursor(found[-1])"),
+    Plant("a percentile too low", "server/xpander_server/metrics.py", "// 100) - 1]", "// 100) - 2]"),
+)
+
+
+def main() -> int:
+    missed = []
+    for plant in PLANTS:
+        with tempfile.TemporaryDirectory() as folder:
+            code, summary = _fuzz(Path(folder), plant)
+        if bool(code) != bool(plant.old):
+            missed.append(plant.name)
+        print(f"{plant.name}: {'red' if code else 'green'} ({summary})", flush=True)
+    print(f"missed: {', '.join(missed) or 'none'}")
+    return len(missed)
+
+
+def _fuzz(tree: Path, plant: Plant) -> tuple[int, str]:
+    for part in PARTS:
+        source, copy = ROOT / part, tree / part
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy)
+    path = tree / plant.file
+    text = path.read_text(encoding="utf-8")
+    assert not plant.old or text.count(plant.old) == 1, f"{plant.file} has changed: {plant.old!r}"
+    path.write_text(text.replace(plant.old, plant.new) if plant.old else text, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / source) for source in SOURCES)}
+    probe = "import xpander_api, xpander_sdk, xpander_server as s; print(xpander_api.__file__, xpander_sdk.__file__, s.__file__)"
+    found = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.count(str(tree)) == len(SOURCES), f"the copies are not what is imported: {found.stdout}"
+    command = [sys.executable, str(tree / "tests" / "contract" / "fuzz.py"), "--max-examples", "100"]
+    done = subprocess.run(command, env=environment, cwd=tree, capture_output=True, text=True)
+    # Its last lines tell what each half of it found.
+    return done.returncode, "; ".join(line for line in done.stdout.splitlines()[-3:] if ":" in line)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""What the SDK of this environment sends for each row of arguments, as JSON: `python tests/interop/record.py`.
+
+It speaks to a stub in its own process, and prints {row: {"path": …, "body": …}}, the body being the very text that was
+sent, or {row: {"raised": …}} with the name of the exception.
+"""
+
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from loopback import keep_to_loopback
+
+TASK = {"id": "t", "agent_id": "a", "organization_id": "o", "input": {}, "created_at": "2026-01-02T03:04:05Z"}
+ANSWER = json.dumps({**TASK, "status": "completed", "tokens": None, "used_tools": [], "duration": 0}).encode()
+
+
+class Stub(BaseHTTPRequestHandler):
+    """Takes every report, and keeps the last one."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer on a kept connection waits for 40 ms
+    last: dict[str, str] | None = None
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        type(self).last = {"path": self.path, "body": body.decode("utf-8")}
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(ANSWER)))
+        self.end_headers()
+        self.wfile.write(ANSWER)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def recorded() -> dict[str, dict[str, str]]:
+    from arguments import CALLS, ROWS, evaluated
+
+    outcomes = {}
+    for row, (form, expression) in ROWS.items():
+        arguments: dict[str, Any] = evaluated(expression)
+        Stub.last = None
+        try:
+            CALLS[form](**arguments)
+        except Exception as error:
+            outcomes[row] = {"raised": type(error).__name__}
+        else:
+            assert Stub.last, f"{row}: nothing arrived"
+            outcomes[row] = Stub.last
+    return outcomes
+
+
+def main() -> None:
+    keep_to_loopback()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Before the SDK is imported: the official one reads its environment once.
+    for name in ("AGENT_ID", "API_KEY", "BASE_URL", "ORGANIZATION_ID"):
+        os.environ.pop(f"XPANDER_{name}", None)
+    os.environ["XPANDER_BASE_URL"] = f"http://127.0.0.1:{server.server_port}"
+    os.environ["XPANDER_API_KEY"] = "key"
+    os.environ["XPANDER_ORGANIZATION_ID"] = "o"
+    rows = (f"{json.dumps(row)}: {json.dumps(outcome)}" for row, outcome in recorded().items())
+    print("{", ",\n".join(rows), "}", sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The public API as a user's type checker sees it: checked by mypy --strict and pyright, never run."""
+
+from typing import assert_type
+
+from xpander_sdk import AgentExecutionStatus, Backend, Configuration, Metrics, Task, Tasks, TasksListItem, Tokens
+
+
+class Agent:
+    id: str = "agent-123"
+
+
+class MyTask(Task):
+    pass
+
+
+def sync(configuration: Configuration) -> None:
+    backend = Backend(configuration)
+    task = backend.report_external_task(agent=Agent(), tokens={"prompt_tokens": 1}, used_tools=("a", "b"))
+    assert_type(task, Task)
+    assert_type(task.status, AgentExecutionStatus)
+    assert_type(task.tokens, Tokens | None)
+    assert_type(MyTask.report_external_task(configuration, "agent"), MyTask)
+    assert_type(Tasks().list("agent"), list[TasksListItem])
+    assert_type(Tasks().get("t"), Task)
+    assert_type(backend.metrics(), Metrics)
+    for item in Tasks().iterate("agent"):
+        assert_type(item, TasksListItem)
+
+
+async def asynchronous(configuration: Configuration) -> None:
+    assert_type(await MyTask.areport_external_task(configuration, tokens=Tokens(prompt_tokens=1)), MyTask)
+    assert_type(await Backend(configuration).ametrics(since="2026-01-01"), Metrics)
+    assert_type(await Tasks().alist_user_tasks("user"), list[TasksListItem])
+    async for item in Tasks().aiterate("agent"):
+        assert_type(item, TasksListItem)

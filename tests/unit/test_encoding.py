@@ -1,0 +1,259 @@
+import json
+import math
+import re
+import subprocess
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from ipaddress import ip_network
+from pathlib import PurePosixPath
+from typing import Any
+from unittest.mock import Mock
+from uuid import UUID
+
+import attrs
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpander_sdk import Configuration, Task, Tokens
+from xpander_sdk.encoding import CYCLE, MAX_LEVELS, TOO_DEEP, TOO_MANY, jsonable
+
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+)
+
+
+@given(plain)
+def test_plain_json_passes_verbatim(value):
+    assert json.dumps(jsonable(value)) == json.dumps(value)
+
+
+anything = st.recursive(
+    st.none()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())
+    | st.binary()
+    | st.datetimes()
+    | st.timedeltas()
+    | st.decimals()
+    | st.uuids()
+    | st.complex_numbers()
+    | st.builds(object)
+    | st.builds(ValueError, st.text(st.characters())),
+    lambda children: (
+        st.lists(children)
+        | st.dictionaries(st.text(st.characters()) | st.integers() | st.none() | st.tuples(st.integers()), children)
+        | st.tuples(children)
+        | st.builds(lambda child: attrs.make_class("Made", ["field"])(child), children)
+    ),
+)
+
+
+@given(anything)
+def test_whatever_it_is_given_it_makes_strict_utf_8_json(value):
+    json.dumps(jsonable(value), allow_nan=False, ensure_ascii=False).encode("utf-8")
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass
+class Data:
+    at: Any = datetime(2026, 1, 2, tzinfo=UTC)
+    _private: int = 1
+
+
+@attrs.define
+class Attrs:
+    x: Any
+    hidden: str = attrs.field(default="secret", repr=False)
+
+
+class Model(pydantic.BaseModel):
+    name: str = pydantic.Field(default="n", alias="theName")
+    key: pydantic.SecretStr = pydantic.SecretStr("hunter2")
+    left_out: int = pydantic.Field(default=1, exclude=True)
+
+
+@pydantic.dataclasses.dataclass
+class PydanticData:
+    x: int = 1
+
+
+class Plain:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._private = 1
+
+
+class Slots:
+    __slots__ = ("a",)
+
+    def __init__(self) -> None:
+        self.a = 1
+
+
+class WithToDict:
+    def to_dict(self) -> dict[str, int]:
+        return {"from": 1}
+
+
+class Broken:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        raise RuntimeError
+
+
+def numbers() -> Iterator[int]:
+    yield 1
+    yield 2
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        (math.nan, None),
+        ([math.inf, -math.inf], [None, None]),
+        ({7: 1, None: 2, True: 3, 1.5: 4, (1, 2): 5}, {"7": 1, "None": 2, "true": 3, "1.5": 4, "1,2": 5}),
+        ((1, 2), [1, 2]),
+        (numbers(), [1, 2]),
+        ({3}, [3]),
+        (deque([1]), [1]),
+        (range(3), [0, 1, 2]),
+        (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        (datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), "2026-01-02T03:04:05.000006Z"),
+        (datetime(2026, 1, 2), "2026-01-02T00:00:00"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (time(3, 4), "03:04:00"),
+        (timedelta(days=1, seconds=2.5), "P1DT2.5S"),
+        (timedelta(seconds=-5), "-PT5S"),
+        (timedelta(), "PT0S"),
+        (-timedelta(days=400, hours=1), "-P1Y35DT1H"),
+        (b"text", "text"),
+        (b"\xff\x00", "/wA="),
+        (Decimal("1.10"), "1.10"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+        (re.compile("a+"), "a+"),
+        (-1.5j, "-1.5j"),
+        (PydanticData(), {"x": 1}),
+        (PurePosixPath("/a/b"), "/a/b"),
+        (Colour.RED, "red"),
+        (Data(), {"at": "2026-01-02T00:00:00Z", "_private": 1}),
+        (Attrs({1}), {"x": [1]}),
+        (Model(), {"name": "n", "key": "**********"}),
+        (Plain([Colour.RED]), {"value": ["red"]}),
+        (Slots(), {"a": 1}),
+        (WithToDict(), {"from": 1}),
+        (Tokens(prompt_tokens=1), {**dict.fromkeys(Tokens().to_dict(), 0), "prompt_tokens": 1, "total_tokens": 1}),
+        (ValueError("no", 5), {"type": "ValueError", "message": "('no', 5)", "arguments": ["no", 5]}),
+        ("a\ud800", "a�"),
+        ({"\udc00": 1}, {"�": 1}),
+        (2**80, 2**80),
+        (int, "<class 'int'>"),
+        (Broken(), "<Broken>"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_json_has_no_word_for_comes_out_readable(value, encoded):
+    assert jsonable(value) == encoded
+
+
+def test_the_order_of_keys_is_kept():
+    assert list(jsonable({"z": 1, "a": 2, "m": {1: 2}})) == ["z", "a", "m"]
+
+
+def test_an_enormous_integer_comes_out_in_hexadecimal():
+    assert jsonable(10**5000) == hex(10**5000)
+    assert jsonable(10**4298) == 10**4298
+
+
+def test_a_cycle_is_cut_where_it_closes():
+    value: dict[str, Any] = {"a": []}
+    value["a"].append(value)
+    assert jsonable(value) == {"a": [CYCLE]}
+    node = Plain(None)
+    node.value = [node]
+    assert jsonable(node) == {"value": [CYCLE]}
+
+
+def test_what_is_only_repeated_is_no_cycle():
+    shared = {"x": 1}
+    assert jsonable([shared, shared]) == [shared, shared]
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_nesting_is_kept_up_to_the_bound_and_cut_beyond_it():
+    assert jsonable(nested(MAX_LEVELS)) == nested(MAX_LEVELS)
+    assert TOO_DEEP in json.dumps(jsonable(nested(MAX_LEVELS + 1)))
+    assert TOO_DEEP in json.dumps(jsonable(nested(100_000)))
+
+
+def test_an_endless_iterator_is_cut(monkeypatch):
+    monkeypatch.setattr("xpander_sdk.encoding.MAX_VALUES", 1_000)
+
+    def endless() -> Iterator[int]:
+        while True:
+            yield 1
+
+    encoded = jsonable(endless())
+    assert len(encoded) == 1_001
+    assert encoded[-1] == TOO_MANY
+
+
+def test_a_caller_deep_in_the_stack_gets_less_of_the_nesting_and_no_error():
+    def deep(frames: int) -> Any:
+        return jsonable({"kept": nested(300)}) if frames == 0 else deep(frames - 1)
+
+    encoded = deep(sys.getrecursionlimit() - 350)
+    assert list(encoded) == ["kept"]
+
+
+def test_a_mock_does_not_run_away():
+    assert isinstance(json.dumps(jsonable(Mock())), str)
+
+
+def test_no_key_gets_into_a_record():
+    configuration = Configuration(api_key="hunter2")
+    assert "hunter2" not in json.dumps(jsonable({"configuration": configuration}))
+    assert "configuration" not in {field.name for field in attrs.fields(Task) if field.repr}
+    assert jsonable(Attrs(1)) == {"x": 1}
+
+
+def test_numpy_like_arrays_are_lists():
+    class Array:
+        def tolist(self) -> list[int]:
+            return [1, 2]
+
+    assert jsonable(Array()) == [1, 2]
+
+
+def test_importing_the_sdk_imports_neither_httpx_nor_the_server_nor_the_generated_client():
+    check = (
+        "import sys, xpander_sdk; "
+        "loaded = {'httpx', 'httpcore', 'xpander_server', 'xpander_api', 'sqlalchemy', 'click'} & set(sys.modules); "
+        "sys.exit(str(loaded) if loaded else 0)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)

@@ -1,0 +1,72 @@
+import pytest
+
+from xpander_sdk import errors
+
+
+def answer(status: int, body: bytes = b"", **given):
+    return errors.from_answer(status, body, **{"attempts": 1, "report_id": "r", "retry_after": None, **given})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "built_in"),
+    [
+        (400, errors.InvalidReportError, ValueError),
+        (401, errors.AuthenticationError, PermissionError),
+        (403, errors.PermissionDeniedError, PermissionError),
+        (404, errors.NotFoundError, LookupError),
+        (408, errors.TimedOutError, TimeoutError),
+        (409, errors.ConflictError, Exception),
+        (413, errors.TooLargeError, Exception),
+        (415, errors.InvalidReportError, ValueError),
+        (422, errors.InvalidReportError, ValueError),
+        (429, errors.RateLimitedError, Exception),
+        (500, errors.ServerError, Exception),
+        (520, errors.ServerError, Exception),
+        (302, errors.ContractError, Exception),
+        (418, errors.ContractError, Exception),
+    ],
+)
+def test_each_status_has_its_error(status, kind, built_in):
+    error = answer(status)
+    assert type(error) is kind
+    assert isinstance(error, built_in)
+    assert isinstance(error, errors.ModuleException)
+    assert (error.status_code, error.report_id) == (status, "r")
+
+
+def test_its_text_is_the_status_and_the_detail():
+    assert str(answer(404, b'{"detail": "no such task"}')) == "[404] no such task"
+
+
+def test_its_text_says_how_often_it_was_tried():
+    assert str(answer(500, b'{"detail": "broken"}', attempts=4)) == "[500] broken (after 4 attempts)"
+
+
+def test_the_documented_form_can_be_raised_by_anybody():
+    error = errors.ModuleException(404, "not here")
+    assert (error.status_code, error.description, str(error)) == (404, "not here", "[404] not here")
+
+
+def test_a_validation_error_names_the_fields():
+    body = b'{"detail": [{"loc": ["body", "duration"], "msg": "is too long", "type": "maximum"}]}'
+    error = answer(422, body)
+    assert error.description == "body.duration: is too long"
+    assert error.problems == [{"loc": ["body", "duration"], "msg": "is too long", "type": "maximum"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "description"),
+    [
+        (b"", "The backend gave no reason."),
+        (b"<html>Bad gateway</html>", "<html>Bad gateway</html>"),
+        (b"[1]", "[1]"),
+        (b'"text"', '"text"'),
+        (b'{"detail": 5}', '{"detail": 5}'),
+        (b'{"detail": []}', '{"detail": []}'),
+        (b'{"message": "x"}', '{"message": "x"}'),
+        (b"\xff\xfe", "��"),
+        (b"[" * 100_000, "[" * 2_000),
+    ],
+)
+def test_any_body_makes_a_description(body, description):
+    assert answer(502, body).description == description

@@ -1,0 +1,52 @@
+"""Our bodies beside the recorded ones of the official SDK, without a socket and without that SDK.
+
+To record them again (`make interop` makes the environment):
+
+.official-venv/bin/python tests/interop/record.py > tests/unit/official_bodies.json
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from interop.arguments import CALLS, ROWS, evaluated
+from interop.compare import DELIBERATE, difference
+from xpander_sdk import Configuration, connection
+from xpander_sdk.operations import Operation
+
+OFFICIAL = json.loads(Path(__file__).with_name("official_bodies.json").read_text(encoding="utf-8"))
+
+
+class Sent(BaseException):
+    """In place of sending. No Exception, lest the client should handle it."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(configuration: Configuration, operation: Operation) -> None:
+        raise Sent(operation)
+
+    monkeypatch.setattr(connection, "send", send)
+    monkeypatch.setenv("XPANDER_API_KEY", "key")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_sends_what_the_official_sdk_sends(row: str) -> None:
+    form, expression = ROWS[row]
+    ours = {}
+    try:
+        CALLS[form](**evaluated(expression))
+    except Sent as sent:
+        ours = {"path": sent.operation.url, "body": sent.operation.content.decode()}
+    except Exception as error:
+        ours = {"raised": type(error).__name__}
+    assert difference(row, OFFICIAL[row], ours) is None
+
+
+def test_the_record_has_every_row_and_no_other() -> None:
+    assert list(OFFICIAL) == list(ROWS)
+    assert set(DELIBERATE) <= set(ROWS)

@@ -1,0 +1,175 @@
+"""What the store promises beyond the contract: files, schemas, keys."""
+
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from xpander_server.auth import Keys, new_key
+from xpander_server.store import Store, StoreError
+from xpander_server.store import engine as engine_module
+from xpander_server.store.tables import REVISION, metadata
+
+MIGRATIONS = Path(engine_module.__file__).with_name("migrations")
+
+
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def store(path):
+    made = Store(url(path))
+    yield made
+    made.close()
+
+
+def test_the_migrations_make_the_tables_that_the_queries_expect(store):
+    with engine_module.transaction(store._engine, writes=False) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_revision_of_the_tables_is_the_newest_migration():
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [REVISION]
+
+
+def test_what_was_stored_is_there_when_it_is_opened_again(path):
+    for _ in range(2):
+        store = Store(url(path))
+        store.report("org", "agent", "t", {"result": "r"}, reported_at=None, now=1)
+        assert store.task("org", "t").created_at == 1
+        store.close()
+
+
+def test_each_commit_reaches_the_disk(store):
+    with engine_module.transaction(store._engine, writes=False) as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+def test_a_newer_schema_is_refused_with_what_to_do(path, store):
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(StoreError, match="9999 is newer than this program's, .*: update xpander-report"):
+        Store(url(path))
+
+
+def test_another_programs_file_is_left_alone(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE precious (x)")
+    connection.close()
+    with pytest.raises(StoreError, match="another program's.*precious"):
+        Store(url(path))
+    with sqlite3.connect(path) as connection:
+        assert [row[0] for row in connection.execute("SELECT name FROM sqlite_master")] == ["precious"]
+    connection.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path):
+    path.write_bytes(b"my diary, " * 1_000)
+    with pytest.raises(StoreError, match="not a database"):
+        Store(url(path))
+    assert path.read_bytes() == b"my diary, " * 1_000
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "nonsense", "mysql://localhost/x", "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/folder/x.db"],
+)
+def test_a_url_of_no_store_is_refused_with_what_to_write(bad):
+    with pytest.raises(StoreError, match=r"sqlite:///FILE|make it first"):
+        Store(bad)
+
+
+def report_some(store_url: str, name: str) -> None:
+    store = Store(store_url)
+    for number in range(20):
+        store.report("org", "agent", f"{name}-{number}", {"is_success": True}, reported_at=None, now=1)
+        store.report("org", "agent", "shared", {"result": name}, reported_at=None, now=1)
+    store.close()
+
+
+def test_several_processes_may_open_and_write_one_new_file_at_once(path):
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=report_some, args=(url(path), f"p{number}")) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    store = Store(url(path))
+    assert len(store.history("org", {}, limit=1_000, cursor=None).tasks) == 81
+    store.close()
+
+
+def test_tasks_of_one_organisation_are_nobody_elses(store):
+    for organization_id in ("one", "two"):
+        store.report(organization_id, "agent", "same id", {"result": organization_id}, reported_at=None, now=1)
+    assert store.task("one", "same id").result == "one"
+    assert [task.organization_id for task in store.history("two", {}, limit=9, cursor=None).tasks] == ["two"]
+    assert len(store.runs("one", "agent", since=None, until=None)) == 1
+
+
+def test_tasks_of_the_same_microsecond_are_all_paged_once(store):
+    for number in range(10):
+        store.report("org", "agent", str(number), {}, reported_at=None, now=1)
+    seen, cursor = [], None
+    while True:
+        page = store.history("org", {"agent_id": "agent"}, limit=3, cursor=cursor)
+        seen += [task.id for task in page.tasks]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert sorted(seen) == sorted(map(str, range(10)))
+
+
+@pytest.mark.parametrize("cursor", ["AAAA", "e30", "WzEsMl0", "W10", "A"])
+def test_a_cursor_that_the_store_never_gave_is_refused(store, cursor):
+    with pytest.raises(ValueError, match="cursor"):
+        store.history("org", {}, limit=1, cursor=cursor)
+
+
+def test_a_key_is_kept_as_a_salted_hash_and_found_again(store, path):
+    keys = Keys(store)
+    key = new_key()
+    keys.ensure(key, "org")
+    keys.ensure(key, "org")
+    assert len(store.keys()) == 1
+    assert keys.organization_of(key.encode()) == "org"
+    assert Keys(store).organization_of(key.encode()) == "org"
+    store.close()
+    for file in path.parent.iterdir():
+        assert key.encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize("key", [b"", b"unknown", b"\xff\xfe", "ключ".encode()])
+def test_an_unknown_key_opens_nothing(store, key):
+    keys = Keys(store)
+    keys.ensure("known", "org")
+    assert keys.organization_of(key) is None
+    assert keys.remembered(key) is None
+
+
+def test_a_key_that_was_verified_is_remembered(store, monkeypatch):
+    keys = Keys(store)
+    keys.ensure("known", "org")
+    keys.organization_of(b"known")
+    monkeypatch.setattr("hashlib.scrypt", lambda *_, **__: pytest.fail("hashed again"))
+    assert keys.remembered(b"known") == "org"
+
+
+def test_a_key_opens_one_organisation(store):
+    keys = Keys(store)
+    keys.ensure("known", "org")
+    with pytest.raises(ValueError, match="belongs to the organisation 'org' already"):
+        keys.ensure("known", "other")

@@ -1,0 +1,124 @@
+"""The rules of a task."""
+
+from itertools import permutations
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xpander_server.contract import Report
+from xpander_server.tasks import MAX_CLOCK_AHEAD, SECOND, Conflict, Task, merge
+
+NOW = 1_800_000_000 * SECOND
+
+
+def after(
+    stored: Task | None, report: Report, *, at: int | None = None, now: int = NOW, agent_id: str = "agent"
+) -> Task:
+    return merge(stored, report, organization_id="org", agent_id=agent_id, task_id="t", reported_at=at, now=now)
+
+
+def test_the_first_report_makes_a_task_of_the_time_of_arrival():
+    task = after(None, {"result": "r", "is_success": True}, at=5)
+    assert (task.organization_id, task.id, task.agent_id) == ("org", "t", "agent")
+    assert task.created_at == task.updated_at == task.finished_at == NOW
+
+
+@pytest.mark.parametrize(("is_success", "status"), [(True, "completed"), (False, "failed"), (None, "executing")])
+def test_the_status_is_told_by_is_success(is_success, status):
+    assert after(None, {"is_success": is_success}).status == status
+
+
+def test_null_and_absent_leave_what_is_stored():
+    first = after(None, {"result": "r", "is_success": True, "tokens": {"prompt_tokens": 1}})
+    second = after(first, {"result": None, "is_success": None}, now=NOW + 1)
+    assert (second.result, second.status, second.tokens) == (first.result, "completed", first.tokens)
+    assert second is first
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("duration", 0.0), ("used_tools", []), ("result", ""), ("is_success", False)]
+)
+def test_anything_else_replaces_it_what_is_empty_included(name, value):
+    first = after(None, {"duration": 4.7, "used_tools": ["x"], "result": "r", "is_success": True})
+    assert getattr(after(first, {name: value}), name) == value
+
+
+def test_tokens_are_replaced_as_a_whole():
+    first = after(None, {"tokens": {"prompt_tokens": 5, "cache_read_tokens": 1}})
+    second = after(first, {"tokens": {"prompt_tokens": 6, "completion_tokens": None}})
+    assert second.tokens == {
+        "prompt_tokens": 6,
+        "completion_tokens": 0,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+    }
+
+
+def test_a_whole_number_may_be_written_as_a_float():
+    task = after(None, {"tokens": {"prompt_tokens": 17046.0}, "duration": 3})  # type: ignore[typeddict-item]
+    assert task.tokens is not None
+    assert repr(task.tokens["prompt_tokens"]) == "17046"
+    assert repr(task.duration) == "3.0"
+
+
+def test_an_update_keeps_when_it_was_first_seen_and_when_it_ended():
+    first = after(None, {"is_success": True})
+    second = after(first, {"is_success": False, "result": "no"}, now=NOW + 9)
+    assert (second.created_at, second.finished_at, second.updated_at) == (NOW, NOW, NOW + 9)
+
+
+def test_it_started_its_duration_before_it_ended():
+    assert after(None, {"is_success": True, "duration": 4.7}).started_at == NOW - 4_700_000
+    assert after(None, {"duration": 4.7}).started_at is None
+
+
+def test_another_agent_is_refused():
+    with pytest.raises(Conflict):
+        after(after(None, {}), {"result": "r"}, agent_id="another")
+
+
+def test_an_older_report_overwrites_nothing_and_fills_gaps():
+    first = after(None, {"result": "new"}, at=NOW)
+    second = after(first, {"result": "old", "input": "question"}, at=NOW - 1)
+    assert (second.result, second.input) == ("new", "question")
+
+
+def test_what_is_sent_twice_changes_nothing():
+    first = after(None, {"result": "r", "is_success": True}, at=NOW)
+    assert after(first, {"result": "r", "is_success": True}, at=NOW, now=NOW + SECOND) is first
+
+
+def test_a_clock_that_is_far_ahead_is_not_believed():
+    first = after(None, {"result": "future"}, at=NOW + MAX_CLOCK_AHEAD + 1)
+    assert after(first, {"result": "now"}, at=NOW + 1, now=NOW + 1).result == "now"
+
+
+reports = st.fixed_dictionaries(
+    {},
+    optional={
+        "input": st.sampled_from(["a", "b"]),
+        "result": st.sampled_from([None, "a", "b"]),
+        "is_success": st.sampled_from([None, True, False]),
+        "duration": st.sampled_from([None, 0.0, 1.0]),
+        "used_tools": st.sampled_from([None, [], ["x"]]),
+        "tokens": st.sampled_from([None, {"prompt_tokens": 1}, {"completion_tokens": 2}]),
+    },
+)
+
+
+@given(st.lists(reports, min_size=1, max_size=4))
+def test_reports_of_different_times_end_up_the_same_in_any_order_and_sent_twice(made):
+    timed = list(enumerate(made))
+    outcomes = set()
+    for order in permutations(timed):
+        task = None
+        for at, report in [*order, *order[:2]]:
+            task = after(task, report, at=at)
+        assert task is not None
+        outcomes.add(repr(evolve(task, reported_at={}, updated_at=0)))
+        assert all(
+            task.reported_at[name] == max(at for at, r in timed if r.get(name) is not None) for name in task.reported_at
+        )
+    assert len(outcomes) == 1
