@@ -47,7 +47,7 @@ types: setup ## mypy --strict and pyright
 	$(BIN)/pyright
 
 test: setup ## all tests but the slow doors below
-	$(BIN)/pytest -n 2 --dist worksteal tests
+	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
 
 contract: setup ## fuzz a really started server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from enum import Enum
+from itertools import islice
 from numbers import Number
 from typing import Any
 
@@ -133,10 +134,13 @@ def tool_names(name: str, value: object) -> list[str] | None:
         return None
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise ValueError(f"{name} must be a list of tool names, not {_shown(value)}")
-    names = [_tool_name(f"{name}[{index}]", item) for index, item in enumerate(value)]
-    if len(names) > MAX_TOOLS:
-        raise ValueError(f"{name} has {len(names)} entries; at most {MAX_TOOLS} are allowed")
-    return names
+    try:
+        given = list(islice(value, MAX_TOOLS + 1))
+    except Exception as error:
+        raise ValueError(f"{name} cannot be read to its end: {type(error).__name__}") from error
+    if len(given) > MAX_TOOLS:
+        raise ValueError(f"{name} has over {MAX_TOOLS} entries, the most that are allowed")
+    return [_tool_name(f"{name}[{index}]", item) for index, item in enumerate(given)]
 
 
 def _tool_name(name: str, value: object) -> str:
@@ -168,6 +172,7 @@ def moment(name: str, value: datetime | date | str | None) -> datetime | None:
 
 def _shown(value: Any) -> str:
     """The value for an error text: short, and only where it is a plain scalar."""
-    if isinstance(value, str | int | float | bool) and len(shown := repr(value)) <= 40:
-        return shown
+    is_short = isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**40)
+    if is_short or (isinstance(value, str) and len(value) <= 40):
+        return repr(value)
     return type(value).__name__

@@ -208,7 +208,7 @@ def _why_not_json(body: bytes, error: Exception) -> str:
 
 def _levels(value: object) -> int:
     levels, row = 0, [value]
-    while row := [item for item in row if isinstance(item, dict | list) and item]:
+    while row := [item for item in row if isinstance(item, dict | list)]:
         levels += 1
         row = [child for item in row for child in (item.values() if isinstance(item, dict) else item)]
     return levels

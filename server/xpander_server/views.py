@@ -23,8 +23,12 @@ def timestamp(microseconds: int | None) -> str | None:
 
 
 def microseconds(timestamp: str) -> int:
-    """The inverse, for any RFC 3339 time that the contract lets through."""
-    return (datetime.fromisoformat(timestamp.upper()) - _EPOCH) // timedelta(microseconds=1)
+    """The inverse. Raises ValueError for what the contract lets through and no calendar has."""
+    try:
+        moment = datetime.fromisoformat(timestamp.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before the year 1 or after 9999 in UTC") from None
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def task(task: Task) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _fuzz(tree: Path, plant: Plant) -> tuple[int, str]:
     assert not plant.old or text.count(plant.old) == 1, f"{plant.file} has changed: {plant.old!r}"
     path.write_text(text.replace(plant.old, plant.new) if plant.old else text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / source) for source in SOURCES)}
-    probe = "import xpander_api, xpander_sdk, xpander_server as s; print(xpander_api.__file__, xpander_sdk.__file__, s.__file__)"
+    probe = "import xpander_api as a, xpander_sdk as b, xpander_server as c; print(a.__file__, b.__file__, c.__file__)"
     found = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.count(str(tree)) == len(SOURCES), f"the copies are not what is imported: {found.stdout}"
     command = [sys.executable, str(tree / "tests" / "contract" / "fuzz.py"), "--max-examples", "100"]

@@ -101,14 +101,14 @@ def report_some(store_url: str, name: str) -> None:
 
 def test_several_processes_may_open_and_write_one_new_file_at_once(path):
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=report_some, args=(url(path), f"p{number}")) for number in range(4)]
+    processes = [context.Process(target=report_some, args=(url(path), f"p{number}")) for number in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     store = Store(url(path))
-    assert len(store.history("org", {}, limit=1_000, cursor=None).tasks) == 81
+    assert len(store.history("org", {}, limit=1_000, cursor=None).tasks) == 61
     store.close()
 
 

@@ -4,7 +4,7 @@ import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from attrs import asdict, fields, frozen
@@ -168,8 +168,11 @@ def _cursor(task: Task) -> str:
     return urlsafe_b64encode(msgspec.json.encode((task.created_at, task.id))).decode().rstrip("=")
 
 
+_Position = tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], str]
+
+
 def _position(cursor: str) -> tuple[int, str]:
     try:
-        return msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=tuple[int, str])
+        return msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=_Position)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         raise ValueError("is no cursor that this server gave") from None
