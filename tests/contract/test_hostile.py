@@ -143,7 +143,7 @@ def test_body_that_is_no_json_within_the_bounds_is_400(wire: Wire, body: bytes) 
         b'{"used_tools": "search"}', b'{"used_tools": [null]}', b'{"used_tools": [["search"]]}',
         b'{"used_tools": {"0": "search"}}', b'{"used_tools": ["%s"]}' % (b"x" * 256),
         b'{"used_tools": [%s""]}' % (b'"",' * 10_000),
-        b'{"input": 5}', b'{"input": {"text": "a"}}', b'{"result": ["a"]}', b'{"result": "%s"}' % (b"x" * 1_000_001),
+        b'{"input": 5}', b'{"input": {"text": "a"}}', b'{"result": ["a"]}',
         b'{"id": ""}', b'{"id": 5}', b'{"id": "."}', b'{"id": ".."}', b'{"id": "%s"}' % (b"x" * 256),
         rb'{"id": "a\u0000b"}', rb'{"id": "a\nb"}', rb'{"id": "a\n"}', rb'{"id": "\u007f"}',
         rb'{"user_id": "a\u0000"}', b'{"parent_task_id": ".."}', b'{"triggering_agent_id": ""}',
@@ -171,7 +171,7 @@ def test_field_outside_the_contract_is_422_and_named(wire: Wire, body: bytes) ->
         (rb'{"llm_response": {"\u0000": "\u0000"}}', "llm_response", {"\0": "\0"}),
         (rb'{"result": "\ud83d\ude00"}', "result", "😀"),
         (b'{"llm_response": {"b": 1, "a": 2}}', "llm_response", {"b": 1, "a": 2}),
-        (b'{"result": "%s"}' % (b"x" * 1_000_000), "result", "x" * 1_000_000),
+        (b'{"result": "%s"}' % (b"x" * 4_000_000), "result", "x" * 4_000_000),
     ],
     ids=lambda value: str(value)[:40].encode("ascii", "backslashreplace").decode() if isinstance(value, bytes) else "",
 )

@@ -34,7 +34,9 @@ class AgentMetrics:
     duration that at least that share of them do not exceed (nearest rank).
      """
     tokens: TokenTotals
-    """ Tokens of all tasks together, by kind. Cached tokens are no part of the total. """
+    """ Tokens of all tasks together, by kind. The total is completion and prompt together; cached tokens are no
+    part.
+     """
     tools: list[ToolUse]
     """ Most called first. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="TokenTotals")
 
 @_attrs_define
 class TokenTotals:
-    """Tokens of all tasks together, by kind. Cached tokens are no part of the total."""
+    """Tokens of all tasks together, by kind. The total is completion and prompt together; cached tokens are no part."""
 
     completion_tokens: int
     prompt_tokens: int

@@ -12,7 +12,7 @@ T = TypeVar("T", bound="Tokens")
 
 @_attrs_define
 class Tokens:
-    """Token usage of one run."""
+    """Token usage of one run, replaced as a whole by an update. A kind that is missing or null is answered as 0."""
 
     completion_tokens: int | None | Unset = UNSET
     """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
