@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
+
 from xpander_sdk import Backend, Configuration, Task, Tasks, Tokens
 from xpander_sdk.cli import history_table, metrics_table
 
