@@ -5,8 +5,11 @@ from xpander_sdk import Task, Tokens
 Task.report_external_task(agent_id="agent-123", id="job-1", result="done", tokens=Tokens(prompt_tokens=12))
 """
 
+import logging
+import os
+
 from xpander_sdk.backend import Backend
-from xpander_sdk.configuration import Configuration
+from xpander_sdk.configuration import Configuration, Transport
 from xpander_sdk.errors import (
     AuthenticationError,
     ConflictError,
@@ -22,11 +25,20 @@ from xpander_sdk.errors import (
     TooLargeError,
 )
 from xpander_sdk.metrics import Durations, Metrics, Runs, ToolUse
+from xpander_sdk.retry import RetryPolicy, Timeouts
 from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
 from xpander_sdk.tasks import Tasks
 from xpander_sdk.tokens import Tokens
+from xpander_sdk.version import __version__
 
-__version__ = "0.1.0"
+
+def _configure_logging(level: str | None) -> None:
+    """XPANDER_LOG=debug shows what is sent when, on standard error, without keys and payloads."""
+    if level:
+        log = logging.getLogger("xpander_sdk")
+        log.addHandler(logging.StreamHandler())
+        log.setLevel(level.upper())
+
 
 __all__ = [
     "AgentExecutionStatus",
@@ -43,6 +55,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RetryPolicy",
     "Runs",
     "ServerError",
     "Task",
@@ -50,8 +63,12 @@ __all__ = [
     "Tasks",
     "TasksListItem",
     "TimedOutError",
+    "Timeouts",
     "Tokens",
     "TooLargeError",
     "ToolUse",
+    "Transport",
     "__version__",
 ]
+
+_configure_logging(os.environ.get("XPANDER_LOG"))

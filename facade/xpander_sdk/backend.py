@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from xpander_sdk import connection, metrics, operations
 from xpander_sdk.arguments import agent_of, moment
@@ -33,6 +33,36 @@ class Backend:
 
     def __init__(self, configuration: Configuration | None = None) -> None:
         self.configuration = configured(configuration)
+
+    def with_options(self, **changes: Any) -> "Backend":
+        """A backend with other settings; the arguments are those of `Configuration`.
+
+        Example:
+            >>> from xpander_sdk import Timeouts
+            >>> patient = Backend().with_options(timeouts=Timeouts(total=120))
+        """
+        return Backend(self.configuration.with_options(**changes))
+
+    def close(self) -> None:
+        """Close the connections that are kept for this target. Not a must: they are closed when the program ends, and a
+        later call opens new ones. `with Backend() as backend:` closes at its end."""
+        connection.close(self.configuration)
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept for this target in this event loop, as its end would do, too."""
+        await connection.aclose(self.configuration)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def report_external_task(
         self,

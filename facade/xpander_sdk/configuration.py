@@ -1,10 +1,15 @@
 """Settings: who reports, and where to."""
 
 import os
+import re
+import ssl
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
+
+from xpander_sdk.retry import RetryPolicy, Timeouts
 
 CLOUD = "https://inbound.xpander.ai"
 STAGING = "https://inbound.stg.xpander.ai"
@@ -45,8 +50,28 @@ def _port(url: str) -> int | None:
         raise ValueError(f"base_url {url!r} has a port that is no number up to 65535") from None
 
 
-def _api_key(given: str | None) -> str | None:
-    return given or _from_environment("XPANDER_API_KEY")
+@frozen
+class KeyFile:
+    """A file that holds the key, read anew for each call, so that a key can be changed under a running program."""
+
+    path: str
+
+    def __call__(self) -> str:
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                return file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ValueError(f"XPANDER_API_KEY_FILE {self.path!r} cannot be read: {reason}") from None
+
+
+def _api_key(given: str | Callable[[], str] | None) -> str | Callable[[], str] | None:
+    if given:
+        return given
+    key, path = _from_environment("XPANDER_API_KEY"), _from_environment("XPANDER_API_KEY_FILE")
+    if key and path:
+        raise ValueError("XPANDER_API_KEY and XPANDER_API_KEY_FILE are both set; which one is meant?")
+    return KeyFile(path) if path else key
 
 
 def _organization_id(given: str | None) -> str | None:
@@ -58,41 +83,153 @@ def _optional_text(instance: object, attribute: "Attribute[Any]", value: object)
         raise ValueError(f"{attribute.name} must be a str, not {type(value).__name__}")
 
 
-def _fits_a_header(instance: object, attribute: "Attribute[Any]", value: str | None) -> None:
+def _of_type(kind: type) -> Callable[[object, "Attribute[Any]", object], None]:
+    def check(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"{attribute.name} must be {kind.__name__}(…), not {type(value).__name__}")
+
+    return check
+
+
+def _key_or_callable(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not callable(value):
+        _optional_text(instance, attribute, value)
+        _checked_key(value)
+
+
+def _checked_key(value: Any) -> None:
     if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
         # The value stays out of the text.
-        raise ValueError(f"{attribute.name} must be printable ASCII without spaces around it; a stray newline?")
+        raise ValueError("api_key must be printable ASCII without spaces around it; a stray newline?")
+
+
+def _pair(given: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return (given,) if isinstance(given, str) else given
+
+
+def _headers(given: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    pairs = tuple(dict(given).items())
+    for name, value in pairs:
+        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            raise ValueError(f"headers cannot have the name {name!r}")
+        if name.lower() in _OUR_HEADERS:
+            raise ValueError(f"headers must not set {name}, which is set from the other settings")
+        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+            raise ValueError(f"headers[{name!r}] must be printable ASCII")
+    return pairs
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OUR_HEADERS = frozenset(
+    {"x-api-key", "x-reported-at", "x-request-id", "host", "content-length", "content-type", "transfer-encoding"}
+)
 
 
 @frozen(kw_only=True)
+class Transport:
+    """How requests travel; one setting for all traffic.
+
+    Args:
+        proxy: a proxy's URL, `http://user:password@host:port`. Default: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY.
+        ca_bundle: a file of certificates to trust. Default: SSL_CERT_FILE, else certifi's.
+        ssl_context: a context of your own, in place of `ca_bundle` and `client_certificate`.
+        client_certificate: a PEM file, or a pair of certificate and key.
+        headers: sent with every request.
+        http: makes an httpx transport (`httpx.HTTPTransport` or one of your own) that is to carry the requests, in
+            place of all that is above but `headers`; called once for each process.
+        async_http: the same for the asynchronous forms; called once for each event loop.
+
+    Raises:
+        ValueError: settings that cannot be, or that contradict each other.
+    """
+
+    proxy: str | None = field(default=None, validator=_optional_text, repr=lambda url: _without_password(url))
+    ca_bundle: str | None = field(default=None, validator=_optional_text)
+    ssl_context: ssl.SSLContext | None = None
+    client_certificate: tuple[str, ...] | None = field(default=None, converter=_pair)
+    headers: tuple[tuple[str, str], ...] = field(default=(), converter=_headers, repr=lambda _: "...")
+    http: Callable[[], Any] | None = None
+    async_http: Callable[[], Any] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        ours = [name for name in ("proxy", "ca_bundle", "ssl_context", "client_certificate") if getattr(self, name)]
+        if (self.http or self.async_http) and ours:
+            raise ValueError(f"{ours[0]} has no effect on a transport of your own; set it there")
+        if self.ssl_context and (self.ca_bundle or self.client_certificate):
+            raise ValueError("ssl_context stands in place of ca_bundle and client_certificate; set them in it")
+        for path in (self.ca_bundle, *(self.client_certificate or ())):
+            if path is not None and not os.path.isfile(path):
+                raise ValueError(f"there is no file {path!r} to read certificates from")
+        if self.proxy is not None and urlsplit(self.proxy).scheme not in ("http", "https", "socks5", "socks5h"):
+            raise ValueError("proxy must be a URL that begins with http://, https:// or socks5://")
+
+
+def _without_password(url: str | None) -> str:
+    if url is None:
+        return "None"
+    parts = urlsplit(url)
+    return repr(f"{parts.scheme}://{'***@' if parts.username else ''}{parts.netloc.rpartition('@')[2]}")
+
+
+@frozen(kw_only=True, cache_hash=True)
 class Configuration:
     """Who reports, and where to. What is not given comes from the environment, at the time of creation.
 
     Args:
-        api_key: the key. Default: XPANDER_API_KEY. Not needed for `sqlite:///`.
+        api_key: the key, or a callable that gives it for each call. Default: XPANDER_API_KEY, else the content of the
+            file that XPANDER_API_KEY_FILE names. Not needed for `sqlite:///`.
         organization_id: the organisation. Default: XPANDER_ORGANIZATION_ID. Part of the path at a self-hosted
             controller, and the owner of the runs in an embedded store; elsewhere the key tells it.
         base_url: the target. Default: XPANDER_BASE_URL, else xpander.ai's cloud. `https://…` (cloud or self-hosted
             controller), `http://127.0.0.1:8100` (our server), `sqlite:///runs.db` (embedded, no server).
         agent_id: the agent of calls that name none. Default: None, which leaves it to XPANDER_AGENT_ID.
+        timeouts: how long to wait for an answer.
+        retry: how hard to try.
+        transport: how requests travel.
 
     Raises:
-        ValueError: a setting cannot be; the text names it.
+        ValueError: a setting cannot be, or contradicts another; the text names it.
 
     Example:
-        >>> Configuration(base_url="sqlite:///runs.db").base_url
-        'sqlite:///runs.db'
+        >>> Configuration(base_url="sqlite:///runs.db").with_options(agent_id="agent-123").agent_id
+        'agent-123'
     """
 
-    api_key: str | None = field(
+    api_key: str | Callable[[], str] | None = field(
         default=None,
         converter=_api_key,
-        validator=[_optional_text, _fits_a_header],
+        validator=_key_or_callable,
         repr=lambda key: "None" if key is None else "***",
     )
     organization_id: str | None = field(default=None, converter=_organization_id, validator=_optional_text)
     base_url: str = field(default=None, converter=_base_url)
     agent_id: str | None = field(default=None, validator=_optional_text)
+    timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))
+    retry: RetryPolicy = field(factory=RetryPolicy, validator=_of_type(RetryPolicy))
+    transport: Transport = field(factory=Transport, validator=_of_type(Transport))
+
+    def with_options(self, **changes: Any) -> "Configuration":
+        """A copy with other settings, named as the arguments are.
+
+        Raises:
+            ValueError: a setting cannot be.
+            TypeError: there is no such setting.
+        """
+        return evolve(self, **changes)
+
+    def current_key(self) -> str | None:
+        """The key, as it is now.
+
+        Raises:
+            ValueError: its file cannot be read, or its callable gives no key.
+        """
+        if not callable(self.api_key):
+            return self.api_key
+        key = self.api_key()
+        if not isinstance(key, str) or not key:
+            raise ValueError(f"the callable of api_key must give a key, not {type(key).__name__}")
+        _checked_key(key)
+        return key
 
     @property
     def is_embedded(self) -> bool:

@@ -1,4 +1,4 @@
-"""The only module that touches httpx: sends an operation to its target, sync or async.
+"""Sends an operation to its target, sync or async.
 
 What to send when, and what an answer means, is decided once, by `_exchange`, a generator; the two drivers only do the
 sending and the waiting that it asks for.
@@ -8,31 +8,31 @@ import atexit
 import json
 import logging
 import os
+import platform
 import threading
 import time
+import uuid
 import weakref
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from attrs import frozen
+from attrs import define, frozen
 
 from xpander_sdk import errors
-from xpander_sdk.configuration import Configuration
+from xpander_sdk.configuration import Configuration, Transport
 from xpander_sdk.operations import Operation
-from xpander_sdk.retry import RETRIED_STATUSES, RetryPolicy, retry_after
+from xpander_sdk.retry import RETRIED_STATUSES, RetryBudget, retry_after
+from xpander_sdk.telemetry import span
+from xpander_sdk.version import __version__
 
 if TYPE_CHECKING:
-    import httpx
-
+    from xpander_sdk.transport import Answer, AsyncSender, Request, Sender
     from xpander_server.embedded import Embedded
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
-
-POLICY = RetryPolicy()
-CONNECT_SECONDS = 5.0
-ATTEMPT_SECONDS = 15.0
+_log = logging.getLogger("xpander_sdk")
 
 
 @frozen
@@ -41,20 +41,12 @@ class _Wait:
 
 
 @frozen
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+class _Attempt:
+    request: "Request"
+    deadline: float
 
 
-@frozen
-class _Failure:
-    error: type[errors.ModuleException]
-    description: str
-
-
-_Step = dict[str, Any] | _Wait
-_Outcome = _Answer | _Failure | None
+_Outcome = "Answer | NoAnswer | BadAnswer | None"
 
 
 def send(configuration: Configuration, operation: Operation[T]) -> T:
@@ -64,189 +56,267 @@ def send(configuration: Configuration, operation: Operation[T]) -> T:
         ModuleException: it was refused, or there was no usable answer.
         ValueError: the configuration cannot reach any backend; nothing was sent.
     """
-    import httpx
+    from xpander_sdk.transport import BadAnswer, NoAnswer
 
-    exchange = _exchange(configuration, operation)
-    client = _client(configuration)
-    outcome: _Outcome = None
-    try:
-        while True:
-            step = exchange.send(outcome)
-            if isinstance(step, _Wait):
-                time.sleep(step.seconds)
-                outcome = None
-            else:
-                try:
-                    response = client.request(**step)
-                    outcome = _Answer(response.status_code, response.headers, response.content)
-                except httpx.RequestError as error:
-                    outcome = _failure(error)
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    route = _route(configuration)
+    with span(operation.name, route.url.netloc) as current:
+        exchange = _exchange(configuration, route, operation, current)
+        sender = _sender(route)
+        outcome: Any = None
+        try:
+            while True:
+                step = exchange.send(outcome)
+                if isinstance(step, _Wait):
+                    time.sleep(step.seconds)
+                    outcome = None
+                else:
+                    try:
+                        outcome = sender.send(step.request, configuration.timeouts, step.deadline)
+                    except (NoAnswer, BadAnswer) as error:
+                        outcome = error
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 async def asend(configuration: Configuration, operation: Operation[T]) -> T:
     """`send`, without blocking the event loop, on asyncio and on trio."""
     import anyio
-    import httpx
 
-    exchange = _exchange(configuration, operation)
-    client = await _async_client(configuration)
-    outcome: _Outcome = None
-    try:
-        while True:
-            step = exchange.send(outcome)
-            if isinstance(step, _Wait):
-                await anyio.sleep(step.seconds)
-                outcome = None
-            else:
-                try:
-                    response = await client.request(**step)
-                    outcome = _Answer(response.status_code, response.headers, response.content)
-                except httpx.RequestError as error:
-                    outcome = _failure(error)
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    from xpander_sdk.transport import BadAnswer, NoAnswer
+
+    route = _route(configuration)
+    with span(operation.name, route.url.netloc) as current:
+        exchange = _exchange(configuration, route, operation, current)
+        sender = await _async_sender(route)
+        outcome: Any = None
+        try:
+            while True:
+                step = exchange.send(outcome)
+                if isinstance(step, _Wait):
+                    await anyio.sleep(step.seconds)
+                    outcome = None
+                else:
+                    try:
+                        outcome = await sender.send(step.request, configuration.timeouts, step.deadline)
+                    except (NoAnswer, BadAnswer) as error:
+                        outcome = error
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
-def _exchange(configuration: Configuration, operation: Operation[T]) -> Generator[_Step, _Outcome, T]:
-    base = "http://embedded" if configuration.is_embedded else configuration.get_full_url()
-    request = {
-        "method": operation.method,
-        "url": base + operation.url,
-        "params": operation.params,
-        "headers": {**operation.headers, **_identity(configuration)},
-        "content": operation.content,
-    }
-    deadline = time.monotonic() + POLICY.total
+def _exchange(
+    configuration: Configuration, route: "_Route", operation: Operation[T], current: Any
+) -> Generator[_Attempt | _Wait, Any, T]:
+    from xpander_sdk.transport import Answer, NoAnswer, Request
+
+    request_id = uuid.uuid4().hex
+    headers = [*route.headers, (b"x-request-id", request_id.encode("ascii")), *_identity(configuration)]
+    headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in operation.headers.items()]
+    if operation.content is not None:
+        headers.append((b"content-length", str(len(operation.content)).encode("ascii")))
+    request = Request(operation.method, _path(route, operation), headers, operation.content or b"")
+    deadline = time.monotonic() + configuration.timeouts.total
+    route.budget.call()
     attempts = 0
     while True:
         attempts += 1
-        remaining = deadline - time.monotonic()
-        outcome = yield {**request, "timeout": _timeout(remaining)}
-        assert isinstance(outcome, _Answer | _Failure)
+        outcome = yield _Attempt(request, deadline)
+        told = outcome.status if isinstance(outcome, Answer) else outcome
+        _log.debug("%s %s [%s] attempt %d: %s", operation.method, operation.url, request_id, attempts, told)
+        if current is not None:
+            current.set_attribute("xpander.attempts", attempts)
+        about = errors.About(attempts=attempts, report_id=operation.report_id, request_id=request_id)
         asked = None
-        if isinstance(outcome, _Answer):
+        if isinstance(outcome, Answer):
+            if current is not None:
+                current.set_attribute("http.response.status_code", outcome.status)
             if 200 <= outcome.status < 300:
-                return _parsed(operation, outcome, attempts)
+                route.health.is_well()
+                return _parsed(operation, outcome, about)
             asked = retry_after(outcome.headers)
-            told = str(outcome.status)
-        else:
-            told = outcome.description
-        _log.debug("%s %s, attempt %d: %s", operation.method, operation.url, attempts, told)
-        may_retry = isinstance(outcome, _Failure) or outcome.status in RETRIED_STATUSES
-        delay = POLICY.delay(attempts, asked, deadline - time.monotonic()) if may_retry else None
-        if delay is None:
-            raise _error(outcome, configuration, attempts=attempts, report_id=operation.report_id, asked=asked)
-        yield _Wait(delay)
+        may_pass = (
+            outcome.status in RETRIED_STATUSES
+            if isinstance(outcome, Answer)
+            else isinstance(outcome, NoAnswer) and not outcome.is_final
+        )
+        if may_pass:
+            route.health.is_ill(str(told))
+            delay = configuration.retry.delay(attempts, asked, deadline - time.monotonic())
+            if delay is not None and route.budget.spend():
+                yield _Wait(delay)
+                continue
+        raise _error(outcome, configuration, about, asked)
 
 
-def _identity(configuration: Configuration) -> dict[str, str]:
-    if configuration.api_key is not None:
-        return {"x-api-key": configuration.api_key}
+def _path(route: "_Route", operation: Operation[Any]) -> bytes:
+    query = f"?{urlencode(operation.params)}" if operation.params else ""
+    return f"{route.prefix}{operation.url}{query}".encode("ascii")
+
+
+def _identity(configuration: Configuration) -> list[tuple[bytes, bytes]]:
+    key = configuration.current_key()
+    if key is not None:
+        return [(b"x-api-key", key.encode("ascii"))]
     if configuration.is_embedded:
-        return {}
+        return []
     raise ValueError(f"{configuration.base_url} needs a key: pass Configuration(api_key=…) or set XPANDER_API_KEY")
 
 
-def _timeout(remaining: float) -> "httpx.Timeout":
-    import httpx
-
-    seconds = max(0.001, min(ATTEMPT_SECONDS, remaining))
-    return httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
-
-
-def _failure(error: "httpx.RequestError") -> _Failure:
-    import httpx
-
-    kind = errors.TimedOutError if isinstance(error, httpx.TimeoutException) else errors.ConnectionFailedError
-    return _Failure(kind, f"{type(error).__name__}: {error}".rstrip(": "))
-
-
 def _error(
-    outcome: _Answer | _Failure,
-    configuration: Configuration,
-    *,
-    attempts: int,
-    report_id: str | None,
-    asked: float | None,
+    outcome: Any, configuration: Configuration, about: errors.About, asked: float | None
 ) -> errors.ModuleException:
-    if isinstance(outcome, _Answer):
-        return errors.from_answer(
-            outcome.status, outcome.body, attempts=attempts, report_id=report_id, retry_after=asked
+    from xpander_sdk.transport import Answer, BadAnswer
+
+    if isinstance(outcome, Answer):
+        return errors.from_answer(outcome.status, outcome.headers, outcome.body, about, asked)
+    if isinstance(outcome, BadAnswer):
+        return errors.ContractError(
+            None, f"{configuration.base_url} gave an answer that cannot be read: {outcome}", about
         )
-    return outcome.error(
-        None,
-        f"{configuration.base_url} gave no answer: {outcome.description}",
-        attempts=attempts,
-        report_id=report_id,
-    )
+    kind = errors.TimedOutError if outcome.is_late else errors.ConnectionFailedError
+    return kind(None, f"{configuration.base_url} gave no answer: {outcome}", about)
 
 
-def _parsed(operation: Operation[T], answer: _Answer, attempts: int) -> T:
+def _parsed(operation: Operation[T], answer: "Answer", about: errors.About) -> T:
     try:
         return operation.parse(json.loads(answer.body), answer.headers)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise errors.ContractError(
-            answer.status,
-            f"the answer is not what the contract says: {type(error).__name__}: {error}"[:500],
-            attempts=attempts,
-            report_id=operation.report_id,
+            answer.status, f"the answer is not what the contract says: {type(error).__name__}: {error}"[:500], about
         ) from error
 
 
-# One kept client a target: for each process (sync), for each event loop (async). They hold no key.
+@define
+class _Health:
+    """Says once when a target goes away, and once when it is back."""
 
-_Target = tuple[str, str | None]
-_lock = threading.Lock()
-_clients: "dict[_Target, httpx.Client]" = {}
-_async_clients: "weakref.WeakKeyDictionary[Any, dict[_Target, _Kept]]" = weakref.WeakKeyDictionary()
-_stores: "dict[_Target, Embedded]" = {}
-_of_parent: list[object] = []
+    target: str
+    _is_ill: bool = False
+
+    def is_ill(self, told: str) -> None:
+        if not self._is_ill:
+            self._is_ill = True
+            _log.warning(
+                "%s does not answer as it should: %s. This is said once, until it does again", self.target, told
+            )
+
+    def is_well(self) -> None:
+        if self._is_ill:
+            self._is_ill = False
+            _log.warning("%s answers again", self.target)
+
+
+# One route a target, and one sender a route: for each process (sync), for each event loop (async). They hold no key.
+
+
+@frozen(eq=False)
+class _Route:
+    """A target, as all who report there share it."""
+
+    url: SplitResult
+    prefix: str
+    transport: Transport
+    store: tuple[str, str | None] | None
+    headers: list[tuple[bytes, bytes]]
+    budget: RetryBudget
+    health: _Health
 
 
 @frozen
 class _Kept:
-    client: "httpx.AsyncClient"
+    sender: "AsyncSender"
     keeper: AsyncGenerator[None, None]
 
 
-def _target(configuration: Configuration) -> _Target:
+class _State:
+    """All that is kept, of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.routes: dict[tuple[Any, ...], _Route] = {}
+        self.senders: dict[_Route, Sender] = {}
+        self.async_senders: weakref.WeakKeyDictionary[Any, dict[_Route, _Kept]] = weakref.WeakKeyDictionary()
+        self.stores: dict[tuple[str, str | None], Embedded] = {}
+
+
+_state = _State()
+_of_parents: list[_State] = []
+
+
+def _route(configuration: Configuration) -> _Route:
+    store = _store_of(configuration)
+    base = "http://embedded" if store else configuration.get_full_url()
+    key = (store or base, configuration.transport, configuration.retry.budget)
+    route = _state.routes.get(key)
+    if route is None:
+        url = urlsplit(base)
+        agent = f"xpander-report/{__version__} python/{platform.python_version()}"
+        fixed = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": agent}
+        headers = {**fixed, **{name.lower(): value for name, value in configuration.transport.headers}}
+        route = _Route(
+            url=url,
+            prefix=quote(url.path.rstrip("/"), safe="/%:@!$&'()*+,;=~"),
+            transport=configuration.transport,
+            store=store,
+            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
+            budget=RetryBudget(configuration.retry.budget),
+            health=_Health(configuration.base_url),
+        )
+        with _state.lock:
+            route = _state.routes.setdefault(key, route)
+    return route
+
+
+def _store_of(configuration: Configuration) -> tuple[str, str | None] | None:
     if not configuration.is_embedded:
-        return configuration.base_url, None
+        return None
     # A relative file is another one after a change of directory.
-    path = configuration.base_url.removeprefix("sqlite:///")
-    return f"sqlite:///{os.path.abspath(path)}", configuration.organization_id
+    path = os.path.abspath(configuration.base_url.removeprefix("sqlite:///"))
+    return f"sqlite:///{path}", configuration.organization_id
 
 
-def _client(configuration: Configuration) -> "httpx.Client":
-    target = _target(configuration)
-    client = _clients.get(target)
-    if client is None:
-        import httpx
+def _sender(route: _Route) -> "Sender":
+    sender = _state.senders.get(route)
+    if sender is None:
+        from xpander_sdk import transport
 
-        store = _embedded(configuration)
-        with _lock:
-            client = _clients.get(target)
-            if client is None:
-                client = _clients[target] = httpx.Client(transport=_in_process(store) if store else None)
-    return client
+        store = _embedded(route)
+        with _state.lock:
+            sender = _state.senders.get(route)
+            if sender is None:
+                if store is not None:
+                    sender = transport.InProcess(store)
+                elif route.transport.http is not None:
+                    sender = transport.OwnTransport(route.transport.http, route.url)
+                elif route.transport.async_http is not None:
+                    raise ValueError("the transport has async_http= and no http=, which the synchronous forms need")
+                else:
+                    sender = transport.Http(route.transport, route.url)
+                _state.senders[route] = sender
+    return sender
 
 
-async def _async_client(configuration: Configuration) -> "httpx.AsyncClient":
-    import httpx
-
-    clients = _async_clients.setdefault(_event_loop(), {})
-    target = _target(configuration)
-    kept = clients.get(target)
+async def _async_sender(route: _Route) -> "AsyncSender":
+    senders = _state.async_senders.setdefault(_event_loop(), {})
+    kept = senders.get(route)
     if kept is None:
-        store = _embedded(configuration)
-        client = httpx.AsyncClient(transport=_in_process_async(store) if store else None)
-        kept = clients[target] = _Kept(client, _keep(clients, target, client))
+        from xpander_sdk import transport
+
+        store = _embedded(route)
+        sender: AsyncSender
+        if store is not None:
+            sender = transport.AsyncInProcess(store)
+        elif route.transport.async_http is not None:
+            sender = transport.AsyncOwnTransport(route.transport.async_http, route.url)
+        elif route.transport.http is not None:
+            raise ValueError("the transport has http= and no async_http=, which the asynchronous forms need")
+        else:
+            sender = transport.AsyncHttp(route.transport, route.url)
+        kept = senders[route] = _Kept(sender, _keep(senders, route, sender))
         await kept.keeper.__anext__()
-    return kept.client
+    return kept.sender
 
 
 def _event_loop() -> Any:
@@ -262,74 +332,69 @@ def _event_loop() -> Any:
     return asyncio.get_running_loop()
 
 
-async def _keep(
-    clients: dict[_Target, _Kept], target: _Target, client: "httpx.AsyncClient"
-) -> AsyncGenerator[None, None]:
+async def _keep(senders: dict[_Route, _Kept], route: _Route, sender: "AsyncSender") -> AsyncGenerator[None, None]:
     # An event loop that ends (asyncio.run, trio.run) first finishes the asynchronous generators that were begun in it:
     # the one moment at which its connections can still be closed properly.
     try:
         yield
     finally:
-        clients.pop(target, None)
-        await client.aclose()
+        if (kept := senders.get(route)) is not None and kept.sender is sender:
+            del senders[route]
+        await sender.close()
 
 
-def _embedded(configuration: Configuration) -> "Embedded | None":
-    if not configuration.is_embedded:
+def _embedded(route: _Route) -> "Embedded | None":
+    if route.store is None:
         return None
-    target = _target(configuration)
-    with _lock:
-        if target not in _stores:
+    with _state.lock:
+        if route.store not in _state.stores:
             try:
                 from xpander_server.embedded import Embedded, StoreError
             except ModuleNotFoundError as missing:
                 raise ModuleNotFoundError(
-                    f"{configuration.base_url} is an embedded target, which needs {missing.name}: "
+                    f"{route.health.target} is an embedded target, which needs {missing.name}: "
                     "pip install 'xpander-report[server]'",
                     name=missing.name,
                 ) from missing
             try:
-                _stores[target] = Embedded(*target)
+                _state.stores[route.store] = Embedded(*route.store)
             except StoreError as error:
-                raise errors.ConnectionFailedError(None, str(error), attempts=0) from error
-        return _stores[target]
+                raise errors.ConnectionFailedError(None, str(error), errors.About(attempts=0)) from error
+        return _state.stores[route.store]
 
 
-def _in_process(store: "Embedded") -> "httpx.MockTransport":
-    # httpx calls it a mock; it is its transport to a function, and this one is the whole server.
-    import httpx
+def close(configuration: Configuration) -> None:
+    """Close what is kept for the synchronous forms; the next call makes it anew."""
+    route = _route(configuration)
+    with _state.lock:
+        sender = _state.senders.pop(route, None)
+        store = _state.stores.pop(route.store, None) if route.store else None
+    if sender is not None:
+        sender.close()
+    if store is not None:
+        store.close()
 
-    def handle(request: httpx.Request) -> httpx.Response:
-        status, headers, body = store.call(request.method, request.url.raw_path, request.headers.raw, request.read())
-        return httpx.Response(status, headers=headers, content=body)
 
-    return httpx.MockTransport(handle)
-
-
-def _in_process_async(store: "Embedded") -> "httpx.MockTransport":
-    import httpx
-
-    async def handle(request: httpx.Request) -> httpx.Response:
-        body = await request.aread()
-        status, headers, answer = await store.acall(request.method, request.url.raw_path, request.headers.raw, body)
-        return httpx.Response(status, headers=headers, content=answer)
-
-    return httpx.MockTransport(handle)
+async def aclose(configuration: Configuration) -> None:
+    """Close what is kept for this event loop; the next call makes it anew."""
+    kept = _state.async_senders.get(_event_loop(), {}).pop(_route(configuration), None)
+    if kept is not None:
+        await kept.keeper.aclose()
 
 
 def _close_all() -> None:
-    for client in _clients.values():
-        client.close()
-    for store in _stores.values():
+    for sender in list(_state.senders.values()):
+        sender.close()
+    for store in list(_state.stores.values()):
         store.close()
 
 
 def _after_fork() -> None:
     # The child makes its own. What the parent has open is kept, not closed: closing it here would speak on the parent's
     # connections, and drop the parent's locks on its files.
-    global _lock, _clients, _async_clients, _stores
-    _of_parent.append((_clients, _async_clients, _stores))
-    _lock, _clients, _async_clients, _stores = threading.Lock(), {}, weakref.WeakKeyDictionary(), {}
+    global _state
+    _of_parents.append(_state)
+    _state = _State()
 
 
 atexit.register(_close_all)

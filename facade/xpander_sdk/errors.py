@@ -20,6 +20,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve, frozen
+
+
+@frozen(kw_only=True)
+class About:
+    """The call that an error is about."""
+
+    attempts: int = 1
+    report_id: str | None = None
+    request_id: str | None = None
+
+
+_NOTHING = About()
+
 
 class ModuleException(Exception):
     """The backend did not do what it was asked.
@@ -29,6 +43,7 @@ class ModuleException(Exception):
         description: what went wrong.
         attempts: how many requests were sent.
         report_id: the id of the report, to send it again with; None where it was no report.
+        request_id: what the request was called, as the backend's logs have it; None where nothing was sent.
         retry_after: seconds that the backend asks to wait; None where it does not say.
         problems: for each field that was refused, `loc`, `msg` and `type`.
     """
@@ -37,17 +52,17 @@ class ModuleException(Exception):
         self,
         status_code: int | None,
         description: str,
+        about: About = _NOTHING,
         *,
-        attempts: int = 1,
-        report_id: str | None = None,
         retry_after: float | None = None,
         problems: list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(status_code, description)
         self.status_code = status_code
         self.description = description
-        self.attempts = attempts
-        self.report_id = report_id
+        self.attempts = about.attempts
+        self.report_id = about.report_id
+        self.request_id = about.request_id
         self.retry_after = retry_after
         self.problems = problems or []
 
@@ -118,19 +133,17 @@ _MAX_DESCRIPTION = 2_000
 
 
 def from_answer(
-    status: int, body: bytes, *, attempts: int, report_id: str | None, retry_after: float | None
+    status: int, headers: Mapping[str, str], body: bytes, about: About, retry_after: float | None
 ) -> ModuleException:
     """The error that an answer other than 2xx stands for, whatever its body is."""
     kind = _BY_STATUS.get(status) or (ServerError if status >= 500 else ContractError)
     description, problems = _described(body)
-    return kind(
-        status,
-        description or "The backend gave no reason.",
-        attempts=attempts,
-        report_id=report_id,
-        retry_after=retry_after,
-        problems=problems,
-    )
+    if 300 <= status < 400:
+        # Never followed: the key would go where nobody meant it to.
+        description = f"it redirects to {headers.get('location', 'nowhere')[:500]}; is that the base_url to set?"
+    if echoed := headers.get("x-request-id", "")[:200]:
+        about = evolve(about, request_id=echoed)
+    return kind(status, description or "The backend gave no reason.", about, retry_after=retry_after, problems=problems)
 
 
 def _described(body: bytes) -> tuple[str, list[dict[str, Any]]]:

@@ -25,12 +25,14 @@ class Operation(Generic[T]):
     """One call of the backend.
 
     Attributes:
+        name: what it is called in the contract, in Python's form.
         url: the path, percent-encoded, as it follows the target's URL.
         parse: a decoded 2xx body and the answer's headers → the result. Raises whatever it likes if they are not as the
             contract says.
         report_id: the id of the report, where it is one.
     """
 
+    name: str
     method: str
     url: str
     parse: Callable[[Any, Mapping[str, str]], T]
@@ -58,14 +60,15 @@ def report_task(agent_id: str, **arguments: object) -> "Operation[models.Task]":
 
     report = task_report(**arguments)
     request = endpoint._get_kwargs(agent_id, body=report, x_reported_at=_now())
-    return _operation(request, lambda body, _: Task.from_dict(body), report_id=str(report.id))
+    return _operation("report_task", request, lambda body, _: Task.from_dict(body), report_id=str(report.id))
 
 
 def get_task(task_id: object) -> "Operation[models.Task]":
     from xpander_api.api.tasks import get_task as endpoint
     from xpander_api.models import Task
 
-    return _operation(endpoint._get_kwargs(identifier("task_id", task_id)), lambda body, _: Task.from_dict(body))
+    request = endpoint._get_kwargs(identifier("task_id", task_id))
+    return _operation("get_task", request, lambda body, _: Task.from_dict(body))
 
 
 def list_agent_tasks(
@@ -74,7 +77,7 @@ def list_agent_tasks(
     from xpander_api.api.tasks import list_agent_tasks as endpoint
 
     request = endpoint._get_kwargs(identifier("agent_id", agent_id))
-    return _operation({**request, "params": _page_parameters(filters, limit, cursor)}, _page)
+    return _operation("list_agent_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
 
 
 def list_user_tasks(
@@ -83,7 +86,7 @@ def list_user_tasks(
     from xpander_api.api.tasks import list_user_tasks as endpoint
 
     request = endpoint._get_kwargs(identifier("user_id", user_id))
-    return _operation({**request, "params": _page_parameters(filters, limit, cursor)}, _page)
+    return _operation("list_user_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
 
 
 def get_agent_metrics(
@@ -94,7 +97,7 @@ def get_agent_metrics(
     from xpander_api.types import UNSET
 
     request = endpoint._get_kwargs(agent_id, since=since or UNSET, until=until or UNSET)
-    return _operation(request, lambda body, _: AgentMetrics.from_dict(body))
+    return _operation("get_agent_metrics", request, lambda body, _: AgentMetrics.from_dict(body))
 
 
 def _now() -> int:
@@ -103,10 +106,11 @@ def _now() -> int:
 
 
 def _operation(
-    request: dict[str, Any], parse: Callable[[Any, Mapping[str, str]], T], report_id: str | None = None
+    name: str, request: dict[str, Any], parse: Callable[[Any, Mapping[str, str]], T], report_id: str | None = None
 ) -> Operation[T]:
     body = request.get("json")
     return Operation(
+        name=name,
         method=request["method"].upper(),
         url=request["url"],
         parse=parse,

@@ -1,12 +1,41 @@
-"""When to send again, and how long to wait first. Pure: no clock, no sleep."""
+"""How long to wait: for an answer, and before the next attempt. Pure: no clock, no sleep."""
 
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from attrs import frozen
+from attrs import Attribute, field, frozen
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def _positive(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError(f"{attribute.name} must be a number above 0, not {value!r}")
+
+
+def _not_negative(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError(f"{attribute.name} must be a number from 0, not {value!r}")
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """How long to wait for an answer.
+
+    Args:
+        connect: seconds for a connection, TLS included. Default 5.
+        read: seconds between two parts of an answer. Default 15.
+        total: seconds for the whole call: all attempts, and the waits between them. Default 30.
+
+    Raises:
+        ValueError: one of them is not above 0.
+    """
+
+    connect: float = field(default=5.0, validator=_positive)
+    read: float = field(default=15.0, validator=_positive)
+    total: float = field(default=30.0, validator=_positive)
 
 
 @frozen(kw_only=True)
@@ -14,18 +43,22 @@ class RetryPolicy:
     """How hard to try. Every attempt carries the same id, so a run is never recorded twice.
 
     Args:
-        attempts: requests at the most, the first one included.
-        first_delay: seconds before the second attempt, at the most; doubled for each further one.
-        max_delay: seconds between two attempts at the most, where the backend does not ask for more.
-        max_retry_after: seconds that a backend may ask for; where it asks for more, the error comes at once.
-        total: seconds for all attempts and the waits between them.
+        attempts: requests at the most, the first one included; 1 for no retry. Default 4.
+        first_delay: seconds before the second attempt, at the most; doubled for each further one. Default 0.25.
+        max_delay: seconds between two attempts at the most, where the backend does not ask for more. Default 8.
+        max_retry_after: seconds that a backend may ask for; if it asks for more, the error comes at once. Default 20.
+        budget: retries that may be outstanding in an outage. Each retry takes one, each call gives back a tenth, so
+            that traffic to a backend that is down grows by a tenth at the most. Default 10.
+
+    Raises:
+        ValueError: one of them cannot be.
     """
 
-    attempts: int = 4
-    first_delay: float = 0.25
-    max_delay: float = 8.0
-    max_retry_after: float = 20.0
-    total: float = 30.0
+    attempts: int = field(default=4, validator=_positive)
+    first_delay: float = field(default=0.25, validator=_not_negative)
+    max_delay: float = field(default=8.0, validator=_not_negative)
+    max_retry_after: float = field(default=20.0, validator=_not_negative)
+    budget: float = field(default=10.0, validator=_not_negative)
 
     def delay(
         self, attempts: int, retry_after: float | None, remaining: float, draw: Callable[[], float] = random.random
@@ -47,6 +80,27 @@ class RetryPolicy:
                 return None
             wait += retry_after
         return wait if wait < remaining else None
+
+
+class RetryBudget:
+    """What is left of the retries that a target may cost; shared by all who report there."""
+
+    GIVEN_BACK = 0.1  # for each call
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._left = budget
+
+    def call(self) -> None:
+        """A call was begun."""
+        self._left = min(self._budget, self._left + self.GIVEN_BACK)
+
+    def spend(self) -> bool:
+        """Take one retry; False where none is left."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

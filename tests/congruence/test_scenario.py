@@ -1,9 +1,11 @@
 """What a user relies on, the same on every target and in both forms."""
 
+import inspect
+import json
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
+from attrs import evolve
 
 from xpander_sdk import (
     AgentExecutionStatus,
@@ -14,6 +16,7 @@ from xpander_sdk import (
     Tokens,
     TooLargeError,
 )
+from xpander_sdk.report import task_report
 
 SEED = {
     "input": "Summarize Q4 earnings",
@@ -164,12 +167,10 @@ def test_tasks_of_a_user_and_every_filter_of_the_contract(sdk, target, agent_id,
 
 def _post(target: Configuration, agent_id: str, body: dict) -> None:
     """What no official client sends, so that the SDK has no argument for it."""
-    from xpander_sdk import connection
+    from xpander_sdk import connection, operations
 
-    client: httpx.Client = connection._client(target)
-    base = "http://embedded" if target.is_embedded else target.base_url
-    headers = {"x-api-key": target.api_key or ""}
-    client.post(f"{base}/agent-execution/{agent_id}/report_task", json=body, headers=headers).raise_for_status()
+    operation = operations.report_task(agent_id, **dict.fromkeys(inspect.signature(task_report).parameters))
+    connection.send(target, evolve(operation, content=json.dumps(body).encode()))
 
 
 def test_an_unknown_task_is_not_found(sdk, new_id):

@@ -12,7 +12,6 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from urllib.parse import unquote
 
 import httpx
@@ -25,10 +24,12 @@ from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
-from xpander_sdk import Backend, Configuration, Task, Tokens, connection
+from xpander_sdk import Backend, Configuration, Task, Tokens, Transport
 
 BASE = "http://127.0.0.1:1"
-CONFIGURATION = Configuration(base_url=BASE, api_key="k")
+CONFIGURATION = Configuration(
+    base_url=BASE, api_key="k", transport=Transport(http=lambda: httpx.MockTransport(_answer))
+)
 DESCRIPTION = yaml.safe_load((Path(__file__).parents[2] / "openapi" / "task-report.yaml").read_text(encoding="utf-8"))
 CONTRACT = OpenAPI.from_dict({**DESCRIPTION, "servers": [{"url": BASE}]})
 ANSWER = DESCRIPTION["components"]["examples"]["SeedTask"]["value"]
@@ -65,20 +66,19 @@ class Captured:
         )
 
 
+SENT: list[Captured] = []
+
+
+def _answer(request: httpx.Request) -> httpx.Response:
+    SENT.append(Captured(request))
+    return httpx.Response(200, json=ANSWER)
+
+
 @contextmanager
 def captured() -> Iterator[list[Captured]]:
     """Nothing leaves the process in this block; what would have is in the list."""
-    requests: list[Captured] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        requests.append(Captured(request))
-        return httpx.Response(200, json=ANSWER)
-
-    with (
-        httpx.Client(transport=httpx.MockTransport(answer)) as client,
-        patch.object(connection, "_client", lambda configuration: client),
-    ):
-        yield requests
+    SENT.clear()
+    yield SENT
 
 
 def valid_and_sent_or_refused(report: Report, arguments: dict[str, Any], odd: tuple[str, ...]) -> None:

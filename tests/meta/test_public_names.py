@@ -97,4 +97,4 @@ def test_httpx_is_imported_by_one_module_of_the_facade_alone():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(name.partition(".")[0] in ("httpx", "httpcore") for name in names):
                 importers.add(path.name)
-    assert importers == {"connection.py"}
+    assert importers == {"transport.py"}

@@ -147,10 +147,6 @@ def test_what_goes_wrong_is_told_with_a_code_for_scripts(cli, arguments, code, t
 
 
 def test_no_answer_is_a_code_of_its_own(cli, monkeypatch):
-    from xpander_sdk import connection
-    from xpander_sdk.retry import RetryPolicy
-
-    monkeypatch.setattr(connection, "POLICY", RetryPolicy(attempts=1))
     monkeypatch.setenv("XPANDER_API_KEY", "hunter2")
     done = cli("history", "a", "--base-url", "http://127.0.0.1:9")
     assert done.exit_code == 75

@@ -3,8 +3,9 @@ import pytest
 from xpander_sdk import errors
 
 
-def answer(status: int, body: bytes = b"", **given):
-    return errors.from_answer(status, body, **{"attempts": 1, "report_id": "r", "retry_after": None, **given})
+def answer(status: int, body: bytes = b"", attempts: int = 1, headers=None):
+    about = errors.About(attempts=attempts, report_id="r", request_id="ours")
+    return errors.from_answer(status, headers or {}, body, about, None)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,15 @@ def test_each_status_has_its_error(status, kind, built_in):
     assert isinstance(error, built_in)
     assert isinstance(error, errors.ModuleException)
     assert (error.status_code, error.report_id) == (status, "r")
+
+
+def test_the_request_is_called_what_the_backend_calls_it():
+    assert answer(500).request_id == "ours"
+    assert answer(500, headers={"x-request-id": "theirs"}).request_id == "theirs"
+
+
+def test_a_redirect_is_told_and_not_followed():
+    assert "redirects to https://elsewhere" in str(answer(307, headers={"location": "https://elsewhere"}))
 
 
 def test_its_text_is_the_status_and_the_detail():

@@ -173,6 +173,8 @@ _Position = tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], str]
 
 def _position(cursor: str) -> tuple[int, str]:
     try:
-        return msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=_Position)
+        raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        position: tuple[int, str] = msgspec.json.decode(raw, type=_Position)
+        return position
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         raise ValueError("is no cursor that this server gave") from None

@@ -1,0 +1,455 @@
+"""How a request travels: over HTTP, in-process, or through a transport of the caller's. The only module that touches
+httpx and httpcore.
+
+HTTP goes through httpcore, the engine below httpx, in lanes: pools of one connection each, taken and given back like
+plates from a pile. One pool of many connections looks at all of them for every request, which with 32 in flight costs
+more than the requests; a pile looks at none. And a lane has a deadline of its own, which the synchronous form needs:
+a server that sends a byte now and then never meets a time-out that counts from the last byte.
+"""
+
+import os
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import httpcore
+from attrs import define, frozen
+
+from xpander_sdk.configuration import Transport
+from xpander_sdk.retry import Timeouts
+
+if TYPE_CHECKING:
+    import httpx
+
+    from xpander_server.embedded import Embedded
+
+MAX_ANSWER = 128 * 1024 * 1024  # bytes; more is no answer of this contract
+MAX_LANES = 100
+KEEP_ALIVE = 60.0  # seconds; what a server closes earlier is noticed before it is used
+
+Header = tuple[bytes, bytes]
+
+
+@frozen
+class Request:
+    """What to send; `target` is the path with its query, percent-encoded."""
+
+    method: str
+    target: bytes
+    headers: list[Header]
+    content: bytes
+
+
+@frozen
+class Answer:
+    """What came back; names of headers in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NoAnswer(Exception):
+    """There was none.
+
+    Attributes:
+        is_late: it was for want of time.
+        is_final: it would be no better another time.
+    """
+
+    def __init__(self, description: str, *, is_late: bool = False, is_final: bool = False) -> None:
+        super().__init__(description)
+        self.is_late = is_late
+        self.is_final = is_final
+
+
+class BadAnswer(Exception):
+    """There was one that cannot be read."""
+
+
+class Sender(Protocol):
+    def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        """Send, and read the answer to its end, until `deadline` (monotonic). Raises NoAnswer, BadAnswer."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class AsyncSender(Protocol):
+    async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer: ...
+
+    async def close(self) -> None: ...
+
+
+# HTTP, in lanes.
+
+
+@define
+class _Clock:
+    """Until when the request that a lane carries may take (monotonic)."""
+
+    deadline: float = 0.0
+
+    def left(self, seconds: float | None) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the total time is up")
+        return left if seconds is None else min(seconds, left)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A stream whose every step ends by the deadline of its lane."""
+
+    def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._clock.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, self._clock.left(timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._clock.left(timeout)), self._clock)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Network(httpcore.SyncBackend):
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        stream = super().connect_tcp(host, port, self._clock.left(timeout), local_address, socket_options)
+        return _Stream(stream, self._clock)
+
+
+@frozen
+class _Lane:
+    pool: httpcore.ConnectionPool
+    clock: _Clock
+
+
+class Http:
+    """HTTP, synchronously. Safe to share between threads."""
+
+    def __init__(self, settings: Transport, url: SplitResult) -> None:
+        self._origin = _Origin(url)
+        self._options = _pool_options(settings, url)
+        self._idle: list[_Lane] = []
+        self._free = threading.BoundedSemaphore(MAX_LANES)
+        self._is_closed = False
+
+    def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        if not self._free.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise NoAnswer(f"all {MAX_LANES} connections are in use", is_late=True)
+        try:
+            lane = self._lane()
+            lane.clock.deadline = deadline
+            try:
+                response = lane.pool.handle_request(self._origin.wire(request, timeouts))
+                try:
+                    body = bytearray()
+                    for chunk in response.iter_stream():
+                        body += _bounded(body, chunk)
+                finally:
+                    response.close()
+            except _HTTPCORE_ERRORS as error:
+                raise _no_answer(error) from error
+            finally:
+                self._give_back(lane)
+        finally:
+            self._free.release()
+        return _answer(response.status, response.headers, bytes(body))
+
+    def _lane(self) -> _Lane:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            clock = _Clock()
+            return _Lane(httpcore.ConnectionPool(network_backend=_Network(clock), **self._options), clock)
+
+    def _give_back(self, lane: _Lane) -> None:
+        if self._is_closed:
+            lane.pool.close()
+        else:
+            self._idle.append(lane)
+
+    def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().pool.close()
+
+
+class AsyncHttp:
+    """HTTP within one event loop, of asyncio or of trio."""
+
+    def __init__(self, settings: Transport, url: SplitResult) -> None:
+        import anyio
+
+        self._origin = _Origin(url)
+        self._options = _pool_options(settings, url)
+        self._idle: list[httpcore.AsyncConnectionPool] = []
+        self._free = anyio.Semaphore(MAX_LANES, fast_acquire=True)
+        self._is_closed = False
+
+    async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        import anyio
+
+        try:
+            with anyio.fail_after(max(0.0, deadline - time.monotonic())):
+                async with self._free:
+                    return await self._send(request, timeouts)
+        except TimeoutError as error:
+            raise NoAnswer("the total time is up", is_late=True) from error
+
+    async def _send(self, request: Request, timeouts: Timeouts) -> Answer:
+        lane = self._idle.pop() if self._idle else httpcore.AsyncConnectionPool(**self._options)
+        try:
+            response = await lane.handle_async_request(self._origin.wire(request, timeouts))
+            try:
+                body = bytearray()
+                async for chunk in response.aiter_stream():
+                    body += _bounded(body, chunk)
+            finally:
+                await response.aclose()
+        except _HTTPCORE_ERRORS as error:
+            raise _no_answer(error) from error
+        finally:
+            if self._is_closed:
+                await lane.aclose()
+            else:
+                self._idle.append(lane)
+        return _answer(response.status, response.headers, bytes(body))
+
+    async def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            await self._idle.pop().aclose()
+
+
+_HTTPCORE_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+)
+
+
+class _Origin:
+    """The place that all requests of a sender go to."""
+
+    def __init__(self, url: SplitResult) -> None:
+        self._scheme = url.scheme.lower().encode("ascii")
+        self._host = _ascii(url.hostname or "")
+        self._port = url.port or (443 if self._scheme == b"https" else 80)
+        self._header = (b"host", _ascii(url.netloc))
+
+    def wire(self, request: Request, timeouts: Timeouts) -> httpcore.Request:
+        return httpcore.Request(
+            request.method.encode("ascii"),
+            httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=request.target),
+            headers=[self._header, *request.headers],
+            content=request.content,
+            extensions={"timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.read}},
+        )
+
+
+def _ascii(host: str) -> bytes:
+    return host.encode("ascii" if host.isascii() else "idna")
+
+
+def _pool_options(settings: Transport, url: SplitResult) -> dict[str, Any]:
+    return {
+        "ssl_context": _ssl_context(settings) if url.scheme.lower() == "https" else None,
+        "proxy": _proxy(settings, url),
+        "max_connections": 1,
+        "keepalive_expiry": KEEP_ALIVE,
+    }
+
+
+def _ssl_context(settings: Transport) -> ssl.SSLContext:
+    if settings.ssl_context is not None:
+        return settings.ssl_context
+    context = ssl.create_default_context(cafile=settings.ca_bundle or os.environ.get("SSL_CERT_FILE") or _certifi())
+    if settings.client_certificate is not None:
+        context.load_cert_chain(*settings.client_certificate)
+    return context
+
+
+def _certifi() -> str:
+    import certifi
+
+    return certifi.where()
+
+
+def _proxy(settings: Transport, url: SplitResult) -> httpcore.Proxy | None:
+    address = settings.proxy or _environment_proxy(url)
+    if address is None:
+        return None
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth)
+
+
+def _environment_proxy(url: SplitResult) -> str | None:
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    if proxy_bypass(url.hostname or ""):
+        return None
+    return proxies.get(url.scheme.lower()) or proxies.get("all")
+
+
+def _no_answer(error: Exception) -> NoAnswer:
+    causes = [cause for cause in (error, error.__cause__, error.__context__) if cause is not None]
+    told = next((str(cause) for cause in causes if str(cause)), type(error).__name__)
+    is_final = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
+    return NoAnswer(told, is_late=isinstance(error, httpcore.TimeoutException), is_final=is_final)
+
+
+def _bounded(body: bytearray, chunk: bytes) -> bytes:
+    if len(body) + len(chunk) > MAX_ANSWER:
+        raise BadAnswer(f"the answer has over {MAX_ANSWER} bytes")
+    return chunk
+
+
+def _answer(status: int, headers: Iterable[Header], body: bytes) -> Answer:
+    named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    encoding = named.get("content-encoding", "identity").strip().lower()
+    if encoding in ("gzip", "x-gzip", "deflate"):
+        body = _inflated(body, zlib.MAX_WBITS | (32 if encoding != "deflate" else 0))
+    elif encoding not in ("", "identity"):
+        raise BadAnswer(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
+    return Answer(status, named, body)
+
+
+def _inflated(body: bytes, window: int) -> bytes:
+    decoder = zlib.decompressobj(window)
+    try:
+        decoded = decoder.decompress(body, MAX_ANSWER)
+    except zlib.error as error:
+        raise BadAnswer(f"the answer's compression is broken: {error}") from None
+    if decoder.unconsumed_tail:
+        raise BadAnswer(f"the answer has over {MAX_ANSWER} bytes")
+    return decoded
+
+
+# In-process.
+
+
+class InProcess:
+    """An embedded store: the whole server, without a socket."""
+
+    def __init__(self, store: "Embedded") -> None:
+        self._store = store
+
+    def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        return _answer(*self._store.call(request.method, request.target, request.headers, request.content))
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class AsyncInProcess:
+    def __init__(self, store: "Embedded") -> None:
+        self._store = store
+
+    async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        return _answer(*await self._store.acall(request.method, request.target, request.headers, request.content))
+
+    async def close(self) -> None:
+        pass  # the synchronous form closes the store
+
+
+# A transport of the caller's.
+
+
+class OwnTransport:
+    """An httpx transport that the caller makes."""
+
+    def __init__(self, make: Callable[[], Any], url: SplitResult) -> None:
+        self._transport = make()
+        self._base = f"{url.scheme}://{url.netloc}"
+
+    def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        import httpx
+
+        try:
+            response = self._transport.handle_request(_httpx_request(self._base, request, timeouts, deadline))
+            try:
+                return Answer(response.status_code, dict(response.headers), response.read())
+            finally:
+                response.close()
+        except httpx.RequestError as error:
+            raise _httpx_no_answer(error) from error
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class AsyncOwnTransport:
+    """An asynchronous httpx transport that the caller makes, one for each event loop."""
+
+    def __init__(self, make: Callable[[], Any], url: SplitResult) -> None:
+        self._transport = make()
+        self._base = f"{url.scheme}://{url.netloc}"
+
+    async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        import anyio
+        import httpx
+
+        try:
+            with anyio.fail_after(max(0.0, deadline - time.monotonic())):
+                sent = _httpx_request(self._base, request, timeouts, deadline)
+                response = await self._transport.handle_async_request(sent)
+                try:
+                    return Answer(response.status_code, dict(response.headers), await response.aread())
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise NoAnswer("the total time is up", is_late=True) from error
+        except httpx.RequestError as error:
+            raise _httpx_no_answer(error) from error
+
+    async def close(self) -> None:
+        await self._transport.aclose()
+
+
+def _httpx_request(base: str, request: Request, timeouts: Timeouts, deadline: float) -> "httpx.Request":
+    import httpx
+
+    left = max(0.001, deadline - time.monotonic())
+    timeout = httpx.Timeout(min(timeouts.read, left), connect=min(timeouts.connect, left))
+    return httpx.Request(
+        request.method,
+        base + request.target.decode("ascii"),
+        headers=request.headers,
+        content=request.content,
+        extensions={"timeout": timeout.as_dict()},
+    )
+
+
+def _httpx_no_answer(error: "httpx.RequestError") -> NoAnswer:
+    import httpx
+
+    return NoAnswer(f"{type(error).__name__}: {error}", is_late=isinstance(error, httpx.TimeoutException))
