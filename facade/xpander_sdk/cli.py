@@ -212,6 +212,25 @@ def metrics(
 
 
 @main.command()
+@click.option("--agent-id", metavar="ID", help="An agent to look for. Default: XPANDER_AGENT_ID.")
+@_as_json
+@_target
+def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) -> None:
+    """Look at each step on the way of a report, and explain what is wrong. Exit code 1 if anything is."""
+    from xpander_sdk.doctor import examine
+
+    is_well = True
+    for finding in examine(configuration, agent_id):
+        is_well = is_well and finding.state != "failed"
+        if as_json:
+            _print_json(finding)
+        else:
+            mark = {"ok": "ok     ", "failed": "FAILED ", "skipped": "-      "}[finding.state]
+            click.echo(f"{mark} {finding.check + ':':14} {_printable(finding.told)}")
+    sys.exit(0 if is_well else REFUSED)
+
+
+@main.command()
 @click.option("--store", metavar="URL", default="sqlite:///xpander.db", show_default=True, help="Where to keep tasks.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8100, show_default=True, help="0 for any that is free.")

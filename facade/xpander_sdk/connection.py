@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from xpander_sdk import errors
 from xpander_sdk.configuration import Configuration, Transport
@@ -106,17 +106,25 @@ async def asend(configuration: Configuration, operation: Operation[T]) -> T:
             return result
 
 
+def probe(configuration: Configuration, operation: Operation[Any]) -> "Answer":
+    """The bare answer to one attempt, whatever it says. Errors as for `send`, where there is none."""
+    from xpander_sdk.transport import BadAnswer, NoAnswer
+
+    route = _route(configuration)
+    request, about = _request(configuration, route, operation)
+    try:
+        deadline = time.monotonic() + configuration.timeouts.total
+        return _sender(route).send(request, configuration.timeouts, deadline)
+    except (NoAnswer, BadAnswer) as error:
+        raise _error(error, configuration, about, None) from error
+
+
 def _exchange(
     configuration: Configuration, route: "_Route", operation: Operation[T], current: Any
 ) -> Generator[_Attempt | _Wait, Any, T]:
-    from xpander_sdk.transport import Answer, NoAnswer, Request
+    from xpander_sdk.transport import Answer, NoAnswer
 
-    request_id = uuid.uuid4().hex
-    headers = [*route.headers, (b"x-request-id", request_id.encode("ascii")), *_identity(configuration)]
-    headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in operation.headers.items()]
-    if operation.content is not None:
-        headers.append((b"content-length", str(len(operation.content)).encode("ascii")))
-    request = Request(operation.method, _path(route, operation), headers, operation.content or b"")
+    request, about = _request(configuration, route, operation)
     deadline = time.monotonic() + configuration.timeouts.total
     route.budget.call()
     attempts = 0
@@ -124,10 +132,10 @@ def _exchange(
         attempts += 1
         outcome = yield _Attempt(request, deadline)
         told = outcome.status if isinstance(outcome, Answer) else outcome
-        _log.debug("%s %s [%s] attempt %d: %s", operation.method, operation.url, request_id, attempts, told)
+        _log.debug("%s %s [%s] attempt %d: %s", operation.method, operation.url, about.request_id, attempts, told)
         if current is not None:
             current.set_attribute("xpander.attempts", attempts)
-        about = errors.About(attempts=attempts, report_id=operation.report_id, request_id=request_id)
+        about = evolve(about, attempts=attempts)
         asked = None
         if isinstance(outcome, Answer):
             if current is not None:
@@ -148,6 +156,20 @@ def _exchange(
                 yield _Wait(delay)
                 continue
         raise _error(outcome, configuration, about, asked)
+
+
+def _request(
+    configuration: Configuration, route: "_Route", operation: Operation[Any]
+) -> tuple["Request", errors.About]:
+    from xpander_sdk.transport import Request
+
+    request_id = uuid.uuid4().hex
+    headers = [*route.headers, (b"x-request-id", request_id.encode("ascii")), *_identity(configuration)]
+    headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in operation.headers.items()]
+    if operation.content is not None:
+        headers.append((b"content-length", str(len(operation.content)).encode("ascii")))
+    request = Request(operation.method, _path(route, operation), headers, operation.content or b"")
+    return request, errors.About(report_id=operation.report_id, request_id=request_id)
 
 
 def _path(route: "_Route", operation: Operation[Any]) -> bytes:

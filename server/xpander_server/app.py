@@ -1,6 +1,7 @@
 """The application: the contract's operations over a store, whoever calls it and however."""
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xpander_server import contract, metrics, views
 from xpander_server.access import Access
@@ -28,6 +29,7 @@ from xpander_server.tasks import Conflict
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the contract says
 PAGE = 1_000  # tasks, as the contract says
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _RETRY_AFTER = {"Retry-After": "1"}
 
 _log = logging.getLogger(__name__)
@@ -69,7 +71,7 @@ def create_app(
             routes.append(Route("/{organization_id}" + operation.path, endpoint.answer, methods=[operation.method]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_exception})
     app.router.redirect_slashes = False
-    return _EncodedPaths(app)
+    return _Frame(app)
 
 
 @frozen
@@ -202,16 +204,26 @@ class _Endpoint:
         return bytes(body)
 
 
-class _EncodedPaths:
-    """Routes by the path as it came, so that an escaped slash stays inside its segment."""
+class _Frame:
+    """Around every request: routes by the path as it came, so that an escaped slash stays inside its segment; and gives
+    the answer the `x-request-id` of the request, or one of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode("ascii")
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id)]
+            await send(message)
+
+        await self._app({**scope, "path": scope["raw_path"].decode("latin-1")}, receive, send_with_id)
 
 
 def _is(segment: str, organization_id: str) -> bool:

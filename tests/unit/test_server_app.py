@@ -152,6 +152,13 @@ def test_a_store_that_does_not_answer_is_a_503_that_says_when_to_come_back(app, 
     assert "database is locked" in caplog.text
 
 
+def test_the_answer_carries_the_id_of_the_request_or_one_of_its_own(app):
+    assert call(app, "GET", b"/health", headers=[(b"x-request-id", b"mine")])[1][b"x-request-id"] == b"mine"
+    for odd in (b"", b"a b", b"x" * 129, b"\xff"):
+        given = call(app, "GET", b"/nothing", headers=[(b"x-request-id", odd)])[1][b"x-request-id"]
+        assert len(given) == 32
+
+
 def test_a_fault_of_ours_is_logged_and_answered_without_a_trace(app, monkeypatch, caplog):
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("hunter2")
