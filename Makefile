@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 
-.PHONY: help setup demo serve generate drift lint format types test contract interop wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test contract interop bench wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ $(OFFICIAL): constraints-official.txt
 	@test -x .official-venv/bin/python || $(PYTHON) -m venv .official-venv
 	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r constraints-official.txt
 	@touch $@
+
+bench: setup $(OFFICIAL) ## our client beside the official SDK, httpx and aiohttp; writes docs/benchmarks.md (QUICK=1: prints only)
+	@$(BIN)/python -m benchmarks.client $(if $(QUICK),--quick)
 
 wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server
 	$(BIN)/python tests/wheel.py dist

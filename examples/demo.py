@@ -60,13 +60,15 @@ def main() -> None:
         report_in_four_forms(config)
         agents = report_working_day(config)
         for agent_id in ["agent-123", *agents]:
-            console.rule(f"history of {agent_id}", align="left")
+            console.rule(f"history of {agent_id}, the newest six", align="left")
             console.print(history_table(Tasks(config).list(agent_id, limit=6)))
         console.rule("metrics", align="left")
         for agent_id in agents:
             console.print(metrics_table(Backend(config).metrics(agent_id)))
             console.print()
-    console.print("Keep your own: XPANDER_BASE_URL=sqlite:///runs.db .venv/bin/xpander-report history agent-123")
+    console.print(
+        "Keep your own: export XPANDER_BASE_URL=sqlite:///runs.db; .venv/bin/xpander-report send --agent-id agent-123"
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ def text(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be a str or None, not {type(value).__name__}; write str({name})")
+        how = "json.dumps" if isinstance(value, dict | list) else "str"
+        raise ValueError(f"{name} must be a str or None, not {type(value).__name__}; write {how}({name})")
     return without_surrogates(str.__str__(value))
 
 
@@ -76,7 +77,7 @@ def agent_of(configuration: Configuration, *, agent_id: object = None, agent: An
         agent_id = configuration.agent_id or os.environ.get("XPANDER_AGENT_ID") or None
     if agent_id is None:
         raise ValueError(
-            "no agent is named: pass agent= (an object with an id) or agent_id=, "
+            "no agent is named: pass agent_id= (or, to a Backend, agent= with an object that has an id), "
             "or set XPANDER_AGENT_ID in the environment"
         )
     return identifier("agent_id", agent_id)
@@ -144,9 +145,9 @@ def tool_names(name: str, value: object) -> list[str] | None:
 
 
 def _tool_name(name: str, value: object) -> str:
-    checked = text(name, value)
-    if checked is None:
-        raise ValueError(f"{name} must be a str, not None")
+    if value is None or isinstance(value, int | float):
+        raise ValueError(f"{name} must be the name of a tool, not {value!r}")
+    checked = text(name, value) or ""
     if len(checked) > MAX_TOOL_NAME:
         raise ValueError(f"{name} has {len(checked)} characters; at most {MAX_TOOL_NAME} are allowed")
     return checked

@@ -125,6 +125,7 @@ class Backend:
         used_tools: Iterable[str] | None = None,
         configuration: Configuration | None = None,
     ) -> Task:
+        """`report_external_task`, without blocking the event loop."""
         configuration = self.configuration if configuration is None else configured(configuration)
         return await Task.areport_external_task(
             configuration=configuration,
@@ -162,7 +163,7 @@ class Backend:
             0
         """
         operation = self._metrics_operation(agent_id, since, until)
-        return metrics.from_answer(connection.send(self.configuration, operation))
+        return connection.send(self.configuration, operation)
 
     async def ametrics(
         self,
@@ -170,9 +171,11 @@ class Backend:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
     ) -> Metrics:
+        """`metrics`, without blocking the event loop."""
         operation = self._metrics_operation(agent_id, since, until)
-        return metrics.from_answer(await connection.asend(self.configuration, operation))
+        return await connection.asend(self.configuration, operation)
 
-    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> operations.Operation[Any]:
+    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> operations.Operation[Metrics]:
         agent = agent_of(self.configuration, agent_id=agent_id)
-        return operations.get_agent_metrics(agent, moment("since", since), moment("until", until))
+        operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until))
+        return operation.then(metrics.from_answer)

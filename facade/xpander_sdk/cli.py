@@ -6,6 +6,7 @@ again later.
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
@@ -20,9 +21,21 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"xpander-report needs {missing.name} at the command line: pip install 'xpander-report[cli]'")
 
-from xpander_sdk import Backend, Configuration, Metrics, Task, Tasks, TasksListItem, Tokens, __version__, errors
+from xpander_sdk import (
+    AgentExecutionStatus,
+    Backend,
+    Configuration,
+    Metrics,
+    Task,
+    Tasks,
+    TasksListItem,
+    Tokens,
+    __version__,
+    errors,
+)
 from xpander_sdk.arguments import agent_of
 from xpander_sdk.encoding import jsonable
+from xpander_sdk.tokens import KINDS
 
 REFUSED, USAGE, TRY_AGAIN = 1, 2, 75
 _TRANSIENT = (errors.ConnectionFailedError, errors.TimedOutError, errors.ServerError, errors.RateLimitedError)
@@ -68,22 +81,26 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="JSON for progra
 
 @main.command()
 @click.option("--agent-id", metavar="ID", help="The agent. Default: XPANDER_AGENT_ID.")
-@click.option("--id", "id", metavar="ID", help="The run's id; one that is known is updated. Default: a new one.")
+@click.option("--id", "id", metavar="ID", help="The run's id. Default: a new one.")
 @click.option("--input", "input", metavar="TEXT", help="What the agent was asked.")
 @click.option("--result", metavar="TEXT", help="The final answer.")
-@click.option("--llm-response", type=click.File(encoding="utf-8"), help="A file with the provider's response, JSON.")
+@click.option(
+    "--llm-response", type=click.File(encoding="utf-8-sig"), help="A file with the provider's response, JSON."
+)
 @click.option("--prompt-tokens", type=int, help="Tokens that the model read.")
 @click.option("--completion-tokens", type=int, help="Tokens that the model wrote.")
-@click.option("--duration", type=float, default=0.0, help="Wall-clock seconds.")
+@click.option("--cache-read-tokens", type=int, help="Tokens read from the provider's cache.")
+@click.option("--cache-write-tokens", type=int, help="Tokens written to the provider's cache.")
+@click.option("--duration", type=float, help="Wall-clock seconds.")
 @click.option("--tool", "tools", metavar="NAME", multiple=True, help="A tool that was called; as often as you like.")
-@click.option("--failed", "outcome", flag_value="failed", help="The run failed.")
-@click.option("--in-progress", "outcome", flag_value="executing", help="The run goes on.")
+@click.option("--failed", is_flag=True, help="The run failed.")
+@click.option("--in-progress", is_flag=True, help="The run goes on.")
 @click.option(
     "--from",
     "reports",
-    type=click.File(encoding="utf-8"),
-    help="Many runs: a file (- for standard input) with a JSON object a line, its keys the arguments of "
-    "report_external_task. Stops at the first that fails, and says which.",
+    type=click.File(encoding="utf-8-sig"),
+    help="Many runs, in place of the options above but --agent-id: a file (- for standard input) with a JSON object a "
+    "line, its keys the arguments of report_external_task. Stops at the first that fails, and says which.",
 )
 @_as_json
 @_target
@@ -92,44 +109,57 @@ def send(
     as_json: bool,
     reports: IO[str] | None,
     agent_id: str | None,
-    outcome: str | None,
-    prompt_tokens: int | None,
-    completion_tokens: int | None,
+    failed: bool,
+    in_progress: bool,
     llm_response: IO[str] | None,
     tools: tuple[str, ...],
     **report: Any,
 ) -> None:
-    """Record one run, or many with --from."""
+    """Record one run, or many with --from. A run whose id is known is updated: what is not given stays as it is."""
+    if failed and in_progress:
+        raise ValueError("a run that goes on has not failed: --failed or --in-progress?")
+    tokens = {kind: report.pop(kind) for kind in KINDS}
+    if any(count is not None for count in tokens.values()):
+        report["tokens"] = Tokens(**{kind: count or 0 for kind, count in tokens.items()})
     if reports is not None:
+        if failed or in_progress or llm_response or tools or any(value is not None for value in report.values()):
+            raise ValueError("--from takes each run from a line of the file; of the other options, only --agent-id")
         for task in _send_all(configuration, agent_id, reports):
             _print_sent(task, as_json)
         return
-    if prompt_tokens is not None or completion_tokens is not None:
-        report["tokens"] = Tokens(prompt_tokens=prompt_tokens or 0, completion_tokens=completion_tokens or 0)
     if llm_response is not None:
         report["llm_response"] = _json_of(llm_response.read(), llm_response.name)
-    is_success = {None: True, "failed": False, "executing": None}[outcome]
-    task = Backend(configuration).report_external_task(
-        agent_id=agent_id, is_success=is_success, used_tools=list(tools), **report
+    task = Task.report_external_task(
+        configuration=configuration,
+        agent_id=_agent(configuration, agent_id, "--agent-id"),
+        is_success=None if in_progress else not failed,
+        used_tools=list(tools) or None,
+        **report,
     )
     _print_sent(task, as_json)
 
 
 def _send_all(configuration: Configuration, agent_id: str | None, lines: Iterable[str]) -> Iterator[Task]:
     backend = Backend(configuration)
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        report = _json_of(line, f"line {number}")
-        if not isinstance(report, dict):
-            raise ValueError(f"line {number} is no JSON object")
-        try:
-            yield backend.report_external_task(**{"agent_id": agent_id, **report})
-        except TypeError as error:
-            raise ValueError(f"line {number}: {str(error).removeprefix('Backend.report_external_task() ')}") from None
-        except (ValueError, errors.ModuleException):
-            click.echo(f"stopped at line {number}; the lines before it are recorded", err=True)
-            raise
+    number = 0
+    try:
+        for number, line in enumerate(lines, start=1):  # noqa: B007 - told below
+            if line.strip():
+                report = _json_of(line, "it")
+                if not isinstance(report, dict):
+                    raise ValueError("it is no JSON object")
+                yield backend.report_external_task(**{"agent_id": agent_id, **report})
+    except (ValueError, TypeError, errors.ModuleException) as error:
+        if isinstance(error, UnicodeDecodeError):
+            error = ValueError("it is not UTF-8 text")
+            number += 1
+        before = f" (the {number - 1} before it are recorded)" if number > 1 else ""
+        click.echo(f"stopped at line {number}{before}", err=True)
+        if isinstance(error, TypeError):  # an argument that there is none of
+            raise ValueError(str(error).removeprefix("Backend.report_external_task() ")) from None
+        raise error from None
+    if number == 0:
+        click.echo("nothing was sent: the file is empty", err=True)
 
 
 def _json_of(text: str, where: str) -> Any:
@@ -137,6 +167,12 @@ def _json_of(text: str, where: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not JSON: {error}") from None
+
+
+def _agent(configuration: Configuration, agent_id: str | None, how: str) -> str:
+    if agent_id is None and not (configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
+        raise ValueError(f"no agent is named: give {how}, or set XPANDER_AGENT_ID")
+    return agent_of(configuration, agent_id=agent_id)
 
 
 def _print_sent(task: Task, as_json: bool) -> None:
@@ -149,7 +185,9 @@ def _print_sent(task: Task, as_json: bool) -> None:
 @main.command()
 @click.argument("agent_id", required=False)
 @click.option("--user", "user_id", metavar="ID", help="The tasks of a user, in place of an agent's.")
-@click.option("--status", metavar="STATUS", help="Only tasks of this status.")
+@click.option(
+    "--status", type=click.Choice(list(AgentExecutionStatus), case_sensitive=False), help="Only tasks of this status."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at the most.")
 @_as_json
 @_target
@@ -161,19 +199,21 @@ def history(
     status: str | None,
     limit: int,
 ) -> None:
-    """List the tasks of an agent, newest first."""
+    """List the tasks of an agent, newest first. Default of AGENT_ID: XPANDER_AGENT_ID."""
     filters = {"status": status}
     if user_id is not None:
         if agent_id is not None:
             raise ValueError("name an agent or --user, not both")
         found = Tasks(configuration).list_user_tasks(user_id, filters, limit=limit)
     else:
-        found = Tasks(configuration).list(agent_of(configuration, agent_id=agent_id), filters, limit=limit)
+        found = Tasks(configuration).list(_agent(configuration, agent_id, "AGENT_ID"), filters, limit=limit)
     if as_json:
         for item in found:
             _print_json(item)
     elif found:
         _print(history_table(found))
+        if len(found) == limit:
+            click.echo(f"The newest {limit}; --limit shows more.", err=True)
     else:
         click.echo("No tasks.")
 
@@ -203,8 +243,8 @@ def show(configuration: Configuration, as_json: bool, task_id: str) -> None:
 def metrics(
     configuration: Configuration, as_json: bool, agent_id: str | None, since: str | None, until: str | None
 ) -> None:
-    """Show what the runs of an agent add up to."""
-    found = Backend(configuration).metrics(agent_id, since, until)
+    """Show what the runs of an agent add up to. Default of AGENT_ID: XPANDER_AGENT_ID."""
+    found = Backend(configuration).metrics(_agent(configuration, agent_id, "AGENT_ID"), since, until)
     if as_json:
         _print_json(found)
     else:

@@ -2,14 +2,16 @@
 
 import os
 import re
-import ssl
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from attrs import Attribute, evolve, field, frozen
 
 from xpander_sdk.retry import RetryPolicy, Timeouts
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 CLOUD = "https://inbound.xpander.ai"
 STAGING = "https://inbound.stg.xpander.ai"
@@ -27,6 +29,8 @@ def _base_url(given: str | None) -> str:
         raise ValueError(f"base_url must be a str, not {type(url).__name__}")
     url = url.strip()
     if "://" not in url:
+        if url.startswith("sqlite:") or url.endswith((".db", ".sqlite", ".sqlite3")):
+            raise ValueError(f"base_url {url!r} looks like a file; write sqlite:///runs.db, or sqlite:////tmp/runs.db")
         url = f"https://{url}"
     parts = urlsplit(url)
     if parts.scheme.lower() not in ("http", "https", "sqlite"):
@@ -36,8 +40,10 @@ def _base_url(given: str | None) -> str:
     if parts.query or parts.fragment:
         raise ValueError("base_url must end before any ? or #")
     if parts.scheme == "sqlite":
-        if parts.netloc or parts.path in ("", "/"):
+        if parts.netloc or parts.path in ("", "/", "/:memory:"):
             raise ValueError(f"base_url {url!r} names no file; write sqlite:///runs.db, or sqlite:////tmp/runs.db")
+        # Absolute from now on: a relative file would be another one after a change of directory.
+        url = f"sqlite:///{os.path.abspath(url.removeprefix('sqlite:///'))}"
     elif not parts.hostname or _port(url) == 0:
         raise ValueError(f"base_url {url!r} names no host")
     return url
@@ -145,7 +151,7 @@ class Transport:
 
     proxy: str | None = field(default=None, validator=_optional_text, repr=lambda url: _without_password(url))
     ca_bundle: str | None = field(default=None, validator=_optional_text)
-    ssl_context: ssl.SSLContext | None = None
+    ssl_context: "SSLContext | None" = None
     client_certificate: tuple[str, ...] | None = field(default=None, converter=_pair)
     headers: tuple[tuple[str, str], ...] = field(default=(), converter=_headers, repr=lambda _: "...")
     http: Callable[[], Any] | None = None
@@ -181,7 +187,7 @@ class Configuration:
         organization_id: the organisation. Default: XPANDER_ORGANIZATION_ID. Part of the path at a self-hosted
             controller, and the owner of the runs in an embedded store; elsewhere the key tells it.
         base_url: the target. Default: XPANDER_BASE_URL, else xpander.ai's cloud. `https://…` (cloud or self-hosted
-            controller), `http://127.0.0.1:8100` (our server), `sqlite:///runs.db` (embedded, no server).
+            controller), `http://127.0.0.1:8100` (our server), `sqlite:///runs.db` (embedded, no server; made absolute).
         agent_id: the agent of calls that name none. Default: None, which leaves it to XPANDER_AGENT_ID.
         timeouts: how long to wait for an answer.
         retry: how hard to try.
@@ -266,5 +272,6 @@ def configured(configuration: Configuration | None) -> Configuration:
     if configuration is None:
         return Configuration()
     if not isinstance(configuration, Configuration):
-        raise ValueError(f"configuration must be a Configuration or None, not {type(configuration).__name__}")
+        told = type(configuration).__name__
+        raise ValueError(f"configuration must be Configuration(base_url=…, …) or None, not {told}")
     return configuration

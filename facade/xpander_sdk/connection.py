@@ -8,7 +8,7 @@ import atexit
 import json
 import logging
 import os
-import platform
+import sys
 import threading
 import time
 import uuid
@@ -183,7 +183,7 @@ def _identity(configuration: Configuration) -> list[tuple[bytes, bytes]]:
         return [(b"x-api-key", key.encode("ascii"))]
     if configuration.is_embedded:
         return []
-    raise ValueError(f"{configuration.base_url} needs a key: pass Configuration(api_key=…) or set XPANDER_API_KEY")
+    raise ValueError(f"{configuration.base_url} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
 
 
 def _error(
@@ -194,9 +194,8 @@ def _error(
     if isinstance(outcome, Answer):
         return errors.from_answer(outcome.status, outcome.headers, outcome.body, about, asked)
     if isinstance(outcome, BadAnswer):
-        return errors.ContractError(
-            None, f"{configuration.base_url} gave an answer that cannot be read: {outcome}", about
-        )
+        told = f"{configuration.base_url} gave an answer that cannot be read: {outcome}"
+        return errors.ContractError(outcome.status, told, about)
     kind = errors.TimedOutError if outcome.is_late else errors.ConnectionFailedError
     return kind(None, f"{configuration.base_url} gave no answer: {outcome}", about)
 
@@ -204,9 +203,12 @@ def _error(
 def _parsed(operation: Operation[T], answer: "Answer", about: errors.About) -> T:
     try:
         return operation.parse(json.loads(answer.body), answer.headers)
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError) as error:
         raise errors.ContractError(
-            answer.status, f"the answer is not what the contract says: {type(error).__name__}: {error}"[:500], about
+            answer.status,
+            f"the answer is not what the contract says ({type(error).__name__}: {str(error)[:300]}). "
+            "Is base_url the URL of a backend?",
+            about,
         ) from error
 
 
@@ -274,7 +276,7 @@ def _route(configuration: Configuration) -> _Route:
     route = _state.routes.get(key)
     if route is None:
         url = urlsplit(base)
-        agent = f"xpander-report/{__version__} python/{platform.python_version()}"
+        agent = f"xpander-report/{__version__} python/{sys.version.split()[0]}"
         fixed = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": agent}
         headers = {**fixed, **{name.lower(): value for name, value in configuration.transport.headers}}
         route = _Route(
@@ -294,9 +296,7 @@ def _route(configuration: Configuration) -> _Route:
 def _store_of(configuration: Configuration) -> tuple[str, str | None] | None:
     if not configuration.is_embedded:
         return None
-    # A relative file is another one after a change of directory.
-    path = os.path.abspath(configuration.base_url.removeprefix("sqlite:///"))
-    return f"sqlite:///{path}", configuration.organization_id
+    return configuration.base_url, configuration.organization_id
 
 
 def _sender(route: _Route) -> "Sender":
@@ -321,7 +321,7 @@ def _sender(route: _Route) -> "Sender":
 
 
 async def _async_sender(route: _Route) -> "AsyncSender":
-    senders = _state.async_senders.setdefault(_event_loop(), {})
+    senders = _senders_of_loop()
     kept = senders.get(route)
     if kept is None:
         from xpander_sdk import transport
@@ -339,6 +339,22 @@ async def _async_sender(route: _Route) -> "AsyncSender":
         kept = senders[route] = _Kept(sender, _keep(senders, route, sender))
         await kept.keeper.__anext__()
     return kept.sender
+
+
+def _senders_of_loop() -> "dict[_Route, _Kept]":
+    loop = _event_loop()
+    senders = _state.async_senders.get(loop)
+    if senders is None:
+        import asyncio
+
+        with _state.lock:
+            # A loop that was closed without being wound up finished no generator; what was kept for it holds it, so
+            # that it would never go by itself. (trio always winds up.)
+            for other in list(_state.async_senders):
+                if isinstance(other, asyncio.AbstractEventLoop) and other.is_closed():
+                    del _state.async_senders[other]
+            senders = _state.async_senders.setdefault(loop, {})
+    return senders
 
 
 def _event_loop() -> Any:
@@ -381,7 +397,7 @@ def _embedded(route: _Route) -> "Embedded | None":
             try:
                 _state.stores[route.store] = Embedded(*route.store)
             except StoreError as error:
-                raise errors.ConnectionFailedError(None, str(error), errors.About(attempts=0)) from error
+                raise ValueError(str(error)) from error
         return _state.stores[route.store]
 
 

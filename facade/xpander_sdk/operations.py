@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xpander_api import models
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @frozen(kw_only=True)
@@ -40,6 +41,19 @@ class Operation(Generic[T]):
     headers: dict[str, str] = field(factory=dict)
     content: bytes | None = field(default=None, repr=False)
     report_id: str | None = None
+
+    def then(self, convert: Callable[[T], U]) -> "Operation[U]":
+        """The same operation, its result converted further: what `convert` raises is the answer's fault, too."""
+        return Operation(
+            name=self.name,
+            method=self.method,
+            url=self.url,
+            parse=lambda body, headers: convert(self.parse(body, headers)),
+            params=self.params,
+            headers=self.headers,
+            content=self.content,
+            report_id=self.report_id,
+        )
 
 
 @frozen
@@ -134,7 +148,10 @@ def _page(body: Any, headers: Mapping[str, str]) -> Page:
 
 
 def _page_parameters(filters: Mapping[str, Any], limit: int | None, cursor: str | None) -> dict[str, Any]:
-    # Not through the generated function: it would refuse a status that is newer than this client.
+    from xpander_api.models import TaskStatus
+
+    if not isinstance(filters, Mapping):
+        raise ValueError(f"filters must be a dict, not {type(filters).__name__}")
     unknown = set(filters) - set(FILTERS)
     if unknown:
         raise ValueError(f"filters cannot have {', '.join(sorted(map(repr, unknown)))}; it takes {', '.join(FILTERS)}")
@@ -142,6 +159,8 @@ def _page_parameters(filters: Mapping[str, Any], limit: int | None, cursor: str 
     for name, value in given.items():
         if not isinstance(value, str):
             raise ValueError(f"filters[{name!r}] must be a str, not {type(value).__name__}")
+    if (status := given.get("status")) is not None and status not in list(TaskStatus):
+        raise ValueError(f"filters['status'] cannot be {status!r}; it takes {', '.join(TaskStatus)}")
     return {
         **{name: str(getattr(value, "value", value)) for name, value in given.items()},
         **({"limit": limit} if limit is not None else {}),

@@ -56,4 +56,7 @@ def _tokens(tokens: Any) -> Tokens | None:
         if tokens and not any(kind in tokens for kind in KINDS):
             _log.warning("tokens has none of %s: it counts as zero", ", ".join(KINDS))
         return Tokens.from_dict(tokens)
-    raise ValueError(f"tokens must be Tokens, a dict or None, not {type(tokens).__name__}")
+    told = type(tokens).__name__
+    raise ValueError(
+        f"tokens must be Tokens(prompt_tokens=…, completion_tokens=…), a dict of these or None, not {told}"
+    )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, fields, frozen
@@ -10,6 +11,7 @@ from attrs import field, fields, frozen
 from xpander_sdk import connection, operations
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
+from xpander_sdk.encoding import jsonable
 from xpander_sdk.tokens import KINDS, Tokens
 
 if TYPE_CHECKING:
@@ -152,7 +154,7 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        return cls._from_answer(connection.send(configuration, operation), configuration)
+        return connection.send(configuration, operation.then(partial(cls._from_answer, configuration)))
 
     @classmethod
     async def areport_external_task(
@@ -180,7 +182,7 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        return cls._from_answer(await connection.asend(configuration, operation), configuration)
+        return await connection.asend(configuration, operation.then(partial(cls._from_answer, configuration)))
 
     @classmethod
     def load(cls, task_id: str, configuration: Configuration | None = None) -> Self:
@@ -191,15 +193,23 @@ class Task:
             ModuleException: the backend refused, or did not answer.
         """
         configuration = configured(configuration)
-        return cls._from_answer(connection.send(configuration, operations.get_task(task_id)), configuration)
+        operation = operations.get_task(task_id).then(partial(cls._from_answer, configuration))
+        return connection.send(configuration, operation)
 
     @classmethod
     async def aload(cls, task_id: str, configuration: Configuration | None = None) -> Self:
+        """`load`, without blocking the event loop."""
         configuration = configured(configuration)
-        return cls._from_answer(await connection.asend(configuration, operations.get_task(task_id)), configuration)
+        operation = operations.get_task(task_id).then(partial(cls._from_answer, configuration))
+        return await connection.asend(configuration, operation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The task as JSON has it, without the configuration."""
+        names = [field.name for field in fields(type(self)) if field.name != "configuration"]
+        return {name: jsonable(getattr(self, name)) for name in names}
 
     @classmethod
-    def _from_answer(cls, answer: "models.Task", configuration: Configuration) -> Self:
+    def _from_answer(cls, configuration: Configuration, answer: "models.Task") -> Self:
         given, extra = _given(cls, answer)
         return cls(
             **{
@@ -239,10 +249,11 @@ class TasksListItem:
         return Task.load(self.id, configuration or self.configuration)
 
     async def aload(self, configuration: Configuration | None = None) -> Task:
+        """`load`, without blocking the event loop."""
         return await Task.aload(self.id, configuration or self.configuration)
 
     @classmethod
-    def _from_answer(cls, answer: "models.TaskListItem", configuration: Configuration) -> Self:
+    def _from_answer(cls, configuration: Configuration, answer: "models.TaskListItem") -> Self:
         given, _ = _given(cls, answer)
         return cls(**{**given, "status": AgentExecutionStatus(str(answer.status)), "configuration": configuration})
 

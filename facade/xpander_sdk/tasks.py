@@ -3,15 +3,14 @@
 import builtins
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from attrs import frozen
 
 from xpander_sdk import connection
 from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.operations import Operation, Page, list_agent_tasks, list_user_tasks
 from xpander_sdk.task import Task, TasksListItem
-
-if TYPE_CHECKING:
-    from xpander_api import models
 
 PAGE = 1_000  # tasks; what the contract gives where nothing is said, and the most that it gives
 _Query = Callable[[str, Mapping[str, Any], int | None, str | None], Operation[Page]]
@@ -36,6 +35,7 @@ class Tasks:
         return Task.load(task_id, self.configuration)
 
     async def aget(self, task_id: str) -> Task:
+        """`get`, without blocking the event loop."""
         return await Task.aload(task_id, self.configuration)
 
     def list(
@@ -53,64 +53,92 @@ class Tasks:
             ValueError: a filter or the limit cannot be; nothing was sent.
             ModuleException: the backend refused, or did not answer.
         """
-        return builtins.list(self._walk(_Paging(list_agent_tasks, agent_id, filters, limit)))
+        return builtins.list(self._walk(self._of_agent(agent_id, filters, limit)))
 
     async def alist(
         self, agent_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> builtins.list[TasksListItem]:
-        return [item async for item in self._awalk(_Paging(list_agent_tasks, agent_id, filters, limit))]
+        """`list`, without blocking the event loop."""
+        return [item async for item in self._awalk(self._of_agent(agent_id, filters, limit))]
 
     def list_user_tasks(
         self, user_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> builtins.list[TasksListItem]:
         """The tasks of a user, newest first, as `list` does it; `alist_user_tasks` does not block the event loop."""
-        return builtins.list(self._walk(_Paging(list_user_tasks, user_id, filters, limit)))
+        return builtins.list(self._walk(self._of_user(user_id, filters, limit)))
 
     async def alist_user_tasks(
         self, user_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> builtins.list[TasksListItem]:
-        return [item async for item in self._awalk(_Paging(list_user_tasks, user_id, filters, limit))]
+        """`list_user_tasks`, without blocking the event loop."""
+        return [item async for item in self._awalk(self._of_user(user_id, filters, limit))]
 
     def iterate(self, agent_id: str, filters: Mapping[str, Any] | None = None) -> Iterator[TasksListItem]:
         """The tasks of an agent, newest first, each page fetched when it is reached; `aiterate` is for `async for`.
 
         Errors as for `list`, those of the arguments at once.
         """
-        return self._walk(_Paging(list_agent_tasks, agent_id, filters, None))
+        return self._walk(self._of_agent(agent_id, filters, None))
 
     def aiterate(self, agent_id: str, filters: Mapping[str, Any] | None = None) -> AsyncIterator[TasksListItem]:
-        return self._awalk(_Paging(list_agent_tasks, agent_id, filters, None))
+        """`iterate`, without blocking the event loop."""
+        return self._awalk(self._of_agent(agent_id, filters, None))
+
+    def _of_agent(self, agent_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> "_Paging":
+        return _Paging(self.configuration, list_agent_tasks, agent_id, filters, limit)
+
+    def _of_user(self, user_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> "_Paging":
+        return _Paging(self.configuration, list_user_tasks, user_id, filters, limit)
 
     def _walk(self, paging: "_Paging") -> Iterator[TasksListItem]:
         while paging.operation is not None:
-            for item in paging.turn(connection.send(self.configuration, paging.operation)):
-                yield TasksListItem._from_answer(item, self.configuration)
+            yield from paging.turn(connection.send(self.configuration, paging.operation))
 
     async def _awalk(self, paging: "_Paging") -> AsyncIterator[TasksListItem]:
         while paging.operation is not None:
             for item in paging.turn(await connection.asend(self.configuration, paging.operation)):
-                yield TasksListItem._from_answer(item, self.configuration)
+                yield item
+
+
+@frozen
+class _Page:
+    items: builtins.list[TasksListItem]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, configuration: Configuration, answer: Page) -> "_Page":
+        return cls([TasksListItem._from_answer(configuration, item) for item in answer.items], answer.next_cursor)
 
 
 class _Paging:
     """A walk through a history: what to ask next, until `operation` is None."""
 
-    def __init__(self, query: _Query, owner_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        query: _Query,
+        owner_id: str,
+        filters: Mapping[str, Any] | None,
+        limit: int | None,
+    ) -> None:
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
             raise ValueError(f"limit must be a whole number from 0, or None for all, not {limit!r}")
-        self._query = partial(query, owner_id, filters or {})
+        self._query = partial(query, owner_id, {} if filters is None else filters)
+        self._read = partial(_Page.of, configuration)
         self._left = limit
         self.operation = None if limit == 0 else self._ask(None)
 
-    def _ask(self, cursor: str | None) -> Operation[Page]:
+    def _ask(self, cursor: str | None) -> Operation[_Page]:
         # A backend may not know `limit`: it is only sent where less than a whole page will do.
         few = self._left is not None and self._left < PAGE
-        return self._query(self._left if few else None, cursor)
+        return self._query(self._left if few else None, cursor).then(self._read)
 
-    def turn(self, page: Page) -> "builtins.list[models.TaskListItem]":
+    def turn(self, page: _Page) -> builtins.list[TasksListItem]:
         """The items of a page that are wanted; sets what to ask next."""
         items = page.items[: self._left]
         if self._left is not None:
             self._left -= len(items)
-        self.operation = None if page.next_cursor is None or self._left == 0 else self._ask(page.next_cursor)
+        # A page with a cursor and nothing on it would be asked for for ever.
+        is_last = page.next_cursor is None or self._left == 0 or not page.items
+        self.operation = None if is_last else self._ask(page.next_cursor)
         return items

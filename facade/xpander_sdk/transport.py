@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER = 128 * 1024 * 1024  # bytes; more is no answer of this contract
 MAX_LANES = 100
+_PART = 65_536  # bytes
 KEEP_ALIVE = 60.0  # seconds; what a server closes earlier is noticed before it is used
 
 Header = tuple[bytes, bytes]
@@ -68,7 +69,11 @@ class NoAnswer(Exception):
 
 
 class BadAnswer(Exception):
-    """There was one that cannot be read."""
+    """There was one that cannot be read. `status` is its status, where that could be."""
+
+    def __init__(self, description: str, status: int | None = None) -> None:
+        super().__init__(description)
+        self.status = status
 
 
 class Sender(Protocol):
@@ -112,7 +117,9 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._clock.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._clock.left(timeout))
+        # In parts: the stream gives its time-out to each piece that the receiver takes, however many there are.
+        for start in range(0, len(buffer), _PART):
+            self._stream.write(buffer[start : start + _PART], self._clock.left(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -331,33 +338,42 @@ def _no_answer(error: Exception) -> NoAnswer:
     causes = [cause for cause in (error, error.__cause__, error.__context__) if cause is not None]
     told = next((str(cause) for cause in causes if str(cause)), type(error).__name__)
     is_final = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
+    if "WRONG_VERSION_NUMBER" in told:
+        told, is_final = f"{told}. It does not speak TLS; is base_url to begin with http://?", True
     return NoAnswer(told, is_late=isinstance(error, httpcore.TimeoutException), is_final=is_final)
 
 
 def _bounded(body: bytearray, chunk: bytes) -> bytes:
     if len(body) + len(chunk) > MAX_ANSWER:
-        raise BadAnswer(f"the answer has over {MAX_ANSWER} bytes")
+        raise BadAnswer(f"it has over {MAX_ANSWER} bytes")
     return chunk
 
 
 def _answer(status: int, headers: Iterable[Header], body: bytes) -> Answer:
     named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
     encoding = named.get("content-encoding", "identity").strip().lower()
-    if encoding in ("gzip", "x-gzip", "deflate"):
-        body = _inflated(body, zlib.MAX_WBITS | (32 if encoding != "deflate" else 0))
-    elif encoding not in ("", "identity"):
-        raise BadAnswer(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
-    return Answer(status, named, body)
+    try:
+        return Answer(status, named, _decoded(body, encoding))
+    except BadAnswer as error:
+        if 200 <= status < 300:
+            raise BadAnswer(str(error), status) from None
+        return Answer(status, named, b"")  # the status says enough
 
 
-def _inflated(body: bytes, window: int) -> bytes:
-    decoder = zlib.decompressobj(window)
+def _decoded(body: bytes, encoding: str) -> bytes:
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise BadAnswer(f"it is encoded as {encoding[:40]!r}, which was not asked for")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | (0 if encoding == "deflate" else 32))
     try:
         decoded = decoder.decompress(body, MAX_ANSWER)
     except zlib.error as error:
-        raise BadAnswer(f"the answer's compression is broken: {error}") from None
+        raise BadAnswer(f"its compression is broken: {error}") from None
     if decoder.unconsumed_tail:
-        raise BadAnswer(f"the answer has over {MAX_ANSWER} bytes")
+        raise BadAnswer(f"it has over {MAX_ANSWER} bytes")
+    if not decoder.eof:
+        raise BadAnswer("its compression is broken: it ends early")
     return decoded
 
 

@@ -177,7 +177,7 @@ class _Endpoint:
         organization_id = await self._access.organization(request.headers) if self._operation.needs_key else ""
         segments = dict(request.path_params)
         if (named := segments.pop("organization_id", None)) is not None and not _is(named, organization_id):
-            raise Refusal(403, "The key does not belong to the organisation of the path.")
+            raise Refusal(403, f"The key does not belong to {named[:100]!r}, the organisation in front of the path.")
         given = self._operation.read_parameters(segments, request.query_params.multi_items(), request.headers.items())
         report: Report = {}
         if self._operation.has_body:

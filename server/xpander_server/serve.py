@@ -1,7 +1,9 @@
 """The application behind a socket."""
 
+import signal
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -59,11 +61,22 @@ def serve(
                 timeout_graceful_shutdown=10,
             )
             started(_url(listener, host), made)
-            uvicorn.Server(config).run(sockets=[listener])
+            # uvicorn stops on these two, and then raises them again, which would end the process before the store is
+            # closed.
+            before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                uvicorn.Server(config).run(sockets=[listener])
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
         finally:
             store.close()
     finally:
         listener.close()
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Not SIG_IGN: that would be handed on to child processes."""
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -50,9 +50,9 @@ def test_send_takes_many_runs_from_standard_input(cli):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{", "line 2 is not JSON"),
-        ("5", "line 2 is no JSON object"),
-        ('{"resutl": 1}', "line 2: got an unexpected keyword argument 'resutl'"),
+        ("{", "it is not JSON"),
+        ("5", "it is no JSON object"),
+        ('{"resutl": 1}', "got an unexpected keyword argument 'resutl'"),
         ('{"duration": "soon"}', "duration must be a number of seconds, not 'soon'"),
     ],
 )
@@ -61,8 +61,29 @@ def test_send_stops_at_a_bad_line_and_names_it(cli, line, told):
     assert done.exit_code == 2
     assert "1: completed" in done.output
     assert told in done.output
-    assert "line 2" in done.output
+    assert "stopped at line 2 (the 1 before it are recorded)" in done.output
     assert "3: completed" not in done.output
+
+
+def test_send_leaves_what_is_not_given_as_it_is(cli, embedded):
+    cli("send", "--agent-id", "a", "--id", "r", "--duration", "4.7", "--tool", "web", "--cache-read-tokens", "3")
+    cli("send", "--agent-id", "a", "--id", "r", "--result", "two")
+    task = Task.load("r", embedded)
+    assert (task.duration, task.used_tools, task.result) == (4.7, ["web"], "two")
+
+
+def test_send_says_where_a_file_is_no_text(cli, tmp_path):
+    (tmp_path / "binary").write_bytes(b'{"id": "1"}\n\xd2\xff')
+    done = cli("send", "--agent-id", "a", "--from", f"{tmp_path}/binary")
+    assert done.exit_code == 2
+    assert "it is not UTF-8 text" in done.output
+
+
+def test_history_says_when_it_is_cut(cli):
+    for _ in range(2):
+        cli("send", "--agent-id", "a")
+    assert "The newest 2; --limit shows more." in cli("history", "a", "--limit", "2").output
+    assert "--limit" not in cli("history", "a", "--limit", "3").output
 
 
 def test_history_lists_the_newest_first(cli):
@@ -78,7 +99,7 @@ def test_history_can_be_filtered_and_cut(cli):
     for number in range(3):
         cli("send", "--agent-id", "a", "--id", f"ok-{number}")
         cli("send", "--agent-id", "a", "--id", f"bad-{number}", "--failed")
-    output = cli("history", "a", "--status", "failed", "--limit", "2").output
+    output = cli("history", "a", "--status", "failed", "--limit", "2").stdout
     assert [word for word in output.split() if "-" in word and not word.startswith("20")] == ["bad-2", "bad-1"]
 
 
@@ -97,7 +118,7 @@ def test_json_is_for_programs(cli):
 
 
 def test_show_tells_all_of_a_task(cli):
-    cli("send", "--agent-id", "a", "--id", "r", "--from", "-", input='{"id": "r", "llm_response": {"model": "m"}}')
+    cli("send", "--agent-id", "a", "--from", "-", input='{"id": "r", "llm_response": {"model": "m"}}')
     output = cli("show", "r").output
     assert "completed" in output
     assert '"model": "m"' in output
@@ -107,7 +128,7 @@ def test_metrics_are_a_table(cli):
     cli("send", "--agent-id", "a", "--tool", "search", "--duration", "2", "--prompt-tokens", "1500")
     cli("send", "--agent-id", "a", "--failed")
     words = cli("metrics", "a").output
-    for told in ("1 (50.0% of those ended)", "1,500", "search: 1 calls in 1 runs", "0.00 s, 2.00 s, 2.00 s"):
+    for told in ("1 (50.0% of those ended)", "1,500", "search: 1 calls in 1 runs", "2.00 s, 2.00 s, 2.00 s"):
         assert told in words
 
 
@@ -132,9 +153,12 @@ def test_text_from_outside_cannot_steer_the_terminal_or_the_table(cli):
         (("show", "nothing"), 1, "error: [404] There is no task 'nothing'"),
         (("history",), 2, "XPANDER_AGENT_ID"),
         (("history", "a", "--user", "u"), 2, "not both"),
-        (("history", "a", "--status", "happy"), 1, "query.status"),
+        (("history", "a", "--status", "happy"), 2, "'happy' is not one of"),
         (("history", "a", "--base-url", "ftp://x"), 2, "base_url cannot be a ftp:// URL"),
-        (("history", "a", "--base-url", "sqlite:////no/such/x.db"), 75, "There is no folder '/no/such'"),
+        (("history", "a", "--base-url", "sqlite:////no/such/x.db"), 2, "There is no folder '/no/such'"),
+        (("history", "a", "--base-url", "runs.db"), 2, "write sqlite:///runs.db"),
+        (("send", "--agent-id", "a", "--failed", "--in-progress"), 2, "--failed or --in-progress?"),
+        (("send", "--from", "-", "--failed"), 2, "only --agent-id"),
         (("history", "a", "--base-url", "http://127.0.0.1:9"), 2, "set XPANDER_API_KEY"),
         (("send", "--agent-id", ".."), 2, "agent_id must not be '..'"),
         (("send", "--no-such-option"), 2, "No such option"),

@@ -111,6 +111,18 @@ def test_its_repr_hides_the_key():
     assert "hunter2" not in repr(Configuration(api_key="hunter2"))
 
 
+def test_a_file_stays_the_same_after_a_change_of_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    configuration = Configuration(base_url="sqlite:///runs.db")
+    assert configuration.base_url == f"sqlite:///{tmp_path}/runs.db"
+
+
+@pytest.mark.parametrize("base_url", ["runs.db", "sqlite:runs.db", "sqlite:/runs", "sqlite:///:memory:"])
+def test_what_looks_like_a_file_is_told_how_to_write_it(base_url):
+    with pytest.raises(ValueError, match="write sqlite:///runs.db"):
+        Configuration(base_url=base_url)
+
+
 def test_sqlite_is_embedded():
     assert Configuration(base_url="sqlite:///runs.db").is_embedded
     assert not Configuration(base_url="http://127.0.0.1:8100").is_embedded

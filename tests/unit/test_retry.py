@@ -54,6 +54,7 @@ def test_no_wait_is_negative_or_goes_beyond_what_remains(attempts, asked, remain
         ("Mon, 05 Jan 2026 09:29:00 GMT", 0.0),
         ("Monday, 05-Jan-26 09:30:10 GMT", 10.0),
         ("soon", None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
         ("", None),
         ("-1", None),
         ("１", None),

@@ -5,7 +5,6 @@ import pytest
 
 from xpander_api import models
 from xpander_sdk import AgentExecutionStatus, Configuration, Task, Tasks, TasksListItem, Tokens, operations
-from xpander_sdk.operations import Page
 
 CONFIGURATION = Configuration(base_url="sqlite:///unused.db")
 MINIMAL = {
@@ -19,7 +18,7 @@ MINIMAL = {
 
 
 def task_of(**fields) -> Task:
-    return Task._from_answer(models.Task.from_dict({**MINIMAL, **fields}), CONFIGURATION)
+    return Task._from_answer(CONFIGURATION, models.Task.from_dict({**MINIMAL, **fields}))
 
 
 def test_the_least_that_a_backend_may_answer_is_enough():
@@ -55,6 +54,12 @@ def test_null_is_none_everywhere():
     assert (task.result, task.tokens, task.used_tools, task.duration, task.llm_response) == (None, None, [], None, None)
 
 
+def test_as_a_dict_it_is_json_without_the_configuration():
+    told = task_of(result="r", tokens={"prompt_tokens": 2}).to_dict()
+    assert (told["result"], told["created_at"], told["tokens"]["prompt_tokens"]) == ("r", "2026-01-02T03:04:05Z", 2)
+    assert "configuration" not in told
+
+
 def test_tokens_are_ours():
     task = task_of(tokens={"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3})
     assert task.tokens == Tokens(prompt_tokens=2, completion_tokens=1)
@@ -67,15 +72,15 @@ def test_its_user_is_a_plain_dict():
 def test_neither_repr_nor_comparison_involves_the_configuration():
     other = Configuration(base_url="sqlite:///other.db", api_key="hunter2")
     answer = models.Task.from_dict(dict(MINIMAL))
-    assert Task._from_answer(answer, other) == Task._from_answer(answer, CONFIGURATION)
-    assert "hunter2" not in repr(Task._from_answer(answer, other))
+    assert Task._from_answer(other, answer) == Task._from_answer(CONFIGURATION, answer)
+    assert "hunter2" not in repr(Task._from_answer(other, answer))
 
 
 def test_a_subclass_is_answered_with_itself():
     class Mine(Task):
         pass
 
-    assert type(Mine._from_answer(models.Task.from_dict(dict(MINIMAL)), CONFIGURATION)) is Mine
+    assert type(Mine._from_answer(CONFIGURATION, models.Task.from_dict(dict(MINIMAL)))) is Mine
 
 
 def test_ids_are_escaped_in_the_path():
@@ -88,6 +93,8 @@ def test_ids_are_escaped_in_the_path():
         lambda tasks: tasks.list("..", None),
         lambda tasks: tasks.list("a", {"staus": "failed"}),
         lambda tasks: tasks.list("a", {"status": 5}),
+        lambda tasks: tasks.list("a", {"status": "fialed"}),
+        lambda tasks: tasks.list("a", "failed"),
         lambda tasks: tasks.list("a", limit=-1),
         lambda tasks: tasks.list("a", limit=True),
         lambda tasks: tasks.iterate("a", {"x": "y"}),
@@ -102,11 +109,12 @@ def test_what_cannot_be_asked_is_an_error_at_once(call, monkeypatch):
         call(Tasks(CONFIGURATION))
 
 
-def items(*names: str) -> list[models.TaskListItem]:
-    return [
-        models.TaskListItem.from_dict({"id": name, "agent_id": "a", "organization_id": "o", "status": "failed"})
-        for name in names
-    ]
+def items(*names: str) -> list[dict[str, str]]:
+    return [{"id": name, "agent_id": "a", "organization_id": "o", "status": "failed"} for name in names]
+
+
+def listed(*names: str) -> list[TasksListItem]:
+    return [TasksListItem._from_answer(CONFIGURATION, models.TaskListItem.from_dict(item)) for item in items(*names)]
 
 
 def test_pages_are_fetched_when_they_are_reached(monkeypatch):
@@ -114,7 +122,8 @@ def test_pages_are_fetched_when_they_are_reached(monkeypatch):
 
     def send(_, operation):
         asked.append(operation.params.get("cursor"))
-        return Page(items("1", "2"), "next") if len(asked) == 1 else Page(items("3"), None)
+        names, cursor = (("1", "2"), "next") if len(asked) == 1 else (("3",), None)
+        return operation.parse(items(*names), {"x-next-cursor": cursor} if cursor else {})
 
     monkeypatch.setattr("xpander_sdk.connection.send", send)
     walk = Tasks(CONFIGURATION).iterate("a")
@@ -123,12 +132,19 @@ def test_pages_are_fetched_when_they_are_reached(monkeypatch):
     assert list(walk) == []
 
 
+def test_a_cursor_that_leads_to_nothing_ends_the_walk(monkeypatch):
+    monkeypatch.setattr(
+        "xpander_sdk.connection.send", lambda _, operation: operation.parse([], {"x-next-cursor": "on"})
+    )
+    assert Tasks(CONFIGURATION).list("a") == []
+
+
 def test_a_limit_is_only_sent_where_less_than_a_page_will_do(monkeypatch):
     sent = []
 
     def send(_, operation):
         sent.append(operation.params)
-        return Page(items("1"), None)
+        return operation.parse(items("1"), {})
 
     monkeypatch.setattr("xpander_sdk.connection.send", send)
     Tasks(CONFIGURATION).list("a", {"status": AgentExecutionStatus.Failed})
@@ -139,7 +155,7 @@ def test_a_limit_is_only_sent_where_less_than_a_page_will_do(monkeypatch):
 def test_a_list_item_loads_with_what_listed_it(monkeypatch):
     used = []
     monkeypatch.setattr("xpander_sdk.task.Task.load", lambda *arguments: used.append(arguments))
-    item = TasksListItem._from_answer(items("x")[0], CONFIGURATION)
+    item = listed("x")[0]
     item.load()
     item.load(other := Configuration())
     assert used == [("x", CONFIGURATION), ("x", other)]

@@ -110,7 +110,9 @@ class AgentMetrics:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                since_type_0 = isoparse(data)
+                since_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return since_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -125,7 +127,9 @@ class AgentMetrics:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                until_type_0 = isoparse(data)
+                until_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return until_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

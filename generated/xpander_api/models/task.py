@@ -318,7 +318,11 @@ class Task:
 
         status = TaskStatus(d.pop("status"))
 
-        created_at = isoparse(d.pop("created_at"))
+        created_at = (
+            isoparse
+            if len(d.pop("created_at")) != 27 or d.pop("created_at")[10:13] == "T24"
+            else datetime.datetime.fromisoformat
+        )(d.pop("created_at"))
 
         def _parse_started_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
@@ -328,7 +332,9 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                started_at_type_0 = isoparse(data)
+                started_at_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return started_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -345,7 +351,9 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                paused_at_type_0 = isoparse(data)
+                paused_at_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return paused_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -362,7 +370,9 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                finished_at_type_0 = isoparse(data)
+                finished_at_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return finished_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -379,7 +389,9 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                updated_at_type_0 = isoparse(data)
+                updated_at_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return updated_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

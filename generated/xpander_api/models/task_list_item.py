@@ -197,7 +197,9 @@ class TaskListItem:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                created_at_type_0 = isoparse(data)
+                created_at_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return created_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -214,7 +216,9 @@ class TaskListItem:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                updated_at_type_0 = isoparse(data)
+                updated_at_type_0 = (
+                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                )(data)
 
                 return updated_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from enum import StrEnum
 
 
@@ -11,7 +13,7 @@ class TaskStatus(StrEnum):
     STOPPED = "stopped"
 
     @classmethod
-    def _missing_(cls, value: object) -> "TaskStatus | None":
+    def _missing_(cls, value: object) -> TaskStatus | None:
         # A value that is newer than this client must not make a whole response unreadable.
         if not isinstance(value, str):
             return None

@@ -1,0 +1,1 @@
+"""What is compared: one script for each, run in its own environment."""

@@ -1,0 +1,74 @@
+"""The report that all send and the task that all get back, for each size of body.
+
+It runs in either environment, and what it imports counts into the first report: so nothing but json.
+"""
+
+import json
+from typing import Any
+
+AGENT = "agent-123"
+KEY = "a-key"
+PATH = f"/agent-execution/{AGENT}/report_task"
+SIZES = {"1kB": 1, "100kB": 257}  # choices in the provider's response
+
+TOKENS = {"prompt_tokens": 2140, "completion_tokens": 380}
+
+ANSWER = json.dumps(
+    {
+        "id": "ext-job-9921",
+        "agent_id": AGENT,
+        "organization_id": "org-1",
+        "input": {"text": "Summarise the earnings of the fourth quarter", "files": [], "user": None},
+        "status": "completed",
+        "internal_status": None,
+        "created_at": "2026-01-02T03:04:05.678900Z",
+        "started_at": "2026-01-02T03:04:05.678900Z",
+        "finished_at": "2026-01-02T03:04:10.378900Z",
+        "result": "Revenue grew 22% over the year, driven by renewals. " * 9,
+        "tokens": {**TOKENS, "cache_read_tokens": 0, "cache_write_tokens": 0, "total_tokens": 2520},
+        "used_tools": ["web_search", "fetch_pdf"],
+        "duration": 4.7,
+        "source": "external",
+        "user_id": "user-1",
+    },
+    separators=(",", ":"),
+).encode()
+
+
+def arguments(size: str) -> dict[str, Any]:
+    """What a caller passes, but for the tokens: each SDK has its own class for them."""
+    text = "Revenue grew 22% over the year: renewals were up by a third, new business by 9%, and churn fell. " * 3
+    choice = {"finish_reason": "stop", "logprobs": None, "message": {"role": "assistant", "content": text}}
+    return {
+        "agent_id": AGENT,
+        "id": "ext-job-9921",
+        "input": "Summarise the earnings of the fourth quarter",
+        "llm_response": {
+            "id": "resp-1",
+            "model": "a-model",
+            "created": 1767323045,
+            "choices": [{"index": index, **choice} for index in range(SIZES[size])],
+            "usage": {"prompt_tokens": 2140, "completion_tokens": 380, "ratio": 0.177},
+        },
+        "is_success": True,
+        "result": "Revenue grew 22% over the year, driven by renewals. " * 2,
+        "duration": 4.7,
+        "used_tools": ["web_search", "fetch_pdf"],
+    }
+
+
+def body(size: str) -> bytes:
+    """The very bytes that both SDKs make of the arguments; the stub refuses any other."""
+    given = arguments(size)
+    counted = {"completion_tokens": 380, "prompt_tokens": 2140, "cache_read_tokens": 0, "cache_write_tokens": 0}
+    sent = {
+        "id": given["id"],
+        "input": given["input"],
+        "llm_response": given["llm_response"],
+        "tokens": {**counted, "total_tokens": 2520},
+        "is_success": given["is_success"],
+        "result": given["result"],
+        "duration": given["duration"],
+        "used_tools": given["used_tools"],
+    }
+    return json.dumps(sent, separators=(",", ":")).encode()

@@ -1,0 +1,143 @@
+"""A report in both forms, and what has to be so however it ends."""
+
+import asyncio
+import json
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from faults.server import FaultServer
+from xpander_sdk import Backend, Configuration, ModuleException, RetryPolicy, Task, Timeouts
+
+KEY = "key-that-nobody-may-see"
+RESULT = "result-that-is-private"
+AGENT = "agent-1"
+SLACK = 1.0  # seconds beyond the deadline, for a machine that is busy
+QUICK = Timeouts(connect=0.4, read=0.4, total=3.0)
+EAGER = RetryPolicy(attempts=3, first_delay=0.01, max_delay=0.02)
+
+
+class Form:
+    """The synchronous form, or the asynchronous one in an event loop that lasts as long as the test."""
+
+    def __init__(self, runner: asyncio.Runner | None) -> None:
+        self._runner = runner
+        self._used: list[Configuration] = []
+
+    @property
+    def is_async(self) -> bool:
+        return self._runner is not None
+
+    def configuration(self, url: str, **settings: Any) -> Configuration:
+        """A target that no other test has: what is kept for a target would else be another test's, once its port is
+        given out again."""
+        configuration = Configuration(
+            **{"base_url": f"{url}/{uuid.uuid4().hex}", "api_key": KEY, "timeouts": QUICK, "retry": EAGER, **settings}
+        )
+        self._used.append(configuration)
+        return configuration
+
+    def report(self, configuration: Configuration, **arguments: Any) -> Task:
+        arguments = {"agent_id": AGENT, "result": RESULT, **arguments}
+        if self._runner is None:
+            return Task.report_external_task(configuration, **arguments)
+        return self._runner.run(Task.areport_external_task(configuration, **arguments))
+
+    def report_all(self, backends: Iterable[tuple[Backend, str]], at_once: int) -> None:
+        """For each backend, a report with this id; as many at once."""
+        if self._runner is None:
+            with ThreadPoolExecutor(at_once) as pool:
+                list(pool.map(lambda pair: pair[0].report_external_task(AGENT, id=pair[1]), backends))
+            return
+
+        async def one(free: asyncio.Semaphore, backend: Backend, id: str) -> None:
+            async with free:
+                await backend.areport_external_task(AGENT, id=id)
+
+        async def every() -> None:
+            free = asyncio.Semaphore(at_once)
+            await asyncio.gather(*(one(free, *pair) for pair in backends))
+
+        self._runner.run(every())
+
+    def close(self) -> None:
+        for configuration in self._used:
+            Backend(configuration).close()
+
+
+@frozen
+class Outcome:
+    """How a report ended, and after how long."""
+
+    task: Task | None
+    error: ModuleException | None
+    seconds: float
+
+
+def outcome_of(form: Form, configuration: Configuration, **arguments: Any) -> Outcome:
+    began = time.monotonic()
+    task = error = None
+    try:
+        task = form.report(configuration, **arguments)
+    except ModuleException as raised:
+        error = raised
+    seconds = time.monotonic() - began
+    assert seconds < configuration.timeouts.total + SLACK, "it took longer than it was given"
+    return Outcome(task, error, seconds)
+
+
+def every_attempt_is_the_same(server: FaultServer, error: ModuleException | None = None) -> None:
+    """So that a run is recorded once, at one time, under one name in the logs."""
+    told = {
+        (request.method, request.target, request.content, request.headers["x-reported-at"], request.headers["x-request-id"])
+        for request in server.requests
+        if request.content
+    }
+    assert len(told) <= 1
+    for _, _, content, reported_at, request_id in told:
+        assert abs(int(reported_at) / 1_000_000 - time.time()) < 60
+        if error is not None:
+            assert error.report_id == json.loads(content)["id"]
+            assert error.request_id == request_id
+    assert {request.headers["x-api-key"] for request in server.requests} <= {KEY}
+
+
+def nothing_is_told(error: ModuleException | None, logged: pytest.LogCaptureFixture) -> None:
+    """Neither the key nor the payload, wherever somebody may look later."""
+    texts = [logged.text, *(repr(record.args) for record in logged.records)]
+    if error is not None:
+        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+        texts += [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+        texts += [line for link in _chain(shown) for line in link.format_exception_only()]
+    for text in texts:
+        assert KEY not in text
+        assert RESULT not in text
+
+
+def _chain(link: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
+    if link is not None:
+        yield link
+        yield from _chain(link.__cause__)
+        yield from _chain(link.__context__)
+
+
+@contextmanager
+def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="xpander_sdk"):
+        yield
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("xpander_sdk") and record.levelno >= logging.WARNING
+    ]

@@ -1,0 +1,52 @@
+"""What the tests of faults share: both forms, a certificate, and no proxy of this machine."""
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faults.calls import Form
+from faults.server import HOST, Certificate
+
+OF_THE_MACHINE = (
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "SSL_CERT_FILE", "XPANDER_API_KEY_FILE",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OF_THE_MACHINE:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(params=["sync", "async"])
+def form(request: pytest.FixtureRequest) -> Iterator[Form]:
+    """The test runs in both forms."""
+    if request.param == "sync":
+        form = Form(None)
+        yield form
+        form.close()
+    else:
+        with asyncio.Runner() as runner:
+            yield Form(runner)
+
+
+def certificate_for(names: str, folder: Path) -> Certificate:
+    """Made anew each time: a key in a repository is one that somebody will trust."""
+    made = Certificate(str(folder / "certificate.pem"), str(folder / "key.pem"))
+    command = [
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=of a test", "-addext", f"subjectAltName={names}",
+        "-addext", "keyUsage=critical,digitalSignature,keyCertSign", "-out", made.path, "-keyout", made.key,
+    ]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """For the loopback."""
+    return certificate_for(f"DNS:localhost,IP:{HOST}", tmp_path_factory.mktemp("certificate"))

@@ -1,0 +1,163 @@
+"""Faults before a connection is there, and of connections that were kept."""
+
+import socket
+import threading
+
+import pytest
+
+from faults.calls import (
+    EAGER,
+    QUICK,
+    SLACK,
+    Form,
+    every_attempt_is_the_same,
+    everything_logged,
+    nothing_is_told,
+    outcome_of,
+)
+from faults.server import RECORDED, TASK, FaultServer, Peer, full_backlog, sends, wire
+from xpander_sdk import ConnectionFailedError, RetryPolicy, TimedOutError, Timeouts
+
+
+def test_a_closed_port_is_tried_again_and_then_told(form: Form, caplog):
+    with everything_logged(caplog), FaultServer(is_listening=False) as server:
+        outcome = outcome_of(form, form.configuration(server.url))
+    assert type(outcome.error) is ConnectionFailedError
+    assert (outcome.error.status_code, outcome.error.attempts) == (None, EAGER.attempts)
+    assert server.url in outcome.error.description
+    assert outcome.seconds < SLACK
+    nothing_is_told(outcome.error, caplog)
+
+
+def test_a_connection_that_nobody_accepts_is_late_after_the_time_for_connecting(form: Form, caplog):
+    with everything_logged(caplog), full_backlog() as url:
+        outcome = outcome_of(form, form.configuration(url, timeouts=Timeouts(connect=0.3, read=9, total=5)))
+    assert type(outcome.error) is TimedOutError
+    assert (outcome.error.status_code, outcome.error.attempts) == (None, EAGER.attempts)
+    assert EAGER.attempts * 0.3 <= outcome.seconds < EAGER.attempts * 0.3 + SLACK
+    nothing_is_told(outcome.error, caplog)
+
+
+def test_a_host_of_many_addresses_has_no_more_time_than_one_of_one(form: Form, monkeypatch):
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **named: resolve(*given, **named)[:1] * 8)
+    with full_backlog() as url:
+        outcome = outcome_of(form, form.configuration(url, timeouts=Timeouts(connect=0.4, read=0.4, total=1.0)))
+    assert type(outcome.error) is TimedOutError
+
+
+def test_a_host_that_does_not_exist_is_told(form: Form, caplog):
+    with everything_logged(caplog):
+        outcome = outcome_of(form, form.configuration("http://no-such-host.invalid"))
+    assert type(outcome.error) is ConnectionFailedError
+    assert (outcome.error.status_code, outcome.error.attempts) == (None, EAGER.attempts)
+    assert "no-such-host.invalid" in outcome.error.description
+    nothing_is_told(outcome.error, caplog)
+
+
+def test_a_server_that_is_up_again_within_the_deadline_gets_the_report(form: Form, caplog):
+    patient = RetryPolicy(attempts=1_000, first_delay=0.05, max_delay=0.1, budget=1_000)
+    with everything_logged(caplog), FaultServer(RECORDED, is_listening=False) as server:
+        timer = threading.Timer(1.0, server.listen)
+        timer.start()
+        configuration = form.configuration(server.url, retry=patient, timeouts=Timeouts(connect=1, read=1, total=10))
+        outcome = outcome_of(form, configuration)
+        timer.join()
+    assert outcome.task is not None
+    assert outcome.task.id == TASK["id"]
+    assert len(server.requests) == 1
+    assert 0.9 < outcome.seconds < 1.0 + SLACK
+    nothing_is_told(None, caplog)
+
+
+def test_a_connection_is_kept_for_the_next_report(form: Form):
+    connections = []
+
+    def step(peer: Peer) -> bool:
+        connections.append(peer)
+        return bool(RECORDED(peer))
+
+    with FaultServer(step) as server:
+        configuration = form.configuration(server.url)
+        for _ in range(5):
+            form.report(configuration)
+    assert server.attempts == 5
+    assert len(set(map(id, connections))) == 1
+
+
+def test_a_connection_that_the_server_closed_meanwhile_costs_no_attempt(form: Form):
+    closed = threading.Event()
+
+    def answers_and_closes(peer: Peer) -> None:
+        RECORDED(peer)
+        peer.socket.shutdown(socket.SHUT_RDWR)
+        closed.set()
+
+    with FaultServer(answers_and_closes) as server:
+        configuration = form.configuration(server.url, retry=RetryPolicy(attempts=1))
+        for _ in range(3):
+            closed.clear()
+            form.report(configuration)
+            assert closed.wait(5)
+    assert server.attempts == 3
+
+
+def test_a_kept_connection_that_breaks_under_a_report_is_made_anew(form: Form):
+    def breaks(peer: Peer) -> None:
+        peer.request()
+        peer.reset()
+
+    with FaultServer(RECORDED, breaks, RECORDED) as server:
+        configuration = form.configuration(server.url)
+        form.report(configuration, id="first")
+        form.report(configuration, id="second")
+    assert [request.body["id"] for request in server.requests] == ["first", "second", "second"]
+
+
+def test_a_failed_attempt_leaves_nothing_behind_for_the_next_report(form: Form):
+    # Too short a content-length: what is left of the first answer must not be taken for the second.
+    other = wire(200, {**TASK, "id": "of-another-report"})
+    with FaultServer(sends(wire(200, TASK, length=2) + other, is_kept=True), RECORDED) as server:
+        configuration = form.configuration(server.url)
+        first = outcome_of(form, configuration)
+        second = outcome_of(form, configuration)
+    assert first.error is not None
+    assert second.task is not None
+    assert second.task.id == TASK["id"]
+
+
+def test_what_is_sent_is_the_same_at_every_attempt(form: Form):
+    with FaultServer(sends(), sends(wire(500)), sends(wire(503)[:10]), RECORDED) as server:
+        outcome = outcome_of(form, form.configuration(server.url, retry=RetryPolicy(attempts=4, first_delay=0.01)))
+    assert outcome.task is not None
+    assert len(server.requests) == 4
+    every_attempt_is_the_same(server)
+
+
+def test_a_report_without_an_id_has_one_before_the_first_attempt(form: Form):
+    with FaultServer(sends()) as server:
+        outcome = outcome_of(form, form.configuration(server.url))
+    assert outcome.error is not None
+    assert [request.body["id"] for request in server.requests] == [outcome.error.report_id] * EAGER.attempts
+
+
+@pytest.mark.parametrize("at_once", [30])
+def test_reports_that_hang_at_once_are_all_in_time(at_once: int):
+    def never(peer: Peer) -> None:
+        peer.request()
+        peer.hang()
+
+    form = Form(None)
+    errors = []
+    with FaultServer(never) as server:
+        configuration = form.configuration(server.url, retry=RetryPolicy(attempts=1))
+        threads = [
+            threading.Thread(target=lambda: errors.append(outcome_of(form, configuration).error))
+            for _ in range(at_once)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(QUICK.total + SLACK)
+    form.close()
+    assert [type(error) for error in errors] == [TimedOutError] * at_once

@@ -1,0 +1,84 @@
+"""Runs the programs of these tests, each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from xpander_sdk import Configuration
+
+TESTS = Path(__file__).parents[1]
+SECONDS = 60  # for a program that hangs; none needs more than a few
+EXIT_SECONDS = 3  # from a program's last statement to the end of its process, on a busy machine
+
+# The development mode also reports what holds up the event loop for 0.1 s, which depends on how busy the machine is.
+PRELUDE = "import logging; logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
+
+
+@frozen
+class Ended:
+    """A program that has ended."""
+
+    code: int
+    out: str
+    err: str
+    at: float  # monotonic, which all processes share
+
+    @property
+    def result(self) -> Any:
+        """What it printed last, where it went well and had nothing to complain of."""
+        assert (self.code, self.err) == (0, ""), f"ended with {self.code}: {self.err[-4_000:]}"
+        return json.loads(self.out.splitlines()[-1])
+
+
+@frozen
+class Target:
+    """Where programs report to, by their environment, under an agent that no other test uses."""
+
+    configuration: Configuration
+    agent_id: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        settings = {
+            "BASE_URL": self.configuration.base_url,
+            "API_KEY": self.configuration.current_key(),
+            "ORGANIZATION_ID": self.configuration.organization_id,
+            "AGENT_ID": self.agent_id,
+        }
+        return {f"XPANDER_{name}": value for name, value in settings.items() if value is not None}
+
+
+def start(target: Target, program: str, *arguments: str, strict: bool = True) -> subprocess.Popen[str]:
+    """Start a program, in which warnings are errors. `strict`: the development mode shows what is left open."""
+    options = ["-W", "error", *(["-X", "dev"] if strict else [])]
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, *options, "-c", PRELUDE + textwrap.dedent(program), *arguments],
+        env={**os.environ, **target.environment, "PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str], seconds: float = SECONDS) -> Ended:
+    """Close its standard input, and wait for its end, and that of all of its children, as they hold its output too."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    return Ended(process.returncode, out, err, time.monotonic())
+
+
+def run(target: Target, program: str, *arguments: str, strict: bool = True) -> Ended:
+    return end(start(target, program, *arguments, strict=strict))
