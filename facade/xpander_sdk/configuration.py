@@ -28,12 +28,19 @@ def _base_url(given: str | None) -> str:
     if not isinstance(url, str):
         raise ValueError(f"base_url must be a str, not {type(url).__name__}")
     url = url.strip()
+    if len(url) > 2_000 or not url.isprintable():
+        raise ValueError("base_url must be printable and have at most 2,000 characters")
     if "://" not in url:
         if url.startswith("sqlite:") or url.endswith((".db", ".sqlite", ".sqlite3")):
             raise ValueError(f"base_url {url!r} looks like a file; write sqlite:///runs.db, or sqlite:////tmp/runs.db")
         url = f"https://{url}"
-    parts = urlsplit(url)
-    if parts.scheme.lower() not in ("http", "https", "sqlite"):
+    scheme, separator, rest = url.partition("://")
+    url = f"{scheme.lower()}{separator}{rest}"
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"base_url {url!r} is no URL: {error}") from None
+    if parts.scheme not in ("http", "https", "sqlite"):
         raise ValueError(f"base_url cannot be a {parts.scheme}:// URL; write https://, http:// or sqlite:///FILE")
     if parts.username or parts.password:
         raise ValueError("base_url must not carry a user or a password; the key goes into api_key")
@@ -46,6 +53,11 @@ def _base_url(given: str | None) -> str:
         url = f"sqlite:///{os.path.abspath(url.removeprefix('sqlite:///'))}"
     elif not parts.hostname or _port(url) == 0:
         raise ValueError(f"base_url {url!r} names no host")
+    else:
+        try:
+            parts.hostname.encode("idna" if ":" not in parts.hostname else "ascii")
+        except UnicodeError:
+            raise ValueError(f"base_url {url!r} has a host that cannot be: {parts.hostname!r}") from None
     return url
 
 
@@ -85,8 +97,12 @@ def _organization_id(given: str | None) -> str | None:
 
 
 def _optional_text(instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    if value is not None and not isinstance(value, str):
+    if value is None:
+        return
+    if not isinstance(value, str):
         raise ValueError(f"{attribute.name} must be a str, not {type(value).__name__}")
+    if any("\ud800" <= character <= "\udfff" or character < " " for character in value):
+        raise ValueError(f"{attribute.name} must not have control characters or lone surrogates")
 
 
 def _of_type(kind: type) -> Callable[[object, "Attribute[Any]", object], None]:

@@ -258,7 +258,7 @@ class _State:
     """All that is kept, of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a signal handler may report, too
         self.routes: dict[tuple[Any, ...], _Route] = {}
         self.senders: dict[_Route, Sender] = {}
         self.async_senders: weakref.WeakKeyDictionary[Any, dict[_Route, _Kept]] = weakref.WeakKeyDictionary()
@@ -324,9 +324,14 @@ async def _async_sender(route: _Route) -> "AsyncSender":
     senders = _senders_of_loop()
     kept = senders.get(route)
     if kept is None:
+        import anyio.to_thread
+
         from xpander_sdk import transport
 
-        store = _embedded(route)
+        # Opening a store may wait for a lock of its file, and brings its schema up to date.
+        store = await anyio.to_thread.run_sync(_embedded, route) if route.store else None
+        if (kept := senders.get(route)) is not None:
+            return kept.sender
         sender: AsyncSender
         if store is not None:
             sender = transport.AsyncInProcess(store)
@@ -421,15 +426,29 @@ async def aclose(configuration: Configuration) -> None:
 
 
 def _close_all() -> None:
-    for sender in list(_state.senders.values()):
+    global _state
+    ended, _state = _state, _State()
+    for sender in list(ended.senders.values()):
         sender.close()
-    for store in list(_state.stores.values()):
+    for store in list(ended.stores.values()):
         store.close()
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    # A database that is open in the parent is of no use to a child, and SQLite's own book of the locks that a process
+    # holds is copied as it is at this moment. So nothing is open while the process forks.
+    for store in list(_state.stores.values()):
+        store.pause()
+
+
+def _after_fork_in_parent() -> None:
+    for store in list(_state.stores.values()):
+        store.resume()
+
+
+def _after_fork_in_child() -> None:
     # The child makes its own. What the parent has open is kept, not closed: closing it here would speak on the parent's
-    # connections, and drop the parent's locks on its files.
+    # connections.
     global _state
     _of_parents.append(_state)
     _state = _State()
@@ -437,4 +456,4 @@ def _after_fork() -> None:
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

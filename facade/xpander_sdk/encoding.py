@@ -11,7 +11,8 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import UserString
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from enum import Enum
 from itertools import islice
@@ -57,8 +58,8 @@ class _Encoder:
         self.deepest = 0
 
     def encode(self, value: Any, level: int) -> Any:
-        # Plain JSON takes this path alone: one call a value, one frame a level.
-        kind = value.__class__
+        # Plain JSON takes this path alone: one call a value.
+        kind = type(value)  # not __class__, behind which mocks and proxies hide
         if kind is str:
             return value if value.isascii() else without_surrogates(value)
         if value is None or value is True or value is False:
@@ -72,24 +73,17 @@ class _Encoder:
         mark = id(value)
         if left_out := self._enter(mark, level):
             return left_out
+        self._left -= len(value)
+        if self._left < 0:
+            return TOO_MANY
         encoded: Any
         if kind is dict:
-            encoded = {}
-            for key, item in value.items():
-                if self._left <= 0:
-                    encoded[TOO_MANY] = None
-                    break
-                self._left -= 1
-                name = key if key.__class__ is str and key.isascii() else self._key(key)
-                encoded[name] = self.encode(item, level + 1)
+            encoded = {
+                key if type(key) is str and key.isascii() else self._key(key): self.encode(item, level + 1)
+                for key, item in list(value.items())  # another thread may be filling it
+            }
         else:
-            encoded = []
-            for item in value:
-                if self._left <= 0:
-                    encoded.append(TOO_MANY)
-                    break
-                self._left -= 1
-                encoded.append(self.encode(item, level + 1))
+            encoded = [self.encode(item, level + 1) for item in value]
         self._inside.discard(mark)
         return encoded
 
@@ -132,20 +126,37 @@ class _Encoder:
         mark = id(value)
         if left_out := self._enter(mark, level):
             return left_out
-        encoded = self.encode(content, level)
+        encoded = self._array(content, level) if isinstance(content, Iterator) else self.encode(content, level)
         self._inside.discard(mark)
         return encoded
+
+    def _array(self, items: Iterator[Any], level: int) -> list[Any]:
+        """What an iterator gives: it may have no end, so each item is counted as it comes."""
+        encoded: list[Any] = []
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return encoded
+            except RecursionError:
+                raise
+            except Exception as error:
+                return [*encoded, f"<left out: {type(error).__name__}>"]
+            self._left -= 1
+            if self._left < 0:
+                return [*encoded, TOO_MANY]
+            encoded.append(self.encode(item, level + 1))
 
     def _content(self, value: Any) -> Any:
         """What an object holds, as something plainer; None where it has no structure to show."""
         if isinstance(value, Mapping):
-            return dict(islice(value.items(), self._left + 1))
+            return dict(islice(value.items(), max(0, self._left) + 1))
         for unfold in _UNFOLDINGS:
             content = unfold(value)
             if content is not None:
                 return content
         if isinstance(value, Iterable) and not isinstance(value, type):
-            return list(islice(value, self._left + 1))
+            return iter(value)
         return _attributes(value) or None
 
 
@@ -188,6 +199,7 @@ def _exception(value: BaseException) -> dict[str, Any]:
 _SCALARS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Enum, lambda value: value.value),
     (str, str.__str__),
+    (UserString, str),
     (int, lambda value: int.__int__(value)),
     (float, float.__float__),
     ((datetime, time), _moment),

@@ -142,7 +142,8 @@ def from_answer(
         # Never followed: the key would go where nobody meant it to.
         description = f"it redirects to {headers.get('location', 'nowhere')[:500]}; is that the base_url to set?"
     if status == 401:
-        description += " Is XPANDER_API_KEY (or Configuration.api_key) the key of this backend?"
+        told = description or "The backend gave no reason."
+        description = f"{told} Is XPANDER_API_KEY (or Configuration.api_key) the key of this backend?"
     if echoed := headers.get("x-request-id", "")[:200]:
         about = evolve(about, request_id=echoed)
     return kind(status, description or "The backend gave no reason.", about, retry_after=retry_after, problems=problems)

@@ -135,8 +135,11 @@ def _operation(
     )
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def _encoded(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _encoder.encode(body).encode()
 
 
 def _page(body: Any, headers: Mapping[str, str]) -> Page:

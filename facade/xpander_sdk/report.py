@@ -50,12 +50,16 @@ def task_report(
 
 
 def _tokens(tokens: Any) -> Tokens | None:
-    if tokens is None or isinstance(tokens, Tokens):
-        return tokens
     if isinstance(tokens, Mapping):
         if tokens and not any(kind in tokens for kind in KINDS):
             _log.warning("tokens has none of %s: it counts as zero", ", ".join(KINDS))
-        return Tokens.from_dict(tokens)
+        tokens = Tokens.from_dict(tokens)
+    if isinstance(tokens, Tokens):
+        for kind in KINDS:
+            if abs(arguments.whole_number(kind, getattr(tokens, kind)) or 0) > arguments.MAX_TOKENS:
+                raise ValueError(f"{kind} must be within {arguments.MAX_TOKENS} either way")
+    if tokens is None or isinstance(tokens, Tokens):
+        return tokens
     told = type(tokens).__name__
     raise ValueError(
         f"tokens must be Tokens(prompt_tokens=…, completion_tokens=…), a dict of these or None, not {told}"

@@ -1,9 +1,9 @@
 """What a backend answers: tasks."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, fields, frozen
@@ -258,19 +258,25 @@ class TasksListItem:
         return cls(**{**given, "status": AgentExecutionStatus(str(answer.status)), "configuration": configuration})
 
 
+@cache
+def _names(cls: type) -> tuple[tuple[str, bool], ...]:
+    """The fields of a class, and whether they are times."""
+    return tuple((attribute.name, attribute.name.endswith("_at")) for attribute in fields(cls))
+
+
 def _given(cls: type, answer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of the fields of `cls`, those that the generated model of the answer has; and what else there is."""
-    from xpander_api.types import Unset
+    from xpander_api.types import UNSET
 
     given, extra = {}, dict(answer.additional_properties)
-    for name in (attribute.name for attribute in fields(cls)):
+    for name, is_time in _names(cls):
         value = getattr(answer, name, None)
-        if value is None or isinstance(value, Unset):
+        if value is None or value is UNSET:
             continue
-        if not name.endswith("_at"):
+        if not is_time:
             given[name] = value
         elif isinstance(value, datetime):
-            given[name] = moment(name, value)
+            given[name] = value if value.tzinfo is UTC else moment(name, value)
         else:
             extra[name] = value  # a time that is none: not worth losing the answer to a report that was recorded
     return given, extra

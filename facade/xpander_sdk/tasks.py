@@ -9,6 +9,7 @@ from attrs import frozen
 
 from xpander_sdk import connection
 from xpander_sdk.configuration import Configuration, configured
+from xpander_sdk.errors import ContractError
 from xpander_sdk.operations import Operation, Page, list_agent_tasks, list_user_tasks
 from xpander_sdk.task import Task, TasksListItem
 
@@ -126,6 +127,7 @@ class _Paging:
         self._query = partial(query, owner_id, {} if filters is None else filters)
         self._read = partial(_Page.of, configuration)
         self._left = limit
+        self._asked: set[str] = set()
         self.operation = None if limit == 0 else self._ask(None)
 
     def _ask(self, cursor: str | None) -> Operation[_Page]:
@@ -138,7 +140,10 @@ class _Paging:
         items = page.items[: self._left]
         if self._left is not None:
             self._left -= len(items)
-        # A page with a cursor and nothing on it would be asked for for ever.
-        is_last = page.next_cursor is None or self._left == 0 or not page.items
-        self.operation = None if is_last else self._ask(page.next_cursor)
+        cursor = None if self._left == 0 else page.next_cursor
+        if cursor in self._asked:
+            raise ContractError(None, "the history leads in a circle: a cursor came back that was asked with before")
+        if cursor is not None:
+            self._asked.add(cursor)
+        self.operation = None if cursor is None else self._ask(cursor)
         return items

@@ -7,12 +7,16 @@ more than the requests; a pile looks at none. And a lane has a deadline of its o
 a server that sends a byte now and then never meets a time-out that counts from the last byte.
 """
 
+import asyncio
+import importlib.util
 import os
+import socket
 import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -107,19 +111,27 @@ class _Clock:
 
 
 class _Stream(httpcore.NetworkStream):
-    """A stream whose every step ends by the deadline of its lane."""
+    """A stream whose every step ends by the deadline of its lane.
+
+    What is written waits for the first reading, so that the head and the body of a request leave together: one packet,
+    one call of the system, and the server is woken once.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream, clock: _Clock) -> None:
         self._stream = stream
         self._clock = clock
+        self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        unsent, self._unsent = self._unsent, b""
+        with suppress(httpcore.WriteError):  # a server may refuse a request, and say why, before it has all of it
+            # In parts: the stream gives its time-out to each piece that the receiver takes, however many there are.
+            for start in range(0, len(unsent), _PART):
+                self._stream.write(unsent[start : start + _PART], self._clock.left(timeout))
         return self._stream.read(max_bytes, self._clock.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        # In parts: the stream gives its time-out to each piece that the receiver takes, however many there are.
-        for start in range(0, len(buffer), _PART):
-            self._stream.write(buffer[start : start + _PART], self._clock.left(timeout))
+        self._unsent += buffer
 
     def close(self) -> None:
         self._stream.close()
@@ -145,8 +157,23 @@ class _Network(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = super().connect_tcp(host, port, self._clock.left(timeout), local_address, socket_options)
-        return _Stream(stream, self._clock)
+        # One time for all addresses of the host together; the backend would give it to each of them anew.
+        until = time.monotonic() + self._clock.left(timeout)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for *_, address in found:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise httpcore.ConnectTimeout("no connection in time")
+            try:
+                stream = super().connect_tcp(str(address[0]), port, left, local_address, socket_options)
+                return _Stream(stream, self._clock)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
 
 
 @frozen
@@ -206,14 +233,85 @@ class Http:
             self._idle.pop().pool.close()
 
 
+class _AsyncioStream(httpcore.AsyncNetworkStream):
+    """asyncio's own streams, which cost a report a fraction of what a cancel scope for every step does.
+
+    Writing waits for the first reading, as in `_Stream`.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._unsent = b""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            unsent, self._unsent = self._unsent, b""
+            if unsent:
+                self._writer.write(unsent)
+            async with asyncio.timeout(timeout):
+                return await self._reader.read(max_bytes)
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout("no answer in time") from error
+        except OSError as error:
+            raise httpcore.ReadError(str(error)) from error
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._unsent += buffer
+
+    async def aclose(self) -> None:
+        # At once: waiting for a peer that may be gone is nothing that the host program should do.
+        self._writer.transport.abort()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._writer.start_tls(ssl_context, server_hostname=server_hostname)
+        except TimeoutError as error:
+            self._writer.transport.abort()
+            raise httpcore.ConnectTimeout("no TLS in time") from error
+        except OSError as error:
+            self._writer.transport.abort()
+            raise httpcore.ConnectError(str(error)) from error
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":  # asked of an idle connection: whether the server has closed it
+            return self._reader.at_eof() or self._writer.transport.is_closing()
+        return self._writer.get_extra_info({"ssl_object": "ssl_object", "socket": "socket"}.get(info, info))
+
+
+class _AsyncioNetwork(httpcore.AsyncNetworkBackend):
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            async with asyncio.timeout(timeout):
+                return _AsyncioStream(*await asyncio.open_connection(host, port))
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout("no connection in time") from error
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+
+
 class AsyncHttp:
     """HTTP within one event loop, of asyncio or of trio."""
 
     def __init__(self, settings: Transport, url: SplitResult) -> None:
         import anyio
+        import sniffio
 
         self._origin = _Origin(url)
         self._options = _pool_options(settings, url)
+        if sniffio.current_async_library() == "asyncio":
+            self._options["network_backend"] = _AsyncioNetwork()
         self._idle: list[httpcore.AsyncConnectionPool] = []
         self._free = anyio.Semaphore(MAX_LANES, fast_acquire=True)
         self._is_closed = False
@@ -259,6 +357,7 @@ _HTTPCORE_ERRORS = (
     httpcore.ProtocolError,
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
+    OSError,  # encryption that breaks after the handshake, which httpcore's anyio streams let through
 )
 
 
@@ -321,15 +420,19 @@ def _proxy(settings: Transport, url: SplitResult) -> httpcore.Proxy | None:
     if address is None:
         return None
     parts = urlsplit(address)
+    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise ValueError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
     auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth)
+    context = ssl_context_of(settings) if parts.scheme == "https" else None
+    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth, ssl_context=context)
 
 
 def _environment_proxy(url: SplitResult) -> str | None:
     from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
-    if proxy_bypass(url.hostname or ""):
+    # NO_PROXY may name a host with or without its port.
+    if proxy_bypass(url.netloc) or proxy_bypass(url.hostname or ""):
         return None
     return proxies.get(url.scheme.lower()) or proxies.get("all")
 
@@ -420,10 +523,15 @@ class OwnTransport:
         try:
             response = self._transport.handle_request(_httpx_request(self._base, request, timeouts, deadline))
             try:
-                return Answer(response.status_code, dict(response.headers), response.read())
+                body = bytearray(response.content if response.is_stream_consumed else b"")
+                for chunk in () if response.is_stream_consumed else response.iter_raw():
+                    body += _bounded(body, chunk)
+                    if time.monotonic() > deadline:
+                        raise NoAnswer("the total time is up", is_late=True)
+                return _of_httpx(response, bytes(body))
             finally:
                 response.close()
-        except httpx.RequestError as error:
+        except (httpx.RequestError, OSError) as error:
             raise _httpx_no_answer(error) from error
 
     def close(self) -> None:
@@ -446,12 +554,16 @@ class AsyncOwnTransport:
                 sent = _httpx_request(self._base, request, timeouts, deadline)
                 response = await self._transport.handle_async_request(sent)
                 try:
-                    return Answer(response.status_code, dict(response.headers), await response.aread())
+                    body = bytearray(response.content if response.is_stream_consumed else b"")
+                    if not response.is_stream_consumed:
+                        async for chunk in response.aiter_raw():
+                            body += _bounded(body, chunk)
+                    return _of_httpx(response, bytes(body))
                 finally:
                     await response.aclose()
         except TimeoutError as error:
             raise NoAnswer("the total time is up", is_late=True) from error
-        except httpx.RequestError as error:
+        except (httpx.RequestError, OSError) as error:
             raise _httpx_no_answer(error) from error
 
     async def close(self) -> None:
@@ -472,7 +584,13 @@ def _httpx_request(base: str, request: Request, timeouts: Timeouts, deadline: fl
     )
 
 
-def _httpx_no_answer(error: "httpx.RequestError") -> NoAnswer:
+def _of_httpx(response: "httpx.Response", body: bytes) -> Answer:
+    if response.is_stream_consumed and hasattr(response, "_content"):
+        return Answer(response.status_code, dict(response.headers), body)  # decoded already
+    return _answer(response.status_code, response.headers.raw, body)
+
+
+def _httpx_no_answer(error: Exception) -> NoAnswer:
     import httpx
 
     return NoAnswer(f"{type(error).__name__}: {error}", is_late=isinstance(error, httpx.TimeoutException))

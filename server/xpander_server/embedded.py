@@ -36,6 +36,13 @@ class Embedded:
     def close(self) -> None:
         self._store.close()
 
+    def pause(self) -> None:
+        """Close the database, and hold back who wants it, until `resume`: for the moment of a fork."""
+        self._store.pause()
+
+    def resume(self) -> None:
+        self._store.resume()
+
     def call(self, method: str, target: bytes, headers: Headers, body: bytes) -> Answer:
         """Answer one request; `target` is the path with its query, percent-encoded."""
         return _stepped(_answer(self._in_place, method, target, headers, body))

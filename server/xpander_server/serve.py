@@ -50,7 +50,7 @@ def serve(
                 api_key = made = new_key()
             if api_key is not None:
                 keys.ensure(api_key, organization_id or DEFAULT_ORGANIZATION)
-            app = create_app(store, KeyAccess(keys, in_thread), in_thread, body_seconds=BODY_SECONDS)
+            app = create_app(store, KeyAccess(keys), in_thread, body_seconds=BODY_SECONDS)
             config = uvicorn.Config(
                 app,
                 lifespan="off",

@@ -1,6 +1,7 @@
 """A report in both forms, and what has to be so however it ends."""
 
 import asyncio
+import contextvars
 import json
 import logging
 import time
@@ -21,7 +22,8 @@ KEY = "key-that-nobody-may-see"
 RESULT = "result-that-is-private"
 AGENT = "agent-1"
 SLACK = 1.0  # seconds beyond the deadline, for a machine that is busy
-QUICK = Timeouts(connect=0.4, read=0.4, total=3.0)
+QUICK = Timeouts(connect=1.0, read=1.0, total=5.0)
+HURRIED = Timeouts(connect=0.2, read=0.2, total=5.0)  # for where nothing will come
 EAGER = RetryPolicy(attempts=3, first_delay=0.01, max_delay=0.02)
 
 
@@ -49,7 +51,20 @@ class Form:
         arguments = {"agent_id": AGENT, "result": RESULT, **arguments}
         if self._runner is None:
             return Task.report_external_task(configuration, **arguments)
-        return self._runner.run(Task.areport_external_task(configuration, **arguments))
+        coroutine = Task.areport_external_task(configuration, **arguments)
+        return self._runner.run(coroutine, context=contextvars.copy_context())  # spans are in the context
+
+    def idle(self) -> None:
+        """Let some time pass, in which an event loop sees what arrives."""
+        if self._runner is None:
+            time.sleep(0.05)
+        else:
+            self._runner.run(asyncio.sleep(0.05))
+
+    def report_by(self, backend: Backend, **arguments: Any) -> Task:
+        if self._runner is None:
+            return backend.report_external_task(AGENT, **arguments)
+        return self._runner.run(backend.areport_external_task(AGENT, **arguments))
 
     def report_all(self, backends: Iterable[tuple[Backend, str]], at_once: int) -> None:
         """For each backend, a report with this id; as many at once."""
@@ -97,7 +112,13 @@ def outcome_of(form: Form, configuration: Configuration, **arguments: Any) -> Ou
 def every_attempt_is_the_same(server: FaultServer, error: ModuleException | None = None) -> None:
     """So that a run is recorded once, at one time, under one name in the logs."""
     told = {
-        (request.method, request.target, request.content, request.headers["x-reported-at"], request.headers["x-request-id"])
+        (
+            request.method,
+            request.target,
+            request.content,
+            request.headers["x-reported-at"],
+            request.headers["x-request-id"],
+        )
         for request in server.requests
         if request.content
     }
@@ -114,19 +135,18 @@ def nothing_is_told(error: ModuleException | None, logged: pytest.LogCaptureFixt
     """Neither the key nor the payload, wherever somebody may look later."""
     texts = [logged.text, *(repr(record.args) for record in logged.records)]
     if error is not None:
-        shown = traceback.TracebackException.from_exception(error, capture_locals=True)
-        texts += [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
-        texts += [line for link in _chain(shown) for line in link.format_exception_only()]
+        texts += [repr(vars(error)), *traceback.format_exception(error)]
+        texts += [told for link in _chain(error) for told in (str(link), repr(link))]
     for text in texts:
         assert KEY not in text
         assert RESULT not in text
 
 
-def _chain(link: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
-    if link is not None:
-        yield link
-        yield from _chain(link.__cause__)
-        yield from _chain(link.__context__)
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    if error is not None:
+        yield error
+        yield from _chain(error.__cause__)
+        yield from _chain(error.__context__)
 
 
 @contextmanager

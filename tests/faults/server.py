@@ -7,6 +7,7 @@ The last step stands for all that follow.
 import contextlib
 import gzip
 import json
+import re
 import select
 import socket
 import ssl
@@ -70,6 +71,12 @@ class Peer:
         self.server.requests.append(request)
         return request
 
+    def has_all(self) -> bool:
+        """Whether a whole request can be read without waiting."""
+        head = bytes(self._read[:2_000]).partition(b"\r\n\r\n")[0]
+        length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+        return length is not None and len(self._read) >= len(head) + 4 + int(length[1])
+
     def send(self, data: bytes) -> None:
         try:
             self.socket.sendall(data)
@@ -89,17 +96,18 @@ class Peer:
 
     def hang(self) -> None:
         """Do nothing until the other end has had enough."""
-        while self._more():
+        while self.more():
             pass
 
     def has_more(self) -> bool:
         """Wait for a further request; False if the other end closes."""
         try:
-            return bool(self._read) or self._more()
+            return bool(self._read) or self.more()
         except Hung:
             return False
 
-    def _more(self, at_most: int = 65_536) -> bool:
+    def more(self, at_most: int = 65_536) -> bool:
+        """Read what there is; False if the other end has closed."""
         try:
             data = self.socket.recv(at_most)
         except OSError as error:
@@ -109,13 +117,13 @@ class Peer:
 
     def _until(self, end: bytes) -> bytes:
         while (found := self._read.find(end)) < 0:
-            if not self._more():
+            if not self.more():
                 raise Hung
         return self._take(found + len(end))[: -len(end)]
 
     def _exactly(self, length: int) -> bytes:
         while len(self._read) < length:
-            if not self._more():
+            if not self.more():
                 raise Hung
         return self._take(length)
 
@@ -309,12 +317,19 @@ def drips(data: bytes, at_once: int = 0, every: float = 0.05) -> Step:
     return step
 
 
-def reads_slowly(peer: Peer) -> None:
-    """Takes a little of the request at a time, so that no single step of sending is ever late."""
-    peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-    for _ in range(100):
-        if peer.server.is_ending.wait(0.05) or not peer.socket.recv(200_000):
-            return
+def reads_slowly(every: float) -> Step:
+    """Takes up to 200 kB at a time, so that no single step of sending is ever late; then answers."""
+
+    def step(peer: Peer) -> bool | None:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        for _ in range(300):
+            if peer.server.is_ending.wait(every) or not peer.more(200_000):
+                return None
+            if peer.has_all():
+                return RECORDED(peer)
+        return None
+
+    return step
 
 
 def answers_before_the_body(data: bytes) -> Step:

@@ -3,11 +3,9 @@
 import socket
 import threading
 
-import pytest
-
 from faults.calls import (
     EAGER,
-    QUICK,
+    HURRIED,
     SLACK,
     Form,
     every_attempt_is_the_same,
@@ -15,7 +13,7 @@ from faults.calls import (
     nothing_is_told,
     outcome_of,
 )
-from faults.server import RECORDED, TASK, FaultServer, Peer, full_backlog, sends, wire
+from faults.server import RECORDED, TASK, FaultServer, Peer, full_backlog, hangs, sends, wire
 from xpander_sdk import ConnectionFailedError, RetryPolicy, TimedOutError, Timeouts
 
 
@@ -31,10 +29,10 @@ def test_a_closed_port_is_tried_again_and_then_told(form: Form, caplog):
 
 def test_a_connection_that_nobody_accepts_is_late_after_the_time_for_connecting(form: Form, caplog):
     with everything_logged(caplog), full_backlog() as url:
-        outcome = outcome_of(form, form.configuration(url, timeouts=Timeouts(connect=0.3, read=9, total=5)))
+        outcome = outcome_of(form, form.configuration(url, timeouts=Timeouts(connect=0.2, read=9, total=5)))
     assert type(outcome.error) is TimedOutError
     assert (outcome.error.status_code, outcome.error.attempts) == (None, EAGER.attempts)
-    assert EAGER.attempts * 0.3 <= outcome.seconds < EAGER.attempts * 0.3 + SLACK
+    assert EAGER.attempts * 0.2 <= outcome.seconds < EAGER.attempts * 0.2 + SLACK
     nothing_is_told(outcome.error, caplog)
 
 
@@ -99,7 +97,28 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_attempt(form: Fo
             closed.clear()
             form.report(configuration)
             assert closed.wait(5)
+            form.idle()
     assert server.attempts == 3
+
+
+def test_what_a_server_says_unasked_is_not_taken_for_an_answer(form: Form):
+    # A load balancer says 408 to a connection that it closes for idleness.
+    said = threading.Event()
+
+    def answers_and_speaks_on(peer: Peer) -> None:
+        RECORDED(peer)
+        peer.send(wire(408) + wire(201, {**TASK, "id": "of-another-report"}))
+        peer.socket.shutdown(socket.SHUT_WR)
+        said.set()
+        peer.hang()
+
+    with FaultServer(answers_and_speaks_on, RECORDED) as server:
+        configuration = form.configuration(server.url, retry=RetryPolicy(attempts=1))
+        form.report(configuration)
+        assert said.wait(5)
+        form.idle()
+        assert form.report(configuration).id == TASK["id"]
+    assert server.attempts == 2
 
 
 def test_a_kept_connection_that_breaks_under_a_report_is_made_anew(form: Form):
@@ -141,16 +160,12 @@ def test_a_report_without_an_id_has_one_before_the_first_attempt(form: Form):
     assert [request.body["id"] for request in server.requests] == [outcome.error.report_id] * EAGER.attempts
 
 
-@pytest.mark.parametrize("at_once", [30])
-def test_reports_that_hang_at_once_are_all_in_time(at_once: int):
-    def never(peer: Peer) -> None:
-        peer.request()
-        peer.hang()
-
+def test_threads_that_hang_at_once_are_all_in_time():
+    at_once = 30
     form = Form(None)
     errors = []
-    with FaultServer(never) as server:
-        configuration = form.configuration(server.url, retry=RetryPolicy(attempts=1))
+    with FaultServer(hangs()) as server:
+        configuration = form.configuration(server.url, retry=RetryPolicy(attempts=1), timeouts=HURRIED)
         threads = [
             threading.Thread(target=lambda: errors.append(outcome_of(form, configuration).error))
             for _ in range(at_once)
@@ -158,6 +173,6 @@ def test_reports_that_hang_at_once_are_all_in_time(at_once: int):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(QUICK.total + SLACK)
+            thread.join(HURRIED.total + SLACK)
     form.close()
     assert [type(error) for error in errors] == [TimedOutError] * at_once

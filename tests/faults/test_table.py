@@ -1,11 +1,9 @@
 """The table of faults: what a caller sees of each, after how many attempts, and how soon."""
 
-import gzip
-
 import pytest
 from attrs import field, frozen
 
-from faults.calls import QUICK, SLACK, Form, every_attempt_is_the_same, everything_logged, nothing_is_told, outcome_of
+from faults.calls import HURRIED, QUICK, Form, every_attempt_is_the_same, everything_logged, nothing_is_told, outcome_of
 from faults.server import (
     RECORDED,
     TASK,
@@ -15,7 +13,6 @@ from faults.server import (
     answers_before_the_body,
     close_at_once,
     drips,
-    full_backlog,
     hangs,
     never_reads,
     reads_slowly,
@@ -35,7 +32,6 @@ from xpander_sdk import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
-    RetryPolicy,
     ServerError,
     TimedOutError,
     Timeouts,
@@ -94,7 +90,8 @@ STATUSES = [
     refused(504, ServerError, ALL),
     refused(520, ServerError),
     Row("html-in-place-of-json", answer(502, HTML, {"content-type": "text/html"}), ServerError, 502, ALL, "Gateway"),
-    Row("an-error-without-a-body", answer(500), ServerError, 500, ALL, "gave no reason"),
+    Row("an-error-without-a-body", answer(500), ServerError, 500, ALL, "The backend gave no reason."),
+    Row("401-without-a-body", answer(401), AuthenticationError, 401, 1, "The backend gave no reason."),
     Row("a-redirect-to-nowhere", answer(302), ContractError, 302, 1, "redirects to nowhere"),
     Row(
         "413-before-the-body-is-sent",
@@ -113,7 +110,7 @@ PASSING = [
     Row("503-then-well", (answer(503, WHY), RECORDED), attempts=2),
     Row("two-different-faults-then-well", (answer(500), reset_after_request, RECORDED), attempts=3),
     Row("429-then-forbidden", (answer(429), answer(403, WHY)), PermissionDeniedError, 403, 2, "because"),
-    Row("hang-then-well", (hangs(), RECORDED), attempts=2, at_least=QUICK.read),
+    Row("hang-then-well", (hangs(), RECORDED), attempts=2, timeouts=HURRIED, at_least=HURRIED.read),
 ]
 
 CONNECTIONS = [
@@ -123,11 +120,32 @@ CONNECTIONS = [
     Row("closed-before-the-headers", sends(), ConnectionFailedError, attempts=ALL),
     Row("closed-mid-headers", sends(ANSWERED[:40]), ConnectionFailedError, attempts=ALL),
     Row("closed-mid-body", sends(ANSWERED[:-10]), ConnectionFailedError, attempts=ALL),
-    Row("hang-on-headers", hangs(), TimedOutError, attempts=ALL, at_least=ALL * QUICK.read),
-    Row("hang-mid-headers", hangs(ANSWERED[:40]), TimedOutError, attempts=ALL, at_least=ALL * QUICK.read),
-    Row("hang-on-body", hangs(HEAD + b"\r\n\r\n"), TimedOutError, attempts=ALL, at_least=ALL * QUICK.read),
-    Row("hang-mid-body", hangs(ANSWERED[:-10]), TimedOutError, attempts=ALL, at_least=ALL * QUICK.read),
-    Row("black-hole", never_reads, TimedOutError, attempts=ALL, at_least=ALL * QUICK.read),
+    Row("hang-on-headers", hangs(), TimedOutError, attempts=ALL, timeouts=HURRIED, at_least=ALL * HURRIED.read),
+    Row(
+        "hang-mid-headers",
+        hangs(ANSWERED[:40]),
+        TimedOutError,
+        attempts=ALL,
+        timeouts=HURRIED,
+        at_least=ALL * HURRIED.read,
+    ),
+    Row(
+        "hang-on-body",
+        hangs(HEAD + b"\r\n\r\n"),
+        TimedOutError,
+        attempts=ALL,
+        timeouts=HURRIED,
+        at_least=ALL * HURRIED.read,
+    ),
+    Row(
+        "hang-mid-body",
+        hangs(ANSWERED[:-10]),
+        TimedOutError,
+        attempts=ALL,
+        timeouts=HURRIED,
+        at_least=ALL * HURRIED.read,
+    ),
+    Row("black-hole", never_reads, TimedOutError, attempts=ALL, timeouts=HURRIED, at_least=ALL * HURRIED.read),
     Row("not-http", sends(b"SSH-2.0-OpenSSH_9.9\r\n"), ConnectionFailedError, attempts=ALL),
     Row("http-0.9", sends(HTML), ConnectionFailedError, attempts=ALL),
 ]
@@ -142,7 +160,7 @@ DEADLINES = [
     Row("total-before-read", hangs(), TimedOutError, timeouts=LONG_READ, at_least=0.9),
     Row(
         "request-taken-bit-by-bit",
-        reads_slowly,
+        reads_slowly(every=0.05),
         TimedOutError,
         timeouts=LONG_READ,
         at_least=0.9,
@@ -160,10 +178,14 @@ UNUSABLE = [
     unusable("null", answer(200, b"null")),
     unusable("nested-too-deep", answer(200, b"[" * 100_000)),
     unusable("number-too-long", answer(200, b"1" * 5_000)),
-    *(unusable(f"without-{name}", answer(200, {k: v for k, v in TASK.items() if k != name})) for name in ("id", "status")),
+    *(
+        unusable(f"without-{name}", answer(200, {k: v for k, v in TASK.items() if k != name}))
+        for name in ("id", "status")
+    ),
     unusable("a-time-beyond-all-times", answer(200, {**TASK, "created_at": "9999-12-31T24:00:00"})),
     unusable("a-time-before-all-times", answer(200, {**TASK, "created_at": "0001-01-01T00:00:00+14:00"})),
     unusable("tokens-that-are-none", answer(200, {**TASK, "tokens": "many"})),
+    unusable("tokens-beyond-all-bounds", answer(200, {**TASK, "tokens": {"prompt_tokens": 10**13}})),
     unusable("a-user-that-is-none", answer(200, {**TASK, "input": {"user": 5}})),
     unusable("content-length-too-short", sends(wire(200, TASK, length=20), is_kept=True)),
     Row("content-length-too-long", sends(wire(200, TASK, length=9_999)), ConnectionFailedError, attempts=ALL),
@@ -181,7 +203,18 @@ USABLE = [
     Row("until-it-closes", sends(b"HTTP/1.0 200 OK\r\n\r\n" + BODY)),
     Row(
         "chunked",
-        sends(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY), is_kept=True),
+        sends(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+            is_kept=True,
+        ),
+    ),
+    # What takes long is the request, which is under way all the time.
+    Row(
+        "request-taken-slowly",
+        reads_slowly(every=0.02),
+        timeouts=Timeouts(connect=1.0, read=2.0, total=10.0),
+        at_least=1.0,
+        result="x" * 20_000_000,
     ),
     Row("slow-but-in-time", drips(ANSWERED, at_once=len(ANSWERED) - 10, every=0.02)),
 ]
@@ -209,3 +242,40 @@ def test_each_fault_ends_as_the_table_says(row: Row, form: Form, caplog):
     assert outcome.seconds >= row.at_least
     every_attempt_is_the_same(server, error if error and not error.status_code else None)
     nothing_is_told(error, caplog)
+
+
+def test_the_problems_of_a_refused_report_are_told(form: Form):
+    with FaultServer(answer(422, {"detail": [PROBLEM]})) as server:
+        outcome = outcome_of(form, form.configuration(server.url))
+    assert isinstance(outcome.error, ValueError)
+    assert outcome.error.problems == [PROBLEM]
+
+
+def test_an_answer_that_is_newer_than_the_client_is_kept_as_it_is(form: Form):
+    newer = {**TASK, "status": "hibernating", "llm_model_name": "gpt-9"}
+    with FaultServer(answer(200, newer)) as server:
+        outcome = outcome_of(form, form.configuration(server.url))
+    assert outcome.task is not None
+    assert str(outcome.task.status) == "hibernating"
+    assert outcome.task.extra == {"llm_model_name": "gpt-9"}
+
+
+def test_the_name_of_the_request_is_the_one_that_the_backend_logged(form: Form):
+    with FaultServer(answer(404, WHY, {"x-request-id": "req-of-the-backend"})) as server:
+        outcome = outcome_of(form, form.configuration(server.url))
+    assert outcome.error is not None
+    assert outcome.error.request_id == "req-of-the-backend"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_told_and_never_followed(status: int, form: Form, caplog):
+    # The key would go where nobody meant it to.
+    with everything_logged(caplog), FaultServer(RECORDED) as other:
+        elsewhere = f"{other.url}/elsewhere"
+        with FaultServer(answer(status, None, {"location": elsewhere})) as server:
+            outcome = outcome_of(form, form.configuration(server.url))
+    assert type(outcome.error) is ContractError
+    assert (outcome.error.status_code, outcome.error.attempts, server.attempts) == (status, 1, 1)
+    assert elsewhere in outcome.error.description
+    assert other.attempts == 0
+    nothing_is_told(outcome.error, caplog)

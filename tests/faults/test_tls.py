@@ -6,10 +6,10 @@ import ssl
 
 import pytest
 
-from faults.calls import EAGER, SLACK, Form, everything_logged, nothing_is_told, outcome_of
+from faults.calls import EAGER, HURRIED, SLACK, Form, everything_logged, nothing_is_told, outcome_of
 from faults.conftest import certificate_for
 from faults.server import RECORDED, TASK, Certificate, FaultServer, Peer, drips, never_reads, sends, wire
-from xpander_sdk import ConnectionFailedError, TimedOutError, Transport
+from xpander_sdk import ConnectionFailedError, TimedOutError, Timeouts, Transport
 
 ALL = EAGER.attempts
 
@@ -75,10 +75,10 @@ def test_a_client_certificate_that_is_missing_is_a_failed_connection(form: Form,
 
 
 def garbles(peer: Peer) -> None:
-    """Answers in clear in the middle of what is encrypted."""
+    """Answers with a record that no key of this connection made."""
     peer.request()
     with socket.socket(fileno=os.dup(peer.socket.fileno())) as below:
-        below.sendall(wire(201, TASK))
+        below.sendall(b"\x17\x03\x03\x00\x40" + bytes(0x40))
     peer.hang()
 
 
@@ -104,11 +104,12 @@ def speaks_plainly(peer: Peer) -> None:
     peer.hang()
 
 
-def test_plain_http_where_tls_is_expected_is_a_failed_connection(form: Form, caplog):
+def test_plain_http_where_tls_is_expected_is_told_at_once(form: Form, caplog):
     with everything_logged(caplog), FaultServer(speaks_plainly) as server:
         outcome = outcome_of(form, form.configuration(server.url.replace("http:", "https:")))
     assert type(outcome.error) is ConnectionFailedError
-    assert outcome.error.attempts == server.attempts == ALL
+    assert (outcome.error.status_code, outcome.error.attempts, server.attempts) == (None, 1, 1)
+    assert "http://" in outcome.error.description
     nothing_is_told(outcome.error, caplog)
 
 
@@ -127,14 +128,15 @@ def greets_bit_by_bit(peer: Peer) -> None:
 @pytest.mark.parametrize("step", [never_reads, greets_bit_by_bit], ids=["hangs", "byte-by-byte"])
 def test_a_handshake_has_the_time_for_connecting(step, form: Form):
     with FaultServer(step) as server:
-        outcome = outcome_of(form, form.configuration(server.url.replace("http:", "https:")))
+        outcome = outcome_of(form, form.configuration(server.url.replace("http:", "https:"), timeouts=HURRIED))
     assert type(outcome.error) is TimedOutError
     assert outcome.error.attempts == server.attempts == ALL
-    assert ALL * 0.4 <= outcome.seconds < ALL * 0.4 + SLACK
+    assert ALL * HURRIED.connect <= outcome.seconds < ALL * HURRIED.connect + SLACK
 
 
 def test_an_encrypted_answer_byte_by_byte_ends_with_the_total(form: Form, certificate: Certificate):
     with FaultServer(drips(wire(201, TASK)), tls=certificate.serving) as server:
-        outcome = outcome_of(form, form.configuration(server.url, transport=Transport(ca_bundle=certificate.path)))
+        transport = Transport(ca_bundle=certificate.path)
+        outcome = outcome_of(form, form.configuration(server.url, transport=transport, timeouts=Timeouts(total=1.0)))
     assert type(outcome.error) is TimedOutError
     assert outcome.error.attempts == server.attempts == 1

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,7 @@ def start(target: Target, program: str, *arguments: str, strict: bool = True) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
     )
 
 
@@ -73,12 +76,15 @@ def end(process: subprocess.Popen[str], seconds: float = SECONDS) -> Ended:
     """Close its standard input, and wait for its end, and that of all of its children, as they hold its output too."""
     try:
         out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired as hung:
+        raise AssertionError(f"it, or a child of it, had not ended after {seconds} s: {hung.stderr}") from None
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        with suppress(ProcessLookupError):
+            # Children that hang would hold its output open, and outlive the test.
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
     return Ended(process.returncode, out, err, time.monotonic())
 
 
-def run(target: Target, program: str, *arguments: str, strict: bool = True) -> Ended:
-    return end(start(target, program, *arguments, strict=strict))
+def run(target: Target, program: str, *arguments: str, strict: bool = True, seconds: float = SECONDS) -> Ended:
+    return end(start(target, program, *arguments, strict=strict), seconds)

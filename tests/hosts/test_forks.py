@@ -147,8 +147,10 @@ print(json.dumps(asyncio.run(main())))
     assert recorded(target) == {"before", "child", "child-in-a-loop", "meanwhile", "after"}
 
 
-def test_children_forked_while_threads_report_are_not_held_up(target):
-    # Whatever lock a thread of the parent holds at that moment, nobody gives it back in the child.
+@pytest.mark.parametrize("is_first", [False, True], ids=["used before", "not used before"])
+def test_children_forked_while_threads_report_are_not_held_up(is_first, target):
+    # Whatever lock a thread of the parent holds at that moment, that of a first import included: nobody gives it back
+    # in the child.
     program = """
 import warnings
 # Newer Pythons warn of exactly this.
@@ -161,15 +163,16 @@ def busy(number):
         report(f"thread-{number}-{counts[number]}")
         counts[number] += 1
 
+def in_child(name):
+    child(name)
+    # Not through the parent's threads, which are not here.
+    os._exit(0)
+
+for name in sys.argv[2:]:
+    report(name)
 threads = [threading.Thread(target=busy, args=(number,)) for number in range(4)]
 for thread in threads:
     thread.start()
-
-def in_child(name):
-    child(name)
-    # The threads are not here; the interpreter would wait for none.
-    os._exit(0)
-
 codes = []
 for turn in range(4):
     pids = [forked(in_child, f"{turn}-{number}") for number in range(3)]
@@ -179,11 +182,12 @@ for thread in threads:
     thread.join()
 print(json.dumps([codes, counts]))
 """
-    codes, counts = run(target, COMMON + program, "sync").result
+    before = [] if is_first else ["before"]
+    codes, counts = run(target, COMMON + program, "sync", *before, seconds=20).result
     assert codes == [0] * 12
     by_children = {f"{turn}-{n}-{which}" for turn in range(4) for n in range(3) for which in ("first", "second")}
     by_threads = {f"thread-{number}-{n}" for number, count in enumerate(counts) for n in range(count)}
-    assert recorded(target) == by_children | by_threads
+    assert recorded(target) == by_children | by_threads | set(before)
 
 
 @pytest.mark.parametrize("way", ["closes its backend", "exits"])
@@ -192,10 +196,12 @@ def test_what_a_child_reports_to_a_file_survives_a_parent_that(way, in_process):
     program = """
 report("before")
 to_child, from_parent = os.pipe()
+to_parent, from_child = os.pipe()
 
 def waiting():
     report("child-before")
     os.close(from_parent)
+    os.write(from_child, b"!")
     os.read(to_child, 1)  # until the parent's end is closed
     for number in range(20):
         report(f"child-{number}")
@@ -203,6 +209,7 @@ def waiting():
 pid = forked(waiting)
 os.close(to_child)
 report("parent-meanwhile")
+os.read(to_parent, 1)
 if sys.argv[2] == "exits":
     print(json.dumps(0), flush=True)
     sys.exit(0)

@@ -3,7 +3,8 @@ import math
 import re
 import subprocess
 import sys
-from collections import OrderedDict, deque
+import threading
+from collections import OrderedDict, UserString, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -229,6 +230,52 @@ def test_a_caller_deep_in_the_stack_gets_less_of_the_nesting_and_no_error():
 
     encoded = deep(sys.getrecursionlimit() - 350)
     assert list(encoded) == ["kept"]
+
+
+def test_what_gives_itself_for_ever_is_cut(monkeypatch):
+    monkeypatch.setattr("xpander_sdk.encoding.MAX_VALUES", 10_000)
+
+    class Endless:
+        def __iter__(self) -> Iterator[Any]:
+            while True:
+                yield Endless()
+
+    assert TOO_MANY in json.dumps(jsonable(Endless()))
+
+
+def test_an_iterator_that_breaks_keeps_what_it_gave():
+    def broken() -> Iterator[int]:
+        yield 1
+        raise RuntimeError
+
+    assert jsonable(broken()) == [1, "<left out: RuntimeError>"]
+
+
+def test_a_text_in_disguise_is_a_text():
+    assert jsonable(UserString("hello")) == "hello"
+    assert isinstance(jsonable(Mock(spec=str)), dict | list | str)
+
+
+def test_a_dict_that_another_thread_fills_is_no_error():
+    growing: dict[int, int] = {}
+    is_over = threading.Event()
+
+    def fill() -> None:
+        number = 0
+        while not is_over.is_set():
+            growing[number] = number
+            number = (number + 1) % 5_000
+            if not number:
+                growing.clear()
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        for _ in range(200):
+            jsonable(growing)
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def test_a_mock_does_not_run_away():

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from xpander_server.auth import Keys, new_key
-from xpander_server.store import Store, StoreError
+from xpander_server.store import Store, StoreError, StoreUnavailable
 from xpander_server.store import engine as engine_module
 from xpander_server.store.tables import REVISION, metadata
 
@@ -137,6 +137,27 @@ def test_tasks_of_the_same_microsecond_are_all_paged_once(store):
 def test_a_cursor_that_the_store_never_gave_is_refused(store, cursor):
     with pytest.raises(ValueError, match="cursor"):
         store.history("org", {}, limit=1, cursor=cursor)
+
+
+def test_a_path_is_taken_to_the_letter(tmp_path):
+    folder = tmp_path / "a%41b c"
+    folder.mkdir()
+    Store(url(folder / "x%20y.db")).close()
+    assert [path.name for path in folder.iterdir()] == ["x%20y.db"]
+
+
+def test_a_call_within_a_call_of_the_same_thread_is_refused_and_not_waited_for(store):
+    with store._turns.writer(), pytest.raises(StoreUnavailable, match="in the middle of another call"):
+        store.report("org", "agent", "t", {}, reported_at=None, now=1)
+
+
+def test_while_it_is_paused_nobody_is_let_in(store, monkeypatch):
+    monkeypatch.setattr("xpander_server.store.turns.BUSY_SECONDS", 0.05)
+    store.pause()
+    with pytest.raises(StoreUnavailable, match="was busy"):
+        store.ping()
+    store.resume()
+    store.ping()
 
 
 def test_a_key_is_kept_as_a_salted_hash_and_found_again(store, path):

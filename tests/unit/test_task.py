@@ -4,7 +4,16 @@ from types import SimpleNamespace
 import pytest
 
 from xpander_api import models
-from xpander_sdk import AgentExecutionStatus, Configuration, Task, Tasks, TasksListItem, Tokens, operations
+from xpander_sdk import (
+    AgentExecutionStatus,
+    Configuration,
+    ContractError,
+    Task,
+    Tasks,
+    TasksListItem,
+    Tokens,
+    operations,
+)
 
 CONFIGURATION = Configuration(base_url="sqlite:///unused.db")
 MINIMAL = {
@@ -132,11 +141,12 @@ def test_pages_are_fetched_when_they_are_reached(monkeypatch):
     assert list(walk) == []
 
 
-def test_a_cursor_that_leads_to_nothing_ends_the_walk(monkeypatch):
+def test_a_cursor_that_comes_back_ends_the_walk(monkeypatch):
     monkeypatch.setattr(
         "xpander_sdk.connection.send", lambda _, operation: operation.parse([], {"x-next-cursor": "on"})
     )
-    assert Tasks(CONFIGURATION).list("a") == []
+    with pytest.raises(ContractError, match="circle"):
+        Tasks(CONFIGURATION).list("a")
 
 
 def test_a_limit_is_only_sent_where_less_than_a_page_will_do(monkeypatch):

@@ -111,7 +111,11 @@ class AgentMetrics:
                 if not isinstance(data, str):
                     raise TypeError()
                 since_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return since_type_0
@@ -128,7 +132,11 @@ class AgentMetrics:
                 if not isinstance(data, str):
                     raise TypeError()
                 until_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return until_type_0

@@ -319,9 +319,9 @@ class Task:
         status = TaskStatus(d.pop("status"))
 
         created_at = (
-            isoparse
-            if len(d.pop("created_at")) != 27 or d.pop("created_at")[10:13] == "T24"
-            else datetime.datetime.fromisoformat
+            lambda text: (
+                isoparse(text) if len(text) != 27 or text[10:13] == "T24" else datetime.datetime.fromisoformat(text)
+            )
         )(d.pop("created_at"))
 
         def _parse_started_at(data: object) -> datetime.datetime | None | Unset:
@@ -333,7 +333,11 @@ class Task:
                 if not isinstance(data, str):
                     raise TypeError()
                 started_at_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return started_at_type_0
@@ -352,7 +356,11 @@ class Task:
                 if not isinstance(data, str):
                     raise TypeError()
                 paused_at_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return paused_at_type_0
@@ -371,7 +379,11 @@ class Task:
                 if not isinstance(data, str):
                     raise TypeError()
                 finished_at_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return finished_at_type_0
@@ -390,7 +402,11 @@ class Task:
                 if not isinstance(data, str):
                     raise TypeError()
                 updated_at_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return updated_at_type_0

@@ -198,7 +198,11 @@ class TaskListItem:
                 if not isinstance(data, str):
                     raise TypeError()
                 created_at_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return created_at_type_0
@@ -217,7 +221,11 @@ class TaskListItem:
                 if not isinstance(data, str):
                     raise TypeError()
                 updated_at_type_0 = (
-                    isoparse if len(data) != 27 or data[10:13] == "T24" else datetime.datetime.fromisoformat
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
                 )(data)
 
                 return updated_at_type_0

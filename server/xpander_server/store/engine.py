@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from xpander_server.store.tables import REVISION
 
-BUSY_SECONDS = 30
+BUSY_SECONDS = 10
 _WRITES = "writes"
 
 
@@ -47,19 +46,21 @@ def open_engine(url: str) -> Engine:
 
 
 def _checked(url: str) -> URL:
+    prefix, _, file = url.partition(":///")
+    if prefix != "sqlite" or not file:
+        raise StoreError(f"{url!r} is no store that this version knows; write sqlite:///FILE")
+    if file == ":memory:":
+        raise StoreError("The store must be a file, or its tasks would be lost: sqlite:///FILE")
+    # The path as it is, and not as a part of a URL, in which %41 would be an A. Absolute: connections are opened later,
+    # too, perhaps after a change of directory.
+    path = Path(file).absolute()
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise StoreError(f"{url!r} is no URL of a store; write sqlite:///FILE") from None
-    if parsed.drivername != "sqlite":
-        raise StoreError(f"{parsed.drivername!r} is no store that this version knows; write sqlite:///FILE")
-    if not parsed.database or parsed.database == ":memory:" or parsed.query:
-        raise StoreError(f"The store must be a file, or its tasks would be lost: sqlite:///FILE, not {url!r}")
-    # Absolute: connections are opened later too, perhaps after a change of directory.
-    path = Path(parsed.database).absolute()
-    if not path.parent.is_dir():
+        is_there = path.parent.is_dir()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{str(path)[:200]!r} cannot be a file: {error}") from None
+    if not is_there:
         raise StoreError(f"There is no folder {str(path.parent)!r} to keep the store in; make it first")
-    return parsed.set(database=str(path))
+    return URL.create("sqlite", database=str(path))
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:

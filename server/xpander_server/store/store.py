@@ -1,6 +1,5 @@
 """A store: every question that the server asks of its database."""
 
-import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from xpander_server.contract import Report
 from xpander_server.metrics import Run
 from xpander_server.store.engine import open_engine, transaction
 from xpander_server.store.tables import keys, tasks
+from xpander_server.store.turns import Turns
 from xpander_server.tasks import Task, merge
 
 DEFAULT_ORGANIZATION = "local"
@@ -54,20 +54,32 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url)
-        # SQLite lets one writer in at a time, and the others poll for their turn: in here, they queue.
-        self._turn = threading.Lock()
+        self._turns = Turns()
 
     def close(self) -> None:
         self._engine.dispose()
 
+    def pause(self) -> None:
+        """Close the database, and hold back who wants it, until `resume`."""
+        self._turns.stop()
+        self._engine.dispose()
+
+    def resume(self) -> None:
+        self._turns.go_on()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._turns.reader(), transaction(self._engine, writes=False) as connection:
+            yield connection
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with self._turn, transaction(self._engine, writes=True) as connection:
+        with self._turns.writer(), transaction(self._engine, writes=True) as connection:
             yield connection
 
     def ping(self) -> None:
         """Return if the store answers."""
-        with transaction(self._engine, writes=False) as connection:
+        with self._reading() as connection:
             connection.execute(select(1))
 
     def report(
@@ -99,7 +111,7 @@ class Store:
 
     def task(self, organization_id: str, task_id: str) -> Task | None:
         key = (tasks.c.organization_id == organization_id) & (tasks.c.id == task_id)
-        with transaction(self._engine, writes=False) as connection:
+        with self._reading() as connection:
             row = connection.execute(select(tasks).where(key)).mappings().one_or_none()
         return None if row is None else Task(**row)
 
@@ -121,7 +133,7 @@ class Store:
         )
         if cursor is not None:
             query = query.where(tuple_(tasks.c.created_at, tasks.c.id) < _position(cursor))
-        with transaction(self._engine, writes=False) as connection:
+        with self._reading() as connection:
             found = [Task(**row) for row in connection.execute(query).mappings()]
         page = found[:limit]
         return Page(page, _cursor(page[-1]) if len(found) > limit else None)
@@ -136,7 +148,7 @@ class Store:
         if until is not None:
             query = query.where(tasks.c.created_at < until)
         statuses = {success: status for status, success in _SUCCESS.items()}
-        with transaction(self._engine, writes=False) as connection:
+        with self._reading() as connection:
             return [Run(statuses[success], *rest) for success, *rest in connection.execute(query)]
 
     def add_key(self, key: KeyRow) -> None:
@@ -146,7 +158,7 @@ class Store:
     def keys(self, tag: int | None = None) -> list[KeyRow]:
         """All keys, or those with this tag."""
         query = select(keys) if tag is None else select(keys).where(keys.c.tag == tag)
-        with transaction(self._engine, writes=False) as connection:
+        with self._reading() as connection:
             return [KeyRow(**row) for row in connection.execute(query).mappings()]
 
 

@@ -1,0 +1,60 @@
+"""A web server that loads the application once and forks its workers from that."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hosts.programs import TESTS
+from xpander_sdk import Tasks
+
+REQUESTS = 24
+
+
+def test_reports_of_the_master_and_of_each_worker_arrive(target, tmp_path):
+    log = tmp_path / "log"
+    command = [
+        sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:0",
+        "--no-control-socket", "hosts.gunicorn_app:app",
+    ]  # fmt: skip
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, **target.environment, "PYTHONPATH": path}
+    with log.open("w") as output, subprocess.Popen(command, env=environment, stderr=output, cwd=tmp_path) as gunicorn:
+        try:
+            url = _listening(gunicorn, log)
+            with ThreadPoolExecutor(4) as clients:
+                answers = list(clients.map(lambda number: _get(f"{url}/request-{number}"), range(REQUESTS)))
+        finally:
+            gunicorn.send_signal(signal.SIGTERM)
+            code = gunicorn.wait(timeout=20)
+    assert code == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
+    requested = {f"{target.agent_id}-request-{number}" for number in range(REQUESTS)}
+    assert {answer["id"] for answer in answers} == requested
+    assert len({answer["worker"] for answer in answers}) == 2
+    tasks = {task.id: task.result for task in Tasks(target.configuration).list(target.agent_id)}
+    assert tasks == {
+        f"{target.agent_id}-import": str(gunicorn.pid),
+        **{answer["id"]: answer["worker"] for answer in answers},
+    }
+
+
+def _listening(gunicorn: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and gunicorn.poll() is None:
+        found = re.search(r"Listening at: (http://\S+)", log.read_text())
+        if found and log.read_text().count("Booting worker") == 2:
+            return found[1]
+        time.sleep(0.05)
+    raise AssertionError(f"gunicorn did not start: {log.read_text()}")
+
+
+def _get(url: str) -> dict[str, str]:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return json.load(answer)
