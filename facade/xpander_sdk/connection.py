@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from attrs import define, evolve, frozen
 
-from xpander_sdk import errors
+from xpander_sdk import errors, loading
 from xpander_sdk.configuration import Configuration, Transport
 from xpander_sdk.operations import Operation
 from xpander_sdk.retry import RETRIED_STATUSES, RetryBudget, retry_after
@@ -77,6 +77,9 @@ def send(configuration: Configuration, operation: Operation[T]) -> T:
         except StopIteration as done:
             result: T = done.value
             return result
+        finally:
+            if _state.is_ending:
+                _close_all()
 
 
 async def asend(configuration: Configuration, operation: Operation[T]) -> T:
@@ -192,7 +195,10 @@ def _error(
     from xpander_sdk.transport import Answer, BadAnswer
 
     if isinstance(outcome, Answer):
-        return errors.from_answer(outcome.status, outcome.headers, outcome.body, about, asked)
+        # A backend that repeats the key in its error text must not have it shown by us.
+        key = configuration.current_key()
+        body = outcome.body if key is None else outcome.body.replace(key.encode("ascii"), b"***")
+        return errors.from_answer(outcome.status, outcome.headers, body, about, asked)
     if isinstance(outcome, BadAnswer):
         told = f"{configuration.base_url} gave an answer that cannot be read: {outcome}"
         return errors.ContractError(outcome.status, told, about)
@@ -258,6 +264,7 @@ class _State:
     """All that is kept, of this process."""
 
     def __init__(self) -> None:
+        self.is_ending = False  # the program ends: what a last report opens, it closes
         self.lock = threading.RLock()  # a signal handler may report, too
         self.routes: dict[tuple[Any, ...], _Route] = {}
         self.senders: dict[_Route, Sender] = {}
@@ -428,6 +435,7 @@ async def aclose(configuration: Configuration) -> None:
 def _close_all() -> None:
     global _state
     ended, _state = _state, _State()
+    _state.is_ending = True
     for sender in list(ended.senders.values()):
         sender.close()
     for store in list(ended.stores.values()):
@@ -436,7 +444,10 @@ def _close_all() -> None:
 
 def _before_fork() -> None:
     # A database that is open in the parent is of no use to a child, and SQLite's own book of the locks that a process
-    # holds is copied as it is at this moment. So nothing is open while the process forks.
+    # holds is copied as it is at this moment. So nothing is open while the process forks; and no thread is in the
+    # middle of an import of ours, or of opening a store.
+    loading.lock.acquire()
+    _state.lock.acquire()
     for store in list(_state.stores.values()):
         store.pause()
 
@@ -444,14 +455,19 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for store in list(_state.stores.values()):
         store.resume()
+    _state.lock.release()
+    loading.lock.release()
 
 
 def _after_fork_in_child() -> None:
-    # The child makes its own. What the parent has open is kept, not closed: closing it here would speak on the parent's
-    # connections.
+    # The child makes its own. Of the parent's sockets it closes its copies, which says nothing on them; what is busy,
+    # or belongs to an event loop, is left as it is.
     global _state
     _of_parents.append(_state)
+    for sender in list(_state.senders.values()):
+        sender.close()
     _state = _State()
+    loading.lock.release()
 
 
 atexit.register(_close_all)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from attrs import field, frozen
 
 from xpander_sdk.arguments import identifier
+from xpander_sdk.loading import load
 from xpander_sdk.report import task_report
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ FILTERS = ("user_id", "parent_task_id", "triggering_agent_id", "status", "intern
 
 def report_task(agent_id: str, **arguments: object) -> "Operation[models.Task]":
     """`arguments` are those of `task_report`."""
+    load()
     from xpander_api.api.tasks import report_task as endpoint
     from xpander_api.models import Task
 
@@ -78,6 +80,7 @@ def report_task(agent_id: str, **arguments: object) -> "Operation[models.Task]":
 
 
 def get_task(task_id: object) -> "Operation[models.Task]":
+    load()
     from xpander_api.api.tasks import get_task as endpoint
     from xpander_api.models import Task
 
@@ -88,6 +91,7 @@ def get_task(task_id: object) -> "Operation[models.Task]":
 def list_agent_tasks(
     agent_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
 ) -> Operation[Page]:
+    load()
     from xpander_api.api.tasks import list_agent_tasks as endpoint
 
     request = endpoint._get_kwargs(identifier("agent_id", agent_id))
@@ -97,6 +101,7 @@ def list_agent_tasks(
 def list_user_tasks(
     user_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
 ) -> Operation[Page]:
+    load()
     from xpander_api.api.tasks import list_user_tasks as endpoint
 
     request = endpoint._get_kwargs(identifier("user_id", user_id))
@@ -106,6 +111,7 @@ def list_user_tasks(
 def get_agent_metrics(
     agent_id: str, since: datetime | None, until: datetime | None
 ) -> "Operation[models.AgentMetrics]":
+    load()
     from xpander_api.api.metrics import get_agent_metrics as endpoint
     from xpander_api.models import AgentMetrics
     from xpander_api.types import UNSET

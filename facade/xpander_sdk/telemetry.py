@@ -5,13 +5,16 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from xpander_sdk import loading
+
 
 @cache
 def _tracer() -> Any:
-    try:
-        from opentelemetry import trace
-    except ImportError:
-        return None
+    with loading.lock:
+        try:
+            from opentelemetry import trace
+        except ImportError:
+            return None
     return trace.get_tracer("xpander_sdk")
 
 

@@ -10,19 +10,21 @@ a server that sends a byte now and then never meets a time-out that counts from 
 import asyncio
 import importlib.util
 import os
+import select
 import socket
 import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpcore
 from attrs import define, frozen
 
+from xpander_sdk import loading
 from xpander_sdk.configuration import Transport
 from xpander_sdk.retry import Timeouts
 
@@ -157,19 +159,18 @@ class _Network(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        # One time for all addresses of the host together; the backend would give it to each of them anew.
+        # One time for all addresses of the host together, of which each gets its share; the backend would give it to
+        # each of them anew.
         until = time.monotonic() + self._clock.left(timeout)
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for *_, address in found:
-            left = until - time.monotonic()
-            if left <= 0:
-                raise httpcore.ConnectTimeout("no connection in time")
+        for still, (*_, address) in zip(range(len(found), 0, -1), found, strict=True):
+            share = max(0.001, (until - time.monotonic()) / still)
             try:
-                stream = super().connect_tcp(str(address[0]), port, left, local_address, socket_options)
+                stream = super().connect_tcp(str(address[0]), port, share, local_address, socket_options)
                 return _Stream(stream, self._clock)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
@@ -207,9 +208,13 @@ class Http:
                 finally:
                     response.close()
             except _HTTPCORE_ERRORS as error:
-                raise _no_answer(error) from error
-            finally:
                 self._give_back(lane)
+                raise _no_answer(error) from error
+            except BaseException:
+                # Interrupted between two steps, its pool may wait for ever for what was never finished.
+                lane.pool.close()
+                raise
+            self._give_back(lane)
         finally:
             self._free.release()
         return _answer(response.status, response.headers, bytes(body))
@@ -233,54 +238,124 @@ class Http:
             self._idle.pop().pool.close()
 
 
-class _AsyncioStream(httpcore.AsyncNetworkStream):
-    """asyncio's own streams, which cost a report a fraction of what a cancel scope for every step does.
+class _AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
+    """A connection on asyncio alone: anyio's cancel scopes for every step cost a report more than the step does.
 
     Writing waits for the first reading, as in `_Stream`.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._is_over = False
+        self._failure: Exception | None = None
         self._unsent = b""
+        self._is_full = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._is_over = True
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_over, self._failure = True, exc
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def _wait(self, seconds: float | None) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(seconds):
+            await self._waiting
+
+    # What httpcore calls.
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
             unsent, self._unsent = self._unsent, b""
-            if unsent:
-                self._writer.write(unsent)
-            async with asyncio.timeout(timeout):
-                return await self._reader.read(max_bytes)
+            for start in range(0, len(unsent), _PART):
+                self._open_transport.write(unsent[start : start + _PART])
+                while self._is_full and not self._is_over:
+                    await self._wait(timeout)
+            while not self._received and not self._is_over:
+                await self._wait(timeout)
         except TimeoutError as error:
             raise httpcore.ReadTimeout("no answer in time") from error
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
+        if not self._received and self._failure is not None:
+            raise httpcore.ReadError(str(self._failure)) from self._failure
+        received = bytes(self._received[:max_bytes])
+        del self._received[:max_bytes]
+        return received
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent += buffer
 
     async def aclose(self) -> None:
         # At once: waiting for a peer that may be gone is nothing that the host program should do.
-        self._writer.transport.abort()
+        self._open_transport.abort()
+        # The event loop closes the socket at its next turn; with TLS, at the one after that.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
+        # What was written to a proxy was answered; the rest goes through the encrypted transport.
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                await self._writer.start_tls(ssl_context, server_hostname=server_hostname)
+                upgraded = await loop.start_tls(
+                    self._open_transport, self, ssl_context, server_hostname=server_hostname
+                )
         except TimeoutError as error:
-            self._writer.transport.abort()
+            self._open_transport.abort()
             raise httpcore.ConnectTimeout("no TLS in time") from error
         except OSError as error:
-            self._writer.transport.abort()
+            self._open_transport.abort()
             raise httpcore.ConnectError(str(error)) from error
+        if upgraded is None:
+            raise httpcore.ConnectError("the connection ended while TLS was agreed upon")
+        self._transport = upgraded
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # asked of an idle connection: whether the server has closed it
-            return self._reader.at_eof() or self._writer.transport.is_closing()
-        return self._writer.get_extra_info({"ssl_object": "ssl_object", "socket": "socket"}.get(info, info))
+        if (
+            info == "is_readable"
+        ):  # asked of an idle connection: whether the server has closed it, or says what it must not
+            return bool(self._received) or self._is_over or _has_input(self._open_transport.get_extra_info("socket"))
+        return self._open_transport.get_extra_info(info)
+
+    @property
+    def _open_transport(self) -> asyncio.Transport:
+        assert self._transport is not None
+        return self._transport
+
+
+def _has_input(connection: Any) -> bool:
+    """Whether there is something that the event loop, which may have stood still for a while, has not seen yet."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _AsyncioNetwork(httpcore.AsyncNetworkBackend):
@@ -292,13 +367,25 @@ class _AsyncioNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        loop = asyncio.get_running_loop()
+        until = time.monotonic() + (timeout or 3600.0)
         try:
             async with asyncio.timeout(timeout):
-                return _AsyncioStream(*await asyncio.open_connection(host, port))
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout("no connection in time") from error
+            raise httpcore.ConnectTimeout("no address in time") from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for still, (*_, address) in zip(range(len(found), 0, -1), found, strict=True):
+            try:
+                async with asyncio.timeout(max(0.001, (until - time.monotonic()) / still)):
+                    return (await loop.create_connection(_AsyncioStream, str(address[0]), port))[1]
+            except TimeoutError:
+                failure = httpcore.ConnectTimeout("no connection in time")
+            except OSError as error:
+                failure = httpcore.ConnectError(str(error))
+        raise failure
 
 
 class AsyncHttp:
@@ -326,7 +413,15 @@ class AsyncHttp:
         except TimeoutError as error:
             raise NoAnswer("the total time is up", is_late=True) from error
 
+    async def _give_back(self, lane: httpcore.AsyncConnectionPool) -> None:
+        if self._is_closed:
+            await lane.aclose()
+        else:
+            self._idle.append(lane)
+
     async def _send(self, request: Request, timeouts: Timeouts) -> Answer:
+        import anyio
+
         lane = self._idle.pop() if self._idle else httpcore.AsyncConnectionPool(**self._options)
         try:
             response = await lane.handle_async_request(self._origin.wire(request, timeouts))
@@ -337,12 +432,14 @@ class AsyncHttp:
             finally:
                 await response.aclose()
         except _HTTPCORE_ERRORS as error:
+            await self._give_back(lane)
             raise _no_answer(error) from error
-        finally:
-            if self._is_closed:
+        except BaseException:
+            # Cancelled between two steps, its pool may wait for ever for what was never finished.
+            with anyio.CancelScope(shield=True):
                 await lane.aclose()
-            else:
-                self._idle.append(lane)
+            raise
+        await self._give_back(lane)
         return _answer(response.status, response.headers, bytes(body))
 
     async def close(self) -> None:
@@ -375,9 +472,28 @@ class _Origin:
             request.method.encode("ascii"),
             httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=request.target),
             headers=[self._header, *request.headers],
-            content=request.content,
+            content=_Content(request.content),
             extensions={"timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.read}},
         )
+
+
+class _Content:
+    """A body, for both forms. httpcore's own is an asynchronous generator, of which a cancelled request leaves half."""
+
+    def __init__(self, content: bytes) -> None:
+        self._parts = iter((content,) if content else ())
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._parts
+
+    def __aiter__(self) -> "_Content":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise StopAsyncIteration from None
 
 
 def _ascii(host: str) -> bytes:
@@ -404,7 +520,8 @@ def ssl_context_of(settings: Transport) -> ssl.SSLContext:
 
 
 def _certifi() -> str:
-    import certifi
+    with loading.lock:
+        import certifi
 
     return certifi.where()
 
@@ -428,7 +545,8 @@ def _proxy(settings: Transport, url: SplitResult) -> httpcore.Proxy | None:
 
 
 def _environment_proxy(url: SplitResult) -> str | None:
-    from urllib.request import getproxies, proxy_bypass
+    with loading.lock:
+        from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
     # NO_PROXY may name a host with or without its port.
@@ -493,7 +611,7 @@ class InProcess:
         return _answer(*self._store.call(request.method, request.target, request.headers, request.content))
 
     def close(self) -> None:
-        self._store.close()
+        pass  # whoever opened the store closes it
 
 
 class AsyncInProcess:
@@ -504,7 +622,7 @@ class AsyncInProcess:
         return _answer(*await self._store.acall(request.method, request.target, request.headers, request.content))
 
     async def close(self) -> None:
-        pass  # the synchronous form closes the store
+        pass  # whoever opened the store closes it
 
 
 # A transport of the caller's.

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 HOST = "127.0.0.1"
+OTHER_HOST = "127.0.0.2"
 PATIENCE = 20.0  # seconds; no test waits that long, and a thread that does is found at the end
 
 TASK = {
@@ -144,9 +145,16 @@ class FaultServer:
         script: what to do with the first attempt, the second and so on.
         tls: to speak TLS.
         is_listening: False keeps the port, and refuses connections until `listen()`.
+        address: to listen at, in place of a free port.
     """
 
-    def __init__(self, *script: Step, tls: ssl.SSLContext | None = None, is_listening: bool = True) -> None:
+    def __init__(
+        self,
+        *script: Step,
+        tls: ssl.SSLContext | None = None,
+        is_listening: bool = True,
+        address: tuple[str, int] = (HOST, 0),
+    ) -> None:
         self.requests: list[Request] = []
         self.attempts = 0
         self.is_ending = threading.Event()
@@ -156,7 +164,7 @@ class FaultServer:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket()
-        self._listener.bind((HOST, 0))
+        self._listener.bind(address)
         self.port: int = self._listener.getsockname()[1]
         if is_listening:
             self.listen()

@@ -2,6 +2,9 @@
 
 import socket
 import threading
+from typing import Any
+
+import pytest
 
 from faults.calls import (
     EAGER,
@@ -13,7 +16,7 @@ from faults.calls import (
     nothing_is_told,
     outcome_of,
 )
-from faults.server import RECORDED, TASK, FaultServer, Peer, full_backlog, hangs, sends, wire
+from faults.server import HOST, OTHER_HOST, RECORDED, TASK, FaultServer, Peer, full_backlog, hangs, sends, wire
 from xpander_sdk import ConnectionFailedError, RetryPolicy, TimedOutError, Timeouts
 
 
@@ -36,12 +39,47 @@ def test_a_connection_that_nobody_accepts_is_late_after_the_time_for_connecting(
     nothing_is_told(outcome.error, caplog)
 
 
-def test_a_host_of_many_addresses_has_no_more_time_than_one_of_one(form: Form, monkeypatch):
+def has_addresses(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let many.invalid have these."""
     resolve = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **named: resolve(*given, **named)[:1] * 8)
+
+    def resolve_many(host: str, *given: Any, **named: Any) -> list[Any]:
+        hosts = addresses if host == "many.invalid" else (host,)
+        return [found for one in hosts for found in resolve(one, *given, **named)[:1]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_many)
+
+
+def test_a_host_of_many_addresses_has_no_more_time_than_one_of_one(form: Form, monkeypatch):
+    has_addresses(monkeypatch, *[HOST] * 8)
     with full_backlog() as url:
-        outcome = outcome_of(form, form.configuration(url, timeouts=Timeouts(connect=0.4, read=0.4, total=1.0)))
+        timeouts = Timeouts(connect=0.4, read=0.4, total=1.0)
+        outcome = outcome_of(form, form.configuration(url.replace(HOST, "many.invalid"), timeouts=timeouts))
     assert type(outcome.error) is TimedOutError
+
+
+def test_an_address_that_hangs_leaves_time_for_the_next_one(form: Form, monkeypatch):
+    # As a host has whose IPv6 leads nowhere.
+    has_addresses(monkeypatch, HOST, OTHER_HOST)
+    with full_backlog() as url:
+        port = int(url.rpartition(":")[2])
+        with FaultServer(RECORDED, address=(OTHER_HOST, port)) as server:
+            timeouts = Timeouts(connect=1.0, read=1.0, total=5.0)
+            outcome = outcome_of(form, form.configuration(f"http://many.invalid:{port}", timeouts=timeouts))
+    assert outcome.task is not None, outcome.error
+    assert server.attempts == 1
+
+
+def test_an_address_that_refuses_costs_no_attempt(form: Form, monkeypatch):
+    has_addresses(monkeypatch, HOST, OTHER_HOST)
+    with (
+        FaultServer(is_listening=False) as refusing,
+        FaultServer(RECORDED, address=(OTHER_HOST, refusing.port)) as server,
+    ):
+        url = f"http://many.invalid:{refusing.port}"
+        outcome = outcome_of(form, form.configuration(url, retry=RetryPolicy(attempts=1)))
+    assert outcome.task is not None, outcome.error
+    assert server.attempts == 1
 
 
 def test_a_host_that_does_not_exist_is_told(form: Form, caplog):
@@ -103,10 +141,11 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_attempt(form: Fo
 
 def test_what_a_server_says_unasked_is_not_taken_for_an_answer(form: Form):
     # A load balancer says 408 to a connection that it closes for idleness.
-    said = threading.Event()
+    idle, said = threading.Event(), threading.Event()
 
     def answers_and_speaks_on(peer: Peer) -> None:
         RECORDED(peer)
+        assert idle.wait(5)
         peer.send(wire(408) + wire(201, {**TASK, "id": "of-another-report"}))
         peer.socket.shutdown(socket.SHUT_WR)
         said.set()
@@ -115,9 +154,12 @@ def test_what_a_server_says_unasked_is_not_taken_for_an_answer(form: Form):
     with FaultServer(answers_and_speaks_on, RECORDED) as server:
         configuration = form.configuration(server.url, retry=RetryPolicy(attempts=1))
         form.report(configuration)
+        idle.set()
         assert said.wait(5)
         form.idle()
-        assert form.report(configuration).id == TASK["id"]
+        outcome = outcome_of(form, configuration)
+    assert outcome.task is not None, outcome.error
+    assert outcome.task.id == TASK["id"]
     assert server.attempts == 2
 
 

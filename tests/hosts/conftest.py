@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 from attrs import frozen
 
 from hosts.programs import Target
-from xpander_sdk import Configuration
+from xpander_sdk import Backend, Configuration
 
 
 @frozen
@@ -57,9 +58,19 @@ def over_http(server) -> Target:
     return Target(server.configuration, f"agent-{uuid.uuid4().hex}")
 
 
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store: making its tables takes longer than most of the programs."""
+    file = tmp_path_factory.mktemp("store") / "new.db"
+    with Backend(Configuration(base_url=f"sqlite:///{file}")) as backend:
+        backend.metrics("agent-123")
+    return file
+
+
 @pytest.fixture
-def in_process(embedded) -> Target:
+def in_process(embedded, new_store) -> Target:
     """A file of this machine."""
+    shutil.copy(new_store, embedded.base_url.removeprefix("sqlite:///"))
     return Target(embedded, f"agent-{uuid.uuid4().hex}")
 
 

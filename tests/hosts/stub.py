@@ -40,6 +40,7 @@ class Stub:
         self.connections: dict[int, socket.socket] = {}
         self.unfinished: dict[int, bytes] = {}
         self.reports: Counter[str] = Counter()
+        self.pages = 0
 
     def serve(self) -> None:
         print(self.listener.getsockname()[1], flush=True)
@@ -83,7 +84,8 @@ class Stub:
         if method == "GET":
             # A history without an end.
             items = [task(f"task-{number}", path[-1]) for number in range(2)]
-            return answer(items, "200 OK", "x-next-cursor: more")
+            self.pages += 1
+            return answer(items, "200 OK", f"x-next-cursor: page-{self.pages}")
         agent_id = path[-2]
         self.reports[agent_id] += 1
         if agent_id.startswith("hanging"):

@@ -6,7 +6,7 @@ from hosts.programs import Target, run
 from xpander_sdk import Tasks
 
 COMMON = """
-import asyncio, json, multiprocessing, os, sys, threading
+import asyncio, json, multiprocessing, os, sys, threading, time
 from hosts import vitals
 from xpander_sdk import Backend, Task
 
@@ -44,7 +44,7 @@ def recorded(target: Target) -> set[str]:
     return {task.result for task in tasks}
 
 
-CHILDREN = {f"{name}-{turn}" for name in "abc" for turn in ("first", "second")}
+CHILDREN = {f"{name}-{turn}" for name in "ab" for turn in ("first", "second")}
 
 
 @pytest.mark.parametrize("before", [["before"], []], ids=["used before", "not used before"])
@@ -52,13 +52,13 @@ def test_parent_and_forked_children_all_report(before, form, target):
     program = """
 for name in sys.argv[2:]:
     report(name)
-children = [forked(child, name) for name in "abc"]
+children = [forked(child, name) for name in "ab"]
 report("meanwhile")
 codes = [ended(pid) for pid in children]
 report("after")
 print(json.dumps(codes))
 """
-    assert run(target, COMMON + program, form, *before).result == [0, 0, 0]
+    assert run(target, COMMON + program, form, *before).result == [0, 0]
     assert recorded(target) == {*before, *CHILDREN, "meanwhile", "after"}
 
 
@@ -68,7 +68,7 @@ def test_parent_and_children_of_multiprocessing_all_report(before, form, target)
 for name in sys.argv[2:]:
     report(name)
 context = multiprocessing.get_context("fork")
-children = [context.Process(target=child, args=(name,)) for name in "abc"]
+children = [context.Process(target=child, args=(name,)) for name in "ab"]
 for process in children:
     process.start()
 report("meanwhile")
@@ -77,7 +77,7 @@ for process in children:
 report("after")
 print(json.dumps([process.exitcode for process in children]))
 """
-    assert run(target, COMMON + program, form, *before).result == [0, 0, 0]
+    assert run(target, COMMON + program, form, *before).result == [0, 0]
     assert recorded(target) == {*before, *CHILDREN, "meanwhile", "after"}
 
 
@@ -85,21 +85,21 @@ def test_children_leave_the_connection_of_the_parent_alone(over_http):
     program = """
 report("before")
 before = vitals.connections()
-codes = [ended(forked(child, name)) for name in "abc"]
+codes = [ended(forked(child, name)) for name in "ab"]
 report("after")
 print(json.dumps([codes, len(before), vitals.connections() == before]))
 """
-    assert run(over_http, COMMON + program, "sync").result == [[0, 0, 0], 1, True]
+    assert run(over_http, COMMON + program, "sync").result == [[0, 0], 1, True]
 
 
 def test_a_child_that_only_ends_disturbs_nothing(target):
     program = """
 report("before")
-codes = [ended(forked(lambda: None)) for _ in range(3)]
+codes = [ended(forked(lambda: None)) for _ in range(2)]
 report("after")
 print(json.dumps(codes))
 """
-    assert run(target, COMMON + program, "sync").result == [0, 0, 0]
+    assert run(target, COMMON + program, "sync").result == [0, 0]
     assert recorded(target) == {"before", "after"}
 
 
@@ -162,6 +162,7 @@ def busy(number):
     while not is_over.is_set():
         report(f"thread-{number}-{counts[number]}")
         counts[number] += 1
+        time.sleep(0.002)  # a file has one writer at a time, and no queue between processes
 
 def in_child(name):
     child(name)
@@ -205,6 +206,8 @@ def waiting():
     os.read(to_child, 1)  # until the parent's end is closed
     for number in range(20):
         report(f"child-{number}")
+    # As the children of multiprocessing end: nothing is put in order.
+    os._exit(0)
 
 pid = forked(waiting)
 os.close(to_child)
@@ -215,8 +218,11 @@ if sys.argv[2] == "exits":
     sys.exit(0)
 Backend().close()
 os.close(from_parent)
+for number in range(20):
+    report(f"parent-{number}")
 print(json.dumps(ended(pid)))
 """
     assert run(in_process, COMMON + program, "sync", way).result == 0
     by_child = {"child-before", *(f"child-{number}" for number in range(20))}
-    assert recorded(in_process) == {"before", "parent-meanwhile", *by_child}
+    by_parent = set() if way == "exits" else {f"parent-{number}" for number in range(20)}
+    assert recorded(in_process) == {"before", "parent-meanwhile", *by_child, *by_parent}

@@ -1,0 +1,35 @@
+"""The imports that a first call needs, and that `import xpander_sdk` leaves out: they take longer than all the rest.
+
+All at once, under one lock, which a fork takes too: a child that is forked while another thread is in the middle of an
+import would wait for ever for that thread, which it does not have.
+"""
+
+import threading
+from contextlib import suppress
+from importlib import import_module
+
+lock = threading.RLock()
+_is_done = False
+# By name: this module stands below those that it loads.
+_MODULES = (
+    "anyio",
+    "sniffio",
+    "xpander_api.api.metrics.get_agent_metrics",
+    "xpander_api.api.tasks.get_task",
+    "xpander_api.api.tasks.list_agent_tasks",
+    "xpander_api.api.tasks.list_user_tasks",
+    "xpander_api.api.tasks.report_task",
+    "xpander_sdk.transport",
+)
+
+
+def load() -> None:
+    """Import the generated client and what carries requests, once."""
+    global _is_done
+    if not _is_done:
+        with lock:
+            for name in _MODULES:
+                import_module(name)
+            with suppress(ImportError):
+                import_module("opentelemetry.trace")  # where it is installed
+            _is_done = True
