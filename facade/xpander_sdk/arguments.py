@@ -106,7 +106,7 @@ def seconds(name: str, value: object) -> float | None:
         if isinstance(value, bytes | bytearray):
             value = value.decode("ascii")
         number = float(value)  # type: ignore[arg-type]  # whatever has __float__
-    except Exception:  # whatever __float__ of the caller's raises
+    except (TypeError, ValueError, ArithmeticError):
         raise ValueError(f"{name} must be a number of seconds, not {_shown(value)}") from None
     if not math.isfinite(number):
         return None
@@ -124,7 +124,7 @@ def whole_number(name: str, value: object) -> int | None:
         number = int(written)  # type: ignore[call-overload]  # whatever has __int__
         if not isinstance(written, str | bytes) and number != written:
             raise ValueError
-    except Exception:  # whatever __int__ of the caller's raises
+    except (TypeError, ValueError, ArithmeticError):
         raise ValueError(f"{name} must be a whole number or None, not {_shown(value)}") from None
     return int(number)
 

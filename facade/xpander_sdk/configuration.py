@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from attrs import Attribute, evolve, field, frozen
 
+from xpander_sdk import loading
 from xpander_sdk.retry import RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def _base_url(given: str | None) -> str:
         raise ValueError(f"base_url {url!r} names no host")
     else:
         try:
-            parts.hostname.encode("idna" if ":" not in parts.hostname else "ascii")
+            with loading.lock:  # the first use of this codec is an import
+                parts.hostname.encode("idna" if ":" not in parts.hostname else "ascii")
         except UnicodeError:
             raise ValueError(f"base_url {url!r} has a host that cannot be: {parts.hostname!r}") from None
     return url

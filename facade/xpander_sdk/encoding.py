@@ -80,7 +80,7 @@ class _Encoder:
         if kind is dict:
             encoded = {
                 key if type(key) is str and key.isascii() else self._key(key): self.encode(item, level + 1)
-                for key, item in list(value.items())  # another thread may be filling it
+                for key, item in value.copy().items()  # another thread may be filling it
             }
         else:
             encoded = [self.encode(item, level + 1) for item in value]

@@ -13,6 +13,7 @@ _is_done = False
 # By name: this module stands below those that it loads.
 _MODULES = (
     "anyio",
+    "encodings.idna",  # which Python imports to look up its first host
     "sniffio",
     "xpander_api.api.metrics.get_agent_metrics",
     "xpander_api.api.tasks.get_task",
