@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
 import uuid
 import weakref
@@ -265,7 +264,9 @@ class _State:
 
     def __init__(self) -> None:
         self.is_ending = False  # the program ends: what a last report opens, it closes
-        self.lock = threading.RLock()  # a signal handler may report, too
+        # The lock of the imports, too: two locks could be taken in either order. One that the same thread may take
+        # twice, since a signal handler may report as well.
+        self.lock = loading.lock
         self.routes: dict[tuple[Any, ...], _Route] = {}
         self.senders: dict[_Route, Sender] = {}
         self.async_senders: weakref.WeakKeyDictionary[Any, dict[_Route, _Kept]] = weakref.WeakKeyDictionary()
@@ -447,7 +448,6 @@ def _before_fork() -> None:
     # holds is copied as it is at this moment. So nothing is open while the process forks; and no thread is in the
     # middle of an import of ours, or of opening a store.
     loading.lock.acquire()
-    _state.lock.acquire()
     for store in list(_state.stores.values()):
         store.pause()
 
@@ -455,7 +455,6 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for store in list(_state.stores.values()):
         store.resume()
-    _state.lock.release()
     loading.lock.release()
 
 

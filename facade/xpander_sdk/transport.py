@@ -13,7 +13,6 @@ import os
 import select
 import socket
 import ssl
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -190,33 +189,28 @@ class Http:
         self._origin = _Origin(url)
         self._options = _pool_options(settings, url)
         self._idle: list[_Lane] = []
-        self._free = threading.BoundedSemaphore(MAX_LANES)
         self._is_closed = False
 
     def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
-        if not self._free.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise NoAnswer(f"all {MAX_LANES} connections are in use", is_late=True)
+        # As many lanes as threads report at once; no lock is taken that a signal could leave half taken.
+        lane = self._lane()
+        lane.clock.deadline = deadline
         try:
-            lane = self._lane()
-            lane.clock.deadline = deadline
+            response = lane.pool.handle_request(self._origin.wire(request, timeouts))
             try:
-                response = lane.pool.handle_request(self._origin.wire(request, timeouts))
-                try:
-                    body = bytearray()
-                    for chunk in response.iter_stream():
-                        body += _bounded(body, chunk)
-                finally:
-                    response.close()
-            except _HTTPCORE_ERRORS as error:
-                self._give_back(lane)
-                raise _no_answer(error) from error
-            except BaseException:
-                # Interrupted between two steps, its pool may wait for ever for what was never finished.
-                lane.pool.close()
-                raise
+                body = bytearray()
+                for chunk in response.iter_stream():
+                    body += _bounded(body, chunk)
+            finally:
+                response.close()
+        except _HTTPCORE_ERRORS as error:
             self._give_back(lane)
-        finally:
-            self._free.release()
+            raise _no_answer(error) from error
+        except BaseException:
+            # Interrupted between two steps, its pool may wait for ever for what was never finished.
+            lane.pool.close()
+            raise
+        self._give_back(lane)
         return _answer(response.status, response.headers, bytes(body))
 
     def _lane(self) -> _Lane:
