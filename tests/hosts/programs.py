@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +75,13 @@ def end(process: subprocess.Popen[str], seconds: float = SECONDS) -> Ended:
     """Close its standard input, and wait for its end, and that of all of its children, as they hold its output too."""
     try:
         out, err = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired as hung:
-        raise AssertionError(f"it, or a child of it, had not ended after {seconds} s: {hung.stderr}") from None
-    finally:
-        with suppress(ProcessLookupError):
-            # Children that hang would hold its output open, and outlive the test.
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    except BaseException as error:
+        # Children that hang would hold its output open, and outlive the test.
+        os.killpg(process.pid, signal.SIGKILL)
+        _, err = process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise AssertionError(f"it, or a child of it, had not ended after {seconds} s: {err}") from None
+        raise
     return Ended(process.returncode, out, err, time.monotonic())
 
 
