@@ -68,14 +68,14 @@ class Page:
 FILTERS = ("user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status")
 
 
-def report_task(agent_id: str, **arguments: object) -> "Operation[models.Task]":
-    """`arguments` are those of `task_report`."""
+def report_task(agent_id: str, *, reported_at: int | None = None, **arguments: object) -> "Operation[models.Task]":
+    """`arguments` are those of `task_report`; `reported_at` is in microseconds since 1970 (UTC), now by default."""
     load()
     from xpander_api.api.tasks import report_task as endpoint
     from xpander_api.models import Task
 
     report = task_report(**arguments)
-    request = endpoint._get_kwargs(agent_id, body=report, x_reported_at=_now())
+    request = endpoint._get_kwargs(agent_id, body=report, x_reported_at=_now() if reported_at is None else reported_at)
     return _operation("report_task", request, lambda body, _: Task.from_dict(body), report_id=str(report.id))
 
 

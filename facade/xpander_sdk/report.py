@@ -25,8 +25,14 @@ def task_report(
     result: object,
     duration: object,
     used_tools: object,
+    user_id: object = None,
+    parent_task_id: object = None,
+    triggering_agent_id: object = None,
+    created_at: Any = None,
+    finished_at: Any = None,
 ) -> "TaskReport":
-    """The body of a report, all eight keys of it, nulls included.
+    """The body of a report, all eight keys of it, nulls included; and of the further ones, which no official client
+    sends, those that are given.
 
     A missing id is made here, before the first attempt, so that sending it again cannot record the run twice.
 
@@ -37,7 +43,14 @@ def task_report(
     from xpander_api.models import Tokens as WireTokens
 
     counted = _tokens(tokens)
+    ids = {"user_id": user_id, "parent_task_id": parent_task_id, "triggering_agent_id": triggering_agent_id}
+    times = {"created_at": created_at, "finished_at": finished_at}
+    further: dict[str, Any] = {
+        **{name: arguments.identifier(name, value) for name, value in ids.items() if value is not None},
+        **{name: arguments.past(name, value) for name, value in times.items() if value is not None},
+    }
     return TaskReport(
+        **further,
         id=str(uuid.uuid4()) if id is None else arguments.identifier("id", id),
         input_=arguments.text("input", input),
         llm_response=jsonable(llm_response),
