@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager, nullcontext, suppress
 from typing import IO, Any
 
 import click
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xpander_sdk import Configuration
+from xpander_sdk import Configuration, ModuleException
 from xpander_sdk.cli.common import REFUSED, as_json_option, cell, print_json, print_table, printable, target
 from xpander_sdk.cli.wanted import Wanted, wanted_options
 from xpander_sdk.transfer.fetching import whole
@@ -69,20 +69,9 @@ def import_(
     """
     named = agent_id or configuration.agent_id or os.environ.get("XPANDER_AGENT_ID") or None
     done: list[_Imported] = []
-    path = files[0]
     try:
         for path in files:
-            done.append(_import_file(configuration, path, named, format, in_flight, restart))
-    except Stopped as stopped:
-        click.echo(f"stopped at line {stopped.line} of {_shown(path)}; the same command goes on there", err=True)
-        raise stopped.error from None
-    except Unreadable as unreadable:
-        raise ValueError(f"{_shown(path)}: {unreadable}; what stands before that is recorded") from None
-    except KeyboardInterrupt:
-        click.echo(f"interrupted in {_shown(path)}; the same command goes on there", err=True)
-        sys.exit(INTERRUPTED)
-    except OSError as error:
-        raise ValueError(f"{_shown(error.filename or path)}: {error.strerror}") from None
+            done.append(_import_file(configuration, path, named, format, in_flight, restart))  # noqa: PERF401
     finally:
         _print_summary(done, as_json)
     sys.exit(REFUSED if any(one.rejected for one in done) else 0)
@@ -105,32 +94,57 @@ def _import_file(
         "format": format,
     }
     side_files = SideFiles(None if path == "-" else path, beside, purpose)
-    if restart:
-        side_files.restart()
-    place = side_files.resume()
-    while True:
+    with _broken_off(path, side_files):
+        if restart:
+            side_files.restart()
+        place = side_files.resume()
         already = side_files.counts.recorded + side_files.counts.rejected
-        with open_binary(path) as raw, _progress(path, raw, already) as tell:
-            read, found_format = source(raw, format)
-            sending = send_all(
-                configuration,
-                read.entries(place),
-                side_files,
-                agent_id=agent_id,
-                in_flight=in_flight,
-                settled=tell,
-            )
-            try:
-                asyncio.run(sending)
-            except OtherContent:
-                # Another file of the same name.
-                side_files.restart()
-                place = None
-                continue
-        break
-    side_files.finish()
+        try:
+            found_format = _send(configuration, path, format, place, side_files, agent_id, in_flight)
+        except OtherContent:
+            # Another file of the same name.
+            side_files.restart()
+            already = 0
+            found_format = _send(configuration, path, format, None, side_files, agent_id, in_flight)
+        side_files.finish()
     counts = side_files.counts
     return _Imported(path, found_format, counts.recorded, counts.rejected, already, time.monotonic() - began)
+
+
+def _send(
+    configuration: Configuration,
+    path: str,
+    format: Format | None,
+    place: Place | None,
+    side_files: SideFiles,
+    agent_id: str | None,
+    in_flight: int,
+) -> Format:
+    raw = open_binary(path)
+    # To close standard input, one would have to wait until it says something more.
+    with nullcontext() if path == "-" else raw, _progress(path, raw) as tell:
+        read, found = source(raw, format)
+        entries = read.entries(place)
+        asyncio.run(send_all(configuration, entries, side_files, agent_id=agent_id, in_flight=in_flight, settled=tell))
+    return found
+
+
+@contextmanager
+def _broken_off(path: str, side_files: SideFiles) -> Iterator[None]:
+    """Says what is done where an import does not come to its end."""
+    try:
+        yield
+    except (Stopped, Unreadable, KeyboardInterrupt) as cause:
+        counts = side_files.counts
+        told = f"{_shown(path)} is not done: so far, {counts.recorded:,} recorded, {counts.rejected:,} refused"
+        click.echo(told + ("" if path == "-" else "; the same command goes on there"), err=True)
+        if isinstance(cause, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
+        if isinstance(cause, Unreadable):
+            raise ValueError(f"{_shown(path)} {cause}") from None
+        raise cause.error from None
+    except OSError as error:
+        raise ValueError(f"{printable(str(error.filename or path))}: {error.strerror or error}") from None
 
 
 @click.command()
@@ -151,7 +165,7 @@ def export(configuration: Configuration, wanted: Wanted, output: str | None, in_
         click.echo("interrupted: the export is not complete", err=True)
         sys.exit(INTERRUPTED)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
+        if isinstance(error, BrokenPipeError | ModuleException):
             raise
         raise ValueError(f"{printable(output or 'standard output')}: {error.strerror}") from None
     if output is not None:
@@ -198,7 +212,7 @@ def _count(what: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def _progress(path: str, raw: IO[bytes], already: int) -> Iterator[Any]:
+def _progress(path: str, raw: IO[bytes]) -> Iterator[Any]:
     """Shows how far it is, at a terminal; gives what is to be told of it."""
     console = Console(stderr=True)
     if not console.is_terminal:

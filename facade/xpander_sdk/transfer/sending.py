@@ -16,20 +16,18 @@ from xpander_sdk.transfer.sidefiles import Counts, SideFiles
 from xpander_sdk.transfer.source import Entry, Place, Unreadable
 
 _REFUSED = (errors.InvalidReportError, errors.ConflictError, errors.TooLargeError)
-_SAVE_SECONDS = 0.5
+_SAVE_SECONDS, _SAVE_ENTRIES = 0.5, 100  # whichever comes first
 
 
 class Stopped(Exception):
     """It goes no further now; the next import continues.
 
     Attributes:
-        line: the entry's.
         error: what the backend said.
     """
 
-    def __init__(self, line: int, error: errors.ModuleException) -> None:
-        super().__init__(line, error)
-        self.line = line
+    def __init__(self, error: errors.ModuleException) -> None:
+        super().__init__(error)
         self.error = error
 
 
@@ -64,8 +62,7 @@ async def send_all(
             finally:
                 keeper.cancel()
     except BaseExceptionGroup as failed:
-        stops = [error for error in failed.exceptions if isinstance(error, Stopped)]
-        raise min(stops, key=lambda stop: stop.line) if stops else failed.exceptions[0] from None
+        raise failed.exceptions[0] from None
     finally:
         side_files.save()
     if broken is not None:
@@ -124,7 +121,7 @@ class _Sending:
         except _REFUSED as error:
             return self._reject(entry, str(error))
         except errors.ModuleException as error:
-            raise Stopped(entry.line, error) from None
+            raise Stopped(error) from None
         return Counts(recorded=1)
 
     def _reject(self, entry: Entry, reason: str) -> Counts:
@@ -141,6 +138,8 @@ class _Sending:
             self._counts.rejected += counted.rejected
             self.side_files.reached(reached, evolve(self._counts))
             self._next += 1
+            if self._next % _SAVE_ENTRIES == 0:
+                self.side_files.save()
         self.settled(place, self._counts)
 
     async def keep(self) -> None:

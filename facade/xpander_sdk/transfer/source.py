@@ -219,4 +219,4 @@ def _digest(content: bytes) -> str:
 
 def _broken(error: Exception) -> str:
     told = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    return f"it cannot be read to its end: {told}"
+    return f"cannot be read to its end: {told}"
