@@ -121,7 +121,7 @@ def test_show_tells_all_of_a_task(cli):
     cli("send", "--agent-id", "a", "--from", "-", input='{"id": "r", "llm_response": {"model": "m"}}')
     output = cli("show", "r").output
     assert "completed" in output
-    assert '"model": "m"' in output
+    assert 'model: "m"' in output
 
 
 def test_metrics_are_a_table(cli):
@@ -152,7 +152,9 @@ def test_text_from_outside_cannot_steer_the_terminal_or_the_table(cli):
     [
         (("show", "nothing"), 1, "error: [404] There is no task 'nothing'"),
         (("history",), 2, "XPANDER_AGENT_ID"),
-        (("history", "a", "--user", "u"), 2, "not both"),
+        (("history", "a", "--since", "yesterday"), 2, "since must be a time such as"),
+        (("history", "a", "--follow", "--interval", "0"), 2, "0.5<=x<=3600"),
+        (("metrics", "a", "--by", "hour", "--since", "2020-01-01"), 2, "at most 100 are shown"),
         (("history", "a", "--status", "happy"), 2, "'happy' is not one of"),
         (("history", "a", "--base-url", "ftp://x"), 2, "base_url cannot be a ftp:// URL"),
         (("history", "a", "--base-url", "sqlite:////no/such/x.db"), 2, "There is no folder '/no/such'"),

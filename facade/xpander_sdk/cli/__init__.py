@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 refused by the backend; 2 wrong usage or settings; 75 no a
 again later.
 """
 
+import io
 import sys
 
 try:
@@ -42,4 +43,8 @@ for _command in (
 
 def run() -> None:
     """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        # Where a terminal cannot show a character, what it is.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     main(prog_name="xpander-report")

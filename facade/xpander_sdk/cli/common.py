@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,8 +17,8 @@ from xpander_sdk.arguments import agent_of
 from xpander_sdk.encoding import jsonable
 
 REFUSED, USAGE, TRY_AGAIN = 1, 2, 75
-_TRANSIENT = (errors.ConnectionFailedError, errors.TimedOutError, errors.ServerError, errors.RateLimitedError)
-_STYLES = {"completed": "green", "failed": "red", "executing": "yellow"}
+TRANSIENT = (errors.ConnectionFailedError, errors.TimedOutError, errors.ServerError, errors.RateLimitedError)
+STYLES = {"completed": "green", "failed": "red", "executing": "yellow"}
 
 
 def target(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,7 +32,7 @@ def target(command: Callable[..., None]) -> Callable[..., None]:
             configuration = Configuration(base_url=base_url, organization_id=organization_id)
             command(configuration=configuration, **arguments)
         except errors.ModuleException as error:
-            fail(str(error), TRY_AGAIN if isinstance(error, _TRANSIENT) else REFUSED)
+            fail(str(error), TRY_AGAIN if isinstance(error, TRANSIENT) else REFUSED)
         except (ValueError, ModuleNotFoundError) as error:
             fail(str(error), USAGE)
 
@@ -63,7 +63,7 @@ def pairs(facts: dict[str, str]) -> Table:
 
 
 def status(status: str) -> Text:
-    return Text(printable(str(status)), style=_STYLES.get(status, ""))
+    return Text(printable(str(status)), style=STYLES.get(status, ""))
 
 
 def cell(value: str) -> Text:
@@ -71,7 +71,7 @@ def cell(value: str) -> Text:
     return Text(printable(value))
 
 
-def folded(text: str, width: int = 40) -> str:
+def folded(text: str, width: int) -> str:
     return "\n".join(text[start : start + width] for start in range(0, len(text), width))
 
 
@@ -80,7 +80,7 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
-def print_table(table: Table) -> None:
+def print_table(table: RenderableType) -> None:
     Console().print(table)
 
 
