@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol, Self
 
-from xpander_sdk import connection, metrics, operations
+from xpander_sdk import connection, metrics, operations, senders
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.metrics import Metrics
@@ -46,11 +46,11 @@ class Backend:
     def close(self) -> None:
         """Close the connections that are kept for this target. Not a must: they are closed when the program ends, and a
         later call opens new ones. `with Backend() as backend:` closes at its end."""
-        connection.close(self.configuration)
+        senders.close(self.configuration)
 
     async def aclose(self) -> None:
         """Close the connections that are kept for this target in this event loop, as its end would do, too."""
-        await connection.aclose(self.configuration)
+        await senders.aclose(self.configuration)
 
     def __enter__(self) -> Self:
         return self

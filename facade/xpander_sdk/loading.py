@@ -20,7 +20,7 @@ _MODULES = (
     "xpander_api.api.tasks.list_agent_tasks",
     "xpander_api.api.tasks.list_user_tasks",
     "xpander_api.api.tasks.report_task",
-    "xpander_sdk.transport",
+    "xpander_sdk.transport.lanes",
 )
 
 

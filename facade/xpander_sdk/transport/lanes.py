@@ -1,0 +1,207 @@
+"""HTTP through httpcore, the engine below httpx, in lanes: pools of one connection each, taken and given back like
+plates from a pile.
+
+One pool of many connections looks at all of them for every request, which with 32 in flight costs more than the
+requests; a pile looks at none. And a lane of the synchronous form has a deadline of its own.
+"""
+
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import SplitResult
+
+import anyio
+import httpcore
+import sniffio
+from attrs import frozen
+
+from xpander_sdk.configuration import Transport
+from xpander_sdk.retry import Timeouts
+from xpander_sdk.transport.asyncio_streams import AsyncioNetwork
+from xpander_sdk.transport.message import Answer, NoAnswer, Request, answer_of, bounded
+from xpander_sdk.transport.proxies import proxy_for
+from xpander_sdk.transport.streams import Clock, Network
+from xpander_sdk.transport.tls import ssl_context_of
+
+MAX_LANES = 100
+KEEP_ALIVE = 60.0  # seconds; what a server closes earlier is noticed before it is used
+
+
+@frozen
+class _Lane:
+    pool: httpcore.ConnectionPool
+    clock: Clock
+
+
+class Http:
+    """HTTP, synchronously. Safe to share between threads."""
+
+    def __init__(self, settings: Transport, url: SplitResult) -> None:
+        self._origin = _Origin(url)
+        self._options = _pool_options(settings, url)
+        self._idle: list[_Lane] = []
+        self._is_closed = False
+
+    def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        # As many lanes as threads report at once; no lock is taken that a signal could leave half taken.
+        lane = self._lane()
+        lane.clock.deadline = deadline
+        try:
+            response = lane.pool.handle_request(self._origin.wire(request, timeouts))
+            try:
+                body = bytearray()
+                for chunk in response.iter_stream():
+                    body += bounded(body, chunk)
+            finally:
+                response.close()
+        except _HTTPCORE_ERRORS as error:
+            self._give_back(lane)
+            raise _no_answer(error) from error
+        except BaseException:
+            # Interrupted between two steps, its pool may wait for ever for what was never finished.
+            lane.pool.close()
+            raise
+        self._give_back(lane)
+        return answer_of(response.status, response.headers, bytes(body))
+
+    def _lane(self) -> _Lane:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            clock = Clock()
+            return _Lane(httpcore.ConnectionPool(network_backend=Network(clock), **self._options), clock)
+
+    def _give_back(self, lane: _Lane) -> None:
+        if self._is_closed:
+            lane.pool.close()
+        else:
+            self._idle.append(lane)
+
+    def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().pool.close()
+
+
+class AsyncHttp:
+    """HTTP within one event loop, of asyncio or of trio."""
+
+    def __init__(self, settings: Transport, url: SplitResult) -> None:
+        self._origin = _Origin(url)
+        self._options = _pool_options(settings, url)
+        if sniffio.current_async_library() == "asyncio":
+            self._options["network_backend"] = AsyncioNetwork()
+        self._idle: list[httpcore.AsyncConnectionPool] = []
+        self._free = anyio.Semaphore(MAX_LANES, fast_acquire=True)
+        self._is_closed = False
+
+    async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Answer:
+        try:
+            with anyio.fail_after(max(0.0, deadline - time.monotonic())):
+                async with self._free:
+                    return await self._send(request, timeouts)
+        except TimeoutError as error:
+            raise NoAnswer("the total time is up", is_late=True) from error
+
+    async def _give_back(self, lane: httpcore.AsyncConnectionPool) -> None:
+        if self._is_closed:
+            await lane.aclose()
+        else:
+            self._idle.append(lane)
+
+    async def _send(self, request: Request, timeouts: Timeouts) -> Answer:
+        lane = self._idle.pop() if self._idle else httpcore.AsyncConnectionPool(**self._options)
+        try:
+            response = await lane.handle_async_request(self._origin.wire(request, timeouts))
+            try:
+                body = bytearray()
+                async for chunk in response.aiter_stream():
+                    body += bounded(body, chunk)
+            finally:
+                await response.aclose()
+        except _HTTPCORE_ERRORS as error:
+            await self._give_back(lane)
+            raise _no_answer(error) from error
+        except BaseException:
+            # Cancelled between two steps, its pool may wait for ever for what was never finished.
+            with anyio.CancelScope(shield=True):
+                await lane.aclose()
+            raise
+        await self._give_back(lane)
+        return answer_of(response.status, response.headers, bytes(body))
+
+    async def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            await self._idle.pop().aclose()
+
+
+_HTTPCORE_ERRORS = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    OSError,  # encryption that breaks after the handshake, which httpcore's anyio streams let through
+)
+
+
+class _Origin:
+    """The place that all requests of a sender go to."""
+
+    def __init__(self, url: SplitResult) -> None:
+        self._scheme = url.scheme.lower().encode("ascii")
+        self._host = _ascii(url.hostname or "")
+        self._port = url.port or (443 if self._scheme == b"https" else 80)
+        self._header = (b"host", _ascii(url.netloc))
+
+    def wire(self, request: Request, timeouts: Timeouts) -> httpcore.Request:
+        return httpcore.Request(
+            request.method.encode("ascii"),
+            httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target=request.target),
+            headers=[self._header, *request.headers],
+            content=_Content(request.content),
+            extensions={"timeout": {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.read}},
+        )
+
+
+class _Content:
+    """A body, for both forms. httpcore's own is an asynchronous generator, of which a cancelled request leaves half."""
+
+    def __init__(self, content: bytes) -> None:
+        self._parts = iter((content,) if content else ())
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._parts
+
+    def __aiter__(self) -> "_Content":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+def _ascii(host: str) -> bytes:
+    return host.encode("ascii" if host.isascii() else "idna")
+
+
+def _pool_options(settings: Transport, url: SplitResult) -> dict[str, Any]:
+    return {
+        "ssl_context": ssl_context_of(settings) if url.scheme.lower() == "https" else None,
+        "proxy": proxy_for(settings, url),
+        "max_connections": 1,
+        "keepalive_expiry": KEEP_ALIVE,
+    }
+
+
+def _no_answer(error: Exception) -> NoAnswer:
+    causes = [cause for cause in (error, error.__cause__, error.__context__) if cause is not None]
+    told = next((str(cause) for cause in causes if str(cause)), type(error).__name__)
+    is_final = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
+    if "WRONG_VERSION_NUMBER" in told:
+        told, is_final = f"{told}. It does not speak TLS; is base_url to begin with http://?", True
+    return NoAnswer(told, is_late=isinstance(error, httpcore.TimeoutException), is_final=is_final)
