@@ -12,6 +12,7 @@ from xpander_sdk import connection, operations
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.encoding import jsonable
+from xpander_sdk.report import new_report
 from xpander_sdk.tokens import KINDS, Tokens
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Task:
             <AgentExecutionStatus.Completed: 'completed'>
         """
         configuration = configured(configuration)
-        operation = operations.report_task(
+        report = new_report(
             agent_of(configuration, agent_id=agent_id),
             id=id,
             input=input,
@@ -154,7 +155,8 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        return connection.send(configuration, operation.then(partial(cls._from_answer, configuration)))
+        operation = operations.report_task(report).then(partial(cls._from_answer, configuration))
+        return connection.send(configuration, operation)
 
     @classmethod
     async def areport_external_task(
@@ -171,7 +173,7 @@ class Task:
         used_tools: Iterable[str] | None = [],
     ) -> Self:
         configuration = configured(configuration)
-        operation = operations.report_task(
+        report = new_report(
             agent_of(configuration, agent_id=agent_id),
             id=id,
             input=input,
@@ -182,7 +184,8 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        return await connection.asend(configuration, operation.then(partial(cls._from_answer, configuration)))
+        operation = operations.report_task(report).then(partial(cls._from_answer, configuration))
+        return await connection.asend(configuration, operation)
 
     @classmethod
     def load(cls, task_id: str, configuration: Configuration | None = None) -> Self:
