@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from attrs import Attribute, evolve, field, frozen
 
 from xpander_sdk import loading
+from xpander_sdk.keeping import Outbox, outbox
 from xpander_sdk.retry import RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ class Configuration:
         timeouts: how long to wait for an answer.
         retry: how hard to try.
         transport: how requests travel.
+        outbox: a file, or `Outbox(file=…, …)`, that keeps what could not be delivered. Default: XPANDER_OUTBOX, else
+            none for `report_external_task`, and the user's own for `submit_external_task`, which always needs one.
 
     Raises:
         ValueError: a setting cannot be, or contradicts another; the text names it.
@@ -231,6 +234,7 @@ class Configuration:
     timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_of_type(RetryPolicy))
     transport: Transport = field(factory=Transport, validator=_of_type(Transport))
+    outbox: Outbox | None = field(default=None, converter=outbox)
 
     def with_options(self, **changes: Any) -> "Configuration":
         """A copy with other settings, named as the arguments are.

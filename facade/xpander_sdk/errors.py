@@ -11,16 +11,21 @@
     ├── ServerError              5xx
     ├── ConnectionFailedError    no answer, ConnectionError
     ├── TimedOutError            no answer in time, TimeoutError
-    └── ContractError            an answer that is not what the contract says
+    ├── ContractError            an answer that is not what the contract says
+    └── OutboxError              the outbox cannot keep a report
+        └── OutboxFullError      there is no room for it
 
 This is the only place where an answer, or the lack of one, becomes an error.
 """
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from xpander_sdk.outbox.receipt import Receipt
 
 
 @frozen(kw_only=True)
@@ -46,7 +51,10 @@ class ModuleException(Exception):
         request_id: what the request was called, as the backend's logs have it; None where nothing was sent.
         retry_after: seconds that the backend asks to wait; None where it does not say.
         problems: for each field that was refused, `loc`, `msg` and `type`.
+        receipt: of the outbox, where it keeps a report that could not be delivered; else None.
     """
+
+    receipt: "Receipt[Any] | None" = None
 
     def __init__(
         self,
@@ -115,6 +123,17 @@ class TimedOutError(ModuleException, TimeoutError):
 
 class ContractError(ModuleException):
     """The answer is not what the contract says. A report that was answered so may have been recorded."""
+
+
+class OutboxError(ModuleException):
+    """The outbox cannot keep a report: its file cannot be used."""
+
+    def __init__(self, description: str, report_id: str | None = None) -> None:
+        super().__init__(None, description, About(attempts=0, report_id=report_id))
+
+
+class OutboxFullError(OutboxError):
+    """The outbox has no room for a report, which was not kept; `Outbox(when_full=…)` says what to do then."""
 
 
 _BY_STATUS: dict[int, type[ModuleException]] = {

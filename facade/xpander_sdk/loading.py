@@ -23,6 +23,7 @@ _ALL = (
     "xpander_sdk.transport.lanes",
     "opentelemetry.trace",  # where it is installed
 )
+_OUTBOX = ("xpander_sdk.outbox.processes",)
 _done: set[tuple[str, ...]] = set()
 
 
@@ -34,6 +35,11 @@ def load() -> None:
 def load_models() -> None:
     """Import what a report is made of, once."""
     _load(_MODELS)
+
+
+def load_outbox() -> None:
+    """Import what keeps reports, once."""
+    _load(_OUTBOX)
 
 
 def _load(names: tuple[str, ...]) -> None:

@@ -1,0 +1,100 @@
+"""Threads that deliver."""
+
+import logging
+import threading
+import time
+from contextlib import suppress
+
+from xpander_sdk.outbox.delivery import Delivery
+
+_log = logging.getLogger("xpander_sdk")
+_LOOK_SECONDS = 5.0  # between two looks for what other processes left behind
+_TROUBLE_SECONDS = 1.0
+
+
+class Worker:
+    """As many threads as there is work for, up to `parallel`; one of them stays. They hold up no exit.
+
+    Args:
+        ends: when to stop by itself, on the monotonic clock: then, or when nothing is due before. None for never.
+    """
+
+    def __init__(self, delivery: Delivery, parallel: int, ends: float | None = None) -> None:
+        self._delivery = delivery
+        self._parallel = parallel
+        self._ends = ends
+        self._is_stopping = False
+        self._wanted = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._first = self._start(is_first=True)
+
+    def is_alive(self) -> bool:
+        return self._first.is_alive()
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """Take nothing more; what is under way goes on."""
+        self._is_stopping = True
+        self._wanted.set()
+
+    def join(self) -> None:
+        """Wait until it has stopped by itself."""
+        while threads := list(self._threads):
+            for thread in threads:
+                thread.join()
+
+    def _start(self, *, is_first: bool) -> threading.Thread:
+        thread = threading.Thread(target=self._run, args=(is_first,), name="xpander-report outbox", daemon=True)
+        thread.start()
+        self._threads.add(thread)
+        return thread
+
+    def _run(self, is_first: bool) -> None:
+        try:
+            while not self._is_over():
+                self._wanted.clear()
+                if not self._deliver_one() and not (is_first and self._sleep()):
+                    return
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+
+    def _is_over(self) -> bool:
+        return self._is_stopping or (self._ends is not None and time.monotonic() >= self._ends)
+
+    def _deliver_one(self) -> bool:
+        try:
+            group = self._delivery.claim()
+            if group is None:
+                return False
+            self._grow(group.others)
+            self._delivery.deliver(group)
+        except Exception:
+            _log.exception("the outbox has trouble of its own; it goes on")
+            self._wanted.wait(_TROUBLE_SECONDS)
+        return True
+
+    def _grow(self, others: int) -> None:
+        with self._lock:
+            if self._is_stopping or len(self._threads) >= min(self._parallel, others + 1):
+                return
+            # At the end of the program no thread can be started; those that are there do the work.
+            with suppress(RuntimeError):
+                self._start(is_first=False)
+
+    def _sleep(self) -> bool:
+        """Wait until there may be something to do; False where it is not worth it."""
+        self._delivery.refresh()
+        pause = self._delivery.seconds_to_next(_LOOK_SECONDS)
+        if self._ends is not None:
+            left = self._ends - time.monotonic()
+            if self._delivery.in_flight:
+                pause = min(left, 0.02)  # what is under way may fail, and be due again
+            elif pause is None or pause >= left:
+                return False
+        self._wanted.wait(_LOOK_SECONDS if pause is None else max(0.005, pause))
+        return True
