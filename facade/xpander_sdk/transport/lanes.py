@@ -18,6 +18,7 @@ from attrs import frozen
 
 from xpander_sdk.configuration import Transport
 from xpander_sdk.retry import Timeouts
+from xpander_sdk.transport import logs  # noqa: F401  (from its import on, httpcore's logs are redacted)
 from xpander_sdk.transport.asyncio_streams import AsyncioNetwork
 from xpander_sdk.transport.message import Answer, NoAnswer, Request, answer_of, bounded
 from xpander_sdk.transport.proxies import proxy_for
