@@ -28,7 +28,7 @@ from xpander_sdk.outbox.processes import queue_at
 from xpander_sdk.outbox.queue import Queue
 from xpander_sdk.outbox.records import DeadLetter, Stats, Target
 
-_ROUND_SECONDS = 10.0
+_ROUND_SECONDS = 5.0
 
 
 @click.group()
@@ -120,7 +120,8 @@ def drain(queue: Queue, watch: bool, deadline: float | None, any_key: bool) -> N
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("delivering", total=before.pending)
         while True:
-            settled = _settled(queue.stats())
+            now = queue.stats()
+            settled = _settled(now)
             left = _ROUND_SECONDS if ends is None else max(0.0, min(_ROUND_SECONDS, ends - time.monotonic()))
             one_round = threading.Thread(target=queue.drain, args=(left,), daemon=True)
             one_round.start()

@@ -60,7 +60,7 @@ class Delivery:
         """Look which targets there are, and which of them this process has a key for."""
         self._generation = self._keyring.generation
         ways = {}
-        for target in self._file.targets():
+        for target in self._file.targets() if self._file.is_there() else []:
             configuration = self._keyring.configuration(target)
             if configuration is not None:
                 once = evolve(configuration.retry, attempts=1)  # the next attempt is the file's business
@@ -77,7 +77,7 @@ class Delivery:
         if self._keyring.generation != self._generation:
             self.refresh()
         targets = self.targets
-        if not targets:
+        if not targets or not self._file.is_there():
             return None
         # Each target in its turn, so that a busy one does not hold up the others.
         self._turn += 1
@@ -142,7 +142,7 @@ class Delivery:
 
     def seconds_to_next(self, limit: float) -> float | None:
         """Seconds until something may be due, `limit` at the most; None where nothing waits."""
-        moment = self._file.next_at(self.targets)
+        moment = self._file.next_at(self.targets) if self._file.is_there() else None
         if moment is None:
             return None
         return min(limit, max(0.0, moment / SECOND - time.time()))

@@ -4,6 +4,7 @@ A report is a row that is inserted once and deleted once; what changes in betwee
 again) stands in a small row beside it.
 """
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,10 @@ class File:
         self.database = database
         self._clock = clock
         self._target_ids: dict[tuple[bytes, str, str, str], int] = {}
+
+    def is_there(self) -> bool:
+        """Whether there is a file. Only a report makes one: who merely looks for work does not."""
+        return os.path.exists(self.database.path)
 
     # Reports in
 
