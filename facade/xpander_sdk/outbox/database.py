@@ -47,6 +47,7 @@ CREATE TABLE reports (
     reported_at INTEGER NOT NULL, accepted_at INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX reports_of_run ON reports (target, task_id);
+CREATE INDEX reports_of_target ON reports (target, seq);
 CREATE TABLE turns (
     target INTEGER NOT NULL, task_id TEXT NOT NULL, holder TEXT, held_until INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0, due_at INTEGER NOT NULL DEFAULT 0, alone_to INTEGER NOT NULL DEFAULT 0,

@@ -122,15 +122,21 @@ class File:
     def _claim_of(
         self, connection: sqlite3.Connection, holder: str, target_id: int, now: int, hold: int
     ) -> Group | None:
-        target = targets_in(connection, "WHERE id = ?", target_id)[0]
-        if now < target.next_at <= now + MAX_WAIT:
-            return None
+        for target in targets_in(connection, "WHERE id = ?", target_id):
+            if not now < target.next_at <= now + MAX_WAIT:
+                return self._claim_at(connection, holder, target, now, hold)
+        return None  # it is left alone; or a new file, put in the old one's place, has none of this number
+
+    def _claim_at(
+        self, connection: sqlite3.Connection, holder: str, target: Target, now: int, hold: int
+    ) -> Group | None:
+        # By the index that gives the oldest first: to sort all that waits would take the longer the more it is.
         found = connection.execute(
-            "SELECT reports.task_id, coalesce(attempts, 0), coalesce(alone_to, 0) FROM reports"
-            " LEFT JOIN turns USING (target, task_id) WHERE reports.target = ?"
+            "SELECT reports.task_id, coalesce(attempts, 0), coalesce(alone_to, 0)"
+            " FROM reports INDEXED BY reports_of_target LEFT JOIN turns USING (target, task_id) WHERE reports.target = ?"
             " AND coalesce(held_until, 0) NOT BETWEEN ? AND ? AND coalesce(due_at, 0) NOT BETWEEN ? AND ?"
             " ORDER BY seq LIMIT 1",
-            (target_id, now + 1, now + MAX_WAIT, now + 1, now + MAX_WAIT),
+            (target.id, now + 1, now + MAX_WAIT, now + 1, now + MAX_WAIT),
         ).fetchone()
         if found is None:
             return None
@@ -138,14 +144,14 @@ class File:
         if target.failures:
             # One at a time, until one goes through.
             connection.execute(
-                "UPDATE targets SET next_at = ?, holder = ? WHERE id = ?", (now + hold, holder, target_id)
+                "UPDATE targets SET next_at = ?, holder = ? WHERE id = ?", (now + hold, holder, target.id)
             )
         connection.execute(
             "INSERT INTO turns (target, task_id, holder, held_until) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until",
-            (target_id, task_id, holder, now + hold),
+            (target.id, task_id, holder, now + hold),
         )
-        seqs, reports = self._waiting(connection, target_id, task_id, alone_to)
+        seqs, reports = self._waiting(connection, target.id, task_id, alone_to)
         (pending,) = connection.execute("SELECT pending FROM books").fetchone()
         return Group(target, task_id, seqs, reports, attempts, pending - len(seqs))
 
@@ -177,11 +183,7 @@ class File:
                 "UPDATE books SET delivered = delivered + ?, merged = merged + ?", (gone, max(0, gone - 1))
             )
             _end_turn(connection, group, holder)
-            if group.target.failures:
-                connection.execute(
-                    "UPDATE targets SET failures = 0, next_at = 0, trouble = NULL, holder = NULL WHERE id = ?",
-                    (group.target.id,),
-                )
+            _it_answers(connection, group)
 
     def refused(self, group: Group, holder: str, status: int | None, answer: str, *, max_dead: tuple[int, int]) -> bool:
         """The backend refuses it for good: a lone report becomes a dead letter; of several, each will be sent alone.
@@ -195,11 +197,7 @@ class File:
         with self.database.transaction() as connection:
             if not _is_held(connection, group, holder):
                 return False
-            if group.target.failures:  # it answers
-                connection.execute(
-                    "UPDATE targets SET failures = 0, next_at = 0, trouble = NULL, holder = NULL WHERE id = ?",
-                    (group.target.id,),
-                )
+            _it_answers(connection, group)
             if len(group.seqs) > 1:
                 connection.execute(
                     "UPDATE turns SET held_until = 0, holder = NULL, alone_to = ? WHERE target = ? AND task_id = ?",
@@ -229,13 +227,16 @@ class File:
                 " WHERE target = ? AND task_id = ? AND holder = ?",
                 (now + run_wait, trouble, group.target.id, group.task_id, holder),
             )
-            if target_wait is not None:
-                # Of several that failed together, the first one speaks for all.
-                connection.execute(
-                    "UPDATE targets SET failures = failures + 1, next_at = ?, trouble = ?, holder = NULL"
-                    " WHERE id = ? AND failures = ?",
-                    (now + target_wait, trouble, group.target.id, group.target.failures),
-                )
+            if target_wait is None:
+                _it_answers(connection, group)
+                return
+            # Several that failed together are one failure; the longest wait that any of them was asked for holds.
+            connection.execute(
+                "UPDATE targets SET failures = failures + (failures = ?1), trouble = ?2,"
+                " holder = CASE WHEN holder = ?3 THEN NULL ELSE holder END,"
+                " next_at = CASE WHEN holder = ?3 OR next_at > ?4 THEN ?5 ELSE max(next_at, ?5) END WHERE id = ?6",
+                (group.target.failures, trouble, holder, now + MAX_WAIT, now + target_wait, group.target.id),
+            )
 
     def give_back(self, group: Group, holder: str) -> None:
         """Nothing came of it; another may take it at once."""
@@ -243,6 +244,9 @@ class File:
             connection.execute(
                 "UPDATE turns SET held_until = 0, holder = NULL WHERE target = ? AND task_id = ? AND holder = ?",
                 (group.target.id, group.task_id, holder),
+            )
+            connection.execute(
+                "UPDATE targets SET next_at = 0, holder = NULL WHERE id = ? AND holder = ?", (group.target.id, holder)
             )
 
     def release(self, holder: str) -> None:
@@ -322,6 +326,14 @@ def _bound_dead(connection: sqlite3.Connection, max_reports: int, max_bytes: int
         (oldest,) = connection.execute("SELECT min(seq) FROM dead").fetchone()
         delete(connection, "dead", [oldest])
         drop(connection, [oldest], "dead letters full")
+
+
+def _it_answers(connection: sqlite3.Connection, group: Group) -> None:
+    if group.target.failures:
+        connection.execute(
+            "UPDATE targets SET failures = 0, next_at = 0, trouble = NULL, holder = NULL WHERE id = ?",
+            (group.target.id,),
+        )
 
 
 def _is_held(connection: sqlite3.Connection, group: Group, holder: str) -> bool:

@@ -59,16 +59,19 @@ def target_wait(failures: int, retry_after: float | None, draw: Callable[[], flo
     """
     wait = round(min(MAX_TARGET_WAIT, SECOND * 2.0 ** min(failures - 2, 20)) * (0.5 + draw() / 2))
     if retry_after is not None:
-        wait += min(MAX_RETRY_AFTER, round(retry_after * SECOND))
+        wait += round(min(MAX_RETRY_AFTER, retry_after * SECOND))
     return wait
 
 
 def merged(reports: Sequence[Report]) -> Report:
-    """What reports of one run add up to, oldest first: of each field, what was said of it last; null says nothing."""
+    """What reports of one run add up to: of each field, what was said of it last; null says nothing.
+
+    Last is, as for a backend, what says the latest time; of the same time, what was kept last.
+    """
     if len(reports) == 1:
         return reports[0]
     body: dict[str, object] = {}
-    for report in reports:
+    for report in sorted(reports, key=lambda report: report.reported_at):
         said = json.loads(report.content)
         body.update((name, value) for name, value in said.items() if value is not None or name not in body)
     last = reports[-1]
