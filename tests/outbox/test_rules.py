@@ -69,10 +69,10 @@ def test_one_report_is_sent_as_it_was_written():
     assert rules.merged([alone]) is alone
 
 
-@given(st.integers(1, 10_000), st.floats(0, 1))
-def test_a_run_waits_ever_longer_up_to_an_hour(attempts, draw):
-    wait = rules.run_wait(attempts, lambda: draw)
-    longest = min(HOUR, SECOND * 2 ** min(attempts - 1, 40))
+@given(st.integers(1, 10_000), st.booleans(), st.floats(0, 1))
+def test_a_run_waits_ever_longer_up_to_an_hour_or_a_minute_where_its_target_is_away(attempts, is_away, draw):
+    wait = rules.run_wait(attempts, is_away, lambda: draw)
+    longest = min(60 * SECOND if is_away else HOUR, SECOND * 2 ** min(attempts - 1, 40))
     assert longest / 2 - 1 <= wait <= longest
 
 
@@ -96,14 +96,18 @@ def test_what_a_target_asks_for_is_granted_up_to_an_hour(failures, asked, draw):
     [
         (400, Verdict.REFUSED), (409, Verdict.REFUSED), (413, Verdict.REFUSED), (415, Verdict.REFUSED),
         (422, Verdict.REFUSED), (401, Verdict.LOCKED_OUT), (403, Verdict.LOCKED_OUT), (404, Verdict.NOT_FOUND),
-        (408, Verdict.NOT_NOW), (429, Verdict.NOT_NOW), (500, Verdict.NOT_NOW), (503, Verdict.NOT_NOW),
-        (302, Verdict.NOT_NOW), (405, Verdict.NOT_NOW), (418, Verdict.NOT_NOW),
+        (408, Verdict.NOT_NOW), (429, Verdict.NOT_NOW), (502, Verdict.NOT_NOW), (503, Verdict.NOT_NOW),
+        (500, Verdict.FAILED), (302, Verdict.FAILED), (405, Verdict.FAILED), (418, Verdict.FAILED),
     ],
 )  # fmt: skip
 def test_what_an_answer_means(status, expected):
     assert rules.verdict(errors.from_answer(status, {}, b"", errors.About(), None)) is expected
 
 
-@pytest.mark.parametrize("kind", [errors.ConnectionFailedError, errors.TimedOutError, errors.ContractError])
-def test_no_usable_answer_means_not_now(kind):
+@pytest.mark.parametrize("kind", [errors.ConnectionFailedError, errors.TimedOutError])
+def test_no_answer_means_not_now(kind):
     assert rules.verdict(kind(None, "away")) is Verdict.NOT_NOW
+
+
+def test_an_answer_that_is_none_is_a_failure_of_the_target():
+    assert rules.verdict(errors.ContractError(200, "it is HTML")) is Verdict.FAILED

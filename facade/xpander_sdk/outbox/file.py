@@ -29,7 +29,7 @@ class File:
 
     def __init__(self, database: Database, clock: Callable[[], int] = lambda: time.time_ns() // 1_000) -> None:
         self.database = database
-        self._clock = clock
+        self.clock = clock
         self._target_ids: dict[tuple[bytes, str, str, str], int] = {}
 
     # Reports in
@@ -61,7 +61,7 @@ class File:
                 " SELECT next_seq, ?, ?, ?, ?, ?, ? FROM books WHERE pending < ? AND pending_bytes + ? <= ?",
                 (
                     self._target_id(connection, target(self.database.salt)), report.id, report.agent_id,
-                    report.reported_at, self._clock(), report.content, max_reports, size, max_bytes,
+                    report.reported_at, self.clock(), report.content, max_reports, size, max_bytes,
                 ),
             )  # fmt: skip
             return cursor.lastrowid if cursor.rowcount == 1 else None
@@ -77,7 +77,7 @@ class File:
 
     def _make_room(self, connection: sqlite3.Connection, max_reports: int, max_bytes: int) -> None:
         """Drop the oldest that nobody sends now, a few more than must be."""
-        now = self._clock()
+        now = self.clock()
         for _ in range(100):
             pending, taken = connection.execute("SELECT pending, pending_bytes FROM books").fetchone()
             if pending < max_reports and taken <= max_bytes:
@@ -112,7 +112,7 @@ class File:
         """Take what waits of a run for `hold` microseconds: the oldest that is due at one of the targets, in the order
         given. None where there is nothing."""
         with self.database.transaction() as connection:
-            now = self._clock()
+            now = self.clock()
             for target in targets:
                 found = self._claim_of(connection, holder, target, now, hold)
                 if found is not None:
@@ -133,8 +133,9 @@ class File:
         # By the index that gives the oldest first: to sort all that waits would take the longer the more it is.
         found = connection.execute(
             "SELECT reports.task_id, coalesce(attempts, 0), coalesce(alone_to, 0)"
-            " FROM reports INDEXED BY reports_of_target LEFT JOIN turns USING (target, task_id) WHERE reports.target = ?"
-            " AND coalesce(held_until, 0) NOT BETWEEN ? AND ? AND coalesce(due_at, 0) NOT BETWEEN ? AND ?"
+            " FROM reports INDEXED BY reports_of_target LEFT JOIN turns USING (target, task_id)"
+            " WHERE reports.target = ? AND coalesce(held_until, 0) NOT BETWEEN ? AND ?"
+            " AND coalesce(due_at, 0) NOT BETWEEN ? AND ?"
             " ORDER BY seq LIMIT 1",
             (target.id, now + 1, now + MAX_WAIT, now + 1, now + MAX_WAIT),
         ).fetchone()
@@ -206,7 +207,7 @@ class File:
                 return False
             connection.execute(
                 f"INSERT INTO dead SELECT {COLUMNS}, ?, ?, ? FROM reports WHERE seq = ?",
-                (self._clock(), status, answer, group.seqs[0]),
+                (self.clock(), status, answer, group.seqs[0]),
             )
             delete(connection, "reports", group.seqs)
             _end_turn(connection, group, holder)
@@ -221,7 +222,7 @@ class File:
             target_wait: how long its target is left alone; None where the target is not to blame.
         """
         with self.database.transaction() as connection:
-            now = self._clock()
+            now = self.clock()
             connection.execute(
                 "UPDATE turns SET held_until = 0, holder = NULL, attempts = attempts + 1, due_at = ?, trouble = ?"
                 " WHERE target = ? AND task_id = ? AND holder = ?",
@@ -268,9 +269,19 @@ class File:
         """When something of these targets may be due; None where nothing waits."""
 
         def look(connection: sqlite3.Connection) -> int | None:
-            now = self._clock()
+            now = self.clock()
             times = [_next_of(connection, target, now) for target in targets_in(connection) if target.id in targets]
             return min((moment for moment in times if moment is not None), default=None)
+
+        return self.database.do(look)
+
+    def is_held(self, targets: Sequence[int]) -> bool:
+        """Whether anyone is sending something to these targets."""
+        query = "SELECT 1 FROM turns WHERE target = ? AND held_until BETWEEN ? AND ? LIMIT 1"
+
+        def look(connection: sqlite3.Connection) -> bool:
+            now = self.clock()
+            return any(connection.execute(query, (each, now + 1, now + MAX_WAIT)).fetchone() for each in targets)
 
         return self.database.do(look)
 
