@@ -15,18 +15,22 @@ class Books:
         self._database = database
 
     def stats(self) -> Stats:
-        with self._database.transaction() as connection:
-            books = connection.execute(
-                "SELECT accepted, delivered, merged, pending, dead, pending_bytes, dead_bytes FROM books"
-            ).fetchone()
-            names = ("accepted", "delivered", "merged", "pending", "dead", "pending_bytes", "dead_bytes")
+        names = ("accepted", "delivered", "merged", "pending", "dead", "pending_bytes", "dead_bytes")
+
+        def look(connection: sqlite3.Connection) -> Stats:
+            # One statement, so that what is said balances; no transaction, which would hold up who writes.
+            rows = connection.execute(
+                f"SELECT {', '.join(names)}, reason, amount FROM books LEFT JOIN drops ORDER BY reason"
+            ).fetchall()
             oldest = connection.execute("SELECT accepted_at FROM reports ORDER BY seq LIMIT 1").fetchone()
             return Stats(
-                **dict(zip(names, books, strict=True)),
-                dropped=dict(connection.execute("SELECT reason, amount FROM drops ORDER BY reason")),
+                **dict(zip(names, rows[0], strict=False)),
+                dropped={reason: amount for *_, reason, amount in rows if reason is not None},
                 oldest=oldest and oldest[0],
                 targets=targets_in(connection),
             )
+
+        return self._database.do(look)
 
     def dead_letters(self, limit: int = -1) -> list[DeadLetter]:
         """Newest first; -1 for all."""
@@ -50,7 +54,8 @@ class Books:
                 "SELECT CASE WHEN EXISTS (SELECT 1 FROM reports WHERE seq = ?1) THEN 'pending'"
                 " WHEN EXISTS (SELECT 1 FROM dead WHERE seq = ?1) THEN 'dead'"
                 " WHEN EXISTS (SELECT 1 FROM dropped WHERE seq = ?1) THEN 'dropped'"
-                " WHEN ?1 <= (SELECT forgotten FROM books) THEN 'unknown' ELSE 'delivered' END",
+                " WHEN ?1 <= (SELECT forgotten FROM books) OR ?1 >= (SELECT next_seq FROM books) THEN 'unknown'"
+                " ELSE 'delivered' END",
                 (seq,),
             ).fetchone()
             return str(found)

@@ -27,6 +27,7 @@ OVERHEAD = 250
 """Bytes that a report takes beside its body, about."""
 _APPLICATION = 0x78707262  # "xprb"
 _BUSY_SECONDS = 10
+_SHRINK_PAGES = 256
 _SYNCHRONOUS = {"crash": "NORMAL", "power": "FULL"}
 
 _SCHEMA = """
@@ -47,6 +48,7 @@ CREATE TABLE reports (
     reported_at INTEGER NOT NULL, accepted_at INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE INDEX reports_of_run ON reports (target, task_id);
+CREATE INDEX reports_of_target ON reports (target, seq);
 CREATE TABLE turns (
     target INTEGER NOT NULL, task_id TEXT NOT NULL, holder TEXT, held_until INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0, due_at INTEGER NOT NULL DEFAULT 0, alone_to INTEGER NOT NULL DEFAULT 0,
@@ -103,23 +105,47 @@ class Database:
                 self._connection.close()
                 self._connection = None
 
+    def exists(self) -> bool:
+        """Whether there is a file; to look for it makes none."""
+        return _inode(self.path) is not None
+
+    def shrink(self) -> bool:
+        """Give some of the file's unused pages back; whether there are more of them."""
+
+        def step(connection: sqlite3.Connection) -> bool:
+            (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
+            if unused > _SHRINK_PAGES:
+                connection.execute(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})").fetchall()
+            return bool(unused > 2 * _SHRINK_PAGES)
+
+        return self.do(step)
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
+        if (interrupted := _interrupted(self.path)) is not None:
+            yield interrupted
+            return
         with self.lock:
-            connection = self.do(_begin)
             try:
+                # Within the try: whatever interrupts this thread, no transaction is left open.
+                connection = self.do(_begin)
+                _under_way.connections = {**_connections(), self.path: connection}
                 yield connection
                 self._patiently(lambda: connection.execute("COMMIT"))
             except BaseException as error:
                 with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
+                    self._rollback()
                 if isinstance(error, sqlite3.Error):
                     if _is_corrupt(error):
                         self._set_aside(error)
                     raise self._explained(error) from error
                 raise
+            finally:
+                _under_way.connections = {path: each for path, each in _connections().items() if path != self.path}
 
     def do(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        if (interrupted := _interrupted(self.path)) is not None:
+            return step(interrupted)
         with self.lock:
             for is_second in (False, True):
                 try:
@@ -129,6 +155,10 @@ class Database:
                         raise self._explained(error) from error
                     self._set_aside(error)
         raise AssertionError("unreachable")
+
+    def _rollback(self) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def _patiently(self, step: Callable[[], T]) -> T:
         # SQLite's own waiting sleeps ever longer, so that a busy process starves the others; short sleeps of random
@@ -159,17 +189,16 @@ class Database:
             _log.warning("the outbox %s was removed or replaced; reports go into what is there now", self.path)
             self._connection.close()
             self._connection = None
-        if inode is None:
-            _create(self.path)
-        else:
-            _close_to_others(self.path)
-        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-        try:
-            self._set_up(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection, self._inode = connection, _inode(self.path)
+        _make_folder(self.path)
+        with _alone(self.path):
+            _make(self.path)
+            connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection, self._inode = connection, _inode(self.path)
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
@@ -208,10 +237,26 @@ class Database:
         aside = f"{self.path}.corrupt-{time.time_ns()}"
         with _alone(self.path):
             if before is not None and _inode(self.path) == before:  # else another process was quicker
-                for suffix in ("-wal", "-shm", ""):
-                    with suppress(FileNotFoundError):
-                        os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+                try:
+                    for suffix in ("-wal", "-shm", ""):
+                        with suppress(FileNotFoundError):
+                            os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+                except OSError as trouble:
+                    raise _unusable(self.path, trouble) from error
                 _log.error("the outbox %s is damaged (%s); it was set aside as %s", self.path, error, aside)
+
+
+# The transactions that a thread is in the middle of. A signal handler that interrupts one, and uses the outbox, becomes
+# part of it: it would wait in vain for what cannot go on before it returns.
+_under_way = threading.local()
+
+
+def _connections() -> dict[str, sqlite3.Connection]:
+    return getattr(_under_way, "connections", {})
+
+
+def _interrupted(path: str) -> sqlite3.Connection | None:
+    return _connections().get(path)
 
 
 def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -246,34 +291,47 @@ def _inode(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _close_to_others(path: str) -> None:
-    found = os.stat(path)
-    if found.st_mode & 0o077 and hasattr(os, "getuid") and found.st_uid == os.getuid():
-        os.chmod(path, 0o600)
-
-
 def _unusable(path: str, error: OSError) -> OutboxError:
     return OutboxError(f"the outbox {path} cannot be used: {error.strerror}; name another with XPANDER_OUTBOX")
 
 
-def _create(path: str) -> None:
-    # SQLite gives the files beside it the same mode.
+def _make_folder(path: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _make(path: str) -> None:
+    """An empty file where there is none, readable by its owner only, whatever the umask, as are those beside it."""
+    try:
         with suppress(FileExistsError):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            os.close(made)
+            os.chmod(path, 0o600)
+        for each in (path, f"{path}-wal", f"{path}-shm"):
+            with suppress(FileNotFoundError):
+                found = os.stat(each)
+                if found.st_mode & 0o077 and hasattr(os, "getuid") and found.st_uid == os.getuid():
+                    os.chmod(each, 0o600)
     except OSError as error:
         raise _unusable(path, error) from error
 
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """One process at a time, for what no lock of the file itself can guard."""
+    """One process and one thread at a time, to open a file and to set it aside: no lock of its own can guard that."""
     try:
         import fcntl
     except ImportError:  # Windows, which does not rename open files in the first place
         yield
         return
-    with open(f"{path}.lock", "w") as lock:
+    try:
+        lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)

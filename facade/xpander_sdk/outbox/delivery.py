@@ -14,7 +14,7 @@ from xpander_sdk.configuration import Configuration
 from xpander_sdk.outbox import rules
 from xpander_sdk.outbox.credentials import Keyring
 from xpander_sdk.outbox.file import File
-from xpander_sdk.outbox.records import Group
+from xpander_sdk.outbox.records import Group, Target
 from xpander_sdk.outbox.rules import SECOND, Verdict
 
 _log = logging.getLogger("xpander_sdk")
@@ -22,6 +22,9 @@ _log = logging.getLogger("xpander_sdk")
 Send = Callable[[Configuration, operations.Operation[Any]], Any]
 Settled = Callable[[Group, str, Any], None]
 _MARGIN = 5  # seconds that a turn is held beyond the longest call
+_MAX_CALL = 600.0  # seconds: a turn that was held for longer than all waits would seem to be free
+_LEAST_CALL = 0.05
+_LOOK_SECONDS = 5.0  # between two looks for targets that other processes made known
 
 
 class Delivery:
@@ -49,22 +52,26 @@ class Delivery:
         self._holder = holder
         self._settled = settled
         self._send = send
-        self._max_dead = max_dead
+        self.max_dead = max_dead
         self._lock = threading.Lock()
-        self._ways: dict[int, Configuration] = {}
+        self._ways: dict[int, tuple[Target, Configuration]] = {}
         self._generation = -1
+        self._looked = 0.0
         self._turn = 0
         self.in_flight = 0
 
     def refresh(self) -> None:
         """Look which targets there are, and which of them this process has a key for."""
         self._generation = self._keyring.generation
+        self._looked = time.monotonic()
         ways = {}
-        for target in self._file.targets() if self._file.is_there() else []:
+        for target in self._file.targets() if self._file.database.exists() else ():
             configuration = self._keyring.configuration(target)
             if configuration is not None:
                 once = evolve(configuration.retry, attempts=1)  # the next attempt is the file's business
-                ways[target.id] = configuration.with_options(retry=once, outbox=None)
+                total = min(_MAX_CALL, configuration.timeouts.total)
+                timeouts = evolve(configuration.timeouts, total=total)
+                ways[target.id] = target, configuration.with_options(retry=once, timeouts=timeouts)
         self._ways = ways
 
     @property
@@ -74,34 +81,44 @@ class Delivery:
 
     def claim(self) -> Group | None:
         """Take what waits of one run; None where nothing is due. Whatever comes of it, `deliver` it."""
-        if self._keyring.generation != self._generation:
+        if self._keyring.generation != self._generation or time.monotonic() > self._looked + _LOOK_SECONDS:
             self.refresh()
-        targets = self.targets
-        if not targets or not self._file.is_there():
+        ways = self._ways
+        if not ways or not self._file.database.exists():
             return None
+        targets = list(ways)
         # Each target in its turn, so that a busy one does not hold up the others.
         self._turn += 1
         first = self._turn % len(targets)
-        hold = max(way.timeouts.total for way in list(self._ways.values())) + _MARGIN
+        hold = max(configuration.timeouts.total for _, configuration in ways.values()) + _MARGIN
         group = self._file.claim(self._holder, targets[first:] + targets[:first], round(hold * SECOND))
         if group is not None:
             with self._lock:
                 self.in_flight += 1
         return group
 
-    def deliver(self, group: Group) -> None:
-        """Send what was taken."""
+    def deliver(self, group: Group, ends: float | None = None) -> None:
+        """Send what was taken.
+
+        Args:
+            ends: when the call has to be over, on the monotonic clock; None for within its own time-outs.
+        """
         try:
-            self._deliver(group)
+            self._deliver(group, ends)
         finally:
             with self._lock:
                 self.in_flight -= 1
 
-    def _deliver(self, group: Group) -> None:
+    def _deliver(self, group: Group, ends: float | None) -> None:
+        way = self._way(group, ends)
+        if way is None:
+            self._file.give_back(group, self._holder)
+            self.refresh()
+            return
         report = rules.merged(group.reports)
         operation = evolve(operations.report_task(report), parse=_recorded(report.id))
         try:
-            answer = self._send(self._ways[group.target.id], operation)
+            answer = self._send(way, operation)
         except errors.ModuleException as error:
             self._failed(group, rules.verdict(error), str(error), error.status_code, error.retry_after)
         except ValueError as error:
@@ -109,7 +126,7 @@ class Delivery:
             self._failed(group, Verdict.LOCKED_OUT, str(error), None, None)
         except Exception as error:
             _log.exception("a report could not be sent")
-            self._failed(group, Verdict.NOT_NOW, type(error).__name__, None, None)
+            self._failed(group, Verdict.FAILED, type(error).__name__, None, None)
         except BaseException:
             self._file.give_back(group, self._holder)
             raise
@@ -117,12 +134,27 @@ class Delivery:
             self._file.delivered(group, self._holder)
             self._settled(group, "delivered", answer)
 
+    def _way(self, group: Group, ends: float | None) -> Configuration | None:
+        """None where the file was replaced: its numbers stand for other targets now."""
+        target, configuration = self._ways.get(group.target.id, (None, None))
+        if target is None or configuration is None or _name(target) != _name(group.target):
+            return None
+        if ends is None:
+            return configuration
+        left = max(_LEAST_CALL, ends - time.monotonic())
+        given = configuration.timeouts
+        shorter = evolve(
+            given, connect=min(left, given.connect), read=min(left, given.read), total=min(left, given.total)
+        )
+        return configuration.with_options(timeouts=shorter)
+
     def _failed(self, group: Group, verdict: Verdict, told: str, status: int | None, retry_after: float | None) -> None:
+        told = told.encode(errors="replace").decode()  # of what a backend says, not all can be written
         attempts = group.attempts + 1
         if verdict is Verdict.NOT_FOUND and attempts >= rules.UNKNOWN_AGENT_ATTEMPTS:
             verdict = Verdict.REFUSED
         if verdict is Verdict.REFUSED:
-            if self._file.refused(group, self._holder, status, told[:2_000], max_dead=self._max_dead):
+            if self._file.refused(group, self._holder, status, told[:2_000], max_dead=self.max_dead):
                 _log.error(
                     "%s refuses a report for good, which is now a dead letter of the outbox %s: %s",
                     group.target.base_url, self._file.database.path, told,
@@ -135,17 +167,29 @@ class Delivery:
             if not group.target.failures:
                 _log.error("%s does not let us in; the outbox keeps its reports: %s", group.target.base_url, told)
         else:
-            run_wait = rules.run_wait(attempts)
-            is_away = verdict is Verdict.NOT_NOW
-            target_wait = rules.target_wait(group.target.failures + 1, retry_after) if is_away else None
+            run_wait = rules.run_wait(attempts, is_away=verdict is Verdict.NOT_NOW)
+            answers = verdict is Verdict.NOT_FOUND
+            target_wait = None if answers else rules.target_wait(group.target.failures + 1, retry_after)
         self._file.put_off(group, self._holder, told[:500], run_wait=run_wait, target_wait=target_wait)
 
     def seconds_to_next(self, limit: float) -> float | None:
         """Seconds until something may be due, `limit` at the most; None where nothing waits."""
-        moment = self._file.next_at(self.targets) if self._file.is_there() else None
+        moment = self._file.next_at(self.targets) if self.targets else None
         if moment is None:
             return None
-        return min(limit, max(0.0, moment / SECOND - time.time()))
+        return min(limit, max(0.0, (moment - self._file.clock()) / SECOND))
+
+    def is_busy(self) -> bool:
+        """Whether something is being sent just now, by this process or by another one."""
+        return self.in_flight > 0 or self._file.is_held(self.targets)
+
+    def tidy(self) -> bool:
+        """Give a little of the room back that the file does not need any more; whether there may be more of it."""
+        return self._file.database.exists() and self._file.database.shrink()
+
+
+def _name(target: Target) -> tuple[str, str | None, str]:
+    return target.base_url, target.organization_id, target.credentials
 
 
 def _recorded(report_id: str) -> Callable[[Any, Mapping[str, str]], Any]:

@@ -4,7 +4,6 @@ A report is a row that is inserted once and deleted once; what changes in betwee
 again) stands in a small row beside it.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -30,12 +29,8 @@ class File:
 
     def __init__(self, database: Database, clock: Callable[[], int] = lambda: time.time_ns() // 1_000) -> None:
         self.database = database
-        self._clock = clock
+        self.clock = clock
         self._target_ids: dict[tuple[bytes, str, str, str], int] = {}
-
-    def is_there(self) -> bool:
-        """Whether there is a file. Only a report makes one: who merely looks for work does not."""
-        return os.path.exists(self.database.path)
 
     # Reports in
 
@@ -66,7 +61,7 @@ class File:
                 " SELECT next_seq, ?, ?, ?, ?, ?, ? FROM books WHERE pending < ? AND pending_bytes + ? <= ?",
                 (
                     self._target_id(connection, target(self.database.salt)), report.id, report.agent_id,
-                    report.reported_at, self._clock(), report.content, max_reports, size, max_bytes,
+                    report.reported_at, self.clock(), report.content, max_reports, size, max_bytes,
                 ),
             )  # fmt: skip
             return cursor.lastrowid if cursor.rowcount == 1 else None
@@ -82,7 +77,7 @@ class File:
 
     def _make_room(self, connection: sqlite3.Connection, max_reports: int, max_bytes: int) -> None:
         """Drop the oldest that nobody sends now, a few more than must be."""
-        now = self._clock()
+        now = self.clock()
         for _ in range(100):
             pending, taken = connection.execute("SELECT pending, pending_bytes FROM books").fetchone()
             if pending < max_reports and taken <= max_bytes:
@@ -117,7 +112,7 @@ class File:
         """Take what waits of a run for `hold` microseconds: the oldest that is due at one of the targets, in the order
         given. None where there is nothing."""
         with self.database.transaction() as connection:
-            now = self._clock()
+            now = self.clock()
             for target in targets:
                 found = self._claim_of(connection, holder, target, now, hold)
                 if found is not None:
@@ -127,15 +122,22 @@ class File:
     def _claim_of(
         self, connection: sqlite3.Connection, holder: str, target_id: int, now: int, hold: int
     ) -> Group | None:
-        target = targets_in(connection, "WHERE id = ?", target_id)[0]
-        if now < target.next_at <= now + MAX_WAIT:
-            return None
+        for target in targets_in(connection, "WHERE id = ?", target_id):
+            if not now < target.next_at <= now + MAX_WAIT:
+                return self._claim_at(connection, holder, target, now, hold)
+        return None  # it is left alone; or a new file, put in the old one's place, has none of this number
+
+    def _claim_at(
+        self, connection: sqlite3.Connection, holder: str, target: Target, now: int, hold: int
+    ) -> Group | None:
+        # By the index that gives the oldest first: to sort all that waits would take the longer the more it is.
         found = connection.execute(
-            "SELECT reports.task_id, coalesce(attempts, 0), coalesce(alone_to, 0) FROM reports"
-            " LEFT JOIN turns USING (target, task_id) WHERE reports.target = ?"
-            " AND coalesce(held_until, 0) NOT BETWEEN ? AND ? AND coalesce(due_at, 0) NOT BETWEEN ? AND ?"
+            "SELECT reports.task_id, coalesce(attempts, 0), coalesce(alone_to, 0)"
+            " FROM reports INDEXED BY reports_of_target LEFT JOIN turns USING (target, task_id)"
+            " WHERE reports.target = ? AND coalesce(held_until, 0) NOT BETWEEN ? AND ?"
+            " AND coalesce(due_at, 0) NOT BETWEEN ? AND ?"
             " ORDER BY seq LIMIT 1",
-            (target_id, now + 1, now + MAX_WAIT, now + 1, now + MAX_WAIT),
+            (target.id, now + 1, now + MAX_WAIT, now + 1, now + MAX_WAIT),
         ).fetchone()
         if found is None:
             return None
@@ -143,14 +145,14 @@ class File:
         if target.failures:
             # One at a time, until one goes through.
             connection.execute(
-                "UPDATE targets SET next_at = ?, holder = ? WHERE id = ?", (now + hold, holder, target_id)
+                "UPDATE targets SET next_at = ?, holder = ? WHERE id = ?", (now + hold, holder, target.id)
             )
         connection.execute(
             "INSERT INTO turns (target, task_id, holder, held_until) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until",
-            (target_id, task_id, holder, now + hold),
+            (target.id, task_id, holder, now + hold),
         )
-        seqs, reports = self._waiting(connection, target_id, task_id, alone_to)
+        seqs, reports = self._waiting(connection, target.id, task_id, alone_to)
         (pending,) = connection.execute("SELECT pending FROM books").fetchone()
         return Group(target, task_id, seqs, reports, attempts, pending - len(seqs))
 
@@ -182,11 +184,7 @@ class File:
                 "UPDATE books SET delivered = delivered + ?, merged = merged + ?", (gone, max(0, gone - 1))
             )
             _end_turn(connection, group, holder)
-            if group.target.failures:
-                connection.execute(
-                    "UPDATE targets SET failures = 0, next_at = 0, trouble = NULL, holder = NULL WHERE id = ?",
-                    (group.target.id,),
-                )
+            _it_answers(connection, group)
 
     def refused(self, group: Group, holder: str, status: int | None, answer: str, *, max_dead: tuple[int, int]) -> bool:
         """The backend refuses it for good: a lone report becomes a dead letter; of several, each will be sent alone.
@@ -200,11 +198,7 @@ class File:
         with self.database.transaction() as connection:
             if not _is_held(connection, group, holder):
                 return False
-            if group.target.failures:  # it answers
-                connection.execute(
-                    "UPDATE targets SET failures = 0, next_at = 0, trouble = NULL, holder = NULL WHERE id = ?",
-                    (group.target.id,),
-                )
+            _it_answers(connection, group)
             if len(group.seqs) > 1:
                 connection.execute(
                     "UPDATE turns SET held_until = 0, holder = NULL, alone_to = ? WHERE target = ? AND task_id = ?",
@@ -213,7 +207,7 @@ class File:
                 return False
             connection.execute(
                 f"INSERT INTO dead SELECT {COLUMNS}, ?, ?, ? FROM reports WHERE seq = ?",
-                (self._clock(), status, answer, group.seqs[0]),
+                (self.clock(), status, answer, group.seqs[0]),
             )
             delete(connection, "reports", group.seqs)
             _end_turn(connection, group, holder)
@@ -228,19 +222,22 @@ class File:
             target_wait: how long its target is left alone; None where the target is not to blame.
         """
         with self.database.transaction() as connection:
-            now = self._clock()
+            now = self.clock()
             connection.execute(
                 "UPDATE turns SET held_until = 0, holder = NULL, attempts = attempts + 1, due_at = ?, trouble = ?"
                 " WHERE target = ? AND task_id = ? AND holder = ?",
                 (now + run_wait, trouble, group.target.id, group.task_id, holder),
             )
-            if target_wait is not None:
-                # Of several that failed together, the first one speaks for all.
-                connection.execute(
-                    "UPDATE targets SET failures = failures + 1, next_at = ?, trouble = ?, holder = NULL"
-                    " WHERE id = ? AND failures = ?",
-                    (now + target_wait, trouble, group.target.id, group.target.failures),
-                )
+            if target_wait is None:
+                _it_answers(connection, group)
+                return
+            # Several that failed together are one failure; the longest wait that any of them was asked for holds.
+            connection.execute(
+                "UPDATE targets SET failures = failures + (failures = ?1), trouble = ?2,"
+                " holder = CASE WHEN holder = ?3 THEN NULL ELSE holder END,"
+                " next_at = CASE WHEN holder = ?3 OR next_at > ?4 THEN ?5 ELSE max(next_at, ?5) END WHERE id = ?6",
+                (group.target.failures, trouble, holder, now + MAX_WAIT, now + target_wait, group.target.id),
+            )
 
     def give_back(self, group: Group, holder: str) -> None:
         """Nothing came of it; another may take it at once."""
@@ -248,6 +245,9 @@ class File:
             connection.execute(
                 "UPDATE turns SET held_until = 0, holder = NULL WHERE target = ? AND task_id = ? AND holder = ?",
                 (group.target.id, group.task_id, holder),
+            )
+            connection.execute(
+                "UPDATE targets SET next_at = 0, holder = NULL WHERE id = ? AND holder = ?", (group.target.id, holder)
             )
 
     def release(self, holder: str) -> None:
@@ -269,9 +269,19 @@ class File:
         """When something of these targets may be due; None where nothing waits."""
 
         def look(connection: sqlite3.Connection) -> int | None:
-            now = self._clock()
+            now = self.clock()
             times = [_next_of(connection, target, now) for target in targets_in(connection) if target.id in targets]
             return min((moment for moment in times if moment is not None), default=None)
+
+        return self.database.do(look)
+
+    def is_held(self, targets: Sequence[int]) -> bool:
+        """Whether anyone is sending something to these targets."""
+        query = "SELECT 1 FROM turns WHERE target = ? AND held_until BETWEEN ? AND ? LIMIT 1"
+
+        def look(connection: sqlite3.Connection) -> bool:
+            now = self.clock()
+            return any(connection.execute(query, (each, now + 1, now + MAX_WAIT)).fetchone() for each in targets)
 
         return self.database.do(look)
 
@@ -327,6 +337,14 @@ def _bound_dead(connection: sqlite3.Connection, max_reports: int, max_bytes: int
         (oldest,) = connection.execute("SELECT min(seq) FROM dead").fetchone()
         delete(connection, "dead", [oldest])
         drop(connection, [oldest], "dead letters full")
+
+
+def _it_answers(connection: sqlite3.Connection, group: Group) -> None:
+    if group.target.failures:
+        connection.execute(
+            "UPDATE targets SET failures = 0, next_at = 0, trouble = NULL, holder = NULL WHERE id = ?",
+            (group.target.id,),
+        )
 
 
 def _is_held(connection: sqlite3.Connection, group: Group, holder: str) -> bool:

@@ -80,7 +80,11 @@ async def akeep(
 
 
 def _may_help(configuration: Configuration, error: ModuleException) -> bool:
-    return configuration.outbox is not None and verdict(error) in (Verdict.NOT_NOW, Verdict.LOCKED_OUT)
+    return configuration.outbox is not None and verdict(error) in (
+        Verdict.NOT_NOW,
+        Verdict.FAILED,
+        Verdict.LOCKED_OUT,
+    )
 
 
 def _tell(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
@@ -92,6 +96,7 @@ def _tell(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
 
 
 def _before_fork() -> None:
+    loading.lock.acquire()  # so that none is added meanwhile
     for queue in list(_queues.values()):
         queue.before_fork()
 
@@ -99,11 +104,13 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for queue in list(_queues.values()):
         queue.after_fork_in_parent()
+    loading.lock.release()
 
 
 def _after_fork_in_child() -> None:
     for queue in list(_queues.values()):
         queue.after_fork_in_child()
+    loading.lock.release()
 
 
 def _finish() -> None:

@@ -29,6 +29,7 @@ Convert = Callable[[Any], T]
 
 _log = logging.getLogger("xpander_sdk")
 _WORKER_CHECKPOINT_PAGES = 1_000
+_MAX_EARLY = 64
 _PUT_CHECKPOINT_PAGES = 20_000  # 80 MB: the worker's connection moves the log into the file, not a caller's
 
 
@@ -53,13 +54,20 @@ class Queue:
         self._put_files: dict[Durability, File] = {}
         self._keyring = Keyring(self._file)
         self._news = threading.Condition()
+        self._putting = 0
+        self._early: dict[int, tuple[Group, Any]] = {}  # answers that came before `put` had made the receipt
         self._receipts: weakref.WeakValueDictionary[int, Receipt[Any]] = weakref.WeakValueDictionary()
         self._delivery = Delivery(self._file, self._keyring, self._holder, self._settled, send=self._send)
         self._worker: Worker | None = None
+        self._use(self._settings)
+
+    def _use(self, settings: Outbox) -> None:
+        self._settings = settings
+        self._delivery.max_dead = (settings.max_reports, settings.max_bytes)
 
     def know(self, configuration: Configuration, settings: Outbox) -> None:
         """Deliver with this configuration's key, too, and as these settings say."""
-        self._settings = settings
+        self._use(settings)
         with suppress(ValueError):  # it has no key: one may look, all the same
             self._keyring.name(configuration, self._file.salt())
 
@@ -90,6 +98,17 @@ class Queue:
         """
         if settings.mask is not None:
             report = masked(report, settings.mask)
+        with self._news:
+            self._putting += 1
+        try:
+            return self._put(configuration, settings, report, convert)
+        finally:
+            with self._news:
+                self._putting -= 1
+                if not self._putting:
+                    self._early.clear()
+
+    def _put(self, configuration: Configuration, settings: Outbox, report: Report, convert: Convert[T]) -> Receipt[T]:
         file = self._put_file(settings.durability)
         deadline = time.monotonic() + (settings.block_seconds if settings.when_full == "block" else 0)
         while True:
@@ -103,6 +122,7 @@ class Queue:
                 )
                 break
             except OutboxFullError:
+                self._deliver_soon(settings)  # what fills it may be another process's, which has ended
                 if time.monotonic() >= deadline:
                     raise
                 self.wait_for_news(0.05)
@@ -110,11 +130,21 @@ class Queue:
                 error.report_id = report.id
                 raise
         receipt = Receipt(self, seq, file.database.salt, report.id, convert)
-        self._receipts[seq] = receipt
-        self._settings = settings
-        if settings.worker == "thread":
-            self._working().wake()
+        with self._news:
+            self._receipts[seq] = receipt
+            early = self._early.pop(seq, None)
+        if early is not None:
+            self._tell(receipt, *early)
+        self._deliver_soon(settings)
         return receipt
+
+    def _deliver_soon(self, settings: Outbox) -> None:
+        self._use(settings)
+        if settings.worker == "thread":
+            try:
+                self._working().wake()
+            except RuntimeError as error:  # of threading: the program ends, or has too many threads
+                _log.warning("the outbox %s cannot deliver now, and keeps what it has: %s", self.path, error)
 
     def _put_file(self, durability: Durability) -> File:
         file = self._put_files.get(durability)
@@ -137,12 +167,24 @@ class Queue:
     # What became of them
 
     def _settled(self, group: Group, state: str, answer: Any) -> None:
-        for seq in group.seqs:
-            receipt = self._receipts.pop(seq, None)
-            if receipt is not None and state == "delivered":
-                receipt._answered(answer)
+        with self._news:
+            receipts = {seq: self._receipts.pop(seq, None) for seq in group.seqs}
+            if state == "delivered" and self._putting:
+                early = [seq for seq, receipt in receipts.items() if receipt is None]
+                self._early.update(dict.fromkeys(early, (group, answer)))
+                for seq in list(self._early)[:-_MAX_EARLY]:
+                    del self._early[seq]
+        if state == "delivered":
+            for receipt in receipts.values():
+                if receipt is not None:
+                    self._tell(receipt, group, answer)
         with self._news:
             self._news.notify_all()
+
+    @staticmethod
+    def _tell(receipt: Receipt[Any], group: Group, answer: Any) -> None:
+        if receipt.id == group.task_id:  # else it is of a file that was replaced since
+            receipt._answered(answer)
 
     def state(self, seq: int, salt: bytes) -> str:
         return self._books.state(seq) if self._file.salt() == salt else "unknown"
@@ -202,8 +244,8 @@ class Queue:
         self._delivery.refresh()
         self._file.hurry(self._delivery.targets)
         if self._settings.worker == "thread":
-            self._working().wake()
-            self._wait_until_quiet(ends)
+            self._deliver_soon(self._settings)
+            self._wait_until_quiet(ends, and_others=True)
         else:
             self.drain(deadline)
         return not self._file.is_pending(last, [target.id for target in self._file.targets()])
@@ -213,7 +255,7 @@ class Queue:
         handler, for a cron job, for `worker="none"`.
 
         Args:
-            deadline: seconds, at the most; a call that is under way then is ended within its own time-outs.
+            deadline: seconds, at the most: a call that is under way then is given up, and its report stays.
 
         Returns:
             Whether nothing waits any more.
@@ -240,14 +282,19 @@ class Queue:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
-        self._file.release(self._holder)
+        if self._file.database.exists():
+            self._file.release(self._holder)
         for file in (self._file, *self._put_files.values()):
             file.database.close()
 
-    def _wait_until_quiet(self, ends: float) -> None:
-        """Wait while something is under way, or due before `ends`."""
+    def _wait_until_quiet(self, ends: float, *, and_others: bool) -> None:
+        """Wait while something is under way, or due before `ends`.
+
+        Args:
+            and_others: what other processes are sending counts, too.
+        """
         while (left := ends - time.monotonic()) > 0:
-            if not self._delivery.in_flight:
+            if not (self._delivery.is_busy() if and_others else self._delivery.in_flight):
                 due = self._delivery.seconds_to_next(left + 1)
                 if due is None or due > left:
                     return
@@ -258,16 +305,20 @@ class Queue:
         if self._worker is None:
             return
         ends = time.monotonic() + self._settings.exit_seconds
-        # From here, beside the threads that there are: none can be started any more.
-        while time.monotonic() < ends and (group := self._delivery.claim()) is not None:
-            self._delivery.deliver(group)
-        self._wait_until_quiet(ends)
-        self._stop()
+        try:
+            # From here, beside the threads that there are: none can be started any more.
+            while time.monotonic() < ends and (group := self._delivery.claim()) is not None:
+                self._delivery.deliver(group, ends)
+            self._wait_until_quiet(ends, and_others=False)
+            self._stop()
+        except OutboxError as error:
+            _log.error("at the end of the program: %s", error)
 
     # Forks
 
     def before_fork(self) -> None:
         # Nothing of SQLite may be open while the process forks: its own book of locks would be copied.
+        self._lock.acquire()
         for file in (self._file, *self._put_files.values()):
             file.database.lock.acquire()
             file.database.close()
@@ -275,6 +326,7 @@ class Queue:
     def after_fork_in_parent(self) -> None:
         for file in (self._file, *self._put_files.values()):
             file.database.lock.release()
+        self._lock.release()
 
     def after_fork_in_child(self) -> None:
         # Threads do not come along, nor do the turns that they hold.

@@ -32,8 +32,10 @@ class Verdict(Enum):
     """The key is not let in; nothing is wrong with the report."""
     NOT_FOUND = auto()
     """Perhaps not yet; others at the same target are not concerned."""
+    FAILED = auto()
+    """The target failed; on this report, or on all."""
     NOT_NOW = auto()
-    """The target is away, or in trouble."""
+    """The target is away."""
 
 
 def verdict(error: errors.ModuleException) -> Verdict:
@@ -43,12 +45,19 @@ def verdict(error: errors.ModuleException) -> Verdict:
         return Verdict.LOCKED_OUT
     if isinstance(error, errors.NotFoundError):
         return Verdict.NOT_FOUND
+    if isinstance(error, errors.ContractError) or error.status_code in (500, 501, 505):
+        return Verdict.FAILED
     return Verdict.NOT_NOW
 
 
-def run_wait(attempts: int, draw: Callable[[], float] = random.random) -> int:
-    """How long a run waits after its `attempts`th failure: from 1 s, doubled to an hour, half of it by chance."""
-    return round(min(MAX_RUN_WAIT, SECOND * 2.0 ** min(attempts - 1, 20)) * (0.5 + draw() / 2))
+def run_wait(attempts: int, is_away: bool, draw: Callable[[], float] = random.random) -> int:
+    """How long a run waits after its `attempts`th failure: from 1 s, doubled to an hour, half of it by chance.
+
+    Args:
+        is_away: the run is not to blame: a minute at the most, so that it goes out soon after its target is back.
+    """
+    longest = MAX_TARGET_WAIT if is_away else MAX_RUN_WAIT
+    return round(min(longest, SECOND * 2.0 ** min(attempts - 1, 20)) * (0.5 + draw() / 2))
 
 
 def target_wait(failures: int, retry_after: float | None, draw: Callable[[], float] = random.random) -> int:
@@ -59,16 +68,19 @@ def target_wait(failures: int, retry_after: float | None, draw: Callable[[], flo
     """
     wait = round(min(MAX_TARGET_WAIT, SECOND * 2.0 ** min(failures - 2, 20)) * (0.5 + draw() / 2))
     if retry_after is not None:
-        wait += min(MAX_RETRY_AFTER, round(retry_after * SECOND))
+        wait += round(min(MAX_RETRY_AFTER, retry_after * SECOND))
     return wait
 
 
 def merged(reports: Sequence[Report]) -> Report:
-    """What reports of one run add up to, oldest first: of each field, what was said of it last; null says nothing."""
+    """What reports of one run add up to: of each field, what was said of it last; null says nothing.
+
+    Last is, as for a backend, what says the latest time; of the same time, what was kept last.
+    """
     if len(reports) == 1:
         return reports[0]
     body: dict[str, object] = {}
-    for report in reports:
+    for report in sorted(reports, key=lambda report: report.reported_at):
         said = json.loads(report.content)
         body.update((name, value) for name, value in said.items() if value is not None or name not in body)
     last = reports[-1]

@@ -10,6 +10,8 @@ from xpander_sdk.outbox.delivery import Delivery
 _log = logging.getLogger("xpander_sdk")
 _LOOK_SECONDS = 5.0  # between two looks for what other processes left behind
 _TROUBLE_SECONDS = 1.0
+_SAY_AGAIN_SECONDS = 60.0
+_SOON_SECONDS = 0.02  # until what others send may be decided
 
 
 class Worker:
@@ -23,11 +25,13 @@ class Worker:
         self._delivery = delivery
         self._parallel = parallel
         self._ends = ends
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._wanted = threading.Event()
+        self._said: tuple[str, float] = "", 0.0
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
-        self._first = self._start(is_first=True)
+        with self._lock:
+            self._first = self._start(is_first=True)
 
     def is_alive(self) -> bool:
         return self._first.is_alive()
@@ -38,7 +42,7 @@ class Worker:
 
     def stop(self) -> None:
         """Take nothing more; what is under way goes on."""
-        self._is_stopping = True
+        self._stopping.set()
         self._wanted.set()
 
     def join(self) -> None:
@@ -59,32 +63,43 @@ class Worker:
 
     def _run(self, is_first: bool) -> None:
         try:
-            while not self._is_over():
-                self._wanted.clear()
-                if not self._deliver_one() and not (is_first and self._sleep()):
-                    return
+            while not self._is_over() and self._go_on(is_first):
+                pass
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
     def _is_over(self) -> bool:
-        return self._is_stopping or (self._ends is not None and time.monotonic() >= self._ends)
+        return self._stopping.is_set() or (self._ends is not None and time.monotonic() >= self._ends)
+
+    def _go_on(self, is_first: bool) -> bool:
+        """One step; False where there is nothing more to do in this thread."""
+        try:
+            if is_first:
+                self._wanted.clear()
+            return self._deliver_one() or (is_first and self._sleep())
+        except Exception as error:
+            self._say(error)
+            self._stopping.wait(_TROUBLE_SECONDS)
+            return is_first
 
     def _deliver_one(self) -> bool:
-        try:
-            group = self._delivery.claim()
-            if group is None:
-                return False
-            self._grow(group.others)
-            self._delivery.deliver(group)
-        except Exception:
-            _log.exception("the outbox has trouble of its own; it goes on")
-            self._wanted.wait(_TROUBLE_SECONDS)
+        group = self._delivery.claim()
+        if group is None:
+            return False
+        self._grow(group.others)
+        self._delivery.deliver(group, self._ends)
         return True
+
+    def _say(self, error: Exception) -> None:
+        told, since = self._said
+        if told != str(error) or time.monotonic() > since + _SAY_AGAIN_SECONDS:
+            self._said = str(error), time.monotonic()
+            _log.error("the outbox has trouble of its own; it goes on: %s", error, exc_info=error)
 
     def _grow(self, others: int) -> None:
         with self._lock:
-            if self._is_stopping or len(self._threads) >= min(self._parallel, others + 1):
+            if self._stopping.is_set() or len(self._threads) >= min(self._parallel, others + 1):
                 return
             # At the end of the program no thread can be started; those that are there do the work.
             with suppress(RuntimeError):
@@ -93,12 +108,15 @@ class Worker:
     def _sleep(self) -> bool:
         """Wait until there may be something to do; False where it is not worth it."""
         self._delivery.refresh()
-        pause = self._delivery.seconds_to_next(_LOOK_SECONDS)
+        left = _LOOK_SECONDS if self._ends is None else self._ends - time.monotonic()
+        pause = self._delivery.seconds_to_next(left)
         if self._ends is not None:
-            left = self._ends - time.monotonic()
-            if self._delivery.in_flight:
-                pause = min(left, 0.02)  # what is under way may fail, and be due again
+            if self._delivery.is_busy():
+                pause = _SOON_SECONDS  # what is under way may fail, and be due again
             elif pause is None or pause >= left:
                 return False
-        self._wanted.wait(_LOOK_SECONDS if pause is None else max(0.005, pause))
+        elif pause is None:
+            while not self._wanted.is_set() and self._delivery.tidy():
+                pass
+        self._wanted.wait(min(left, _LOOK_SECONDS) if pause is None else max(0.005, min(pause, _LOOK_SECONDS)))
         return True
