@@ -146,8 +146,9 @@ class AsyncHttp:
 
     async def close(self) -> None:
         self._is_closed = True
-        while self._idle:
-            await self._idle.pop().aclose()
+        with anyio.CancelScope(shield=True):  # at the end of trio.run, all is cancelled
+            while self._idle:
+                await self._idle.pop().aclose()
 
 
 _HTTPCORE_ERRORS = (
