@@ -53,12 +53,9 @@ class Worker:
 
     def _start(self, *, is_first: bool) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(is_first,), name="xpander-report outbox", daemon=True)
+        # Under the lock: the thread takes itself out of the set at its end, and must not do so before it is in it.
+        thread.start()
         self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError:
-            self._threads.discard(thread)
-            raise
         return thread
 
     def _run(self, is_first: bool) -> None:
