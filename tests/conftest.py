@@ -7,7 +7,7 @@ import pytest
 from support.server import Server, running_server
 from xpander_sdk import Configuration
 
-SETTINGS = ("API_KEY", "ORGANIZATION_ID", "BASE_URL", "AGENT_ID")
+SETTINGS = ("API_KEY", "ORGANIZATION_ID", "BASE_URL", "AGENT_ID", "OUTBOX")
 
 
 @pytest.fixture(autouse=True)

@@ -18,13 +18,17 @@ from xpander_sdk.errors import (
     InvalidReportError,
     ModuleException,
     NotFoundError,
+    OutboxError,
+    OutboxFullError,
     PermissionDeniedError,
     RateLimitedError,
     ServerError,
     TimedOutError,
     TooLargeError,
 )
+from xpander_sdk.keeping import Outbox
 from xpander_sdk.metrics import Durations, Metrics, Runs, ToolUse
+from xpander_sdk.outbox.receipt import Receipt, ReceiptState
 from xpander_sdk.retry import RetryPolicy, Timeouts
 from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
 from xpander_sdk.tasks import Tasks
@@ -53,8 +57,13 @@ __all__ = [
     "Metrics",
     "ModuleException",
     "NotFoundError",
+    "Outbox",
+    "OutboxError",
+    "OutboxFullError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "Receipt",
+    "ReceiptState",
     "RetryPolicy",
     "Runs",
     "ServerError",

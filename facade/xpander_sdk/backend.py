@@ -2,14 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from xpander_sdk import connection, metrics, operations
+from xpander_sdk import connection, metrics, operations, senders
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
+from xpander_sdk.loading import load_outbox
 from xpander_sdk.metrics import Metrics
+from xpander_sdk.report import new_report
 from xpander_sdk.task import Task
 from xpander_sdk.tokens import Tokens
+
+if TYPE_CHECKING:
+    from xpander_sdk.outbox.queue import Queue
+    from xpander_sdk.outbox.receipt import Receipt
 
 
 class HasId(Protocol):
@@ -46,11 +53,11 @@ class Backend:
     def close(self) -> None:
         """Close the connections that are kept for this target. Not a must: they are closed when the program ends, and a
         later call opens new ones. `with Backend() as backend:` closes at its end."""
-        connection.close(self.configuration)
+        senders.close(self.configuration)
 
     async def aclose(self) -> None:
         """Close the connections that are kept for this target in this event loop, as its end would do, too."""
-        await connection.aclose(self.configuration)
+        await senders.aclose(self.configuration)
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +146,107 @@ class Backend:
             duration=duration,
             used_tools=used_tools or [],
         )
+
+    @property
+    def outbox(self) -> "Queue":
+        """The outbox that this backend's configuration names, else the user's own: its books, its dead letters, and how
+        to wait for it.
+
+        Raises:
+            OutboxError: the file cannot be used.
+
+        Example:
+            >>> Backend().outbox.flush(5)
+            True
+        """
+        load_outbox()
+        from xpander_sdk.outbox.processes import outbox_of
+
+        return outbox_of(self.configuration)
+
+    def submit_external_task(
+        self,
+        agent_id: str | None = None,
+        agent: HasId | None = None,
+        id: str | None = None,
+        input: str | None = None,
+        llm_response: Any | None = None,
+        tokens: Tokens | Mapping[str, Any] | None = None,
+        is_success: bool | None = True,
+        result: str | None = None,
+        duration: float | None = 0,
+        used_tools: Iterable[str] | None = None,
+        configuration: Configuration | None = None,
+    ) -> "Receipt[Task]":
+        """Keep a report on this machine, and deliver it in the background: the call waits for no network, and the
+        report survives an outage of the backend and the end of this process. `asubmit_external_task` is the same
+        without blocking the event loop.
+
+        The arguments are those of `report_external_task`. Reports of one id are delivered in the order given; of those
+        that still wait, what was said last is sent, once. Where to, and how much is kept: `Configuration(outbox=…)`.
+
+        Returns:
+            A receipt: the report is kept. Its `wait` and `await` tell what became of it.
+
+        Raises:
+            ValueError: an argument is missing, of a wrong type or out of bounds, or there is no key to deliver it with;
+                nothing was kept.
+            OutboxFullError: there is no room for it.
+            OutboxError: the outbox's file cannot be used.
+
+        Example:
+            >>> receipt = Backend().submit_external_task(agent_id="agent-123", id="ext-job-9921", result="Up 22%")
+            >>> receipt.wait(5)
+            <ReceiptState.Delivered: 'delivered'>
+        """
+        configuration = self.configuration if configuration is None else configured(configuration)
+        report = new_report(
+            agent_of(configuration, agent_id=agent_id, agent=agent),
+            id=id,
+            input=input,
+            llm_response=llm_response,
+            tokens=tokens,
+            is_success=is_success,
+            result=result,
+            duration=duration,
+            used_tools=used_tools or [],
+        )
+        load_outbox()
+        from xpander_sdk.outbox import processes
+
+        return processes.submit(configuration, report, partial(Task._from_body, configuration))
+
+    async def asubmit_external_task(
+        self,
+        agent_id: str | None = None,
+        agent: HasId | None = None,
+        id: str | None = None,
+        input: str | None = None,
+        llm_response: Any | None = None,
+        tokens: Tokens | Mapping[str, Any] | None = None,
+        is_success: bool | None = True,
+        result: str | None = None,
+        duration: float | None = 0,
+        used_tools: Iterable[str] | None = None,
+        configuration: Configuration | None = None,
+    ) -> "Receipt[Task]":
+        """`submit_external_task`, without blocking the event loop."""
+        configuration = self.configuration if configuration is None else configured(configuration)
+        report = new_report(
+            agent_of(configuration, agent_id=agent_id, agent=agent),
+            id=id,
+            input=input,
+            llm_response=llm_response,
+            tokens=tokens,
+            is_success=is_success,
+            result=result,
+            duration=duration,
+            used_tools=used_tools or [],
+        )
+        load_outbox()
+        from xpander_sdk.outbox import processes
+
+        return await processes.asubmit(configuration, report, partial(Task._from_body, configuration))
 
     def metrics(
         self,

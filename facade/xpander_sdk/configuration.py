@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from attrs import Attribute, evolve, field, frozen
 
 from xpander_sdk import loading
+from xpander_sdk.keeping import Outbox, outbox
 from xpander_sdk.retry import RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
@@ -116,15 +117,19 @@ def _of_type(kind: type) -> Callable[[object, "Attribute[Any]", object], None]:
 
 
 def _key_or_callable(instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not callable(value):
-        _optional_text(instance, attribute, value)
-        _checked_key(value)
+    wrong = None if value is None or callable(value) else _wrong_with_key(value)
+    if wrong:
+        del value  # not even among the variables of this frame, which tools that report errors show
+        raise ValueError(f"api_key must be {wrong}")
 
 
-def _checked_key(value: Any) -> None:
-    if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
-        # The value stays out of the text.
-        raise ValueError("api_key must be printable ASCII without spaces around it; a stray newline?")
+def _wrong_with_key(value: Any) -> str | None:
+    """What a key must be that this one is not; never the key."""
+    if not isinstance(value, str):
+        return f"a str, not {type(value).__name__}"
+    if not (value.isascii() and value.isprintable() and value == value.strip()):
+        return "printable ASCII without spaces around it; a stray newline?"
+    return None
 
 
 def _pair(given: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -210,6 +215,8 @@ class Configuration:
         timeouts: how long to wait for an answer.
         retry: how hard to try.
         transport: how requests travel.
+        outbox: a file, or `Outbox(file=…, …)`, that keeps what could not be delivered. Default: XPANDER_OUTBOX, else
+            none for `report_external_task`, and the user's own for `submit_external_task`, which always needs one.
 
     Raises:
         ValueError: a setting cannot be, or contradicts another; the text names it.
@@ -231,6 +238,7 @@ class Configuration:
     timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_of_type(RetryPolicy))
     transport: Transport = field(factory=Transport, validator=_of_type(Transport))
+    outbox: Outbox | None = field(default=None, converter=outbox)
 
     def with_options(self, **changes: Any) -> "Configuration":
         """A copy with other settings, named as the arguments are.
@@ -250,9 +258,10 @@ class Configuration:
         if not callable(self.api_key):
             return self.api_key
         key = self.api_key()
-        if not isinstance(key, str) or not key:
-            raise ValueError(f"the callable of api_key must give a key, not {type(key).__name__}")
-        _checked_key(key)
+        wrong = _wrong_with_key(key or None)
+        if wrong:
+            del key
+            raise ValueError(f"what the callable of api_key gives must be {wrong}")
         return key
 
     @property

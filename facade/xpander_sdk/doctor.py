@@ -66,7 +66,7 @@ class _Examination:
     @property
     def first_hop(self) -> tuple[str, int]:
         """Where the first connection goes: the target, or a proxy."""
-        from xpander_sdk.transport import proxy_of
+        from xpander_sdk.transport.proxies import proxy_of
 
         hop = urlsplit(proxy_of(self.configuration.transport, self.url) or self.url.geturl())
         return hop.hostname or "", hop.port or (443 if hop.scheme == "https" else 80)
@@ -106,7 +106,7 @@ def _tcp(patient: _Examination) -> str:
 
 
 def _tls(patient: _Examination) -> str:
-    from xpander_sdk.transport import ssl_context_of
+    from xpander_sdk.transport.tls import ssl_context_of
 
     if patient.url.scheme != "https":
         is_local = patient.url.hostname in ("127.0.0.1", "localhost", "::1")

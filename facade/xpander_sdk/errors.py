@@ -11,16 +11,21 @@
     ├── ServerError              5xx
     ├── ConnectionFailedError    no answer, ConnectionError
     ├── TimedOutError            no answer in time, TimeoutError
-    └── ContractError            an answer that is not what the contract says
+    ├── ContractError            an answer that is not what the contract says
+    └── OutboxError              the outbox cannot keep a report
+        └── OutboxFullError      there is no room for it
 
 This is the only place where an answer, or the lack of one, becomes an error.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
+
+if TYPE_CHECKING:
+    from xpander_sdk.outbox.receipt import Receipt
 
 
 @frozen(kw_only=True)
@@ -46,7 +51,10 @@ class ModuleException(Exception):
         request_id: what the request was called, as the backend's logs have it; None where nothing was sent.
         retry_after: seconds that the backend asks to wait; None where it does not say.
         problems: for each field that was refused, `loc`, `msg` and `type`.
+        receipt: of the outbox, where it keeps a report that could not be delivered; else None.
     """
+
+    receipt: "Receipt[Any] | None" = None
 
     def __init__(
         self,
@@ -117,6 +125,17 @@ class ContractError(ModuleException):
     """The answer is not what the contract says. A report that was answered so may have been recorded."""
 
 
+class OutboxError(ModuleException):
+    """The outbox cannot keep a report: its file cannot be used."""
+
+    def __init__(self, description: str, report_id: str | None = None) -> None:
+        super().__init__(None, description, About(attempts=0, report_id=report_id))
+
+
+class OutboxFullError(OutboxError):
+    """The outbox has no room for a report, which was not kept; `Outbox(when_full=…)` says what to do then."""
+
+
 _BY_STATUS: dict[int, type[ModuleException]] = {
     400: InvalidReportError,
     401: AuthenticationError,
@@ -133,26 +152,34 @@ _MAX_DESCRIPTION = 2_000
 
 
 def from_answer(
-    status: int, headers: Mapping[str, str], body: bytes, about: About, retry_after: float | None
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    about: About,
+    retry_after: float | None,
+    redacted: Callable[[str], str],
 ) -> ModuleException:
-    """The error that an answer other than 2xx stands for, whatever its body is."""
+    """The error that an answer other than 2xx stands for, whatever its body is; `redacted` takes out what is secret."""
     kind = _BY_STATUS.get(status) or (ServerError if status >= 500 else ContractError)
-    description, problems = _described(body)
+    description, problems = _described(body, redacted)
     if 300 <= status < 400:
         # Never followed: the key would go where nobody meant it to.
-        description = f"it redirects to {headers.get('location', 'nowhere')[:500]}; is that the base_url to set?"
+        description = (
+            f"it redirects to {redacted(headers.get('location', 'nowhere'))[:500]}; is that the base_url to set?"
+        )
     if status == 401:
         told = description or "The backend gave no reason."
         description = f"{told} Is XPANDER_API_KEY (or Configuration.api_key) the key of this backend?"
-    if echoed := headers.get("x-request-id", "")[:200]:
+    if echoed := redacted(headers.get("x-request-id", ""))[:200]:
         about = evolve(about, request_id=echoed)
     return kind(status, description or "The backend gave no reason.", about, retry_after=retry_after, problems=problems)
 
 
-def _described(body: bytes) -> tuple[str, list[dict[str, Any]]]:
-    text = body[: 4 * _MAX_DESCRIPTION].decode("utf-8", "replace").strip()[:_MAX_DESCRIPTION]
+def _described(body: bytes, redacted: Callable[[str], str]) -> tuple[str, list[dict[str, Any]]]:
+    # Redacted before it is cut, which could leave half of a secret.
+    text = redacted(body.decode("utf-8", "replace")).strip()[:_MAX_DESCRIPTION]
     try:
-        detail = json.loads(body)["detail"]
+        detail = json.loads(redacted(json.dumps(json.loads(body)["detail"])))
     except (ValueError, TypeError, LookupError, RecursionError):
         return text, []
     if isinstance(detail, list):

@@ -9,9 +9,9 @@ from contextlib import suppress
 from importlib import import_module
 
 lock = threading.RLock()
-_is_done = False
 # By name: this module stands below those that it loads.
-_MODULES = (
+_MODELS = ("xpander_api.models",)
+_ALL = (
     "anyio",
     "encodings.idna",  # which Python imports to look up its first host
     "sniffio",
@@ -20,17 +20,36 @@ _MODULES = (
     "xpander_api.api.tasks.list_agent_tasks",
     "xpander_api.api.tasks.list_user_tasks",
     "xpander_api.api.tasks.report_task",
-    "xpander_sdk.transport",
+    "xpander_sdk.transport.lanes",
+    "opentelemetry.trace",  # where it is installed
 )
+_OUTBOX = ("xpander_sdk.outbox.processes",)
+_done: set[tuple[str, ...]] = set()
 
 
 def load() -> None:
     """Import the generated client and what carries requests, once."""
-    global _is_done
-    if not _is_done:
+    _load(_ALL)
+
+
+def load_models() -> None:
+    """Import what a report is made of, once."""
+    _load(_MODELS)
+
+
+def load_outbox() -> None:
+    """Import what keeps reports, once."""
+    _load(_OUTBOX)
+
+
+def _load(names: tuple[str, ...]) -> None:
+    if names not in _done:
         with lock:
-            for name in _MODULES:
-                import_module(name)
-            with suppress(ImportError):
-                import_module("opentelemetry.trace")  # where it is installed
-            _is_done = True
+            for name in names:
+                with suppress(*_optional(name)):
+                    import_module(name)
+            _done.add(names)
+
+
+def _optional(name: str) -> tuple[type[ImportError], ...]:
+    return (ImportError,) if name.startswith("opentelemetry") else ()

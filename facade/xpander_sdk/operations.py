@@ -3,8 +3,6 @@
 All of them are safe to send again: a report carries its id, and the others only read.
 """
 
-import json
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,7 +11,7 @@ from attrs import field, frozen
 
 from xpander_sdk.arguments import identifier
 from xpander_sdk.loading import load
-from xpander_sdk.report import task_report
+from xpander_sdk.report import Report
 
 if TYPE_CHECKING:
     from xpander_api import models
@@ -68,15 +66,13 @@ class Page:
 FILTERS = ("user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status")
 
 
-def report_task(agent_id: str, *, reported_at: int | None = None, **arguments: object) -> "Operation[models.Task]":
-    """`arguments` are those of `task_report`; `reported_at` is in microseconds since 1970 (UTC), now by default."""
+def report_task(report: Report) -> "Operation[models.Task]":
     load()
     from xpander_api.api.tasks import report_task as endpoint
-    from xpander_api.models import Task
+    from xpander_api.models import Task, TaskReport
 
-    report = task_report(**arguments)
-    request = endpoint._get_kwargs(agent_id, body=report, x_reported_at=_now() if reported_at is None else reported_at)
-    return _operation("report_task", request, lambda body, _: Task.from_dict(body), report_id=str(report.id))
+    request = endpoint._get_kwargs(report.agent_id, body=TaskReport(), x_reported_at=report.reported_at)
+    return _operation("report_task", request, lambda body, _: Task.from_dict(body), report)
 
 
 def get_task(task_id: object) -> "Operation[models.Task]":
@@ -120,15 +116,9 @@ def get_agent_metrics(
     return _operation("get_agent_metrics", request, lambda body, _: AgentMetrics.from_dict(body))
 
 
-def _now() -> int:
-    """Microseconds since 1970 (UTC)."""
-    return time.time_ns() // 1_000
-
-
 def _operation(
-    name: str, request: dict[str, Any], parse: Callable[[Any, Mapping[str, str]], T], report_id: str | None = None
+    name: str, request: dict[str, Any], parse: Callable[[Any, Mapping[str, str]], T], report: Report | None = None
 ) -> Operation[T]:
-    body = request.get("json")
     return Operation(
         name=name,
         method=request["method"].upper(),
@@ -136,16 +126,9 @@ def _operation(
         parse=parse,
         params=request.get("params", {}),
         headers=request.get("headers", {}),
-        content=None if body is None else _encoded(body),
-        report_id=report_id,
+        content=None if report is None else report.content,
+        report_id=None if report is None else report.id,
     )
-
-
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    return _encoder.encode(body).encode()
 
 
 def _page(body: Any, headers: Mapping[str, str]) -> Page:

@@ -1,18 +1,64 @@
 """A caller's arguments → the contract's request."""
 
+import json
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from attrs import field, frozen
+
 from xpander_sdk import arguments
 from xpander_sdk.encoding import jsonable
+from xpander_sdk.loading import load_models
 from xpander_sdk.tokens import KINDS, Tokens
 
 if TYPE_CHECKING:
     from xpander_api.models import TaskReport
 
 _log = logging.getLogger(__name__)
+
+
+@frozen(kw_only=True)
+class Report:
+    """What is known of a run, said once; it may be sent many times, and means the same each time.
+
+    Attributes:
+        reported_at: microseconds since 1970 (UTC).
+        content: the request's body, JSON.
+    """
+
+    agent_id: str
+    id: str
+    reported_at: int
+    content: bytes = field(repr=False)
+
+
+def new_report(agent_id: str, *, reported_at: int | None = None, **given: object) -> Report:
+    """A report of now, or of `reported_at`; `given` are the arguments of `task_report`."""
+    load_models()
+    body = task_report(**given)
+    if reported_at is None:
+        reported_at = _now()
+    return Report(agent_id=agent_id, id=str(body.id), reported_at=reported_at, content=encoded(body.to_dict()))
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    return _encoder.encode(body).encode()
+
+
+_latest = 0
+
+
+def _now() -> int:
+    # Of two reports of one process the later one says so, even where the clock stands still or is put back.
+    global _latest
+    _latest = max(_latest + 1, time.time_ns() // 1_000)
+    return _latest
 
 
 def task_report(

@@ -12,6 +12,9 @@ from xpander_sdk import connection, operations
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.encoding import jsonable
+from xpander_sdk.errors import ModuleException
+from xpander_sdk.loading import load_outbox
+from xpander_sdk.report import new_report
 from xpander_sdk.tokens import KINDS, Tokens
 
 if TYPE_CHECKING:
@@ -136,6 +139,7 @@ class Task:
         Raises:
             ValueError: an argument is missing, of a wrong type or out of bounds; nothing was sent.
             ModuleException: the backend refused, or did not answer; its `report_id` is the id to report again with.
+                With an outbox configured, a report that may still go through is kept there: `receipt` is its receipt.
 
         Example:
             >>> task = Task.report_external_task(agent_id="agent-123", id="ext-job-9921", result="Up 22% YoY")
@@ -143,7 +147,7 @@ class Task:
             <AgentExecutionStatus.Completed: 'completed'>
         """
         configuration = configured(configuration)
-        operation = operations.report_task(
+        report = new_report(
             agent_of(configuration, agent_id=agent_id),
             id=id,
             input=input,
@@ -154,7 +158,16 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        return connection.send(configuration, operation.then(partial(cls._from_answer, configuration)))
+        operation = operations.report_task(report).then(partial(cls._from_answer, configuration))
+        try:
+            return connection.send(configuration, operation)
+        except ModuleException as error:
+            if configuration.outbox is not None:
+                load_outbox()
+                from xpander_sdk.outbox import processes
+
+                processes.keep(configuration, report, partial(cls._from_body, configuration), error)
+            raise
 
     @classmethod
     async def areport_external_task(
@@ -171,7 +184,7 @@ class Task:
         used_tools: Iterable[str] | None = [],
     ) -> Self:
         configuration = configured(configuration)
-        operation = operations.report_task(
+        report = new_report(
             agent_of(configuration, agent_id=agent_id),
             id=id,
             input=input,
@@ -182,7 +195,16 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        return await connection.asend(configuration, operation.then(partial(cls._from_answer, configuration)))
+        operation = operations.report_task(report).then(partial(cls._from_answer, configuration))
+        try:
+            return await connection.asend(configuration, operation)
+        except ModuleException as error:
+            if configuration.outbox is not None:
+                load_outbox()
+                from xpander_sdk.outbox import processes
+
+                await processes.akeep(configuration, report, partial(cls._from_body, configuration), error)
+            raise
 
     @classmethod
     def load(cls, task_id: str, configuration: Configuration | None = None) -> Self:
@@ -207,6 +229,12 @@ class Task:
         """The task as JSON has it, without the configuration."""
         names = [field.name for field in fields(type(self)) if field.name != "configuration"]
         return {name: jsonable(getattr(self, name)) for name in names}
+
+    @classmethod
+    def _from_body(cls, configuration: Configuration, body: Any) -> Self:
+        from xpander_api.models import Task
+
+        return cls._from_answer(configuration, Task.from_dict(body))
 
     @classmethod
     def _from_answer(cls, configuration: Configuration, answer: "models.Task") -> Self:

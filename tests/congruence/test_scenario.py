@@ -1,11 +1,10 @@
 """What a user relies on, the same on every target and in both forms."""
 
-import inspect
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from attrs import evolve
 
 from xpander_sdk import (
     AgentExecutionStatus,
@@ -16,7 +15,7 @@ from xpander_sdk import (
     Tokens,
     TooLargeError,
 )
-from xpander_sdk.report import task_report
+from xpander_sdk.report import Report
 
 SEED = {
     "input": "Summarize Q4 earnings",
@@ -169,8 +168,10 @@ def _post(target: Configuration, agent_id: str, body: dict) -> None:
     """What no official client sends, so that the SDK has no argument for it."""
     from xpander_sdk import connection, operations
 
-    operation = operations.report_task(agent_id, **dict.fromkeys(inspect.signature(task_report).parameters))
-    connection.send(target, evolve(operation, content=json.dumps(body).encode()))
+    report = Report(
+        agent_id=agent_id, id=body["id"], reported_at=time.time_ns() // 1_000, content=json.dumps(body).encode()
+    )
+    connection.send(target, operations.report_task(report))
 
 
 def test_an_unknown_task_is_not_found(sdk, new_id):
@@ -234,7 +235,7 @@ def test_metrics_of_a_range_count_by_when_a_task_was_first_seen(sdk, agent_id):
 def test_a_report_of_a_dead_clock_cannot_shut_out_later_ones(sdk, agent_id, new_id, monkeypatch):
     run_id = new_id()
     with monkeypatch.context() as patched:
-        patched.setattr("xpander_sdk.operations._now", lambda: 4_000_000_000_000_000)
+        patched.setattr("xpander_sdk.report._now", lambda: 4_000_000_000_000_000)
         sdk.task_report(agent_id=agent_id, id=run_id, result="from the future")
     assert sdk.task_report(agent_id=agent_id, id=run_id, result="now").result == "now"
 
@@ -243,6 +244,6 @@ def test_a_late_report_fills_gaps_and_overwrites_nothing(sdk, agent_id, new_id, 
     run_id = new_id()
     sdk.task_report(agent_id=agent_id, id=run_id, result="new")
     with monkeypatch.context() as patched:
-        patched.setattr("xpander_sdk.operations._now", lambda: 1_700_000_000_000_000)
+        patched.setattr("xpander_sdk.report._now", lambda: 1_700_000_000_000_000)
         task = sdk.task_report(agent_id=agent_id, id=run_id, result="old", input="question", is_success=False)
     assert (task.result, task.input.text, task.status) == ("new", "question", "completed")

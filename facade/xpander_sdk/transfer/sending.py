@@ -13,6 +13,7 @@ from xpander_sdk import connection, errors, operations
 from xpander_sdk.arguments import identifier
 from xpander_sdk.configuration import Configuration
 from xpander_sdk.operations import Operation
+from xpander_sdk.report import new_report
 from xpander_sdk.transfer.record import Record
 from xpander_sdk.transfer.sidefiles import Counts, SideFiles
 from xpander_sdk.transfer.source import Entry, Place, Unreadable
@@ -165,7 +166,9 @@ def _operation(record: Record) -> Operation[Any]:
     if record.agent_id is None:
         raise ValueError("it names no agent; --agent-id names one for all that do not")
     agent_id = identifier("agent_id", record.agent_id)
-    return operations.report_task(agent_id, id=record.id, reported_at=record.reported_at, **record.arguments)
+    return operations.report_task(
+        new_report(agent_id, id=record.id, reported_at=record.reported_at, **record.arguments)
+    )
 
 
 async def _read_aside(entries: Iterator[Entry], ahead: int) -> AsyncIterator[Entry]:

@@ -1,0 +1,121 @@
+"""One call, as a plan: what to send when, and what an answer means. A generator, which does no I/O: a driver does the
+sending and the waiting that it asks for.
+"""
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Generator
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from attrs import evolve, frozen
+
+from xpander_sdk import errors
+from xpander_sdk.configuration import Configuration
+from xpander_sdk.operations import Operation
+from xpander_sdk.redaction import Redaction
+from xpander_sdk.retry import RETRIED_STATUSES, retry_after
+from xpander_sdk.route import Route
+from xpander_sdk.transport.message import Answer, BadAnswer, NoAnswer, Request
+
+T = TypeVar("T")
+
+_log = logging.getLogger("xpander_sdk")
+
+
+@frozen
+class Wait:
+    seconds: float
+
+
+@frozen
+class Attempt:
+    request: Request
+    deadline: float
+
+
+def exchange(
+    configuration: Configuration, route: Route, operation: Operation[T], redaction: Redaction, current: Any
+) -> Generator[Attempt | Wait, Any, T]:
+    request, about = request_for(configuration, route, operation, redaction.key)
+    deadline = time.monotonic() + configuration.timeouts.total
+    route.budget.call()
+    attempts = 0
+    while True:
+        attempts += 1
+        outcome = yield Attempt(request, deadline)
+        told = outcome.status if isinstance(outcome, Answer) else redaction(str(outcome))
+        _log.debug("%s %s [%s] attempt %d: %s", operation.method, operation.url, about.request_id, attempts, told)
+        if current is not None:
+            current.set_attribute("xpander.attempts", attempts)
+        about = evolve(about, attempts=attempts)
+        asked = None
+        if isinstance(outcome, Answer):
+            if current is not None:
+                current.set_attribute("http.response.status_code", outcome.status)
+            if 200 <= outcome.status < 300:
+                route.health.is_well()
+                return _parsed(operation, outcome, about, redaction)
+            asked = retry_after(outcome.headers)
+        may_pass = (
+            outcome.status in RETRIED_STATUSES
+            if isinstance(outcome, Answer)
+            else isinstance(outcome, NoAnswer) and not outcome.is_final
+        )
+        if may_pass:
+            route.health.is_ill(str(told))
+            delay = configuration.retry.delay(attempts, asked, deadline - time.monotonic())
+            if delay is not None and route.budget.spend():
+                yield Wait(delay)
+                continue
+        raise error_of(outcome, configuration, about, asked, redaction)
+
+
+def request_for(
+    configuration: Configuration, route: Route, operation: Operation[Any], key: str | None
+) -> tuple[Request, errors.About]:
+    request_id = uuid.uuid4().hex
+    headers = [*route.headers, (b"x-request-id", request_id.encode("ascii")), *_identity(configuration, key)]
+    headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in operation.headers.items()]
+    if operation.content is not None:
+        headers.append((b"content-length", str(len(operation.content)).encode("ascii")))
+    request = Request(operation.method, _path(route, operation), headers, operation.content or b"")
+    return request, errors.About(report_id=operation.report_id, request_id=request_id)
+
+
+def _path(route: Route, operation: Operation[Any]) -> bytes:
+    query = f"?{urlencode(operation.params)}" if operation.params else ""
+    return f"{route.prefix}{operation.url}{query}".encode("ascii")
+
+
+def _identity(configuration: Configuration, key: str | None) -> list[tuple[bytes, bytes]]:
+    if key is not None:
+        return [(b"x-api-key", key.encode("ascii"))]
+    if configuration.is_embedded:
+        return []
+    raise ValueError(f"{configuration.base_url} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
+
+
+def error_of(
+    outcome: Any, configuration: Configuration, about: errors.About, asked: float | None, redaction: Redaction
+) -> errors.ModuleException:
+    if isinstance(outcome, Answer):
+        return errors.from_answer(outcome.status, outcome.headers, outcome.body, about, asked, redaction)
+    if isinstance(outcome, BadAnswer):
+        told = f"{configuration.base_url} gave an answer that cannot be read: {redaction(str(outcome))}"
+        return errors.ContractError(outcome.status, told, about)
+    kind = errors.TimedOutError if outcome.is_late else errors.ConnectionFailedError
+    return kind(None, f"{configuration.base_url} gave no answer: {redaction(str(outcome))}", about)
+
+
+def _parsed(operation: Operation[T], answer: Answer, about: errors.About, redaction: Redaction) -> T:
+    try:
+        return operation.parse(json.loads(answer.body), answer.headers)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError) as error:
+        told = f"{type(error).__name__}: {redaction(str(error))[:300]}"
+    # Not from the error above: it carries the answer, in which the backend may repeat what it was sent.
+    raise errors.ContractError(
+        answer.status, f"the answer is not what the contract says ({told}). Is base_url the URL of a backend?", about
+    )

@@ -1,0 +1,97 @@
+"""Which key belongs to which report, without the key: what the file says of it, and how it is found again.
+
+A reference says where the key comes from (a file, a callable of this program), or gives a short mark of a key that
+was given as text. The mark, 32 bits of a hash with a salt of the file's own, tells keys apart, and is too short to
+guess a key by. So a report leaves only with the key that it was meant for, even where two programs with two keys share
+one outbox.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+
+from xpander_sdk.configuration import Configuration, KeyFile
+from xpander_sdk.outbox.file import File
+from xpander_sdk.outbox.records import Target
+
+NONE = "none"
+
+
+def reference(configuration: Configuration, salt: bytes) -> str:
+    """
+    Raises:
+        ValueError: the target needs a key, and there is none.
+    """
+    key = configuration.api_key
+    if key is None:
+        if configuration.is_embedded:
+            return NONE
+        raise ValueError(f"{configuration.base_url} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
+    if isinstance(key, KeyFile):
+        return f"file:{os.path.abspath(key.path)}"
+    if callable(key):
+        return f"callable:{_name(key)}"
+    return _mark(key, salt)
+
+
+def _mark(key: str, salt: bytes) -> str:
+    return f"key:{hashlib.blake2b(key.encode(), key=salt, digest_size=4).hexdigest()}"
+
+
+def _name(key: Callable[[], str]) -> str:
+    kind = type(key)
+    name = getattr(key, "__qualname__", kind.__qualname__)
+    program = os.path.abspath(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+    return f"{program}:{getattr(key, '__module__', kind.__module__)}.{name}"
+
+
+class Keyring:
+    """The configurations that this process knows, by target."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self._known: dict[tuple[str, str, str], Configuration] = {}
+        self._names: dict[Configuration, tuple[bytes, tuple[str, str, str]]] = {}
+        self.takes_any_key = False
+        """Whether XPANDER_API_KEY may stand in for a key that is not known here."""
+        self.generation = 0
+        """Grows with each configuration that becomes known."""
+
+    def name(self, configuration: Configuration, salt: bytes) -> tuple[str, str, str]:
+        """What a file with this salt calls the configuration's target: URL, organisation, reference to the key.
+
+        Raises:
+            ValueError: the configuration cannot reach any backend.
+        """
+        known = self._names.get(configuration)
+        if known is not None and known[0] == salt:
+            return known[1]
+        configuration.get_full_url()  # an incomplete one is told now, and not by a worker later
+        name = (configuration.base_url, configuration.organization_id or "", reference(configuration, salt))
+        if len(self._names) > 1_000:  # of a program that makes a configuration for each report
+            self._names.clear()
+        self._names[configuration] = (salt, name)
+        self._known[name] = configuration
+        self.generation += 1
+        return name
+
+    def configuration(self, target: Target) -> Configuration | None:
+        """How to reach a target: as this process said, else as another process left it behind; None without its key."""
+        name = (target.base_url, target.organization_id or "", target.credentials)
+        return self._known.get(name) or _found(target, self._file.salt(), self.takes_any_key)
+
+
+def _found(target: Target, salt: bytes, takes_any_key: bool) -> Configuration | None:
+    kind, _, named = target.credentials.partition(":")
+    key: str | KeyFile | None = None
+    if kind == "file":
+        key = KeyFile(named)
+    elif kind != NONE:
+        key = os.environ.get("XPANDER_API_KEY") or None
+        if key is None or (_mark(key, salt) != target.credentials and not takes_any_key):
+            return None
+    try:
+        return Configuration(base_url=target.base_url, organization_id=target.organization_id, api_key=key)
+    except ValueError:  # what the environment holds now cannot be
+        return None

@@ -1,0 +1,123 @@
+"""The outboxes of this process: one for each file. They survive a fork, and end with the program."""
+
+import atexit
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from xpander_sdk import loading
+from xpander_sdk.configuration import Configuration
+from xpander_sdk.errors import ModuleException, OutboxError
+from xpander_sdk.keeping import Outbox
+from xpander_sdk.outbox.queue import Queue
+from xpander_sdk.outbox.receipt import Receipt
+from xpander_sdk.outbox.rules import Verdict, verdict
+from xpander_sdk.report import Report
+
+T = TypeVar("T")
+
+_queues: dict[str, Queue] = {}
+
+
+def queue_of(configuration: Configuration) -> Queue:
+    """The outbox that a configuration means."""
+    return queue_at(_settings(configuration).path)
+
+
+def queue_at(path: str) -> Queue:
+    """The outbox in this file."""
+    queue = _queues.get(path)
+    if queue is None:
+        with loading.lock:
+            queue = _queues.setdefault(path, Queue(path))
+    return queue
+
+
+def outbox_of(configuration: Configuration) -> Queue:
+    """The outbox that a configuration means, which from then on can deliver with the configuration's key."""
+    queue = queue_of(configuration)
+    queue.know(configuration, _settings(configuration))
+    return queue
+
+
+def _settings(configuration: Configuration) -> Outbox:
+    return configuration.outbox or Outbox()
+
+
+def submit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
+    """Keep a report until it is delivered; errors as `Queue.put`'s."""
+    return queue_of(configuration).put(configuration, _settings(configuration), report, convert)
+
+
+async def asubmit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
+    """`submit`; what waits for the disk, or for room, does so in a thread."""
+    settings = _settings(configuration)
+    if settings.durability == "power" or settings.when_full == "block":
+        import anyio.to_thread
+
+        return await anyio.to_thread.run_sync(submit, configuration, report, convert)
+    return submit(configuration, report, convert)
+
+
+def keep(configuration: Configuration, report: Report, convert: Callable[[Any], T], error: ModuleException) -> None:
+    """Keep a report that could not be delivered, where it may help, and let the error say so."""
+    if _may_help(configuration, error):
+        try:
+            _tell(error, submit(configuration, report, convert))
+        except OutboxError as trouble:
+            _tell(error, trouble)
+
+
+async def akeep(
+    configuration: Configuration, report: Report, convert: Callable[[Any], T], error: ModuleException
+) -> None:
+    """`keep`, without blocking the event loop."""
+    if _may_help(configuration, error):
+        try:
+            _tell(error, await asubmit(configuration, report, convert))
+        except OutboxError as trouble:
+            _tell(error, trouble)
+
+
+def _may_help(configuration: Configuration, error: ModuleException) -> bool:
+    return configuration.outbox is not None and verdict(error) in (
+        Verdict.NOT_NOW,
+        Verdict.FAILED,
+        Verdict.LOCKED_OUT,
+    )
+
+
+def _tell(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
+    if isinstance(outcome, OutboxError):
+        error.description += f" It could not be kept either: {outcome.description}."
+    else:
+        error.receipt = outcome
+        error.description += f" The report is kept in the outbox {outcome.path}, and will be delivered."
+
+
+def _before_fork() -> None:
+    loading.lock.acquire()  # so that none is added meanwhile
+    for queue in list(_queues.values()):
+        queue.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for queue in list(_queues.values()):
+        queue.after_fork_in_parent()
+    loading.lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for queue in list(_queues.values()):
+        queue.after_fork_in_child()
+    loading.lock.release()
+
+
+def _finish() -> None:
+    for queue in list(_queues.values()):
+        queue.finish()
+
+
+atexit.register(_finish)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -1,0 +1,41 @@
+"""Which proxy stands between here and a target."""
+
+import importlib.util
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import httpcore
+
+from xpander_sdk import loading
+from xpander_sdk.configuration import Transport
+from xpander_sdk.transport.tls import ssl_context_of
+
+
+def proxy_of(settings: Transport, url: SplitResult) -> str | None:
+    """The URL of the proxy that requests to `url` go through; None for none."""
+    address = settings.proxy or _environment_proxy(url)
+    return address if address is None or "://" in address else f"http://{address}"
+
+
+def proxy_for(settings: Transport, url: SplitResult) -> httpcore.Proxy | None:
+    scheme = urlsplit(proxy_of(settings, url) or "").scheme
+    if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        # No variable of this frame holds the password of the proxy: tools that report errors would show it.
+        raise ValueError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
+    address = proxy_of(settings, url)
+    if address is None:
+        return None
+    parts = urlsplit(address)
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    context = ssl_context_of(settings) if parts.scheme == "https" else None
+    return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth, ssl_context=context)
+
+
+def _environment_proxy(url: SplitResult) -> str | None:
+    with loading.lock:
+        from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    # NO_PROXY may name a host with or without its port.
+    if proxy_bypass(url.netloc) or proxy_bypass(url.hostname or ""):
+        return None
+    return proxies.get(url.scheme.lower()) or proxies.get("all")

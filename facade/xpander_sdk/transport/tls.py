@@ -1,0 +1,24 @@
+"""Whom to trust, and how to prove who we are."""
+
+import os
+import ssl
+
+from xpander_sdk import loading
+from xpander_sdk.configuration import Transport
+
+
+def ssl_context_of(settings: Transport) -> ssl.SSLContext:
+    if settings.ssl_context is not None:
+        return settings.ssl_context
+    # Building one takes tens of milliseconds; a sender does it once.
+    context = ssl.create_default_context(cafile=settings.ca_bundle or os.environ.get("SSL_CERT_FILE") or _certifi())
+    if settings.client_certificate is not None:
+        context.load_cert_chain(*settings.client_certificate)
+    return context
+
+
+def _certifi() -> str:
+    with loading.lock:
+        import certifi
+
+    return certifi.where()
