@@ -2,14 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from xpander_sdk import connection, metrics, operations, senders
+from xpander_sdk import metrics, senders
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
+from xpander_sdk.loading import Deferred
 from xpander_sdk.metrics import Metrics
 from xpander_sdk.task import Task
 from xpander_sdk.tokens import Tokens
+
+if TYPE_CHECKING:
+    from xpander_sdk import connection, operations
+else:
+    connection, operations = Deferred("connection"), Deferred("operations")
 
 
 class HasId(Protocol):
@@ -175,7 +181,7 @@ class Backend:
         operation = self._metrics_operation(agent_id, since, until)
         return await connection.asend(self.configuration, operation)
 
-    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> operations.Operation[Metrics]:
+    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> "operations.Operation[Metrics]":
         agent = agent_of(self.configuration, agent_id=agent_id)
         operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until))
         return operation.then(metrics.from_answer)

@@ -4,9 +4,11 @@ All at once, under one lock, which a fork takes too: a child that is forked whil
 import would wait for ever for that thread, which it does not have.
 """
 
+import sys
 import threading
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 lock = threading.RLock()
 _is_done = False
@@ -20,6 +22,7 @@ _MODULES = (
     "xpander_api.api.tasks.list_agent_tasks",
     "xpander_api.api.tasks.list_user_tasks",
     "xpander_api.api.tasks.report_task",
+    "xpander_sdk.connection",
     "xpander_sdk.transport.lanes",
 )
 
@@ -34,3 +37,14 @@ def load() -> None:
             with suppress(ImportError):
                 import_module("opentelemetry.trace")  # where it is installed
             _is_done = True
+
+
+class Deferred:
+    """A module of this package that the first call imports, with the others."""
+
+    def __init__(self, name: str) -> None:
+        self._name = f"xpander_sdk.{name}"
+
+    def __getattr__(self, name: str) -> Any:
+        load()
+        return getattr(sys.modules[self._name], name)

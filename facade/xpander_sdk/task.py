@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, fields, frozen
 
-from xpander_sdk import connection, operations
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
-from xpander_sdk.encoding import jsonable
+from xpander_sdk.loading import Deferred
 from xpander_sdk.tokens import KINDS, Tokens
 
 if TYPE_CHECKING:
     from xpander_api import models
+    from xpander_sdk import connection, encoding, operations
+else:
+    connection, encoding, operations = Deferred("connection"), Deferred("encoding"), Deferred("operations")
 
 
 class AgentExecutionStatus(StrEnum):
@@ -206,7 +208,7 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         """The task as JSON has it, without the configuration."""
         names = [field.name for field in fields(type(self)) if field.name != "configuration"]
-        return {name: jsonable(getattr(self, name)) for name in names}
+        return {name: encoding.jsonable(getattr(self, name)) for name in names}
 
     @classmethod
     def _from_answer(cls, configuration: Configuration, answer: "models.Task") -> Self:
