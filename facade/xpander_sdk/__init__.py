@@ -5,7 +5,6 @@ from xpander_sdk import Task, Tokens
 Task.report_external_task(agent_id="agent-123", id="job-1", result="done", tokens=Tokens(prompt_tokens=12))
 """
 
-import logging
 import os
 
 from xpander_sdk.backend import Backend
@@ -39,6 +38,8 @@ from xpander_sdk.version import __version__
 def _configure_logging(level: str | None) -> None:
     """XPANDER_LOG=debug shows what is sent when, on standard error, without keys and payloads."""
     if level:
+        import logging
+
         log = logging.getLogger("xpander_sdk")
         log.addHandler(logging.StreamHandler())
         log.setLevel(level.upper())

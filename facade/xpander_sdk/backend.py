@@ -5,18 +5,22 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from xpander_sdk import connection, metrics, operations, senders
+from xpander_sdk import metrics, senders
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
-from xpander_sdk.loading import load_outbox
+from xpander_sdk.loading import MODELS, OUTBOX, Deferred
 from xpander_sdk.metrics import Metrics
-from xpander_sdk.report import new_report
 from xpander_sdk.task import Task
 from xpander_sdk.tokens import Tokens
 
 if TYPE_CHECKING:
+    from xpander_sdk import connection, operations, report
+    from xpander_sdk.outbox import processes
     from xpander_sdk.outbox.queue import Queue
     from xpander_sdk.outbox.receipt import Receipt
+else:
+    connection, operations, report = Deferred("connection"), Deferred("operations"), Deferred("report", MODELS)
+    processes = Deferred("outbox.processes", OUTBOX)
 
 
 class HasId(Protocol):
@@ -159,10 +163,7 @@ class Backend:
             >>> Backend().outbox.flush(5)
             True
         """
-        load_outbox()
-        from xpander_sdk.outbox.processes import outbox_of
-
-        return outbox_of(self.configuration)
+        return processes.outbox_of(self.configuration)
 
     def submit_external_task(
         self,
@@ -200,7 +201,7 @@ class Backend:
             <ReceiptState.Delivered: 'delivered'>
         """
         configuration = self.configuration if configuration is None else configured(configuration)
-        report = new_report(
+        said = report.new_report(
             agent_of(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
@@ -211,10 +212,7 @@ class Backend:
             duration=duration,
             used_tools=used_tools or [],
         )
-        load_outbox()
-        from xpander_sdk.outbox import processes
-
-        return processes.submit(configuration, report, partial(Task._from_body, configuration))
+        return processes.submit(configuration, said, partial(Task._from_body, configuration))
 
     async def asubmit_external_task(
         self,
@@ -232,7 +230,7 @@ class Backend:
     ) -> "Receipt[Task]":
         """`submit_external_task`, without blocking the event loop."""
         configuration = self.configuration if configuration is None else configured(configuration)
-        report = new_report(
+        said = report.new_report(
             agent_of(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
@@ -243,10 +241,7 @@ class Backend:
             duration=duration,
             used_tools=used_tools or [],
         )
-        load_outbox()
-        from xpander_sdk.outbox import processes
-
-        return await processes.asubmit(configuration, report, partial(Task._from_body, configuration))
+        return await processes.asubmit(configuration, said, partial(Task._from_body, configuration))
 
     def metrics(
         self,
@@ -283,7 +278,7 @@ class Backend:
         operation = self._metrics_operation(agent_id, since, until)
         return await connection.asend(self.configuration, operation)
 
-    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> operations.Operation[Metrics]:
+    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> "operations.Operation[Metrics]":
         agent = agent_of(self.configuration, agent_id=agent_id)
         operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until))
         return operation.then(metrics.from_answer)

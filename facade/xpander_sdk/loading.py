@@ -4,14 +4,16 @@ All at once, under one lock, which a fork takes too: a child that is forked whil
 import would wait for ever for that thread, which it does not have.
 """
 
+import sys
 import threading
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 lock = threading.RLock()
 # By name: this module stands below those that it loads.
-_MODELS = ("xpander_api.models",)
-_ALL = (
+MODELS = ("xpander_api.models", "xpander_sdk.report")
+ALL = (
     "anyio",
     "encodings.idna",  # which Python imports to look up its first host
     "sniffio",
@@ -20,26 +22,22 @@ _ALL = (
     "xpander_api.api.tasks.list_agent_tasks",
     "xpander_api.api.tasks.list_user_tasks",
     "xpander_api.api.tasks.report_task",
+    "xpander_sdk.connection",
     "xpander_sdk.transport.lanes",
     "opentelemetry.trace",  # where it is installed
 )
-_OUTBOX = ("xpander_sdk.outbox.processes",)
+OUTBOX = ("xpander_sdk.outbox.processes",)
 _done: set[tuple[str, ...]] = set()
 
 
 def load() -> None:
     """Import the generated client and what carries requests, once."""
-    _load(_ALL)
+    _load(ALL)
 
 
 def load_models() -> None:
     """Import what a report is made of, once."""
-    _load(_MODELS)
-
-
-def load_outbox() -> None:
-    """Import what keeps reports, once."""
-    _load(_OUTBOX)
+    _load(MODELS)
 
 
 def _load(names: tuple[str, ...]) -> None:
@@ -53,3 +51,15 @@ def _load(names: tuple[str, ...]) -> None:
 
 def _optional(name: str) -> tuple[type[ImportError], ...]:
     return (ImportError,) if name.startswith("opentelemetry") else ()
+
+
+class Deferred:
+    """A module of this package that the first call imports, with all of its group."""
+
+    def __init__(self, name: str, group: tuple[str, ...] = ALL) -> None:
+        self._name = f"xpander_sdk.{name}"
+        self._group = group
+
+    def __getattr__(self, name: str) -> Any:
+        _load(self._group)
+        return getattr(sys.modules[self._name], name)
