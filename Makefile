@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 
-.PHONY: help setup demo serve generate drift lint format types test hosts contract interop bench wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test contract interop bench wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,10 +47,7 @@ types: setup ## mypy --strict and pyright
 	$(BIN)/pyright
 
 test: setup ## all tests but the slow doors below
-	$(BIN)/pytest -n 2 --dist worksteal -m "not official" --ignore tests/hosts tests
-
-hosts: setup ## the client in forks, threads, event loops, gunicorn, notebooks; by itself, as it measures time
-	$(BIN)/pytest tests/hosts
+	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
 
 contract: setup ## fuzz a really started server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py

@@ -50,7 +50,7 @@ class Subject:
 SUBJECTS = (
     Subject(report.OURS, "sdk.py", OURS, ("xpander-report", "httpx", "httpcore"), "xpander_sdk"),
     # Its script is the place for what turns the faster transport on.
-    Subject("ours, [fast]", "sdk_fast.py", OURS, ("xpander-report",), extra="fast"),
+    Subject("ours, [fast]", "sdk_fast.py", OURS, ("httpx-aiohttp", "aiohttp"), is_async_only=True, extra="fast"),
     Subject("httpx", "kept_httpx.py", OURS, ("httpx", "httpcore"), "httpx"),
     Subject("aiohttp", "kept_aiohttp.py", OURS, ("aiohttp",), "aiohttp", is_async_only=True),
     Subject("raw socket", "raw_socket.py", OURS),

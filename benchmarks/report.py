@@ -138,6 +138,7 @@ In brackets: how many times better ours is (faster, or with less); below 1, ours
 
 - **ours**: `Task.report_external_task` and `Task.areport_external_task`. **Official SDK**: the same calls of
   `xpander-sdk`, in an environment of its own. Both make the body from its arguments, and an object from the answer.
+- **ours, [fast]**: `Task.areport_external_task` over the transport of the extra `fast`, which has no synchronous form.
 - **httpx**, **aiohttp**: one kept client with its defaults posts the ready-made bytes, and decodes the answer's JSON.
 - **raw socket**: the ready-made request on a kept connection (with asyncio's streams where async), and the decoded
   answer: the floor under any client in Python.

@@ -19,6 +19,7 @@ from xpander_sdk.configuration import Configuration
 MAX_ID = 255  # characters, as the contract says
 MAX_TOKENS = 10**12
 MAX_DURATION = 1e9
+MIN_YEAR, MAX_YEAR = 1971, 2999
 MAX_TOOLS, MAX_TOOL_NAME = 10_000, 255
 
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
@@ -172,6 +173,14 @@ def moment(name: str, value: datetime | date | str | None) -> datetime | None:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:
         raise ValueError(f"{name} must be within the years 1 to 9999 in UTC") from None
+
+
+def past(name: str, value: datetime | date | str) -> datetime | None:
+    """A time of a run, as the contract takes it: `moment`, within its years."""
+    told = moment(name, value)
+    if told is not None and not MIN_YEAR <= told.year <= MAX_YEAR:
+        raise ValueError(f"{name} must be within the years {MIN_YEAR} to {MAX_YEAR}, not {told.year}")
+    return told
 
 
 def _shown(value: Any) -> str:

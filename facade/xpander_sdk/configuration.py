@@ -117,15 +117,19 @@ def _of_type(kind: type) -> Callable[[object, "Attribute[Any]", object], None]:
 
 
 def _key_or_callable(instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not callable(value):
-        _optional_text(instance, attribute, value)
-        _checked_key(value)
+    wrong = None if value is None or callable(value) else _wrong_with_key(value)
+    if wrong:
+        del value  # not even among the variables of this frame, which tools that report errors show
+        raise ValueError(f"api_key must be {wrong}")
 
 
-def _checked_key(value: Any) -> None:
-    if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
-        # The value stays out of the text.
-        raise ValueError("api_key must be printable ASCII without spaces around it; a stray newline?")
+def _wrong_with_key(value: Any) -> str | None:
+    """What a key must be that this one is not; never the key."""
+    if not isinstance(value, str):
+        return f"a str, not {type(value).__name__}"
+    if not (value.isascii() and value.isprintable() and value == value.strip()):
+        return "printable ASCII without spaces around it; a stray newline?"
+    return None
 
 
 def _pair(given: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -254,9 +258,10 @@ class Configuration:
         if not callable(self.api_key):
             return self.api_key
         key = self.api_key()
-        if not isinstance(key, str) or not key:
-            raise ValueError(f"the callable of api_key must give a key, not {type(key).__name__}")
-        _checked_key(key)
+        wrong = _wrong_with_key(key or None)
+        if wrong:
+            del key
+            raise ValueError(f"what the callable of api_key gives must be {wrong}")
         return key
 
     @property

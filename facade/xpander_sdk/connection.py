@@ -6,8 +6,10 @@ from typing import Any, TypeVar
 from xpander_sdk.configuration import Configuration
 from xpander_sdk.exchange import Wait, error_of, exchange, request_for
 from xpander_sdk.operations import Operation
+from xpander_sdk.redaction import Redaction
 from xpander_sdk.senders import async_sender_of, close_if_ending, route_of, sender_of
 from xpander_sdk.telemetry import span
+from xpander_sdk.transport import logs
 from xpander_sdk.transport.message import Answer, BadAnswer, NoAnswer
 
 T = TypeVar("T")
@@ -22,8 +24,10 @@ def send(configuration: Configuration, operation: Operation[T]) -> T:
     """
     route = route_of(configuration)
     with span(operation.name, route.url.netloc) as current:
-        plan = exchange(configuration, route, operation, current)
+        redaction = Redaction(configuration.current_key(), route)
+        plan = exchange(configuration, route, operation, redaction, current)
         sender = sender_of(route)
+        token = logs.redaction.set(redaction)
         outcome: Any = None
         try:
             while True:
@@ -40,6 +44,7 @@ def send(configuration: Configuration, operation: Operation[T]) -> T:
             result: T = done.value
             return result
         finally:
+            logs.redaction.reset(token)
             close_if_ending()
 
 
@@ -49,8 +54,10 @@ async def asend(configuration: Configuration, operation: Operation[T]) -> T:
 
     route = route_of(configuration)
     with span(operation.name, route.url.netloc) as current:
-        plan = exchange(configuration, route, operation, current)
+        redaction = Redaction(configuration.current_key(), route)
+        plan = exchange(configuration, route, operation, redaction, current)
         sender = await async_sender_of(route)
+        token = logs.redaction.set(redaction)
         outcome: Any = None
         try:
             while True:
@@ -66,14 +73,21 @@ async def asend(configuration: Configuration, operation: Operation[T]) -> T:
         except StopIteration as done:
             result: T = done.value
             return result
+        finally:
+            logs.redaction.reset(token)
 
 
 def probe(configuration: Configuration, operation: Operation[Any]) -> Answer:
     """The bare answer to one attempt, whatever it says. Errors as for `send`, where there is none."""
     route = route_of(configuration)
-    request, about = request_for(configuration, route, operation)
+    redaction = Redaction(configuration.current_key(), route)
+    request, about = request_for(configuration, route, operation, redaction.key)
+    deadline = time.monotonic() + configuration.timeouts.total
+    token = logs.redaction.set(redaction)
     try:
-        deadline = time.monotonic() + configuration.timeouts.total
         return sender_of(route).send(request, configuration.timeouts, deadline)
     except (NoAnswer, BadAnswer) as error:
-        raise error_of(error, configuration, about, None) from error
+        outcome = error
+    finally:
+        logs.redaction.reset(token)
+    raise error_of(outcome, configuration, about, None, redaction)

@@ -19,7 +19,7 @@ This is the only place where an answer, or the lack of one, becomes an error.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -152,26 +152,34 @@ _MAX_DESCRIPTION = 2_000
 
 
 def from_answer(
-    status: int, headers: Mapping[str, str], body: bytes, about: About, retry_after: float | None
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    about: About,
+    retry_after: float | None,
+    redacted: Callable[[str], str],
 ) -> ModuleException:
-    """The error that an answer other than 2xx stands for, whatever its body is."""
+    """The error that an answer other than 2xx stands for, whatever its body is; `redacted` takes out what is secret."""
     kind = _BY_STATUS.get(status) or (ServerError if status >= 500 else ContractError)
-    description, problems = _described(body)
+    description, problems = _described(body, redacted)
     if 300 <= status < 400:
         # Never followed: the key would go where nobody meant it to.
-        description = f"it redirects to {headers.get('location', 'nowhere')[:500]}; is that the base_url to set?"
+        description = (
+            f"it redirects to {redacted(headers.get('location', 'nowhere'))[:500]}; is that the base_url to set?"
+        )
     if status == 401:
         told = description or "The backend gave no reason."
         description = f"{told} Is XPANDER_API_KEY (or Configuration.api_key) the key of this backend?"
-    if echoed := headers.get("x-request-id", "")[:200]:
+    if echoed := redacted(headers.get("x-request-id", ""))[:200]:
         about = evolve(about, request_id=echoed)
     return kind(status, description or "The backend gave no reason.", about, retry_after=retry_after, problems=problems)
 
 
-def _described(body: bytes) -> tuple[str, list[dict[str, Any]]]:
-    text = body[: 4 * _MAX_DESCRIPTION].decode("utf-8", "replace").strip()[:_MAX_DESCRIPTION]
+def _described(body: bytes, redacted: Callable[[str], str]) -> tuple[str, list[dict[str, Any]]]:
+    # Redacted before it is cut, which could leave half of a secret.
+    text = redacted(body.decode("utf-8", "replace")).strip()[:_MAX_DESCRIPTION]
     try:
-        detail = json.loads(body)["detail"]
+        detail = json.loads(redacted(json.dumps(json.loads(body)["detail"])))
     except (ValueError, TypeError, LookupError, RecursionError):
         return text, []
     if isinstance(detail, list):

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from xpander_sdk import errors
 from xpander_sdk.configuration import Configuration
 from xpander_sdk.operations import Operation
+from xpander_sdk.redaction import Redaction
 from xpander_sdk.retry import RETRIED_STATUSES, retry_after
 from xpander_sdk.route import Route
 from xpander_sdk.transport.message import Answer, BadAnswer, NoAnswer, Request
@@ -36,16 +37,16 @@ class Attempt:
 
 
 def exchange(
-    configuration: Configuration, route: Route, operation: Operation[T], current: Any
+    configuration: Configuration, route: Route, operation: Operation[T], redaction: Redaction, current: Any
 ) -> Generator[Attempt | Wait, Any, T]:
-    request, about = request_for(configuration, route, operation)
+    request, about = request_for(configuration, route, operation, redaction.key)
     deadline = time.monotonic() + configuration.timeouts.total
     route.budget.call()
     attempts = 0
     while True:
         attempts += 1
         outcome = yield Attempt(request, deadline)
-        told = outcome.status if isinstance(outcome, Answer) else outcome
+        told = outcome.status if isinstance(outcome, Answer) else redaction(str(outcome))
         _log.debug("%s %s [%s] attempt %d: %s", operation.method, operation.url, about.request_id, attempts, told)
         if current is not None:
             current.set_attribute("xpander.attempts", attempts)
@@ -56,7 +57,7 @@ def exchange(
                 current.set_attribute("http.response.status_code", outcome.status)
             if 200 <= outcome.status < 300:
                 route.health.is_well()
-                return _parsed(operation, outcome, about)
+                return _parsed(operation, outcome, about, redaction)
             asked = retry_after(outcome.headers)
         may_pass = (
             outcome.status in RETRIED_STATUSES
@@ -69,12 +70,14 @@ def exchange(
             if delay is not None and route.budget.spend():
                 yield Wait(delay)
                 continue
-        raise error_of(outcome, configuration, about, asked)
+        raise error_of(outcome, configuration, about, asked, redaction)
 
 
-def request_for(configuration: Configuration, route: Route, operation: Operation[Any]) -> tuple[Request, errors.About]:
+def request_for(
+    configuration: Configuration, route: Route, operation: Operation[Any], key: str | None
+) -> tuple[Request, errors.About]:
     request_id = uuid.uuid4().hex
-    headers = [*route.headers, (b"x-request-id", request_id.encode("ascii")), *_identity(configuration)]
+    headers = [*route.headers, (b"x-request-id", request_id.encode("ascii")), *_identity(configuration, key)]
     headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in operation.headers.items()]
     if operation.content is not None:
         headers.append((b"content-length", str(len(operation.content)).encode("ascii")))
@@ -87,8 +90,7 @@ def _path(route: Route, operation: Operation[Any]) -> bytes:
     return f"{route.prefix}{operation.url}{query}".encode("ascii")
 
 
-def _identity(configuration: Configuration) -> list[tuple[bytes, bytes]]:
-    key = configuration.current_key()
+def _identity(configuration: Configuration, key: str | None) -> list[tuple[bytes, bytes]]:
     if key is not None:
         return [(b"x-api-key", key.encode("ascii"))]
     if configuration.is_embedded:
@@ -97,27 +99,23 @@ def _identity(configuration: Configuration) -> list[tuple[bytes, bytes]]:
 
 
 def error_of(
-    outcome: Any, configuration: Configuration, about: errors.About, asked: float | None
+    outcome: Any, configuration: Configuration, about: errors.About, asked: float | None, redaction: Redaction
 ) -> errors.ModuleException:
     if isinstance(outcome, Answer):
-        # A backend that repeats the key in its error text must not have it shown by us.
-        key = configuration.current_key()
-        body = outcome.body if key is None else outcome.body.replace(key.encode("ascii"), b"***")
-        return errors.from_answer(outcome.status, outcome.headers, body, about, asked)
+        return errors.from_answer(outcome.status, outcome.headers, outcome.body, about, asked, redaction)
     if isinstance(outcome, BadAnswer):
-        told = f"{configuration.base_url} gave an answer that cannot be read: {outcome}"
+        told = f"{configuration.base_url} gave an answer that cannot be read: {redaction(str(outcome))}"
         return errors.ContractError(outcome.status, told, about)
     kind = errors.TimedOutError if outcome.is_late else errors.ConnectionFailedError
-    return kind(None, f"{configuration.base_url} gave no answer: {outcome}", about)
+    return kind(None, f"{configuration.base_url} gave no answer: {redaction(str(outcome))}", about)
 
 
-def _parsed(operation: Operation[T], answer: Answer, about: errors.About) -> T:
+def _parsed(operation: Operation[T], answer: Answer, about: errors.About, redaction: Redaction) -> T:
     try:
         return operation.parse(json.loads(answer.body), answer.headers)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError) as error:
-        raise errors.ContractError(
-            answer.status,
-            f"the answer is not what the contract says ({type(error).__name__}: {str(error)[:300]}). "
-            "Is base_url the URL of a backend?",
-            about,
-        ) from error
+        told = f"{type(error).__name__}: {redaction(str(error))[:300]}"
+    # Not from the error above: it carries the answer, in which the backend may repeat what it was sent.
+    raise errors.ContractError(
+        answer.status, f"the answer is not what the contract says ({told}). Is base_url the URL of a backend?", about
+    )

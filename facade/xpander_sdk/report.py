@@ -35,11 +35,13 @@ class Report:
     content: bytes = field(repr=False)
 
 
-def new_report(agent_id: str, **given: object) -> Report:
-    """A report of now; `given` are the arguments of `task_report`."""
+def new_report(agent_id: str, *, reported_at: int | None = None, **given: object) -> Report:
+    """A report of now, or of `reported_at`; `given` are the arguments of `task_report`."""
     load_models()
     body = task_report(**given)
-    return Report(agent_id=agent_id, id=str(body.id), reported_at=_now(), content=encoded(body.to_dict()))
+    if reported_at is None:
+        reported_at = _now()
+    return Report(agent_id=agent_id, id=str(body.id), reported_at=reported_at, content=encoded(body.to_dict()))
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -69,8 +71,14 @@ def task_report(
     result: object,
     duration: object,
     used_tools: object,
+    user_id: object = None,
+    parent_task_id: object = None,
+    triggering_agent_id: object = None,
+    created_at: Any = None,
+    finished_at: Any = None,
 ) -> "TaskReport":
-    """The body of a report, all eight keys of it, nulls included.
+    """The body of a report, all eight keys of it, nulls included; and of the further ones, which no official client
+    sends, those that are given.
 
     A missing id is made here, before the first attempt, so that sending it again cannot record the run twice.
 
@@ -81,7 +89,14 @@ def task_report(
     from xpander_api.models import Tokens as WireTokens
 
     counted = _tokens(tokens)
+    ids = {"user_id": user_id, "parent_task_id": parent_task_id, "triggering_agent_id": triggering_agent_id}
+    times = {"created_at": created_at, "finished_at": finished_at}
+    further: dict[str, Any] = {
+        **{name: arguments.identifier(name, value) for name, value in ids.items() if value is not None},
+        **{name: arguments.past(name, value) for name, value in times.items() if value is not None},
+    }
     return TaskReport(
+        **further,
         id=str(uuid.uuid4()) if id is None else arguments.identifier("id", id),
         input_=arguments.text("input", input),
         llm_response=jsonable(llm_response),

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from xpander_sdk.configuration import Configuration, Transport
 from xpander_sdk.retry import RetryBudget
@@ -40,7 +40,7 @@ class Route:
     prefix: str
     transport: Transport
     store: tuple[str, str | None] | None
-    headers: list[tuple[bytes, bytes]]
+    headers: list[tuple[bytes, bytes]] = field(repr=False)
     budget: RetryBudget
     health: Health
 

@@ -85,6 +85,16 @@ class Tasks:
         """`iterate`, without blocking the event loop."""
         return self._awalk(self._of_agent(agent_id, filters, None))
 
+    def iterate_user_tasks(self, user_id: str, filters: Mapping[str, Any] | None = None) -> Iterator[TasksListItem]:
+        """The tasks of a user, as `iterate` does it; `aiterate_user_tasks` is for `async for`."""
+        return self._walk(self._of_user(user_id, filters, None))
+
+    def aiterate_user_tasks(
+        self, user_id: str, filters: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[TasksListItem]:
+        """`iterate_user_tasks`, without blocking the event loop."""
+        return self._awalk(self._of_user(user_id, filters, None))
+
     def _of_agent(self, agent_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> "_Paging":
         return _Paging(self.configuration, list_agent_tasks, agent_id, filters, limit)
 

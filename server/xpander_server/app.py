@@ -25,7 +25,7 @@ from xpander_server.contract import Operation, Report
 from xpander_server.errors import Problem, Refusal, invalid
 from xpander_server.running import Runner
 from xpander_server.store import Page, Store, StoreUnavailable
-from xpander_server.tasks import Conflict
+from xpander_server.tasks import Conflict, microseconds
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the contract says
 PAGE = 1_000  # tasks, as the contract says
@@ -235,7 +235,7 @@ def _is(segment: str, organization_id: str) -> bool:
 
 def _microseconds(name: str, given: str | None) -> int | None:
     try:
-        return None if given is None else views.microseconds(given)
+        return None if given is None else microseconds(given)
     except ValueError:
         raise invalid("query", name, "is no time of the calendar", "format") from None
 

@@ -36,6 +36,8 @@ class Report(TypedDict, total=False):
     user_id: str | None
     parent_task_id: str | None
     triggering_agent_id: str | None
+    created_at: str | None
+    finished_at: str | None
 
 
 class _Verbatim(msgspec.Struct):

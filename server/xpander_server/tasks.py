@@ -5,6 +5,7 @@ task may therefore arrive late, twice and in any order, and the task ends up the
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -14,7 +15,9 @@ from xpander_server.contract import Report
 MICROSECOND = 1
 SECOND = 1_000_000 * MICROSECOND
 MAX_CLOCK_AHEAD = 300 * SECOND
-"""A caller whose clock is further ahead than this would shut out every later report; its time of report is not used."""
+"""A caller whose clock is further ahead than this would shut out every later report, and stand first in the history for
+years; its times are not used."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
 
@@ -34,8 +37,10 @@ class Task:
     id: str
     agent_id: str
     created_at: int
+    """When it was first seen, by whom reported it if that was said. The time at which it counts."""
     updated_at: int
     finished_at: int | None = None
+    """When it ended; without meaning while nobody has said that it did."""
     input: str | None = None
     llm_response: str | None = None
     """JSON text, as it was reported."""
@@ -56,7 +61,7 @@ class Task:
 
     @property
     def started_at(self) -> int | None:
-        if self.finished_at is None:
+        if self.finished_at is None or self.is_success is None:
             return None
         return self.finished_at - round((self.duration or 0) * SECOND)
 
@@ -92,38 +97,51 @@ def merge(
     )
     newer = {
         name: value
-        for name, value in _reported(report).items()
+        for name, value in _reported(report, now).items()
         if reported_at >= task.reported_at.get(name, reported_at)
     }
     changed = {name: value for name, value in newer.items() if getattr(task, name) != value}
     times = {**task.reported_at, **dict.fromkeys(newer, reported_at)}
     if not changed and times == task.reported_at:
         return task
-    finished_at = task.finished_at
+    finished_at = newer.get("finished_at", task.finished_at)
     if finished_at is None and newer.get("is_success") is not None:
         finished_at = now
     return evolve(
         task,
-        **changed,
+        **{**changed, "finished_at": finished_at},
         reported_at=times,
-        finished_at=finished_at,
         updated_at=now if changed else task.updated_at,
     )
 
 
-def _reported(report: Report) -> dict[str, Any]:
+def _reported(report: Report, now: int) -> dict[str, Any]:
     """What the report says, in the forms that a task keeps; null says nothing."""
     fields: dict[str, Any] = {name: report.get(name) for name in REPORTED_FIELDS}
     if fields["tokens"] is not None:
         fields["tokens"] = _tokens(fields["tokens"])
     if fields["duration"] is not None:
         fields["duration"] = float(fields["duration"])
+    for name in ("created_at", "finished_at"):
+        if fields[name] is not None and (told := microseconds(fields[name])) <= now + MAX_CLOCK_AHEAD:
+            fields[name] = told
+        else:
+            fields[name] = None
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:
     # int(): to JSON Schema, 17046.0 is an integer.
     return {kind: int(reported.get(kind) or 0) for kind in TOKEN_KINDS}
+
+
+def microseconds(timestamp: str) -> int:
+    """RFC 3339 → microseconds since 1970 (UTC). Raises ValueError for what the format allows and no calendar has."""
+    try:
+        moment = datetime.fromisoformat(timestamp.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is before the year 1 or after 9999 in UTC") from None
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def total_tokens(tokens: Mapping[str, int]) -> int:

@@ -1,13 +1,11 @@
 """What the contract shows of a task."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, overload
 
 import msgspec
 
-from xpander_server.tasks import Task, total_tokens
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from xpander_server.tasks import EPOCH, Task, total_tokens
 
 
 @overload
@@ -18,17 +16,8 @@ def timestamp(microseconds: int | None) -> str | None:
     """RFC 3339, in UTC, always with six decimals; None for None."""
     if microseconds is None:
         return None
-    moment = _EPOCH + timedelta(microseconds=microseconds)
+    moment = EPOCH + timedelta(microseconds=microseconds)
     return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
-
-
-def microseconds(timestamp: str) -> int:
-    """The inverse. Raises ValueError for what the contract lets through and no calendar has."""
-    try:
-        moment = datetime.fromisoformat(timestamp.upper()).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is before the year 1 or after 9999 in UTC") from None
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def task(task: Task) -> dict[str, Any]:
@@ -41,7 +30,7 @@ def task(task: Task) -> dict[str, Any]:
         "status": task.status,
         "created_at": timestamp(task.created_at),
         "started_at": timestamp(task.started_at),
-        "finished_at": timestamp(task.finished_at),
+        "finished_at": None if task.is_success is None else timestamp(task.finished_at),
         "updated_at": timestamp(task.updated_at),
         "result": task.result,
         "llm_response": None if task.llm_response is None else msgspec.Raw(task.llm_response.encode()),

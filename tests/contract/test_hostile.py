@@ -147,6 +147,10 @@ def test_body_that_is_no_json_within_the_bounds_is_400(wire: Wire, body: bytes) 
         b'{"id": ""}', b'{"id": 5}', b'{"id": "."}', b'{"id": ".."}', b'{"id": "%s"}' % (b"x" * 256),
         rb'{"id": "a\u0000b"}', rb'{"id": "a\nb"}', rb'{"id": "a\n"}', rb'{"id": "\u007f"}',
         rb'{"user_id": "a\u0000"}', b'{"parent_task_id": ".."}', b'{"triggering_agent_id": ""}',
+        b'{"created_at": "2020-02-30T00:00:00Z"}', b'{"created_at": "2020-01-01T24:00:00Z"}',
+        b'{"created_at": "2016-12-31T23:59:60Z"}', b'{"created_at": "1970-01-01T00:00:00Z"}',
+        b'{"finished_at": "3000-01-01T00:00:00Z"}', rb'{"finished_at": "2020-01-01T00:00:00Z\n"}',
+        b'{"created_at": "2020-01-01"}', b'{"created_at": 1}', b'{"finished_at": ""}',
     ],
     ids=lambda body: body[:50].decode(),
 )  # fmt: skip

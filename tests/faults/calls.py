@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from faults.server import FaultServer
 from xpander_sdk import Backend, Configuration, ModuleException, RetryPolicy, Task, Timeouts
 
-KEY = "key-that-nobody-may-see"
+KEY = 'key/that+"nobody"&may=see'
+PART_OF_KEY = "nobody"  # which is in the key however it is escaped
 RESULT = "result-that-is-private"
 AGENT = "agent-1"
 SLACK = 1.0  # seconds beyond the deadline, for a machine that is busy
@@ -131,15 +133,40 @@ def every_attempt_is_the_same(server: FaultServer, error: ModuleException | None
     assert {request.headers["x-api-key"] for request in server.requests} <= {KEY}
 
 
-def nothing_is_told(error: ModuleException | None, logged: pytest.LogCaptureFixture) -> None:
+def nothing_is_told(
+    error: BaseException | None, logged: pytest.LogCaptureFixture, spans: InMemorySpanExporter | None = None
+) -> None:
     """Neither the key nor the payload, wherever somebody may look later."""
-    texts = [logged.text, *(repr(record.args) for record in logged.records)]
-    if error is not None:
-        texts += [repr(vars(error)), *traceback.format_exception(error)]
-        texts += [told for link in _chain(error) for told in (str(link), repr(link))]
+    texts = [*texts_of_logs(logged), *texts_of_error(error), *texts_of_spans(spans)]
     for text in texts:
-        assert KEY not in text
+        assert PART_OF_KEY not in text
         assert RESULT not in text
+    # The payload is the caller's own, and a variable of the caller's frame.
+    assert PART_OF_KEY not in traceback_with_variables(error)
+
+
+def texts_of_logs(logged: pytest.LogCaptureFixture) -> Iterator[str]:
+    yield logged.text
+    for record in logged.records:
+        yield repr(vars(record))
+
+
+def texts_of_error(error: BaseException | None) -> Iterator[str]:
+    for link in _chain(error):
+        yield from (str(link), repr(link), repr(vars(link)), *traceback.format_exception(link))
+
+
+def texts_of_spans(spans: InMemorySpanExporter | None) -> Iterator[str]:
+    for span in spans.get_finished_spans() if spans else ():
+        yield span.to_json()
+
+
+def traceback_with_variables(error: BaseException | None) -> str:
+    """As tools show it that report errors: with the repr of each variable of each frame."""
+    if error is None:
+        return ""
+    told = traceback.TracebackException(type(error), error, error.__traceback__, capture_locals=True)
+    return "".join(told.format())
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

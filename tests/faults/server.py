@@ -243,7 +243,11 @@ class FaultServer:
 
 
 def wire(
-    status: int, body: object = None, headers: dict[str, str] | None = None, length: int | str | None = None
+    status: int,
+    body: object = None,
+    headers: dict[str, str] | None = None,
+    length: int | str | None = None,
+    reason: str = "Told",
 ) -> bytes:
     """An answer as it is sent. `length` is what content-length says, where that is not so."""
     content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
@@ -252,7 +256,7 @@ def wire(
         "content-length": str(len(content) if length is None else length),
         **(headers or {}),
     }
-    lines = [f"HTTP/1.1 {status} Told", *(f"{name}: {value}" for name, value in named.items()), "", ""]
+    lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in named.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1") + content
 
 

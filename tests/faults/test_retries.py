@@ -169,5 +169,6 @@ def test_the_waits_count_towards_the_deadline(form: Form):
             form, form.configuration(server.url, retry=policy, timeouts=evolve(QUICK, total=1.0), api_key=KEY)
         )
     assert outcome.error is not None
-    assert outcome.error.attempts == server.attempts > 2
+    assert outcome.error.attempts > 2
+    assert server.attempts in (outcome.error.attempts, outcome.error.attempts - 1)  # the last may have come too late
     assert outcome.seconds < 1.0 + SLACK

@@ -1,11 +1,8 @@
 """What tracing shows of a report: how it went, and nothing of what is in it."""
 
-from collections.abc import Iterator
-
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -13,20 +10,8 @@ from faults.calls import EAGER, KEY, RESULT, Form, outcome_of
 from faults.server import RECORDED, FaultServer, answer, sends
 
 
-@pytest.fixture
-def exporter() -> Iterator[InMemorySpanExporter]:
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)  # which a process can do only once
-    exporter = InMemorySpanExporter()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield exporter
-    exporter.shutdown()
-
-
-def only_span(exporter: InMemorySpanExporter) -> ReadableSpan:
-    (span,) = exporter.get_finished_spans()
+def only_span(spans: InMemorySpanExporter) -> ReadableSpan:
+    (span,) = spans.get_finished_spans()
     shown = span.to_json()
     assert KEY not in shown
     assert RESULT not in shown
@@ -34,10 +19,10 @@ def only_span(exporter: InMemorySpanExporter) -> ReadableSpan:
     return span
 
 
-def test_a_report_is_one_client_span(form: Form, exporter: InMemorySpanExporter):
+def test_a_report_is_one_client_span(form: Form, spans: InMemorySpanExporter):
     with FaultServer(answer(503), RECORDED) as server:
         form.report(form.configuration(server.url))
-    span = only_span(exporter)
+    span = only_span(spans)
     assert (span.name, span.kind) == ("xpander_sdk.report_task", SpanKind.CLIENT)
     assert span.attributes is not None
     assert span.attributes["http.response.status_code"] == 201
@@ -57,11 +42,11 @@ def test_a_report_is_one_client_span(form: Form, exporter: InMemorySpanExporter)
     ],
 )
 def test_a_report_that_fails_is_one_span_with_the_type_of_its_error(
-    step, error: str, status: int | None, attempts: int, form: Form, exporter: InMemorySpanExporter
+    step, error: str, status: int | None, attempts: int, form: Form, spans: InMemorySpanExporter
 ):
     with FaultServer(step) as server:
         outcome_of(form, form.configuration(server.url))
-    span = only_span(exporter)
+    span = only_span(spans)
     assert span.attributes is not None
     assert span.attributes["error.type"] == error
     assert span.attributes.get("http.response.status_code") == status
@@ -71,9 +56,9 @@ def test_a_report_that_fails_is_one_span_with_the_type_of_its_error(
     assert not span.events
 
 
-def test_the_span_is_inside_the_one_of_the_caller(form: Form, exporter: InMemorySpanExporter):
+def test_the_span_is_inside_the_one_of_the_caller(form: Form, spans: InMemorySpanExporter):
     with FaultServer(RECORDED) as server, trace.get_tracer("caller").start_as_current_span("of the caller") as outer:
         form.report(form.configuration(server.url))
-    inner = next(span for span in exporter.get_finished_spans() if span.name != "of the caller")
+    inner = next(span for span in spans.get_finished_spans() if span.name != "of the caller")
     assert inner.parent is not None
     assert inner.parent.span_id == outer.get_span_context().span_id

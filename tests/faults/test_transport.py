@@ -1,10 +1,13 @@
 """The settings of the transport, as the other end sees them: headers, proxies, transports of the caller's."""
 
+import asyncio
 import platform
 import ssl
+from collections.abc import Iterator
 
 import httpx
 import pytest
+from httpx_aiohttp import AiohttpTransport
 
 from faults.calls import EAGER, HURRIED, KEY, Form, everything_logged, nothing_is_told, outcome_of
 from faults.server import (
@@ -212,7 +215,7 @@ ANSWERED = wire(201, TASK)
 BODY_BEGINS = ANSWERED.index(b"\r\n\r\n") + 4
 
 
-@pytest.mark.parametrize(
+FAULTS = pytest.mark.parametrize(
     ("step", "error", "status", "attempts"),
     [
         pytest.param(answer(503), ServerError, 503, ALL, id="503"),
@@ -224,6 +227,9 @@ BODY_BEGINS = ANSWERED.index(b"\r\n\r\n") + 4
         pytest.param(drips(ANSWERED, at_once=BODY_BEGINS), TimedOutError, None, 1, id="body-byte-by-byte"),
     ],
 )
+
+
+@FAULTS
 def test_a_fault_is_the_same_through_a_transport_of_ones_own(
     step: Step, error: type[ModuleException], status: int | None, attempts: int, form: Form, caplog
 ):
@@ -256,3 +262,36 @@ def test_a_certificate_is_refused_through_a_transport_of_ones_own_too(form: Form
         outcome = outcome_of(form, form.configuration(server.url, transport=transport))
     assert type(outcome.error) is ConnectionFailedError
     assert server.requests == []
+
+
+# The transport of the extra `fast`.
+
+
+@pytest.fixture
+def on_asyncio() -> Iterator[Form]:
+    with asyncio.Runner() as runner:
+        yield Form(runner)
+
+
+FAST = Transport(async_http=AiohttpTransport)
+
+
+def test_reports_travel_over_the_extra_fast(on_asyncio: Form):
+    with FaultServer(answer(200, zipped(TASK), {"content-encoding": "gzip"})) as server:
+        configuration = on_asyncio.configuration(server.url, transport=FAST)
+        for _ in range(3):
+            assert on_asyncio.report(configuration).id == TASK["id"]
+    assert server.keys == [KEY] * 3
+
+
+@FAULTS
+def test_a_fault_is_the_same_over_the_extra_fast(
+    step: Step, error: type[ModuleException], status: int | None, attempts: int, on_asyncio: Form, caplog
+):
+    timeouts = Timeouts(connect=0.5, read=0.5, total=1.6)
+    with everything_logged(caplog), FaultServer(step) as server:
+        outcome = outcome_of(on_asyncio, on_asyncio.configuration(server.url, transport=FAST, timeouts=timeouts))
+    # The adapter tells a connection that was lost as one that was late, as the documentation says.
+    assert type(outcome.error) is (TimedOutError if step is reset_after_request else error)
+    assert (outcome.error.status_code, outcome.error.attempts, server.attempts) == (status, attempts, attempts)
+    nothing_is_told(outcome.error, caplog)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from hosts.programs import Target
+from hosts.programs import Target, kill_started
 from xpander_sdk import Backend, Configuration
 
 
@@ -28,7 +28,7 @@ class Stub:
 
     def wait_for_report(self, target: Target) -> None:
         """Return when the stub has received the first report of the target."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self._seen()["reports"].get(target.agent_id, 0) == 0:
             assert time.monotonic() < deadline, "no report came"
             time.sleep(0.02)
@@ -39,6 +39,12 @@ class Stub:
     def _seen(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/seen", timeout=10) as answer:
             return json.load(answer)
+
+
+@pytest.fixture(autouse=True)
+def _no_program_outlives_its_test() -> Iterator[None]:
+    yield
+    kill_started()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,10 @@
 """Many reports in one process: as much is held after them as before."""
 
+import pytest
+
 from hosts.programs import run
+
+MINUTES = 240  # seconds, for 10,000 reports on a busy machine; they take seven
 
 COMMON = """
 import asyncio, json
@@ -21,6 +25,7 @@ def assert_flat(before: list, after: list) -> None:
     assert after[2] - before[2] < 8_192
 
 
+@pytest.mark.timeout(2 * MINUTES)
 def test_10_000_reports_leave_nothing_behind(stub):
     program = """
 for number in range(10_000):
@@ -29,11 +34,12 @@ for number in range(10_000):
     Task.report_external_task(id=f"run-{number}", result="done")
 print(json.dumps([before, look()]))
 """
-    before, after = run(stub.target(), COMMON + program, strict=False).result
+    before, after = run(stub.target(), COMMON + program, strict=False, seconds=MINUTES).result
     assert_flat(before, after)
     assert after[0][0] == 1
 
 
+@pytest.mark.timeout(2 * MINUTES)
 def test_10_000_asynchronous_reports_with_32_in_flight_leave_nothing_behind(stub):
     program = """
 async def report(numbers):
@@ -52,7 +58,7 @@ async def main():
 
 print(json.dumps([*asyncio.run(main()), len(vitals.connections())]))
 """
-    before, after, at_end = run(stub.target(), COMMON + program, strict=False).result
+    before, after, at_end = run(stub.target(), COMMON + program, strict=False, seconds=MINUTES).result
     assert_flat(before, after)
     assert after[0][0] == 32
     assert at_end == 0

@@ -147,11 +147,14 @@ print(json.dumps(asyncio.run(main())))
     assert recorded(target) == {"before", "child", "child-in-a-loop", "meanwhile", "after"}
 
 
-@pytest.mark.parametrize("is_first", [False, True], ids=["used before", "not used before"])
-def test_children_forked_while_threads_report_are_not_held_up(is_first, target):
-    if is_first and target.configuration.is_embedded:
-        # The server's own first imports, within its libraries, are under no lock of ours.
-        is_first = False
+# Not a file that was not used before: the server's own first imports, within its libraries, are under no lock of ours.
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [("over_http", ["before"]), ("over_http", []), ("in_process", ["before"])],
+    ids=["over_http-used before", "over_http-not used before", "in_process-used before"],
+)
+def test_children_forked_while_threads_report_are_not_held_up(name, before, request):
+    target = request.getfixturevalue(name)
     # Whatever lock a thread of the parent holds at that moment, that of a first import included: nobody gives it back
     # in the child.
     program = """
@@ -186,8 +189,8 @@ for thread in threads:
     thread.join()
 print(json.dumps([codes, counts]))
 """
-    before = [] if is_first else ["before"]
-    codes, counts = run(target, COMMON + program, "sync", *before, seconds=20).result
+    # A child that is held up is so for ever.
+    codes, counts = run(target, COMMON + program, "sync", *before).result
     assert codes == [0] * 12
     by_children = {f"{turn}-{n}-{which}" for turn in range(4) for n in range(3) for which in ("first", "second")}
     by_threads = {f"thread-{number}-{n}" for number, count in enumerate(counts) for n in range(count)}

@@ -11,7 +11,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hosts.programs import TESTS
+from hosts.programs import TESTS, kill
 from xpander_sdk import Tasks
 
 REQUESTS = 24
@@ -21,18 +21,22 @@ def test_reports_of_the_master_and_of_each_worker_arrive(target, tmp_path):
     log = tmp_path / "log"
     command = [
         sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:0",
-        "--no-control-socket", "hosts.gunicorn_app:app",
+        "--no-control-socket", "--timeout", "90", "hosts.gunicorn_app:app",
     ]  # fmt: skip
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **target.environment, "PYTHONPATH": path}
-    with log.open("w") as output, subprocess.Popen(command, env=environment, stderr=output, cwd=tmp_path) as gunicorn:
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=environment, stderr=output, cwd=tmp_path, process_group=0) as gunicorn,
+    ):
         try:
             url = _listening(gunicorn, log)
             with ThreadPoolExecutor(4) as clients:
                 answers = list(clients.map(lambda number: _get(f"{url}/request-{number}"), range(REQUESTS)))
-        finally:
             gunicorn.send_signal(signal.SIGTERM)
-            code = gunicorn.wait(timeout=20)
+            code = gunicorn.wait(timeout=60)
+        finally:
+            kill(gunicorn)
     assert code == 0, log.read_text()
     assert "Traceback" not in log.read_text()
     requested = {f"{target.agent_id}-request-{number}" for number in range(REQUESTS)}
@@ -46,7 +50,7 @@ def test_reports_of_the_master_and_of_each_worker_arrive(target, tmp_path):
 
 
 def _listening(gunicorn: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and gunicorn.poll() is None:
         found = re.search(r"Listening at: (http://\S+)", log.read_text())
         if found and log.read_text().count("Booting worker") == 2:
@@ -56,5 +60,5 @@ def _listening(gunicorn: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _get(url: str) -> dict[str, str]:
-    with urllib.request.urlopen(url, timeout=20) as answer:
+    with urllib.request.urlopen(url, timeout=80) as answer:
         return json.load(answer)

@@ -24,7 +24,8 @@ from nbclient import NotebookClient
 
 cells = [nbformat.v4.new_code_cell(source) for source in {CELLS.strip()}]
 notebook = nbformat.v4.new_notebook(cells=cells)
-# Over sockets of files: ports would be guessed, and may be taken.
+# Over sockets of files, which are made here: ports would be guessed, and may be taken.
+os.chdir(sys.argv[1])
 manager = AsyncKernelManager(transport="ipc")
 NotebookClient(notebook, km=manager, timeout=60, kernel_name="python3").execute(cwd=os.getcwd())
 outputs = [output for cell in notebook.cells for output in cell.outputs]
@@ -39,7 +40,7 @@ def test_both_forms_report_from_the_cells_of_a_notebook(target, tmp_path, monkey
     # Neither the kernels nor the settings of who runs this.
     for name in ("JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / "jupyter"))
-    done = run(target, EXECUTE, strict=False)
+    done = run(target, EXECUTE, str(tmp_path), strict=False)
     assert done.code == 0, done.err
     assert done.out.splitlines()[-1] == '["sync", "async", "sync again", "async"]'
     assert Task.load(f"{target.agent_id}-sync", target.configuration).result == "sync again"

@@ -82,6 +82,7 @@ def test_the_architecture_is_told_in_under_120_lines():
 def test_the_examples_of_docstrings_are_true(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XPANDER_BASE_URL", "sqlite:///runs.db")
+    monkeypatch.setenv("XPANDER_OUTBOX", "outbox.db")
     module = importlib.import_module(f"xpander_sdk.{name}")
     assert doctest.testmod(module).failed == 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve, field
 
-from outbox.parts import HOUR, SECOND, Bench, report
+from outbox.parts import HOUR, SECOND, Bench, refusal, report
 from xpander_sdk import Configuration, Timeouts, errors
 from xpander_sdk.configuration import KeyFile
 from xpander_sdk.outbox import rules
@@ -42,8 +42,7 @@ class Backend:
 
     def _answer(self, told: Any, operation: Any) -> Any:
         if isinstance(told, int):
-            said = json.dumps({"detail": self.detail}).encode()
-            raise errors.from_answer(told, {}, said, errors.About(), self.retry_after)
+            raise refusal(told, self.detail, self.retry_after)
         if isinstance(told, BaseException):
             raise told
         return operation.parse(told, {})

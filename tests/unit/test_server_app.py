@@ -24,6 +24,14 @@ def call(app: Embedded, method: str, target: bytes, body: bytes = b"", headers=J
     return status, dict(answered), json.loads(answer) if answer else None
 
 
+def test_a_task_counts_at_the_time_that_was_last_said_of_it(app):
+    metrics = b"/agents-metrics/a?since=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z"
+    for told, counted in ((b"2020-01-01T00:00:00Z", 1), (b"2020-01-01T23:59:59Z", 1), (b"2020-01-02T00:00:00Z", 0)):
+        call(app, "POST", REPORT, b'{"id": "t", "created_at": "%s"}' % told)
+        assert call(app, "GET", metrics)[2]["runs"]["total"] == counted
+    assert call(app, "GET", b"/agents-metrics/a")[2]["runs"]["total"] == 1
+
+
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
 def test_the_contract_is_served_verbatim(app, suffix):
     status, _, body = app.call("GET", f"/openapi.{suffix}".encode(), [], b"")
@@ -70,6 +78,8 @@ def test_a_wrong_method_is_told_which_are_right(app):
         (b'{"tokens": 5}', ["body", "tokens"], "type"),
         (b'{"used_tools": ["a", 5]}', ["body", "used_tools", 1], "type"),
         (b'{"resutl": "typo"}', ["body", "resutl"], "additionalProperties"),
+        (b'{"created_at": "1970-12-31T23:59:59Z"}', ["body", "created_at"], "pattern"),
+        (b'{"finished_at": "2021-02-29T00:00:00Z"}', ["body", "finished_at"], "format"),
         (b"[]", ["body"], "type"),
     ],
 )

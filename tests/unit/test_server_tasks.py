@@ -7,6 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xpander_server import views
 from xpander_server.contract import Report
 from xpander_server.tasks import MAX_CLOCK_AHEAD, SECOND, Conflict, Task, merge
 
@@ -74,6 +75,40 @@ def test_it_started_its_duration_before_it_ended():
     assert after(None, {"duration": 4.7}).started_at is None
 
 
+def test_a_report_may_say_when_the_run_was_first_seen_and_when_it_ended():
+    told: Report = {
+        "is_success": True,
+        "created_at": "1970-01-01T01:00:02.5+01:00",
+        "finished_at": "1970-01-01T00:00:09Z",
+    }
+    task = after(None, {**told, "duration": 4}, at=NOW)
+    assert (task.created_at, task.finished_at, task.started_at) == (2_500_000, 9 * SECOND, 5 * SECOND)
+    assert task.updated_at == NOW
+    assert after(task, told, at=NOW, now=NOW + 1) is task
+
+
+def test_when_it_was_first_seen_may_be_said_later_and_corrected():
+    first = after(None, {"is_success": True}, at=NOW)
+    second = after(first, {"created_at": "2020-01-01T00:00:00Z"}, at=NOW + 1)
+    third = after(second, {"created_at": "2021-01-01T00:00:00Z"}, at=NOW + 2)
+    assert second.created_at < third.created_at < first.created_at
+    assert after(third, {"created_at": "2019-01-01T00:00:00Z"}, at=NOW + 1).created_at == third.created_at
+    assert third.finished_at == NOW
+
+
+@pytest.mark.parametrize("name", ["created_at", "finished_at"])
+def test_a_time_that_is_far_ahead_is_not_used(name):
+    task = after(None, {"is_success": True, name: "2999-01-01T00:00:00Z"})  # type: ignore[misc]
+    assert (task.created_at, task.finished_at, name in task.reported_at) == (NOW, NOW, False)
+
+
+def test_an_end_is_none_while_nobody_has_said_what_came_of_it():
+    task = after(None, {"finished_at": "2020-01-01T00:00:00Z"})
+    assert (task.status, task.started_at, views.task(task)["finished_at"]) == ("executing", None, None)
+    ended = after(task, {"is_success": True})
+    assert views.task(ended)["finished_at"] == "2020-01-01T00:00:00.000000Z"
+
+
 def test_another_agent_is_refused():
     with pytest.raises(Conflict):
         after(after(None, {}), {"result": "r"}, agent_id="another")
@@ -103,6 +138,8 @@ reports = st.fixed_dictionaries(
         "is_success": st.sampled_from([None, True, False]),
         "duration": st.sampled_from([None, 0.0, 1.0]),
         "used_tools": st.sampled_from([None, [], ["x"]]),
+        "created_at": st.sampled_from([None, "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]),
+        "finished_at": st.sampled_from([None, "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]),
         "tokens": st.sampled_from([None, {"prompt_tokens": 1}, {"completion_tokens": 2}]),
     },
 )

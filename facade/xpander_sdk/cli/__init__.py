@@ -13,7 +13,7 @@ except ModuleNotFoundError as missing:
     sys.exit(f"xpander-report needs {missing.name} at the command line: pip install 'xpander-report[cli]'")
 
 from xpander_sdk import __version__
-from xpander_sdk.cli import operating, reading, sending
+from xpander_sdk.cli import operating, outbox, reading, sending, transferring
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,6 +32,9 @@ for _command in (
     reading.history,
     reading.show,
     reading.metrics,
+    outbox.outbox,
+    transferring.import_,
+    transferring.export,
     operating.doctor,
     operating.serve,
 ):

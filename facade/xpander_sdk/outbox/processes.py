@@ -21,7 +21,11 @@ _queues: dict[str, Queue] = {}
 
 def queue_of(configuration: Configuration) -> Queue:
     """The outbox that a configuration means."""
-    path = _settings(configuration).path
+    return queue_at(_settings(configuration).path)
+
+
+def queue_at(path: str) -> Queue:
+    """The outbox in this file."""
     queue = _queues.get(path)
     if queue is None:
         with loading.lock:

@@ -20,7 +20,7 @@ from xpander_sdk.outbox.delivery import Delivery, Send
 from xpander_sdk.outbox.file import File
 from xpander_sdk.outbox.masking import masked
 from xpander_sdk.outbox.receipt import Receipt
-from xpander_sdk.outbox.records import DeadLetter, Group, Stats
+from xpander_sdk.outbox.records import DeadLetter, Group, Stats, Target
 from xpander_sdk.outbox.worker import Worker
 from xpander_sdk.report import Report
 
@@ -70,6 +70,18 @@ class Queue:
         self._use(settings)
         with suppress(ValueError):  # it has no key: one may look, all the same
             self._keyring.name(configuration, self._file.salt())
+
+    def use_any_key(self) -> None:
+        """Send with XPANDER_API_KEY what was meant for a key that this process does not know."""
+        self._keyring.takes_any_key = True
+
+    def has_key_for(self, target: Target) -> bool:
+        """Whether this process can deliver there."""
+        return self._keyring.configuration(target) is not None
+
+    def is_waiting_for(self, target: Target) -> bool:
+        """Whether reports wait for this target."""
+        return self._file.is_pending(self._file.last(), [target.id])
 
     # Reports in
 
@@ -250,6 +262,7 @@ class Queue:
         """
         ends = time.monotonic() + deadline
         self._delivery.refresh()
+        self._file.hurry(self._delivery.targets)
         worker = Worker(self._delivery, self._settings.parallel, ends=ends)
         worker.wake()
         try:

@@ -53,8 +53,12 @@ class Worker:
 
     def _start(self, *, is_first: bool) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(is_first,), name="xpander-report outbox", daemon=True)
-        thread.start()
         self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._threads.discard(thread)
+            raise
         return thread
 
     def _run(self, is_first: bool) -> None:

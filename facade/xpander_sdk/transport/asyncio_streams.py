@@ -65,11 +65,8 @@ class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            unsent, self._unsent = self._unsent, b""
-            for start in range(0, len(unsent), PART):
-                self._open_transport.write(unsent[start : start + PART])
-                while self._is_full and not self._is_over:
-                    await self._wait(timeout)
+            if self._unsent:
+                await self._flush(timeout)
             while not self._received and not self._is_over:
                 await self._wait(timeout)
         except TimeoutError as error:
@@ -79,6 +76,13 @@ class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         received = bytes(self._received[:max_bytes])
         del self._received[:max_bytes]
         return received
+
+    async def _flush(self, timeout: float | None) -> None:
+        unsent, self._unsent = self._unsent, b""
+        for start in range(0, len(unsent), PART):
+            self._open_transport.write(unsent[start : start + PART])
+            while self._is_full and not self._is_over:
+                await self._wait(timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent += buffer

@@ -1,8 +1,9 @@
-"""HTTP through httpcore, the engine below httpx, in lanes: pools of one connection each, taken and given back like
-plates from a pile.
+"""HTTP through httpcore, the engine below httpx, in lanes: connections that are taken and given back like plates from
+a pile.
 
-One pool of many connections looks at all of them for every request, which with 32 in flight costs more than the
-requests; a pile looks at none. And a lane of the synchronous form has a deadline of its own.
+httpcore's own pool looks at all of its connections for every request, which with 32 in flight costs more than the
+requests; a pile looks at none. The pool only makes them, for it knows how through which proxy. And a lane of the
+synchronous form has a deadline of its own.
 """
 
 import ssl
@@ -18,6 +19,7 @@ from attrs import frozen
 
 from xpander_sdk.configuration import Transport
 from xpander_sdk.retry import Timeouts
+from xpander_sdk.transport import logs  # noqa: F401  (from its import on, httpcore's logs are redacted)
 from xpander_sdk.transport.asyncio_streams import AsyncioNetwork
 from xpander_sdk.transport.message import Answer, NoAnswer, Request, answer_of, bounded
 from xpander_sdk.transport.proxies import proxy_for
@@ -30,7 +32,7 @@ KEEP_ALIVE = 60.0  # seconds; what a server closes earlier is noticed before it 
 
 @frozen
 class _Lane:
-    pool: httpcore.ConnectionPool
+    connection: httpcore.ConnectionInterface
     clock: Clock
 
 
@@ -48,7 +50,7 @@ class Http:
         lane = self._lane()
         lane.clock.deadline = deadline
         try:
-            response = lane.pool.handle_request(self._origin.wire(request, timeouts))
+            response = lane.connection.handle_request(self._origin.wire(request, timeouts))
             try:
                 body = bytearray()
                 for chunk in response.iter_stream():
@@ -59,29 +61,33 @@ class Http:
             self._give_back(lane)
             raise _no_answer(error) from error
         except BaseException:
-            # Interrupted between two steps, its pool may wait for ever for what was never finished.
-            lane.pool.close()
+            lane.connection.close()  # interrupted between two steps, it is of no further use
             raise
         self._give_back(lane)
         return answer_of(response.status, response.headers, bytes(body))
 
     def _lane(self) -> _Lane:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            clock = Clock()
-            return _Lane(httpcore.ConnectionPool(network_backend=Network(clock), **self._options), clock)
+        while True:
+            try:
+                lane = self._idle.pop()
+            except IndexError:
+                clock = Clock()
+                pool = httpcore.ConnectionPool(network_backend=Network(clock), **self._options)
+                return _Lane(pool.create_connection(self._origin.origin), clock)
+            if not lane.connection.has_expired():
+                return lane
+            lane.connection.close()
 
     def _give_back(self, lane: _Lane) -> None:
-        if self._is_closed:
-            lane.pool.close()
+        if self._is_closed or not lane.connection.is_available():
+            lane.connection.close()
         else:
             self._idle.append(lane)
 
     def close(self) -> None:
         self._is_closed = True
         while self._idle:
-            self._idle.pop().pool.close()
+            self._idle.pop().connection.close()
 
 
 class AsyncHttp:
@@ -89,10 +95,9 @@ class AsyncHttp:
 
     def __init__(self, settings: Transport, url: SplitResult) -> None:
         self._origin = _Origin(url)
-        self._options = _pool_options(settings, url)
-        if sniffio.current_async_library() == "asyncio":
-            self._options["network_backend"] = AsyncioNetwork()
-        self._idle: list[httpcore.AsyncConnectionPool] = []
+        backend = AsyncioNetwork() if sniffio.current_async_library() == "asyncio" else None
+        self._pool = httpcore.AsyncConnectionPool(network_backend=backend, **_pool_options(settings, url))
+        self._idle: list[httpcore.AsyncConnectionInterface] = []
         self._free = anyio.Semaphore(MAX_LANES, fast_acquire=True)
         self._is_closed = False
 
@@ -104,14 +109,22 @@ class AsyncHttp:
         except TimeoutError as error:
             raise NoAnswer("the total time is up", is_late=True) from error
 
-    async def _give_back(self, lane: httpcore.AsyncConnectionPool) -> None:
-        if self._is_closed:
+    async def _lane(self) -> httpcore.AsyncConnectionInterface:
+        while self._idle:
+            lane = self._idle.pop()
+            if not lane.has_expired():
+                return lane
+            await lane.aclose()
+        return self._pool.create_connection(self._origin.origin)
+
+    async def _give_back(self, lane: httpcore.AsyncConnectionInterface) -> None:
+        if self._is_closed or not lane.is_available():
             await lane.aclose()
         else:
             self._idle.append(lane)
 
     async def _send(self, request: Request, timeouts: Timeouts) -> Answer:
-        lane = self._idle.pop() if self._idle else httpcore.AsyncConnectionPool(**self._options)
+        lane = await self._lane()
         try:
             response = await lane.handle_async_request(self._origin.wire(request, timeouts))
             try:
@@ -124,7 +137,7 @@ class AsyncHttp:
             await self._give_back(lane)
             raise _no_answer(error) from error
         except BaseException:
-            # Cancelled between two steps, its pool may wait for ever for what was never finished.
+            # Cancelled between two steps, it is of no further use.
             with anyio.CancelScope(shield=True):
                 await lane.aclose()
             raise
@@ -133,8 +146,9 @@ class AsyncHttp:
 
     async def close(self) -> None:
         self._is_closed = True
-        while self._idle:
-            await self._idle.pop().aclose()
+        with anyio.CancelScope(shield=True):  # at the end of trio.run, all is cancelled
+            while self._idle:
+                await self._idle.pop().aclose()
 
 
 _HTTPCORE_ERRORS = (
@@ -155,6 +169,7 @@ class _Origin:
         self._host = _ascii(url.hostname or "")
         self._port = url.port or (443 if self._scheme == b"https" else 80)
         self._header = (b"host", _ascii(url.netloc))
+        self.origin = httpcore.URL(scheme=self._scheme, host=self._host, port=self._port, target="/").origin
 
     def wire(self, request: Request, timeouts: Timeouts) -> httpcore.Request:
         return httpcore.Request(

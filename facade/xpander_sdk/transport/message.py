@@ -1,10 +1,14 @@
-"""What travels: a request, its answer, and why there is none."""
+"""What travels: a request, its answer, and why there is none.
+
+Their reprs tell no headers, bodies and texts: tools that report errors show the variables of each frame, and a backend
+may repeat what it was sent.
+"""
 
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from xpander_sdk.retry import Timeouts
 
@@ -19,8 +23,8 @@ class Request:
 
     method: str
     target: bytes
-    headers: list[Header]
-    content: bytes
+    headers: list[Header] = field(repr=False)
+    content: bytes = field(repr=False)
 
 
 @frozen
@@ -28,11 +32,16 @@ class Answer:
     """What came back; names of headers in lower case."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
-class NoAnswer(Exception):
+class _Hidden(Exception):
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class NoAnswer(_Hidden):
     """There was none.
 
     Attributes:
@@ -46,7 +55,7 @@ class NoAnswer(Exception):
         self.is_final = is_final
 
 
-class BadAnswer(Exception):
+class BadAnswer(_Hidden):
     """There was one that cannot be read. `status` is its status, where that could be."""
 
     def __init__(self, description: str, status: int | None = None) -> None:

@@ -17,12 +17,14 @@ def proxy_of(settings: Transport, url: SplitResult) -> str | None:
 
 
 def proxy_for(settings: Transport, url: SplitResult) -> httpcore.Proxy | None:
+    scheme = urlsplit(proxy_of(settings, url) or "").scheme
+    if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        # No variable of this frame holds the password of the proxy: tools that report errors would show it.
+        raise ValueError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
     address = proxy_of(settings, url)
     if address is None:
         return None
     parts = urlsplit(address)
-    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
-        raise ValueError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
     auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     context = ssl_context_of(settings) if parts.scheme == "https" else None
     return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth, ssl_context=context)

@@ -42,12 +42,17 @@ class _Stream(httpcore.NetworkStream):
         self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._unsent:
+            self._flush(timeout)
+        return self._stream.read(max_bytes, self._clock.left(timeout))
+
+    def _flush(self, timeout: float | None) -> None:
+        # By itself: who is interrupted while reading has no variable that holds the request, and with it the key.
         unsent, self._unsent = self._unsent, b""
         with suppress(httpcore.WriteError):  # a server may refuse a request, and say why, before it has all of it
             # In parts: the stream gives its time-out to each piece that the receiver takes, however many there are.
             for start in range(0, len(unsent), PART):
                 self._stream.write(unsent[start : start + PART], self._clock.left(timeout))
-        return self._stream.read(max_bytes, self._clock.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent += buffer

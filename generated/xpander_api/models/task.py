@@ -30,12 +30,12 @@ class Task:
     """ What the agent was asked. """
     status: TaskStatus
     created_at: datetime.datetime
-    """ When the task was first seen; an update keeps it. """
+    """ When the task was first seen; an update keeps it, unless it says `created_at` itself. """
     started_at: datetime.datetime | None | Unset = UNSET
     """ When it finished, less its duration. """
     paused_at: datetime.datetime | None | Unset = UNSET
     finished_at: datetime.datetime | None | Unset = UNSET
-    """ When it was first known to have ended. """
+    """ When it was first known to have ended, or what a report said of that. """
     updated_at: datetime.datetime | None | Unset = UNSET
     """ When a report last changed it. """
     internal_status: None | str | Unset = UNSET

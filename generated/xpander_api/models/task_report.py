@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
+from dateutil.parser import isoparse
 
 from ..types import UNSET, Unset
 
@@ -36,6 +38,10 @@ class TaskReport:
     user_id: None | str | Unset = UNSET
     parent_task_id: None | str | Unset = UNSET
     triggering_agent_id: None | str | Unset = UNSET
+    created_at: datetime.datetime | None | Unset = UNSET
+    """ From 1971 to 2999, to the microsecond. """
+    finished_at: datetime.datetime | None | Unset = UNSET
+    """ From 1971 to 2999, to the microsecond. """
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.tokens import Tokens  # noqa: PLC0415
@@ -107,6 +113,24 @@ class TaskReport:
         else:
             triggering_agent_id = self.triggering_agent_id
 
+        created_at: None | str | Unset
+        if isinstance(self.created_at, Unset):
+            created_at = UNSET
+        elif isinstance(self.created_at, datetime.datetime):
+            created_at = self.created_at.isoformat()
+
+        else:
+            created_at = self.created_at
+
+        finished_at: None | str | Unset
+        if isinstance(self.finished_at, Unset):
+            finished_at = UNSET
+        elif isinstance(self.finished_at, datetime.datetime):
+            finished_at = self.finished_at.isoformat()
+
+        else:
+            finished_at = self.finished_at
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
@@ -132,6 +156,10 @@ class TaskReport:
             field_dict["parent_task_id"] = parent_task_id
         if triggering_agent_id is not UNSET:
             field_dict["triggering_agent_id"] = triggering_agent_id
+        if created_at is not UNSET:
+            field_dict["created_at"] = created_at
+        if finished_at is not UNSET:
+            field_dict["finished_at"] = finished_at
 
         return field_dict
 
@@ -249,6 +277,52 @@ class TaskReport:
 
         triggering_agent_id = _parse_triggering_agent_id(d.pop("triggering_agent_id", UNSET))
 
+        def _parse_created_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                componentsschemas_optional_time_type_0 = (
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
+                )(data)
+
+                return componentsschemas_optional_time_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        created_at = _parse_created_at(d.pop("created_at", UNSET))
+
+        def _parse_finished_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                componentsschemas_optional_time_type_0 = (
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
+                )(data)
+
+                return componentsschemas_optional_time_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        finished_at = _parse_finished_at(d.pop("finished_at", UNSET))
+
         task_report = cls(
             id=id,
             input_=input_,
@@ -261,6 +335,8 @@ class TaskReport:
             user_id=user_id,
             parent_task_id=parent_task_id,
             triggering_agent_id=triggering_agent_id,
+            created_at=created_at,
+            finished_at=finished_at,
         )
 
         return task_report

@@ -117,7 +117,9 @@ def sync_detailed(
 
      Counts each task once, in the state that it has now. A task belongs to the time at which it was
     first seen
-    (`created_at`), so that an update never moves it. An agent without tasks has zeros.
+    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
+    counts at
+    the new time and no more at the old one. An agent without tasks has zeros.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
@@ -156,7 +158,9 @@ def sync(
 
      Counts each task once, in the state that it has now. A task belongs to the time at which it was
     first seen
-    (`created_at`), so that an update never moves it. An agent without tasks has zeros.
+    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
+    counts at
+    the new time and no more at the old one. An agent without tasks has zeros.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
@@ -190,7 +194,9 @@ async def asyncio_detailed(
 
      Counts each task once, in the state that it has now. A task belongs to the time at which it was
     first seen
-    (`created_at`), so that an update never moves it. An agent without tasks has zeros.
+    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
+    counts at
+    the new time and no more at the old one. An agent without tasks has zeros.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
@@ -227,7 +233,9 @@ async def asyncio(
 
      Counts each task once, in the state that it has now. A task belongs to the time at which it was
     first seen
-    (`created_at`), so that an update never moves it. An agent without tasks has zeros.
+    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
+    counts at
+    the new time and no more at the old one. An agent without tasks has zeros.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.

@@ -1,0 +1,10 @@
+"""Ours, over the transport of the extra `fast`."""
+
+from httpx_aiohttp import AiohttpTransport
+
+from benchmarks.subjects import harness, sdk
+from xpander_sdk import Transport
+
+# aiohttp has no synchronous form.
+if __name__ == "__main__":
+    harness.main(None, sdk.async_session(transport=Transport(async_http=AiohttpTransport)))
