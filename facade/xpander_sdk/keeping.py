@@ -89,7 +89,8 @@ class Outbox:
     max_bytes: int = field(default=1 << 30, validator=_from(1))
     when_full: WhenFull = field(default="raise", validator=_one_of(WhenFull))
     block_seconds: float = field(default=5.0, validator=_from(0, float))
-    mask: Callable[[dict[str, Any]], Mapping[str, Any]] | None = field(default=None, validator=_callable)
+    # A callable of its own kind need not be hashable, as configurations have to be.
+    mask: Callable[[dict[str, Any]], Mapping[str, Any]] | None = field(default=None, validator=_callable, hash=False)
     worker: WorkerKind = field(default="thread", validator=_one_of(WorkerKind))
     parallel: int = field(default=8, validator=_from(1))
     exit_seconds: float = field(default=2.0, validator=_from(0, float))

@@ -1,5 +1,6 @@
 """The outbox's own parts, with a clock and a backend that a test moves by hand."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from attrs import define, field
 
-from xpander_sdk import Configuration, Timeouts
+from xpander_sdk import Configuration, Timeouts, errors
 from xpander_sdk.keeping import Outbox
 from xpander_sdk.outbox.books import Books
 from xpander_sdk.outbox.credentials import Keyring
@@ -54,6 +55,12 @@ def configuration(path: Path, base_url: str = "http://backend.test", **settings:
             "outbox": Outbox(file=str(path), **outbox), **settings,
         }
     )  # fmt: skip
+
+
+def refusal(status: int, detail: str = "told", retry_after: float | None = None) -> errors.ModuleException:
+    """The error that an answer with this status stands for."""
+    said = json.dumps({"detail": detail}).encode()
+    return errors.from_answer(status, {}, said, errors.About(), retry_after, lambda text: text)
 
 
 def balanced(stats: Stats) -> Stats:

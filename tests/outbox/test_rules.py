@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.parts import HOUR, SECOND, report
+from outbox.parts import HOUR, SECOND, refusal, report
 from xpander_sdk import errors
 from xpander_sdk.outbox import rules
 from xpander_sdk.outbox.rules import Verdict
@@ -101,7 +101,7 @@ def test_what_a_target_asks_for_is_granted_up_to_an_hour(failures, asked, draw):
     ],
 )  # fmt: skip
 def test_what_an_answer_means(status, expected):
-    assert rules.verdict(errors.from_answer(status, {}, b"", errors.About(), None)) is expected
+    assert rules.verdict(refusal(status)) is expected
 
 
 @pytest.mark.parametrize("kind", [errors.ConnectionFailedError, errors.TimedOutError])

@@ -1,15 +1,18 @@
 """Which key belongs to which report, without the key: what the file says of it, and how it is found again.
 
-A reference says where the key comes from (a file, a callable of this program), or gives a short mark of a key that
-was given as text. The mark, 32 bits of a hash with a salt of the file's own, tells keys apart, and is too short to
-guess a key by. So a report leaves only with the key that it was meant for, even where two programs with two keys share
-one outbox.
+A reference says where the key comes from (a file, a function of this program), or gives a short mark of a key: of one
+that was given as text, and of one that comes from a callable which cannot be told by its name, such as a bound method,
+a partial or a closure. The mark, 32 bits of a hash with a salt of the file's own, tells keys apart, and is too short to
+guess a key by. So a report leaves only with the key that it was meant for, even where two programs with two keys, or
+two tenants of one program, share one outbox.
 """
 
 import hashlib
 import os
+import secrets
 import sys
 from collections.abc import Callable
+from types import FunctionType
 
 from xpander_sdk.configuration import Configuration, KeyFile
 from xpander_sdk.outbox.file import File
@@ -31,12 +34,26 @@ def reference(configuration: Configuration, salt: bytes) -> str:
     if isinstance(key, KeyFile):
         return f"file:{os.path.abspath(key.path)}"
     if callable(key):
-        return f"callable:{_name(key)}"
-    return _mark(key, salt)
+        return f"callable:{_name(key)}{_which(key, configuration, salt)}"
+    return f"key:{_mark(key.encode(), salt)}"
 
 
-def _mark(key: str, salt: bytes) -> str:
-    return f"key:{hashlib.blake2b(key.encode(), key=salt, digest_size=4).hexdigest()}"
+def _mark(told: bytes, salt: bytes) -> str:
+    return hashlib.blake2b(told, key=salt, digest_size=4).hexdigest()
+
+
+def _which(key: Callable[[], str], configuration: Configuration, salt: bytes) -> str:
+    """Of several callables of one name, which one."""
+    if isinstance(key, FunctionType) and not (key.__closure__ or key.__defaults__ or key.__kwdefaults__):
+        if "<" not in key.__qualname__:
+            return ""
+        code = key.__code__
+        constants = [each for each in code.co_consts if isinstance(each, str | bytes | int | float | None)]
+        return f":{_mark(repr((code.co_code, code.co_names, constants)).encode(), salt)}"
+    try:
+        return f":{_mark((configuration.current_key() or '').encode(), salt)}"
+    except Exception:  # it fails now; this process alone may know later which one it was
+        return f":{secrets.token_hex(4)}"
 
 
 def _name(key: Callable[[], str]) -> str:
@@ -89,9 +106,12 @@ def _found(target: Target, salt: bytes, takes_any_key: bool) -> Configuration | 
         key = KeyFile(named)
     elif kind != NONE:
         key = os.environ.get("XPANDER_API_KEY") or None
-        if key is None or (_mark(key, salt) != target.credentials and not takes_any_key):
+        is_the_one = key is not None and kind == "key" and _mark(key.encode(), salt) == named
+        if key is None or not (is_the_one or takes_any_key):
             return None
     try:
-        return Configuration(base_url=target.base_url, organization_id=target.organization_id, api_key=key)
+        found = Configuration(base_url=target.base_url, organization_id=target.organization_id, api_key=key)
     except ValueError:  # what the environment holds now cannot be
         return None
+    # Of an embedded store the organisation owns the runs, and the environment may name another one now.
+    return None if found.is_embedded and found.organization_id != target.organization_id else found

@@ -125,11 +125,10 @@ class Database:
         if (interrupted := _interrupted(self.path)) is not None:
             yield interrupted
             return
-        with self.lock:
+        with self.lock, _under_way(self):
             try:
                 # Within the try: whatever interrupts this thread, no transaction is left open.
                 connection = self.do(_begin)
-                _under_way.connections = {**_connections(), self.path: connection}
                 yield connection
                 self._patiently(lambda: connection.execute("COMMIT"))
             except BaseException as error:
@@ -140,8 +139,6 @@ class Database:
                         self._set_aside(error)
                     raise self._explained(error) from error
                 raise
-            finally:
-                _under_way.connections = {path: each for path, each in _connections().items() if path != self.path}
 
     def do(self, step: Callable[[sqlite3.Connection], T]) -> T:
         if (interrupted := _interrupted(self.path)) is not None:
@@ -156,9 +153,14 @@ class Database:
                     self._set_aside(error)
         raise AssertionError("unreachable")
 
+    @property
+    def open_transaction(self) -> sqlite3.Connection | None:
+        connection = self._connection
+        return connection if connection is not None and connection.in_transaction else None
+
     def _rollback(self) -> None:
-        if self._connection is not None and self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        if (connection := self.open_transaction) is not None:
+            connection.execute("ROLLBACK")
 
     def _patiently(self, step: Callable[[], T]) -> T:
         # SQLite's own waiting sleeps ever longer, so that a busy process starves the others; short sleeps of random
@@ -248,15 +250,22 @@ class Database:
 
 # The transactions that a thread is in the middle of. A signal handler that interrupts one, and uses the outbox, becomes
 # part of it: it would wait in vain for what cannot go on before it returns.
-_under_way = threading.local()
+_of_thread = threading.local()
 
 
-def _connections() -> dict[str, sqlite3.Connection]:
-    return getattr(_under_way, "connections", {})
+@contextmanager
+def _under_way(database: Database) -> Iterator[None]:
+    before: dict[str, Database] = getattr(_of_thread, "databases", {})
+    _of_thread.databases = {**before, database.path: database}
+    try:
+        yield
+    finally:
+        _of_thread.databases = before
 
 
 def _interrupted(path: str) -> sqlite3.Connection | None:
-    return _connections().get(path)
+    database: Database | None = getattr(_of_thread, "databases", {}).get(path)
+    return None if database is None else database.open_transaction
 
 
 def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -23,7 +23,8 @@ def delete(connection: sqlite3.Connection, table: str, seqs: Sequence[int]) -> i
 
 
 def drop(connection: sqlite3.Connection, seqs: Sequence[int], reason: str) -> None:
-    connection.executemany("INSERT INTO dropped VALUES (?, ?)", [(seq, reason) for seq in seqs])
+    # Or ignore: a signal handler that found the outbox full while room was made may have dropped them meanwhile.
+    connection.executemany("INSERT OR IGNORE INTO dropped VALUES (?, ?)", [(seq, reason) for seq in seqs])
     oldest = connection.execute(
         "SELECT seq FROM dropped ORDER BY seq DESC LIMIT 1 OFFSET ?", (_DROPPED_KEPT,)
     ).fetchone()
