@@ -1,13 +1,33 @@
 """Fixtures that every kind of test may use."""
 
+import os
+import secrets
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from support.postgres import Postgres, new_database
 from support.server import Server, running_server
 from xpander_sdk import Configuration
+from xpander_server.store import Store
 
 SETTINGS = ("API_KEY", "ORGANIZATION_ID", "BASE_URL", "AGENT_ID")
+
+
+# Of all processes of one run of the tests: the first that needs PostgreSQL starts it.
+POSTGRES = "POSTGRES_OF_THE_TESTS"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[POSTGRES] = str(Path(tempfile.gettempdir(), f"postgres-of-tests-{secrets.token_hex(8)}"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and Path(os.environ[POSTGRES]).exists():
+        Postgres(Path(os.environ[POSTGRES])).close()
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +35,38 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SETTINGS:
         monkeypatch.delenv(f"XPANDER_{name}", raising=False)
     monkeypatch.delenv("IS_STG", raising=False)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> str:
+    """The URL of a PostgreSQL server, which all tests of a run share."""
+    return Postgres(Path(os.environ[POSTGRES])).url()
+
+
+@pytest.fixture
+def postgresql_url(postgres: str) -> Iterator[str]:
+    """An empty database of its own."""
+    with new_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgres: str) -> Iterator[str]:
+    """A database with our schema, to make others from: far quicker than to migrate each."""
+    with new_database(postgres) as url:
+        Store(url).close()
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A store of its own, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/store.db"
+        return
+    template = request.getfixturevalue("postgresql_template")
+    with new_database(request.getfixturevalue("postgres"), template) as url:
+        yield url
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from xpander_sdk.errors import (
     TimedOutError,
     TooLargeError,
 )
-from xpander_sdk.metrics import Durations, Metrics, Runs, ToolUse
+from xpander_sdk.metrics import Cost, Durations, Metrics, ModelUse, Point, Runs, ToolUse
 from xpander_sdk.retry import RetryPolicy, Timeouts
 from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
 from xpander_sdk.tasks import Tasks
@@ -48,12 +48,15 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "ContractError",
+    "Cost",
     "Durations",
     "InvalidReportError",
     "Metrics",
+    "ModelUse",
     "ModuleException",
     "NotFoundError",
     "PermissionDeniedError",
+    "Point",
     "RateLimitedError",
     "RetryPolicy",
     "Runs",

@@ -341,7 +341,7 @@ def metrics_table(found: Metrics) -> Table:
     tools = islice(found.tools.items(), 20)
     return _pairs(
         {
-            "agent": found.agent_id,
+            "agent": found.agent_id or "all",
             "runs": f"{runs.total:,}",
             "completed": f"{runs.completed:,}{rate}",
             "failed": f"{runs.failed:,}",

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from xpander_server.contract import Report
+from xpander_server.pricing import cost_of, model_of
 
 MICROSECOND = 1
 SECOND = 1_000_000 * MICROSECOND
@@ -47,6 +48,10 @@ class Task:
     user_id: str | None = None
     parent_task_id: str | None = None
     triggering_agent_id: str | None = None
+    model: str | None = None
+    """As `llm_response` names it."""
+    cost: int | None = None
+    """Nano-dollars, by the prices that were known when it was last reported."""
     reported_at: dict[str, int] = field(factory=dict)
     """When each field was reported that has been."""
 
@@ -99,6 +104,12 @@ def merge(
     times = {**task.reported_at, **dict.fromkeys(newer, reported_at)}
     if not changed and times == task.reported_at:
         return task
+    if "llm_response" in changed:
+        changed["model"] = model_of(changed["llm_response"])
+    if "llm_response" in changed or "tokens" in changed:
+        changed["cost"] = cost_of(
+            changed.get("model", task.model), changed.get("tokens", task.tokens), at=task.created_at
+        )
     finished_at = task.finished_at
     if finished_at is None and newer.get("is_success") is not None:
         finished_at = now

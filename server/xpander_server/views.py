@@ -5,6 +5,7 @@ from typing import Any, overload
 
 import msgspec
 
+from xpander_server.metrics import Amounts, summarise
 from xpander_server.tasks import Task, total_tokens
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,4 +69,13 @@ def list_item(task: Task) -> dict[str, Any]:
         "created_at": timestamp(task.created_at),
         "updated_at": timestamp(task.updated_at),
         "result": task.result,
+    }
+
+
+def point(start: int, amounts: Amounts) -> dict[str, Any]:
+    """The contract's `MetricsPoint`."""
+    summary = summarise(amounts)
+    return {
+        "start": timestamp(start),
+        **{name: summary[name] for name in ("runs", "success_rate", "duration", "tokens", "cost")},
     }

@@ -41,8 +41,11 @@ class Sync:
     def load_item(self, item: TasksListItem) -> Task:
         return item.load()
 
-    def metrics(self, *arguments: Any) -> Metrics:
-        return Backend(self.configuration).metrics(*arguments)
+    def metrics(self, *arguments: Any, **named: Any) -> Metrics:
+        return Backend(self.configuration).metrics(*arguments, **named)
+
+    def organization_metrics(self, *arguments: Any) -> Metrics:
+        return Backend(self.configuration).organization_metrics(*arguments)
 
 
 @frozen
@@ -78,8 +81,11 @@ class Async:
     def load_item(self, item: TasksListItem) -> Task:
         return asyncio.run(item.aload())
 
-    def metrics(self, *arguments: Any) -> Metrics:
-        return asyncio.run(Backend(self.configuration).ametrics(*arguments))
+    def metrics(self, *arguments: Any, **named: Any) -> Metrics:
+        return asyncio.run(Backend(self.configuration).ametrics(*arguments, **named))
+
+    def organization_metrics(self, *arguments: Any) -> Metrics:
+        return asyncio.run(Backend(self.configuration).aorganization_metrics(*arguments))
 
 
 @pytest.fixture(params=["embedded", "socket"])

@@ -1,0 +1,104 @@
+"""Reports become tasks: many of them in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+from attrs import fields, frozen
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
+
+from xpander_server.contract import Report
+from xpander_server.metrics import movement
+from xpander_server.store import rollups
+from xpander_server.store.tables import tasks
+from xpander_server.tasks import Conflict, Task, merge
+
+Key = tuple[str, str]
+"""An organisation, and the id of one of its tasks."""
+
+_COLUMNS = [column.name for column in tasks.columns]
+_values = attrgetter(*_COLUMNS)
+assert set(_COLUMNS) == {field.name for field in fields(Task)}
+
+_INSERT = insert(tasks)
+_UPDATE = (
+    update(tasks)
+    .where(tasks.c.organization_id == bindparam("its_organization_id"), tasks.c.id == bindparam("its_id"))
+    .values({name: bindparam(name) for name in _COLUMNS if name not in ("organization_id", "id", "created_at")})
+)
+
+
+@frozen
+class Submission:
+    """A report on its way into a store."""
+
+    organization_id: str
+    agent_id: str
+    task_id: str
+    report: Report
+    reported_at: int | None
+    """The caller's time of report, in microseconds since 1970 (UTC); None stands for `now`."""
+    now: int
+    """The time of arrival."""
+
+    @property
+    def key(self) -> Key:
+        return self.organization_id, self.task_id
+
+
+def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Task | Conflict]:
+    """Merge reports into their tasks, in their order, and move the metrics along.
+
+    Returns:
+        For each report its task after it, or why it was refused; a refusal changes nothing.
+    """
+    stored = _stored(connection, {submission.key for submission in submissions})
+    after = dict(stored)
+    outcomes: list[Task | Conflict] = []
+    for submission in submissions:
+        try:
+            task = merge(
+                after.get(submission.key),
+                submission.report,
+                organization_id=submission.organization_id,
+                agent_id=submission.agent_id,
+                task_id=submission.task_id,
+                reported_at=submission.reported_at,
+                now=submission.now,
+            )
+        except Conflict as conflict:
+            outcomes.append(conflict)
+        else:
+            after[submission.key] = task
+            outcomes.append(task)
+    # In order, so that two processes never wait for each other in a circle.
+    written = [key for key in sorted(after) if after[key] is not stored.get(key)]
+    _write(connection, [after[key] for key in written if key not in stored], _INSERT)
+    _write(connection, [after[key] for key in written if key in stored], _UPDATE)
+    rollups.record(
+        connection, rollups.collected((after[key], movement(stored.get(key), after[key])) for key in written)
+    )
+    return outcomes
+
+
+def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Task]:
+    ids: dict[str, list[str]] = {}
+    for organization_id, task_id in keys:
+        ids.setdefault(organization_id, []).append(task_id)
+    wanted = [
+        (tasks.c.organization_id == organization_id) & tasks.c.id.in_(of_it) for organization_id, of_it in ids.items()
+    ]
+    # Locked in order, too.
+    query = select(tasks).where(or_(*wanted)).order_by(tasks.c.organization_id, tasks.c.id).with_for_update()
+    return {(row.organization_id, row.id): Task(**row._mapping) for row in connection.execute(query)}
+
+
+def _write(connection: Connection, changed: Sequence[Task], statement: Any) -> None:
+    if changed:
+        connection.execute(statement, [_row(task) for task in changed])
+
+
+def _row(task: Task) -> Mapping[str, Any]:
+    row = dict(zip(_COLUMNS, _values(task), strict=True))
+    row["its_organization_id"], row["its_id"] = task.organization_id, task.id
+    return row
