@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.postgres import Postgres, new_database
-from support.server import Server, running_server
-from xpander_sdk import Configuration
+from support.server import ORGANIZATION, Server, running_server
+from xpander_sdk import Backend, Configuration
 from xpander_server.store import Store
 
 SETTINGS = ("API_KEY", "ORGANIZATION_ID", "BASE_URL", "AGENT_ID")
@@ -76,7 +76,28 @@ def embedded(tmp_path) -> Configuration:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def embedded_database(postgres: str, postgresql_template: str) -> Iterator[Configuration]:
+    """An embedded PostgreSQL target for the whole session of a worker, to be used as `server` is."""
+    with new_database(postgres, postgresql_template) as url:
+        configuration = Configuration(base_url=url, organization_id=ORGANIZATION)
+        yield configuration
+        Backend(configuration).close()
+
+
+@pytest.fixture(scope="session")
+def server_on_postgresql(postgres: str, postgresql_template: str) -> Iterator[Server]:
+    """As `server`, on PostgreSQL."""
+    with new_database(postgres, postgresql_template) as url, running_server(url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for the whole session of a worker: tests that share it keep to agents of their own."""
     with running_server(tmp_path_factory.mktemp("server") / "store.db") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def server(server_on_sqlite: Server) -> Server:
+    return server_on_sqlite

@@ -34,6 +34,7 @@ from xpander_sdk import (
     errors,
 )
 from xpander_sdk.arguments import agent_of
+from xpander_sdk.configuration import without_password
 from xpander_sdk.encoding import jsonable
 from xpander_sdk.tokens import KINDS
 
@@ -271,7 +272,14 @@ def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) ->
 
 
 @main.command()
-@click.option("--store", metavar="URL", default="sqlite:///xpander.db", show_default=True, help="Where to keep tasks.")
+@click.option(
+    "--store",
+    envvar="XPANDER_STORE",
+    metavar="URL",
+    default="sqlite:///xpander.db",
+    show_default=True,
+    help="Where to keep tasks: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. Default: XPANDER_STORE.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8100, show_default=True, help="0 for any that is free.")
 @click.option(
@@ -296,7 +304,7 @@ def serve(store: str, host: str, port: int, api_key: str | None, organization_id
         _fail(f"the server needs {missing.name}: pip install 'xpander-report[server]'", USAGE)
 
     def started(url: str, made_key: str | None) -> None:
-        click.echo(f"Serving {store} at {url}")
+        click.echo(f"Serving {without_password(store)} at {url}")
         if made_key is not None:
             click.echo(f"The store had no API key. This one was made, and is shown this once:\n\n  {made_key}\n")
         sys.stdout.flush()

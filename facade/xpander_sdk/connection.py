@@ -185,7 +185,7 @@ def _identity(configuration: Configuration) -> list[tuple[bytes, bytes]]:
         return [(b"x-api-key", key.encode("ascii"))]
     if configuration.is_embedded:
         return []
-    raise ValueError(f"{configuration.base_url} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
+    raise ValueError(f"{configuration.target} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
 
 
 def _error(
@@ -199,10 +199,10 @@ def _error(
         body = outcome.body if key is None else outcome.body.replace(key.encode("ascii"), b"***")
         return errors.from_answer(outcome.status, outcome.headers, body, about, asked)
     if isinstance(outcome, BadAnswer):
-        told = f"{configuration.base_url} gave an answer that cannot be read: {outcome}"
+        told = f"{configuration.target} gave an answer that cannot be read: {outcome}"
         return errors.ContractError(outcome.status, told, about)
     kind = errors.TimedOutError if outcome.is_late else errors.ConnectionFailedError
-    return kind(None, f"{configuration.base_url} gave no answer: {outcome}", about)
+    return kind(None, f"{configuration.target} gave no answer: {outcome}", about)
 
 
 def _parsed(operation: Operation[T], answer: "Answer", about: errors.About) -> T:
@@ -294,7 +294,7 @@ def _route(configuration: Configuration) -> _Route:
             store=store,
             headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
             budget=RetryBudget(configuration.retry.budget),
-            health=_Health(configuration.base_url),
+            health=_Health(configuration.target),
         )
         with _state.lock:
             route = _state.routes.setdefault(key, route)

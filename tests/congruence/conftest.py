@@ -88,11 +88,17 @@ class Async:
         return asyncio.run(Backend(self.configuration).aorganization_metrics(*arguments))
 
 
-@pytest.fixture(params=["embedded", "socket"])
+TARGETS = {
+    "sqlite": lambda request: request.getfixturevalue("embedded"),
+    "postgresql": lambda request: request.getfixturevalue("embedded_database"),
+    "server on sqlite": lambda request: request.getfixturevalue("server").configuration,
+    "server on postgresql": lambda request: request.getfixturevalue("server_on_postgresql").configuration,
+}
+
+
+@pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest) -> Configuration:
-    if request.param == "embedded":
-        return request.getfixturevalue("embedded")
-    return request.getfixturevalue("server").configuration
+    return TARGETS[request.param](request)
 
 
 @pytest.fixture(params=[Sync, Async], ids=["sync", "async"])

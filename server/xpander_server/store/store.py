@@ -50,7 +50,7 @@ class Store:
             bring_up_to_date(self._database)
         except Exception as error:
             self._database.close()
-            raise StoreError(f"Cannot open the store {_shown(url)}: {error}") from error
+            raise StoreError(f"Cannot open the store {_shown(url)}: {error}") from None
 
     def close(self) -> None:
         self._database.close()
@@ -161,6 +161,7 @@ class Store:
 
 def _shown(url: str) -> str:
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        # Without what follows the "?" as well: a password may be there, too.
+        return make_url(url).set(query={}).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return "at this URL"

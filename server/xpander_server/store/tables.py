@@ -64,9 +64,9 @@ tasks = Table(
     Column("user_id", ID),
     Column("parent_task_id", ID),
     Column("triggering_agent_id", ID),
+    Column("reported_at", Json, nullable=False),
     Column("model", ID),
     Column("cost", BigInteger),
-    Column("reported_at", Json, nullable=False),
     Index("tasks_of_organization", "organization_id", "created_at"),
     # Not the id as well: with three ids of 255 characters an index row could outgrow what PostgreSQL allows.
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
