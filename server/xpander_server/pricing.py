@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from operator import mul
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +22,7 @@ NANODOLLARS = 1_000_000_000
 MAX_COST = 2**63 - 1
 _MAX_MODEL = 255
 _HOUR = 3_600_000_000  # microseconds
+_MILLION = 1_000_000
 
 
 _NULL = msgspec.Raw(b"null")
@@ -75,10 +77,8 @@ def cost_of(model: str | None, tokens: Mapping[str, int] | None, at: int) -> int
     that is not known."""
     if model is None or tokens is None:
         return None
-    completion, prompt, cache_read, cache_write = (
-        max(0, tokens.get(kind, 0))
-        for kind in ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
-    )
+    completion, prompt = max(0, tokens["completion_tokens"]), max(0, tokens["prompt_tokens"])
+    cache_read, cache_write = max(0, tokens["cache_read_tokens"]), max(0, tokens["cache_write_tokens"])
     if completion + prompt + cache_read + cache_write == 0:
         return None
     # Anthropic counts what went through a cache beside the prompt, the others within it.
@@ -100,23 +100,21 @@ class _Price:
         self._model = model
         self._provider = provider
         self._at = at
-        self._rates: tuple[Decimal, ...] | None = None
+        self._rates: tuple[int, ...] | None = None
         if not any(isinstance(value, TieredPrices) for value in vars(model.get_prices(at)).values()):
             # A flat price: what a million of each kind costs says all, and multiplying is far quicker than asking.
-            million = 1_000_000
-            probes = ((million, 0, 0, 0), (0, million, 0, 0), (million, 0, million, 0), (million, 0, 0, million))
+            probes = ((_MILLION, 0, 0, 0), (0, _MILLION, 0, 0), (_MILLION, 0, _MILLION, 0), (_MILLION, 0, 0, _MILLION))
             answers = [self._asked(*probe) for probe in probes]
-            known = [answer for answer in answers if answer is not None]
+            known = [round(answer * NANODOLLARS) for answer in answers if answer is not None]
             if len(known) == len(probes):
-                uncached, completion, read, written = (answer / million for answer in known)
+                uncached, completion, read, written = known
                 self._rates = (uncached, completion, read - uncached, written - uncached)
 
     def of(self, *usage: int) -> int | None:
         """Nano-dollars for tokens of prompt (the cached ones included), completion, cache read, cache write."""
-        if self._rates is None:
-            answer = self._asked(*usage)
-        else:
-            answer = sum((rate * count for rate, count in zip(self._rates, usage, strict=True)), Decimal(0))
+        if self._rates is not None:
+            return (sum(map(mul, self._rates, usage)) + _MILLION // 2) // _MILLION
+        answer = self._asked(*usage)
         return None if answer is None else round(answer * NANODOLLARS)
 
     def _asked(self, prompt: int, completion: int, cache_read: int, cache_write: int) -> Decimal | None:

@@ -66,9 +66,6 @@ class Task:
         return self.finished_at - round((self.duration or 0) * SECOND)
 
 
-REPORTED_FIELDS = frozenset(Report.__annotations__) - {"id"}
-
-
 def merge(
     stored: Task | None,
     report: Report,
@@ -92,44 +89,47 @@ def merge(
         raise Conflict(task_id)
     if reported_at is None or reported_at > now + MAX_CLOCK_AHEAD:
         reported_at = now
-    task = stored or Task(
-        organization_id=organization_id, id=task_id, agent_id=agent_id, created_at=now, updated_at=now
-    )
-    newer = {
-        name: value
-        for name, value in _reported(report).items()
-        if reported_at >= task.reported_at.get(name, reported_at)
-    }
-    changed = {name: value for name, value in newer.items() if getattr(task, name) != value}
-    times = {**task.reported_at, **dict.fromkeys(newer, reported_at)}
-    if not changed and times == task.reported_at:
-        return task
-    if "llm_response" in changed:
-        changed["model"] = model_of(changed["llm_response"])
-    if "llm_response" in changed or "tokens" in changed:
-        changed["cost"] = cost_of(
-            changed.get("model", task.model), changed.get("tokens", task.tokens), at=task.created_at
-        )
-    finished_at = task.finished_at
+    if stored is None:
+        changed = newer = _reported(report)
+        created_at, updated_at, finished_at = now, now, None
+        times = dict.fromkeys(newer, reported_at)
+    else:
+        before = stored.reported_at
+        newer = {name: value for name, value in _reported(report).items() if reported_at >= before.get(name, 0)}
+        changed = {name: value for name, value in newer.items() if getattr(stored, name) != value}
+        times = {**before, **dict.fromkeys(newer, reported_at)}
+        if not changed and times == before:
+            return stored
+        created_at, finished_at = stored.created_at, stored.finished_at
+        updated_at = now if changed else stored.updated_at
     if finished_at is None and newer.get("is_success") is not None:
         finished_at = now
-    return evolve(
-        task,
-        **changed,
-        reported_at=times,
-        finished_at=finished_at,
-        updated_at=now if changed else task.updated_at,
-    )
+    fields = {**changed, "finished_at": finished_at, "updated_at": updated_at, "reported_at": times}
+    if "llm_response" in changed or "tokens" in changed:
+        fields.update(_cost(stored, changed, created_at))
+    if stored is not None:
+        return evolve(stored, **fields)
+    return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, created_at=created_at, **fields)
+
+
+def _cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:
+    """The model and the cost of a task whose response or whose tokens have changed."""
+    if "llm_response" in changed:
+        model = model_of(changed["llm_response"])
+    else:
+        model = None if stored is None else stored.model
+    tokens = changed.get("tokens", None if stored is None else stored.tokens)
+    return {"model": model, "cost": cost_of(model, tokens, at=created_at)}
 
 
 def _reported(report: Report) -> dict[str, Any]:
     """What the report says, in the forms that a task keeps; null says nothing."""
-    fields: dict[str, Any] = {name: report.get(name) for name in REPORTED_FIELDS}
-    if fields["tokens"] is not None:
+    fields: dict[str, Any] = {name: value for name, value in report.items() if value is not None and name != "id"}
+    if "tokens" in fields:
         fields["tokens"] = _tokens(fields["tokens"])
-    if fields["duration"] is not None:
+    if "duration" in fields:
         fields["duration"] = float(fields["duration"])
-    return {name: value for name, value in fields.items() if value is not None}
+    return fields
 
 
 def _tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """What the contract shows of a task."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, overload
 
 import msgspec
@@ -19,8 +20,13 @@ def timestamp(microseconds: int | None) -> str | None:
     """RFC 3339, in UTC, always with six decimals; None for None."""
     if microseconds is None:
         return None
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(second)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(since_1970: int) -> str:
+    return (_EPOCH + timedelta(seconds=since_1970)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def microseconds(timestamp: str) -> int:

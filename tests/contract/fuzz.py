@@ -31,7 +31,7 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor() as pool:
         folder = Path(name)
-        postgres = Postgres(folder / "postgresql")
+        postgres = Postgres(Path(f"{name}-postgresql"))  # not below a folder that only root may enter
         try:
             stores = {"SQLite": f"sqlite:///{folder}/store.db", "PostgreSQL": postgres.url()}
             fuzzing = {
@@ -66,7 +66,15 @@ def _schemathesis(folder: Path, store_url: str, seed: int, max_examples: int) ->
             "FUZZ_HOOKS": str(HERE / "hooks.py"), "FUZZ_URL": server.url, "FUZZ_KEY": KEY,
             "FUZZ_CURSOR": _cursor(server.url),
         }  # fmt: skip
-        done = subprocess.run(command, cwd=folder, env={**os.environ, **hooks})
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **hooks},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    print(f"{store_url.partition(':')[0]}:\n{done.stdout}", flush=True)
     if not report.exists():
         return 0, 1  # it crashed
     cases = json.loads(report.read_text())["test_cases"]

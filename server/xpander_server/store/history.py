@@ -176,13 +176,16 @@ def _cursor(created_at: int, task_id: str) -> str:
     return urlsafe_b64encode(msgspec.json.encode((created_at, task_id))).decode().rstrip("=")
 
 
-_Position = tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], str]
+_Position = tuple[
+    Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
+    Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")],
+]
 
 
 def _position(cursor: str) -> tuple[int, str]:
     try:
         raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        position: tuple[int, str] = msgspec.json.decode(raw, type=_Position)
-        return position
+        created_at, task_id = msgspec.json.decode(raw, type=_Position)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
         raise ValueError("is no cursor that this server gave") from None
+    return created_at, task_id
