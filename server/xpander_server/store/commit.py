@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from attrs import fields, frozen
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xpander_server.contract import Report
 from xpander_server.metrics import movement
@@ -20,6 +20,16 @@ _COLUMNS = [column.name for column in tasks.columns]
 _values = attrgetter(*_COLUMNS)
 assert set(_COLUMNS) == {field.name for field in fields(Task)}
 
+# Made once: to put a statement together costs more than to run it.
+_SELECT = (
+    select(tasks)
+    .where(
+        tasks.c.organization_id == bindparam("its_organization_id"),
+        tasks.c.id.in_(bindparam("its_ids", expanding=True)),
+    )
+    .order_by(tasks.c.id)  # locked in order, too
+    .with_for_update()
+)
 _INSERT = insert(tasks)
 _UPDATE = (
     update(tasks)
@@ -83,14 +93,13 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
 
 def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Task]:
     ids: dict[str, list[str]] = {}
-    for organization_id, task_id in keys:
+    for organization_id, task_id in sorted(keys):
         ids.setdefault(organization_id, []).append(task_id)
-    wanted = [
-        (tasks.c.organization_id == organization_id) & tasks.c.id.in_(of_it) for organization_id, of_it in ids.items()
-    ]
-    # Locked in order, too.
-    query = select(tasks).where(or_(*wanted)).order_by(tasks.c.organization_id, tasks.c.id).with_for_update()
-    return {(row.organization_id, row.id): Task(**row._mapping) for row in connection.execute(query)}
+    return {
+        (row.organization_id, row.id): Task(**row._mapping)
+        for organization_id, its_ids in ids.items()
+        for row in connection.execute(_SELECT, {"its_organization_id": organization_id, "its_ids": its_ids})
+    }
 
 
 def _write(connection: Connection, changed: Sequence[Task], statement: Any) -> None:
