@@ -63,9 +63,9 @@ class Writer:
             entries = [self._queue.get()]
             while len(entries) < MAX_BATCH and not self._queue.empty():
                 entries.append(self._queue.get())
-            if None in entries:
-                is_open = False
-            self._commit([entry for entry in entries if entry is not None])
+            is_open = None not in entries
+            if reports := [entry for entry in entries if entry is not None]:
+                self._commit(reports)
 
     def _commit(self, entries: list[_Entry]) -> None:
         submissions = [submission for submission, _ in entries]
