@@ -26,7 +26,7 @@ from xpander_sdk.errors import (
     TooLargeError,
 )
 from xpander_sdk.keeping import Outbox
-from xpander_sdk.metrics import Durations, Metrics, Runs, ToolUse
+from xpander_sdk.metrics import Cost, Durations, Metrics, ModelUse, Point, Runs, ToolUse
 from xpander_sdk.outbox.receipt import Receipt, ReceiptState
 from xpander_sdk.retry import RetryPolicy, Timeouts
 from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
@@ -53,15 +53,18 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "ContractError",
+    "Cost",
     "Durations",
     "InvalidReportError",
     "Metrics",
+    "ModelUse",
     "ModuleException",
     "NotFoundError",
     "Outbox",
     "OutboxError",
     "OutboxFullError",
     "PermissionDeniedError",
+    "Point",
     "RateLimitedError",
     "Receipt",
     "ReceiptState",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from xpander_sdk import metrics, senders
 from xpander_sdk.arguments import agent_of, moment
@@ -248,6 +248,7 @@ class Backend:
         agent_id: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
     ) -> Metrics:
         """What the runs of an agent add up to; `ametrics` is the same without blocking the event loop.
 
@@ -256,6 +257,7 @@ class Backend:
             since: only runs first seen at this time or later: a datetime or ISO 8601; UTC where it has no offset.
                 Default: no limit, as for `until`.
             until: only runs first seen before this time.
+            by: "hour" or "day" for a series of them (in UTC), too, of which the newest 1,000 are given.
 
         Raises:
             ValueError: no agent, or a time that is none; nothing was sent.
@@ -265,7 +267,7 @@ class Backend:
             >>> Backend(Configuration(base_url="sqlite:///runs.db")).metrics("agent-7", since="2026-01-01").runs.total
             0
         """
-        operation = self._metrics_operation(agent_id, since, until)
+        operation = self._metrics_operation(agent_id, since, until, by)
         return connection.send(self.configuration, operation)
 
     async def ametrics(
@@ -273,12 +275,39 @@ class Backend:
         agent_id: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
     ) -> Metrics:
         """`metrics`, without blocking the event loop."""
-        operation = self._metrics_operation(agent_id, since, until)
+        operation = self._metrics_operation(agent_id, since, until, by)
         return await connection.asend(self.configuration, operation)
 
-    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> "operations.Operation[Metrics]":
+    def organization_metrics(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
+    ) -> Metrics:
+        """What the runs of all agents of the organisation add up to, with the runs of each in `agents`; for the rest as
+        `metrics`. `aorganization_metrics` is the same without blocking the event loop."""
+        return connection.send(self.configuration, _organization_metrics(since, until, by))
+
+    async def aorganization_metrics(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
+    ) -> Metrics:
+        """`organization_metrics`, without blocking the event loop."""
+        return await connection.asend(self.configuration, _organization_metrics(since, until, by))
+
+    def _metrics_operation(
+        self, agent_id: object, since: Any, until: Any, by: str | None
+    ) -> "operations.Operation[Metrics]":
         agent = agent_of(self.configuration, agent_id=agent_id)
-        operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until))
+        operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until), by)
         return operation.then(metrics.from_answer)
+
+
+def _organization_metrics(since: Any, until: Any, by: str | None) -> "operations.Operation[Metrics]":
+    operation = operations.get_organization_metrics(moment("since", since), moment("until", until), by)
+    return operation.then(metrics.from_answer)

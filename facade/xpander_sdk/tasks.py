@@ -52,7 +52,8 @@ class Tasks:
         Args:
             agent_id: the agent.
             filters: what all of them must meet: `user_id`, `parent_task_id`, `triggering_agent_id`, `status`,
-                `internal_status`. None for a value leaves the filter out.
+                `internal_status`, `tool`, `model`, `q` (a text in input or result; A to Z in either case), `since`,
+                `until` (when a task was first seen, as for `Backend.metrics`). None for a value leaves the filter out.
             limit: how many at the most. Default: all, page by page.
 
         Raises:

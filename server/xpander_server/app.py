@@ -24,12 +24,13 @@ from xpander_server.access import Access
 from xpander_server.contract import Operation, Report
 from xpander_server.errors import Problem, Refusal, invalid
 from xpander_server.running import Runner
-from xpander_server.store import Page, Store, StoreUnavailable
-from xpander_server.tasks import Conflict, microseconds
+from xpander_server.store import Page, Question, Store, StoreUnavailable, Submission, Totals
+from xpander_server.tasks import Conflict, Task, microseconds
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the contract says
 PAGE = 1_000  # tasks, as the contract says
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_HOURS = {None: None, "hour": 1, "day": 24}
 _RETRY_AFTER = {"Retry-After": "1"}
 
 _log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def create_app(
     access: Access,
     run: Runner,
     *,
+    report: Callable[[Submission], Awaitable[Task]] | None = None,
     body_seconds: float | None = None,
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000,
 ) -> ASGIApp:
@@ -47,16 +49,19 @@ def create_app(
 
     Args:
         run: how to call the store.
+        report: how to have a report committed. Default: by `run`, in a transaction of its own.
         body_seconds: how long a body may take to arrive; None for no limit, and for no event loop.
         clock: microseconds since 1970 (UTC).
     """
-    api = _Api(store, run, clock)
+    api = _Api(store, run, report, clock)
     handlers: dict[str, _Handler] = {
         "reportTask": api.report_task,
         "getTask": api.get_task,
+        "listTasks": api.list_tasks,
         "listAgentTasks": api.list_tasks,
         "listUserTasks": api.list_tasks,
         "getAgentMetrics": api.get_agent_metrics,
+        "getOrganizationMetrics": api.get_organization_metrics,
         "getHealth": api.get_health,
     }
     routes: list[BaseRoute] = [
@@ -89,22 +94,28 @@ _Handler = Callable[[_Call], Awaitable[Response]]
 class _Api:
     """The operations."""
 
-    def __init__(self, store: Store, run: Runner, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run: Runner,
+        report: Callable[[Submission], Awaitable[Task]] | None,
+        clock: Callable[[], int],
+    ) -> None:
         self._store = store
         self._run = run
+        self._report = report or (lambda submission: run(lambda: store.report(submission)))
         self._clock = clock
 
     async def report_task(self, call: _Call) -> Response:
-        task = await self._run(
-            lambda: self._store.report(
-                call.organization_id,
-                call.given["agent_id"],
-                call.report.get("id") or str(uuid.uuid4()),
-                call.report,
-                reported_at=call.given.get("x-reported-at"),
-                now=self._clock(),
-            )
+        submission = Submission(
+            call.organization_id,
+            call.given["agent_id"],
+            call.report.get("id") or str(uuid.uuid4()),
+            call.report,
+            reported_at=call.given.get("x-reported-at"),
+            now=self._clock(),
         )
+        task = await self._report(submission)
         return _json(views.task(task))
 
     async def get_task(self, call: _Call) -> Response:
@@ -117,10 +128,12 @@ class _Api:
     async def list_tasks(self, call: _Call) -> Response:
         filters = dict(call.given)
         limit, cursor = filters.pop("limit", PAGE), filters.pop("cursor", None)
+        since, until = _range(filters)
+        question = Question(organization_id=call.organization_id, filters=filters, since=since, until=until)
 
         def page() -> Page:
             try:
-                return self._store.history(call.organization_id, filters, limit=limit, cursor=cursor)
+                return self._store.history(question, limit=limit, cursor=cursor)
             except ValueError as error:
                 raise invalid("query", "cursor", str(error), "cursor") from None
 
@@ -130,17 +143,27 @@ class _Api:
 
     async def get_agent_metrics(self, call: _Call) -> Response:
         agent_id = call.given["agent_id"]
-        since, until = (_microseconds(name, call.given.get(name)) for name in ("since", "until"))
-        runs = await self._run(lambda: self._store.runs(call.organization_id, agent_id, since=since, until=until))
-        return _json(
-            {
-                "agent_id": agent_id,
-                "organization_id": call.organization_id,
-                "since": views.timestamp(since),
-                "until": views.timestamp(until),
-                **metrics.summarise(runs),
-            }
+        summary, _ = await self._metrics(call, agent_id)
+        return _json({"agent_id": agent_id, **summary})
+
+    async def get_organization_metrics(self, call: _Call) -> Response:
+        summary, totals = await self._metrics(call, None)
+        return _json({**summary, "agents": metrics.agents(totals.amounts)})
+
+    async def _metrics(self, call: _Call, agent_id: str | None) -> tuple[dict[str, Any], Totals]:
+        since, until = _range(dict(call.given))
+        hours = _HOURS.get(call.given.get("by"))
+        totals = await self._run(
+            lambda: self._store.metrics(call.organization_id, agent_id, since=since, until=until, hours=hours)
         )
+        summary = {
+            "organization_id": call.organization_id,
+            "since": views.timestamp(since),
+            "until": views.timestamp(until),
+            **metrics.summarise(totals.amounts),
+            "series": None if totals.series is None else [views.point(*point) for point in totals.series],
+        }
+        return summary, totals
 
     async def get_health(self, call: _Call) -> Response:
         await self._run(self._store.ping)
@@ -231,6 +254,12 @@ def _is(segment: str, organization_id: str) -> bool:
         return contract.segment_text(segment) == organization_id
     except UnicodeDecodeError:
         return False
+
+
+def _range(given: dict[str, Any]) -> tuple[int | None, int | None]:
+    """Take `since` and `until` out of what was given, as microseconds since 1970."""
+    since, until = (_microseconds(name, given.pop(name, None)) for name in ("since", "until"))
+    return since, until
 
 
 def _microseconds(name: str, given: str | None) -> int | None:

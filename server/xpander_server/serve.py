@@ -11,7 +11,7 @@ from xpander_server.access import KeyAccess
 from xpander_server.app import create_app
 from xpander_server.auth import Keys, new_key
 from xpander_server.running import in_thread
-from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError
+from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError, Writer
 
 __all__ = ["StoreError", "serve"]
 
@@ -50,7 +50,8 @@ def serve(
                 api_key = made = new_key()
             if api_key is not None:
                 keys.ensure(api_key, organization_id or DEFAULT_ORGANIZATION)
-            app = create_app(store, KeyAccess(keys), in_thread, body_seconds=BODY_SECONDS)
+            writer = Writer(store)
+            app = create_app(store, KeyAccess(keys), in_thread, report=writer.report, body_seconds=BODY_SECONDS)
             config = uvicorn.Config(
                 app,
                 lifespan="off",
@@ -65,7 +66,8 @@ def serve(
             # closed.
             before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
-                uvicorn.Server(config).run(sockets=[listener])
+                with writer:
+                    uvicorn.Server(config).run(sockets=[listener])
             finally:
                 for number, handler in before.items():
                     signal.signal(number, handler)

@@ -28,10 +28,11 @@ class Server:
 
 
 @contextmanager
-def running_server(store: Path, *arguments: str) -> Iterator[Server]:
-    """Serve the SQLite file `store` until the end of the block."""
+def running_server(store: Path | str, *arguments: str) -> Iterator[Server]:
+    """Serve `store`, a SQLite file or a URL, until the end of the block."""
+    url = store if isinstance(store, str) else f"sqlite:///{store}"
     command = [
-        sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", f"sqlite:///{store}", "--port", "0",
+        sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", url, "--port", "0",
         "--api-key", KEY, "--organization-id", ORGANIZATION, *arguments,
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -128,7 +128,7 @@ def test_metrics_are_a_table(cli):
     cli("send", "--agent-id", "a", "--tool", "search", "--duration", "2", "--prompt-tokens", "1500")
     cli("send", "--agent-id", "a", "--failed")
     words = cli("metrics", "a").output
-    for told in ("1 (50.0% of those ended)", "1,500", "search: 1 calls in 1 runs", "2.00 s, 2.00 s, 2.00 s"):
+    for told in ("1 (50.0% of those ended)", "1,500", "search: 1 calls in 1 runs", "2.01 s, 2.01 s, 2.01 s"):
         assert told in words
 
 

@@ -7,6 +7,7 @@ import click
 
 from xpander_sdk import Configuration
 from xpander_sdk.cli.common import REFUSED, USAGE, as_json_option, fail, print_json, printable, target
+from xpander_sdk.configuration import without_password
 
 
 @click.command()
@@ -29,7 +30,14 @@ def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) ->
 
 
 @click.command()
-@click.option("--store", metavar="URL", default="sqlite:///xpander.db", show_default=True, help="Where to keep tasks.")
+@click.option(
+    "--store",
+    envvar="XPANDER_STORE",
+    metavar="URL",
+    default="sqlite:///xpander.db",
+    show_default=True,
+    help="Where to keep tasks: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. Default: XPANDER_STORE.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8100, show_default=True, help="0 for any that is free.")
 @click.option(
@@ -54,7 +62,7 @@ def serve(store: str, host: str, port: int, api_key: str | None, organization_id
         fail(f"the server needs {missing.name}: pip install 'xpander-report[server]'", USAGE)
 
     def started(url: str, made_key: str | None) -> None:
-        click.echo(f"Serving {store} at {url}")
+        click.echo(f"Serving {without_password(store)} at {url}")
         if made_key is not None:
             click.echo(f"The store had no API key. This one was made, and is shown this once:\n\n  {made_key}\n")
         sys.stdout.flush()

@@ -47,7 +47,7 @@ def metrics_table(found: Metrics) -> Table:
     table.add_column(overflow="fold")
     table.add_column(no_wrap=True)
     rate = "" if found.success_rate is None else f" ({found.success_rate:.1%} of those ended)"
-    table.add_row("agent", cell(found.agent_id))
+    table.add_row("agent", cell(found.agent_id or "all"))
     table.add_row("runs", f"{runs.total:,}")
     for name, count in (("completed", runs.completed), ("failed", runs.failed), ("executing", runs.executing)):
         told = f"{count:,}{rate if name == 'completed' else ''}"

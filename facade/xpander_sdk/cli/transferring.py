@@ -88,7 +88,7 @@ def _import_file(
     began = time.monotonic()
     beside = "stdin" if path == "-" else path
     purpose = {
-        "base_url": configuration.base_url,
+        "base_url": configuration.target,
         "organization_id": configuration.organization_id,
         "agent_id": agent_id,
         "format": format,

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The Alembic revision that these tables are."""
 
 
@@ -65,9 +65,41 @@ tasks = Table(
     Column("parent_task_id", ID),
     Column("triggering_agent_id", ID),
     Column("reported_at", Json, nullable=False),
+    Column("model", ID),
+    Column("cost", BigInteger),
+    Index("tasks_of_organization", "organization_id", "created_at"),
     # Not the id as well: with three ids of 255 characters an index row could outgrow what PostgreSQL allows.
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
     Index("tasks_of_user", "organization_id", "user_id", "created_at"),
+)
+
+rollups = Table(
+    "metric_rollups",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    # "" for the organisation as a whole.
+    Column("agent_id", ID, primary_key=True),
+    # How many hours it sums up, and the first microsecond of them.
+    Column("hours", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("amounts", Json, nullable=False),
+)
+
+movements = Table(
+    "metric_movements",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    # By agent, by the first microsecond of the hour.
+    Column("amounts", Json, nullable=False),
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    # Tasks first seen before this hour may have been deleted; their metrics stay.
+    Column("forgotten_before", BigInteger, nullable=False),
 )
 
 keys = Table(
