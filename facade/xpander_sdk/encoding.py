@@ -86,9 +86,7 @@ class _Encoder:
                 for key, item in value.copy().items()  # another thread may be filling it
             }
         else:
-            encoded = [
-                item if type(item) is str and item.isascii() else self.encode(item, level + 1) for item in value
-            ]
+            encoded = [item if type(item) is str and item.isascii() else self.encode(item, level + 1) for item in value]
         self._inside.discard(mark)
         return encoded
 
