@@ -44,4 +44,7 @@ def running_server(store: Path | str, *arguments: str) -> Iterator[Server]:
             yield Server(found[1], process)
         finally:
             process.terminate()
-            process.wait(timeout=15)
+            try:
+                process.wait(timeout=15)
+            finally:
+                process.kill()  # which does nothing to one that has ended
