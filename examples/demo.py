@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from xpander_sdk import Backend, Configuration, Task, Tasks, Tokens
-from xpander_sdk.cli import history_table, metrics_table
+from xpander_sdk.cli.reading import history_table, metrics_table
 
 WORKING_DAY = Path(__file__).with_name("working-day.jsonl")
 console = Console(width=110)

@@ -1,0 +1,5 @@
+"""`python -m xpander_sdk.cli`."""
+
+from xpander_sdk.cli import run
+
+run()

@@ -1,0 +1,88 @@
+"""What all commands share: where to, how it ends, what a terminal shows."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xpander_sdk import Configuration, errors
+from xpander_sdk.arguments import agent_of
+from xpander_sdk.encoding import jsonable
+
+REFUSED, USAGE, TRY_AGAIN = 1, 2, 75
+_TRANSIENT = (errors.ConnectionFailedError, errors.TimedOutError, errors.ServerError, errors.RateLimitedError)
+_STYLES = {"completed": "green", "failed": "red", "executing": "yellow"}
+
+
+def target(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where to, as one `configuration` argument; failures as exit codes."""
+
+    @click.option("--base-url", metavar="URL", help="Where to. Default: XPANDER_BASE_URL, else the cloud.")
+    @click.option("--organization-id", metavar="ID", help="Default: XPANDER_ORGANIZATION_ID.")
+    @wraps(command)
+    def run(base_url: str | None, organization_id: str | None, **arguments: Any) -> None:
+        try:
+            configuration = Configuration(base_url=base_url, organization_id=organization_id)
+            command(configuration=configuration, **arguments)
+        except errors.ModuleException as error:
+            fail(str(error), TRY_AGAIN if isinstance(error, _TRANSIENT) else REFUSED)
+        except (ValueError, ModuleNotFoundError) as error:
+            fail(str(error), USAGE)
+
+    return run
+
+
+def fail(message: str, code: int) -> NoReturn:
+    click.echo(f"error: {printable(message)}", err=True)
+    sys.exit(code)
+
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
+
+
+def agent_named(configuration: Configuration, agent_id: str | None, how: str) -> str:
+    if agent_id is None and not (configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
+        raise ValueError(f"no agent is named: give {how}, or set XPANDER_AGENT_ID")
+    return agent_of(configuration, agent_id=agent_id)
+
+
+def pairs(facts: dict[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, status(value) if name == "status" else cell(value))
+    return table
+
+
+def status(status: str) -> Text:
+    return Text(printable(str(status)), style=_STYLES.get(status, ""))
+
+
+def cell(value: str) -> Text:
+    # As text, never as rich's markup.
+    return Text(printable(value))
+
+
+def folded(text: str, width: int = 40) -> str:
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width))
+
+
+def printable(text: str) -> str:
+    """Text from outside, without what could steer a terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+
+
+def print_table(table: Table) -> None:
+    Console().print(table)
+
+
+def print_json(value: object) -> None:
+    click.echo(json.dumps(jsonable(value), ensure_ascii=True))
