@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from attrs import frozen
@@ -28,18 +28,21 @@ class Server:
 
 
 @contextmanager
-def running_server(store: Path | str, *arguments: str) -> Iterator[Server]:
-    """Serve `store`, a SQLite file or a URL, until the end of the block."""
+def running_server(store: Path | str, *arguments: str, log: Path | None = None) -> Iterator[Server]:
+    """Serve `store`, a SQLite file or a URL, until the end of the block; what it logs goes into `log`."""
     url = store if isinstance(store, str) else f"sqlite:///{store}"
     command = [
         sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", url, "--port", "0",
-        "--api-key", KEY, "--organization-id", ORGANIZATION, *arguments,
+        "--api-key", KEY, "--organization-id", ORGANIZATION, "--log-level", "warning", *arguments,
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        nullcontext() if log is None else log.open("wb") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            found = re.search(r" at (http://\S+)", line)
+            found = re.search(r" at (https?://\S+)", line)
             assert found, f"the server did not start: {line!r}"
             yield Server(found[1], process)
         finally:

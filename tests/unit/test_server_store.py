@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from xpander_server.auth import Keys, new_key
 from xpander_server.store import Question, Store, StoreError, StoreUnavailable, Submission
 
 
@@ -121,39 +120,3 @@ def test_while_it_is_paused_nobody_is_let_in(store, monkeypatch):
         store.ping()
     store.resume()
     store.ping()
-
-
-def test_a_key_is_kept_as_a_salted_hash_and_found_again(store, path):
-    keys = Keys(store)
-    key = new_key()
-    keys.ensure(key, "org")
-    keys.ensure(key, "org")
-    assert len(store.keys()) == 1
-    assert keys.organization_of(key.encode()) == "org"
-    assert Keys(store).organization_of(key.encode()) == "org"
-    store.close()
-    for file in path.parent.iterdir():
-        assert key.encode() not in file.read_bytes()
-
-
-@pytest.mark.parametrize("key", [b"", b"unknown", b"\xff\xfe", "ключ".encode()])
-def test_an_unknown_key_opens_nothing(store, key):
-    keys = Keys(store)
-    keys.ensure("known", "org")
-    assert keys.organization_of(key) is None
-    assert keys.remembered(key) is None
-
-
-def test_a_key_that_was_verified_is_remembered(store, monkeypatch):
-    keys = Keys(store)
-    keys.ensure("known", "org")
-    keys.organization_of(b"known")
-    monkeypatch.setattr("hashlib.scrypt", lambda *_, **__: pytest.fail("hashed again"))
-    assert keys.remembered(b"known") == "org"
-
-
-def test_a_key_opens_one_organisation(store):
-    keys = Keys(store)
-    keys.ensure("known", "org")
-    with pytest.raises(ValueError, match="belongs to the organisation 'org' already"):
-        keys.ensure("known", "other")

@@ -14,7 +14,7 @@ except ModuleNotFoundError as missing:
     sys.exit(f"xpander-report needs {missing.name} at the command line: pip install 'xpander-report[cli]'")
 
 from xpander_sdk import __version__
-from xpander_sdk.cli import operating, outbox, reading, sending, transferring
+from xpander_sdk.cli import administration, operating, outbox, reading, sending, transferring
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,6 +38,10 @@ for _command in (
     transferring.export,
     operating.doctor,
     operating.serve,
+    administration.keys,
+    administration.backup,
+    administration.restore,
+    administration.prune,
 ):
     main.add_command(_command)
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -44,6 +46,36 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class _Span(click.ParamType[timedelta]):
+    """A span of time: 90d, 24h, 30m, 45s."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        found = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value), re.ASCII)
+        if found is None:
+            self.fail(f"{value!r} is no span of time: write 90d, 24h, 30m or 45s", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+SPAN = _Span()
+
+
+def fail_without_server(missing: ModuleNotFoundError) -> NoReturn:
+    fail(f"the server needs {missing.name}: pip install 'xpander-report[server]'", USAGE)
+
+
+store_option = click.option(
+    "--store",
+    envvar="XPANDER_STORE",
+    metavar="URL",
+    default="sqlite:///xpander.db",
+    show_default=True,
+    help="Where tasks are kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. Default: XPANDER_STORE.",
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 
 

@@ -5,6 +5,9 @@ from .agent_runs import AgentRuns
 from .cost_summary import CostSummary
 from .duration_summary import DurationSummary
 from .error import Error
+from .execution_report import ExecutionReport
+from .execution_report_api_calls_made_type_0_item_type_1 import ExecutionReportApiCallsMadeType0ItemType1
+from .execution_tokens import ExecutionTokens
 from .get_agent_metrics_by import GetAgentMetricsBy
 from .get_organization_metrics_by import GetOrganizationMetricsBy
 from .health import Health
@@ -30,6 +33,9 @@ __all__ = (
     "CostSummary",
     "DurationSummary",
     "Error",
+    "ExecutionReport",
+    "ExecutionReportApiCallsMadeType0ItemType1",
+    "ExecutionTokens",
     "GetAgentMetricsBy",
     "GetOrganizationMetricsBy",
     "Health",

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from attrs import asdict, frozen
-from sqlalchemy import insert, make_url, select
+from sqlalchemy import make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from xpander_server.store import retention
@@ -11,26 +10,16 @@ from xpander_server.store.commit import Submission, commit
 from xpander_server.store.database import database_at
 from xpander_server.store.errors import StoreError
 from xpander_server.store.history import Page, Question
+from xpander_server.store.keys import KeyTable
 from xpander_server.store.rebuild import rebuild
 from xpander_server.store.rollups import HOUR
 from xpander_server.store.schema import bring_up_to_date
-from xpander_server.store.tables import keys, tasks
+from xpander_server.store.tables import tasks
 from xpander_server.store.totals import Range, Totals
 from xpander_server.tasks import Conflict, Task
 
 DEFAULT_ORGANIZATION = "local"
 """Whose the tasks are where nobody names an organisation: on one's own machine."""
-
-
-@frozen
-class KeyRow:
-    """An API key, as the store keeps it."""
-
-    organization_id: str
-    salt: bytes
-    tag: int
-    hash: bytes
-    created_at: int
 
 
 class Store:
@@ -51,6 +40,7 @@ class Store:
         except Exception as error:
             self._database.close()
             raise StoreError(f"Cannot open the store {_shown(url)}: {error}") from None
+        self.keys = KeyTable(self._database.read, self._database.write)
 
     def close(self) -> None:
         self._database.close()
@@ -148,15 +138,6 @@ class Store:
             forgotten += count
             if count < retention.AT_A_TIME:
                 return forgotten
-
-    def add_key(self, key: KeyRow) -> None:
-        self._database.write(lambda connection: connection.execute(insert(keys).values(asdict(key))))
-
-    def keys(self, tag: int | None = None) -> list[KeyRow]:
-        """All keys, or those with this tag."""
-        query = select(keys) if tag is None else select(keys).where(keys.c.tag == tag)
-        rows = self._database.read(lambda connection: connection.execute(query).all())
-        return [KeyRow(**row._mapping) for row in rows]
 
 
 def _shown(url: str) -> str:

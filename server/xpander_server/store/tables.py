@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The Alembic revision that these tables are."""
 
 
@@ -110,5 +110,10 @@ keys = Table(
     Column("tag", SmallInteger, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("name", String(100), nullable=False, server_default="key"),
+    Column("scopes", Json, nullable=False, server_default='["report","read","admin"]'),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
     Index("api_keys_by_tag", "tag"),
 )

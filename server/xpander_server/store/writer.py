@@ -33,6 +33,15 @@ class Writer:
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="group commit", daemon=True)
         self._is_closed = False
+        self.commits = 0
+        """How many transactions there were."""
+        self.committed = 0
+        """How many reports they held."""
+
+    @property
+    def waiting(self) -> int:
+        """How many reports wait for their commit."""
+        return self._queue.qsize()
 
     def __enter__(self) -> "Writer":
         self._thread.start()
@@ -71,6 +80,8 @@ class Writer:
         submissions = [submission for submission, _ in entries]
         try:
             outcomes: list[_Outcome] = list(self._store.commit(submissions))
+            self.commits += 1
+            self.committed += len(outcomes)
         except StoreUnavailable as unavailable:
             outcomes = [unavailable] * len(entries)
         except Exception as error:

@@ -4,6 +4,11 @@ CREATE TABLE api_keys (
     tag SMALLINT NOT NULL,
     hash BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
+    name VARCHAR(100) DEFAULT 'key' NOT NULL,
+    scopes TEXT DEFAULT '["report","read","admin"]' NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT,
+    last_used_at BIGINT,
     PRIMARY KEY (organization_id, salt)
 );
 
