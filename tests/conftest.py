@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.postgres import Postgres, new_database
 from support.server import ORGANIZATION, Server, running_server
@@ -15,6 +16,10 @@ from xpander_server.store import Store
 
 SETTINGS = ("API_KEY", "ORGANIZATION_ID", "BASE_URL", "AGENT_ID", "OUTBOX")
 
+
+# A machine that is busy with something else says nothing about the code.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 # Of all processes of one run of the tests: the first that needs PostgreSQL starts it.
 POSTGRES = "POSTGRES_OF_THE_TESTS"
