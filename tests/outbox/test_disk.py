@@ -300,7 +300,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def test_a_full_disk_refuses_reports_and_lets_go_of_what_is_delivered(tmp_path: Path, backend: Backend):
-    with small_disk(tmp_path / "disk", "12m") as disk:
+    with small_disk(tmp_path / "disk", "16m") as disk:
         queue = Queue(str(disk / "outbox.db"), send=backend)
         receipts: list[Receipt[Any]] = []
 

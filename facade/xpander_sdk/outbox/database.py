@@ -28,7 +28,7 @@ OVERHEAD = 250
 _APPLICATION = 0x78707262  # "xprb"
 _BUSY_SECONDS = 10
 _SHRINK_PAGES = 256
-_SPARE_BYTES = 4 << 20
+_SPARE_BYTES = 8 << 20  # twice what the log grows to before a worker moves it into the file
 _LOOK_BYTES = 256 << 10  # how much is written between two looks at what the disk has left
 _SYNCHRONOUS = {"crash": "NORMAL", "power": "FULL"}
 
@@ -125,10 +125,13 @@ class Database:
         if self._unlooked < _LOOK_BYTES or not hasattr(os, "statvfs"):
             return
         if not self._has_room(size):
-            self.do(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
-            if not self._has_room(size):
+            self._empty_log()
+            if not self._has_room(size - self.do(_unused_bytes)):
                 raise OutboxError(f"the outbox {self.path} cannot be used: the disk is full")
         self._unlooked = 0
+
+    def _empty_log(self) -> None:
+        self.do(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     def _has_room(self, size: int) -> bool:
         try:
@@ -167,6 +170,9 @@ class Database:
                 if isinstance(error, sqlite3.Error):
                     if _is_corrupt(error):
                         self._set_aside(error)
+                    elif _code(error) == sqlite3.SQLITE_FULL:
+                        with suppress(OutboxError):
+                            self._empty_log()
                     raise self._explained(error) from error
                 raise
 
@@ -301,6 +307,11 @@ def _interrupted(path: str) -> sqlite3.Connection | None:
 def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("BEGIN IMMEDIATE")
     return connection
+
+
+def _unused_bytes(connection: sqlite3.Connection) -> int:
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    return int(pages * size)
 
 
 def _statements(script: str) -> Iterator[str]:
