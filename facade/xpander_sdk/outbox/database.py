@@ -28,6 +28,8 @@ OVERHEAD = 250
 _APPLICATION = 0x78707262  # "xprb"
 _BUSY_SECONDS = 10
 _SHRINK_PAGES = 256
+_SPARE_BYTES = 8 << 20  # twice what the log grows to before a worker moves it into the file
+_LOOK_BYTES = 256 << 10  # how much is written between two looks at what the disk has left
 _SYNCHRONOUS = {"crash": "NORMAL", "power": "FULL"}
 
 _SCHEMA = """
@@ -97,6 +99,7 @@ class Database:
         self._checkpoint_pages = checkpoint_pages
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        self._unlooked = _LOOK_BYTES
 
     def close(self) -> None:
         """Close it; the next call opens it anew."""
@@ -108,6 +111,36 @@ class Database:
     def exists(self) -> bool:
         """Whether there is a file; to look for it makes none."""
         return _inode(self.path) is not None
+
+    def leave_room(self, size: int) -> None:
+        """Leave the disk what it takes to deliver: to delete a report, too, something has to be written.
+
+        Args:
+            size: bytes that are about to be written.
+
+        Raises:
+            OutboxError: there would not be as much.
+        """
+        self._unlooked += size
+        if self._unlooked < _LOOK_BYTES or not hasattr(os, "statvfs"):
+            return
+        if not self._has_room(size):
+            self._empty_log()
+            if not self._has_room(size - self.do(_unused_bytes)):
+                raise OutboxError(f"the outbox {self.path} cannot be used: the disk is full")
+        self._unlooked = 0
+
+    def _empty_log(self) -> None:
+        self.do(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
+    def _has_room(self, size: int) -> bool:
+        try:
+            disk = os.statvfs(os.path.dirname(self.path))
+            log = os.stat(f"{self.path}-wal").st_size
+        except OSError:  # it is not there yet
+            return True
+        # All of the log has to fit into the file, before the log can be used anew.
+        return disk.f_bavail * disk.f_frsize >= size + log + _SPARE_BYTES
 
     def shrink(self) -> bool:
         """Give some of the file's unused pages back; whether there are more of them."""
@@ -137,6 +170,9 @@ class Database:
                 if isinstance(error, sqlite3.Error):
                     if _is_corrupt(error):
                         self._set_aside(error)
+                    elif _code(error) == sqlite3.SQLITE_FULL:
+                        with suppress(OutboxError):
+                            self._empty_log()
                     raise self._explained(error) from error
                 raise
 
@@ -271,6 +307,11 @@ def _interrupted(path: str) -> sqlite3.Connection | None:
 def _begin(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("BEGIN IMMEDIATE")
     return connection
+
+
+def _unused_bytes(connection: sqlite3.Connection) -> int:
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    return int(pages * size)
 
 
 def _statements(script: str) -> Iterator[str]:

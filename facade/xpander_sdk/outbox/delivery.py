@@ -174,14 +174,14 @@ class Delivery:
 
     def seconds_to_next(self, limit: float) -> float | None:
         """Seconds until something may be due, `limit` at the most; None where nothing waits."""
-        moment = self._file.next_at(self.targets) if self.targets else None
+        moment = self._file.next_at(self.targets) if self._file.database.exists() else None
         if moment is None:
             return None
         return min(limit, max(0.0, (moment - self._file.clock()) / SECOND))
 
     def is_busy(self) -> bool:
         """Whether something is being sent just now, by this process or by another one."""
-        return self.in_flight > 0 or self._file.is_held(self.targets)
+        return self.in_flight > 0 or (self._file.database.exists() and self._file.is_held(self.targets))
 
     def tidy(self) -> bool:
         """Give a little of the room back that the file does not need any more; whether there may be more of it."""

@@ -66,6 +66,7 @@ class File:
             )  # fmt: skip
             return cursor.lastrowid if cursor.rowcount == 1 else None
 
+        self.database.leave_room(size)
         seq = self.database.do(insert)
         if seq is None and drop_oldest and size <= max_bytes:
             with self.database.transaction() as connection:
