@@ -17,9 +17,11 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks import report
+
+T = TypeVar("T")
 
 ROOT = report.ROOT
 OURS = str(ROOT / ".venv" / "bin" / "python")
@@ -117,7 +119,7 @@ def _is_present(subject: Subject) -> bool:
     return False
 
 
-def rotated(subjects: Sequence[Subject], by: int) -> list[Subject]:
+def rotated(subjects: Sequence[T], by: int) -> list[T]:
     first = by % len(subjects)
     return [*subjects[first:], *subjects[:first]]
 

@@ -14,6 +14,7 @@ CALLS = (
     Measure("deliver median", "µs a call, delivering meanwhile: median"),
     Measure("deliver p99", "the same: p99"),
     Measure("away first", "first run of a new process, ms"),
+    Measure("none cpu", 'CPU seconds per 1,000, `worker="none"`'),
     Measure("away cpu", "CPU seconds per 1,000, backend away"),
     Measure("deliver cpu", "CPU seconds per 1,000, with the delivery"),
     Measure("deliver rate", "runs/s, until the backend has all", is_more_better=True),
