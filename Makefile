@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 
-.PHONY: help setup demo serve generate drift lint format types test hosts contract interop bench wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test hosts contract interop bench bench-server wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ $(OFFICIAL): constraints-official.txt
 
 bench: setup $(OFFICIAL) ## our client beside the official SDK, httpx and aiohttp; writes docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.client $(if $(QUICK),--quick)
+
+bench-server: setup ## our server under load, and as tasks become many; writes docs/benchmarks-server.md (QUICK=1: prints only)
+	@$(BIN)/python -m benchmarks.server $(if $(QUICK),--quick)
 
 wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server
 	$(BIN)/python tests/wheel.py dist

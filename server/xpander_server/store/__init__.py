@@ -1,5 +1,6 @@
 """Where tasks, metrics and keys are kept: SQLAlchemy Core over SQLite and PostgreSQL."""
 
+from xpander_server.store.backup import backup, restore
 from xpander_server.store.commit import Submission
 from xpander_server.store.errors import StoreError, StoreUnavailable
 from xpander_server.store.history import Page, Question
@@ -17,4 +18,6 @@ __all__ = [
     "Submission",
     "Totals",
     "Writer",
+    "backup",
+    "restore",
 ]
