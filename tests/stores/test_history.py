@@ -27,7 +27,7 @@ def test_tasks_of_the_same_microsecond_are_all_paged_once(store):
     store.commit([submission(str(number)) for number in range(10)])
     found = pages(store, ask(agent_id="agent"), 3)
     assert [len(page) for page in found] == [3, 3, 3, 1]
-    assert sorted(list(chain(*found))) == sorted(map(str, range(10)))
+    assert sorted(chain(*found)) == sorted(map(str, range(10)))
 
 
 @pytest.mark.parametrize("cursor", ["AAAA", "e30", "WzEsMl0", "W10", "A", "WzEsImFcdTAwMDAiXQ"])

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ from xpander_server.tasks import Task
 
 MAX_BATCH = 256  # reports in one commit
 MAX_QUEUE = 4_096  # reports that wait for theirs
+SWITCH_SECONDS = 0.000_5
 
 _Outcome = Task | Exception
 _Entry = tuple[Submission, "asyncio.Future[Task]"]
@@ -35,6 +37,9 @@ class Writer:
         self._is_closed = False
 
     def __enter__(self) -> "Writer":
+        # A commit lets go of the interpreter a dozen times; the event loop, when it is busy, gives it back after this.
+        self._switch_interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
         return self
 
@@ -43,6 +48,7 @@ class Writer:
         self._is_closed = True
         self._queue.put(None)
         self._thread.join()
+        sys.setswitchinterval(self._switch_interval)
 
     async def report(self, submission: Submission) -> Task:
         """Merge a report into its task; returns when it is on disk.
