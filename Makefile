@@ -6,7 +6,7 @@ READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 
-.PHONY: help setup demo serve generate drift lint format types test contract interop bench bench-outbox wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test contract interop bench bench-outbox bench-server wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ bench-outbox: setup $(RECORDERS) ## our outbox beside langsmith, langfuse and op
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c constraints-recorders.txt $*
 	@touch $@
+
+bench-server: setup ## our server under load, and as tasks become many; writes docs/benchmarks-server.md (QUICK=1: prints only)
+	@$(BIN)/python -m benchmarks.server $(if $(QUICK),--quick)
 
 wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server
 	$(BIN)/python tests/wheel.py dist

@@ -126,10 +126,10 @@ def merge(
 
 def _cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:
     """The model and the cost of a task whose response or whose tokens have changed."""
-    model = None if stored is None else stored.model
+    model, tokens = (None, None) if stored is None else (stored.model, stored.tokens)
     if "llm_response" in changed:
         model = model_of(changed["llm_response"])
-    tokens = changed.get("tokens", None if stored is None else stored.tokens)
+    tokens = changed.get("tokens", tokens)
     return {"model": model, "cost": cost_of(model, tokens, at=created_at)}
 
 

@@ -35,6 +35,8 @@ class Database:
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
+        # Many rows go in by one statement, and not by one for each.
+        kind.engine.dialect.use_insertmanyvalues_wo_returning = True
         self._turns = Turns(one_writer=kind.one_writer)
 
     @property

@@ -31,11 +31,11 @@ Moved = dict[str, dict[int, Amounts]]
 _chance = random.SystemRandom()
 
 _ADD = insert(movements)
-_MOVED = select(movements.c.id, movements.c.amounts).where(
-    movements.c.organization_id == bindparam("its_organization_id")
-)
-_FOLDED = delete(movements).where(
-    movements.c.organization_id == bindparam("its_organization_id"), movements.c.id == bindparam("its_id")
+# Whoever deletes a row has it: two that fold at once never count it twice.
+_TAKE = (
+    delete(movements)
+    .where(movements.c.organization_id == bindparam("its_organization_id"))
+    .returning(movements.c.amounts)
 )
 _MAKE = insert(rollups)
 _CHANGE = (
@@ -79,14 +79,10 @@ def fold(connection: Connection, organization_id: str) -> None:
     if connection.dialect.name == "postgresql" and not connection.scalar(_lock):
         return
     moved: Moved = {}
-    found = connection.execute(_MOVED, {"its_organization_id": organization_id}).all()
-    for _, by_agent in found:
+    for by_agent in connection.scalars(_TAKE, {"its_organization_id": organization_id}):
         for agent_id, hour, amounts in each(by_agent):
             add(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
-    if found:
-        connection.execute(
-            _FOLDED, [{"its_organization_id": organization_id, "its_id": movement_id} for movement_id, _ in found]
-        )
+    if moved:
         apply(connection, organization_id, moved)
 
 
@@ -146,10 +142,15 @@ def _stored(
 ) -> dict[tuple[str, int, int], Amounts]:
     agents, _, starts = (set(column) for column in zip(*wanted, strict=True))
     # Every start of every agent: some more than are wanted, and one question.
-    query = select(rollups.c.agent_id, rollups.c.hours, rollups.c.start, rollups.c.amounts).where(
-        rollups.c.organization_id == organization_id,
-        rollups.c.agent_id.in_(agents),
-        rollups.c.hours.in_(SPANS),
-        rollups.c.start.in_(starts),
+    query = (
+        select(rollups.c.agent_id, rollups.c.hours, rollups.c.start, rollups.c.amounts)
+        .where(
+            rollups.c.organization_id == organization_id,
+            rollups.c.agent_id.in_(agents),
+            rollups.c.hours.in_(SPANS),
+            rollups.c.start.in_(starts),
+        )
+        .order_by(*rollups.primary_key)
+        .with_for_update()
     )
     return {(agent_id, hours, start): amounts for agent_id, hours, start, amounts in connection.execute(query)}

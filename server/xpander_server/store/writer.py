@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Iterable
 
@@ -13,6 +14,7 @@ from xpander_server.tasks import Task
 
 MAX_BATCH = 256  # reports in one commit
 MAX_QUEUE = 4_096  # reports that wait for theirs
+SWITCH_SECONDS = 0.000_5
 
 _Outcome = Task | Exception
 _Entry = tuple[Submission, "asyncio.Future[Task]"]
@@ -44,6 +46,9 @@ class Writer:
         return self._queue.qsize()
 
     def __enter__(self) -> "Writer":
+        # A commit lets go of the interpreter a dozen times; the event loop, when it is busy, gives it back after this.
+        self._switch_interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
         return self
 
@@ -52,6 +57,7 @@ class Writer:
         self._is_closed = True
         self._queue.put(None)
         self._thread.join()
+        sys.setswitchinterval(self._switch_interval)
 
     async def report(self, submission: Submission) -> Task:
         """Merge a report into its task; returns when it is on disk.
