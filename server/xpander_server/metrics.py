@@ -85,7 +85,7 @@ def of_organization(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
 def summarise(amounts: Mapping[str, int]) -> dict[str, Any]:
     """The contract's summary of what tasks add up to."""
     by_measure: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    runs = dict.fromkeys(OUTCOMES, 0)
+    runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
     for key, amount in amounts.items():
         outcome, _, rest = key.partition(" ")
         measure, _, label = rest.partition(" ")

@@ -113,8 +113,8 @@ class _Price:
     def of(self, *usage: int) -> int | None:
         """Nano-dollars for tokens of prompt (the cached ones included), completion, cache read, cache write."""
         if self._rates is not None:
-            total: int = sum(map(mul, self._rates, usage))
-            return (total + _MILLION // 2) // _MILLION
+            millionths: int = sum(map(mul, self._rates, usage))
+            return (millionths + _MILLION // 2) // _MILLION
         answer = self._asked(*usage)
         return None if answer is None else round(answer * NANODOLLARS)
 

@@ -8,7 +8,7 @@ along it, for as long as a page may take. A page that found little then says whe
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 from typing import Annotated, Any
 
@@ -17,7 +17,6 @@ from attrs import field, frozen
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Select,
     Text,
     and_,
     collate,
@@ -105,7 +104,7 @@ class Question:
         deadline = time.monotonic() + SEEK_SECONDS
         found: list[Task] = []
         while True:
-            seen = connection.execute(_after(query, place)).all()
+            seen: Sequence[Any] = connection.execute(_after(query, place)).all()
             candidates = [task_id for _, task_id, is_met in seen if is_met]
             while candidates and len(found) < limit:
                 wanted = limit - len(found)
@@ -129,7 +128,7 @@ class Question:
         return (Task(**row._mapping) for row in connection.execute(query))
 
 
-def _after(query: Select[Any], place: tuple[int, str] | None) -> Select[Any]:
+def _after(query: Any, place: tuple[int, str] | None) -> Any:
     return query if place is None else query.where(tuple_(tasks.c.created_at, tasks.c.id) < place)
 
 

@@ -6,7 +6,7 @@ fit; only of the two hours that a range cuts through, the tasks are looked at.
 
 from collections.abc import Iterator, Mapping
 
-from attrs import field, frozen
+from attrs import frozen
 from sqlalchemy import Connection, or_, select
 
 from xpander_server.metrics import Amounts, add, contribution, of_organization
@@ -46,10 +46,9 @@ class Range:
     agent_id: str | None
     since: int | None = None
     until: int | None = None
-    _bounds: tuple[int, int] = field(init=False)
 
-    @_bounds.default
-    def _whole_bounds(self) -> tuple[int, int]:
+    @property
+    def _bounds(self) -> tuple[int, int]:
         since = 0 if self.since is None else max(0, self.since)
         return since, max(since, END if self.until is None else min(END, self.until))
 

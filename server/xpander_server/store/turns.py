@@ -110,7 +110,7 @@ class Turnstile:
             time.sleep(random.uniform(0.000_2, 0.001))  # noqa: S311
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
+        if fcntl is not None and self._file is not None:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
