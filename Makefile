@@ -49,6 +49,10 @@ types: setup ## mypy --strict and pyright
 test: setup ## all tests but the slow doors below
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
 
+durability: setup ## the outbox's kill test, 1,000 kills in each level of durability: about 15 minutes
+	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000
+	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000 --durability power
+
 contract: setup ## fuzz a really started server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py
 

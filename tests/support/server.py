@@ -27,20 +27,28 @@ class Server:
         return Configuration(base_url=self.url, api_key=KEY, organization_id=ORGANIZATION)
 
 
-@contextmanager
-def running_server(store: Path, *arguments: str) -> Iterator[Server]:
-    """Serve the SQLite file `store` until the end of the block."""
-    command = [
+def serving(store: Path, *arguments: str) -> list[str]:
+    """The command that serves the SQLite file `store`."""
+    return [
         sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", f"sqlite:///{store}", "--port", "0",
         "--api-key", KEY, "--organization-id", ORGANIZATION, *arguments,
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+
+
+def url_in(line: str) -> str:
+    """Where it listens, as it says first."""
+    found = re.search(r" at (http://\S+)", line)
+    assert found, f"the server did not start: {line!r}"
+    return found[1]
+
+
+@contextmanager
+def running_server(store: Path, *arguments: str) -> Iterator[Server]:
+    """Serve the SQLite file `store` until the end of the block."""
+    with subprocess.Popen(serving(store, *arguments), stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r" at (http://\S+)", line)
-            assert found, f"the server did not start: {line!r}"
-            yield Server(found[1], process)
+            yield Server(url_in(process.stdout.readline()), process)
         finally:
             process.terminate()
             process.wait(timeout=15)
