@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 
-.PHONY: help setup demo serve generate drift lint format types test contract interop bench wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test durability contract interop bench wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
