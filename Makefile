@@ -6,7 +6,7 @@ READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 
-.PHONY: help setup demo serve generate drift lint format types test contract interop bench bench-outbox bench-server wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test durability contract interop bench bench-outbox bench-server wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ types: setup ## mypy --strict and pyright
 
 test: setup ## all tests but the slow doors below
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
+
+durability: setup ## the outbox's kill test, 1,000 kills in each level of durability: about 15 minutes
+	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000
+	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000 --durability power
 
 contract: setup ## fuzz a really started server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py

@@ -27,24 +27,32 @@ class Server:
         return Configuration(base_url=self.url, api_key=KEY, organization_id=ORGANIZATION)
 
 
-@contextmanager
-def running_server(store: Path | str, *arguments: str, log: Path | None = None) -> Iterator[Server]:
-    """Serve `store`, a SQLite file or a URL, until the end of the block; what it logs goes into `log`."""
+def serving(store: Path | str, *arguments: str) -> list[str]:
+    """The command that serves `store`, a SQLite file or a URL."""
     url = store if isinstance(store, str) else f"sqlite:///{store}"
-    command = [
+    return [
         sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", url, "--port", "0",
         "--api-key", KEY, "--organization-id", ORGANIZATION, "--log-level", "warning", *arguments,
     ]  # fmt: skip
+
+
+def url_in(line: str) -> str:
+    """Where it listens, as it says first."""
+    found = re.search(r" at (https?://\S+)", line)
+    assert found, f"the server did not start: {line!r}"
+    return found[1]
+
+
+@contextmanager
+def running_server(store: Path | str, *arguments: str, log: Path | None = None) -> Iterator[Server]:
+    """Serve `store`, a SQLite file or a URL, until the end of the block; what it logs goes into `log`."""
     with (
         nullcontext() if log is None else log.open("wb") as errors,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(serving(store, *arguments), stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r" at (https?://\S+)", line)
-            assert found, f"the server did not start: {line!r}"
-            yield Server(found[1], process)
+            yield Server(url_in(process.stdout.readline()), process)
         finally:
             process.terminate()
             try:
