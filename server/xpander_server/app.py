@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from xpander_server import contract, metrics, views
 from xpander_server.access import Access
 from xpander_server.answers import always, as_json, refused, served
-from xpander_server.auth import microseconds as microseconds_now
+from xpander_server.auth import now
 from xpander_server.contract import Report
 from xpander_server.endpoint import Call, Endpoint, Handler
 from xpander_server.errors import Refusal, invalid
@@ -36,7 +36,7 @@ def create_app(
     *,
     report: Callable[[Submission], Awaitable[Task]] | None = None,
     body_seconds: float | None = None,
-    clock: Callable[[], int] = microseconds_now,
+    clock: Callable[[], int] = now,
     more_routes: Sequence[BaseRoute] = (),
     watch: Watch | None = None,
 ) -> ASGIApp:

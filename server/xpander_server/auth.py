@@ -20,15 +20,15 @@ SCOPES = (REPORT, READ, ADMIN)
 """What a key may do: send reports; read tasks and metrics; look into the server."""
 
 
-def microseconds() -> int:
-    """Now, since 1970 (UTC)."""
+def now() -> int:
+    """Microseconds since 1970 (UTC)."""
     return time.time_ns() // 1_000
 
 
 class Keys:
     """The keys of a store, for those who hand them out."""
 
-    def __init__(self, table: KeyTable, clock: Callable[[], int] = microseconds) -> None:
+    def __init__(self, table: KeyTable, clock: Callable[[], int] = now) -> None:
         self._table = table
         self._clock = clock
 

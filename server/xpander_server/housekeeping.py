@@ -4,7 +4,7 @@ import logging
 import threading
 from datetime import timedelta
 
-from xpander_server.auth import microseconds
+from xpander_server.auth import now
 from xpander_server.store import Store, StoreUnavailable
 
 EVERY = timedelta(hours=1)
@@ -21,7 +21,7 @@ def prune(store: Store, keep: timedelta) -> int:
     Raises:
         StoreUnavailable: the store does not answer; what was deleted until then stays deleted.
     """
-    return store.forget(microseconds() - keep // timedelta(microseconds=1))
+    return store.forget(now() - keep // timedelta(microseconds=1))
 
 
 class Pruning:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from xpander_server.access import Access, KeyAccess
 from xpander_server.answers import always, served
 from xpander_server.app import create_app
-from xpander_server.auth import ADMIN, Keys, microseconds
+from xpander_server.auth import ADMIN, Keys, now
 from xpander_server.connections import BoundedProtocol
 from xpander_server.endpoint import admitted
 from xpander_server.housekeeping import Pruning
@@ -60,7 +60,7 @@ def serve(
     listening.check()
     store = Store(store_url)
     try:
-        has_key = api_key is not None or store.keys.any_live(microseconds())
+        has_key = api_key is not None or store.keys.any_live(now())
         with listening.open(has_key=has_key) as listener:
             keys = Keys(store.keys)
             made = None

@@ -47,7 +47,7 @@ class Verdict:
 class Verifier:
     """Tells what a key opens. Safe to share between threads."""
 
-    def __init__(self, table: KeyTable, clock: Callable[[], int] = auth.microseconds) -> None:
+    def __init__(self, table: KeyTable, clock: Callable[[], int] = auth.now) -> None:
         self._table = table
         self._clock = clock
         # By a digest that is of no use outside this process.

@@ -134,7 +134,7 @@ def test_a_rate_limit_holds_for_each_key_and_says_when_to_come_back(shop: Shop):
             assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
             assert answers[3].headers["x-ratelimit-limit"] == "3"
             assert 1 <= int(answers[3].headers["retry-after"]) <= 1_200
-            assert answers[3].headers["x-ratelimit-reset"] == "3600"
+            assert 3_000 <= int(answers[3].headers["x-ratelimit-reset"]) <= 3_600
             assert answers[3].json() == {"detail": "Too many requests with this key."}
         # What needs no key is not counted, and a stranger learns nothing of it.
         assert place.ask(None, "GET", "/health").status_code == 200

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from serving.conftest import Shop
 from support.server import KEY, ORGANIZATION, running_server
 from xpander_sdk.cli import main
-from xpander_server.auth import microseconds
+from xpander_server import auth
 from xpander_server.store import Store, Submission
 
 DAY = timedelta(days=1) // timedelta(microseconds=1)
@@ -19,7 +19,7 @@ def with_tasks(shop: Shop, **ages_in_days: float) -> None:
     store = Store(shop.url)
     try:
         for task_id, age in ages_in_days.items():
-            now = microseconds() - round(age * DAY)
+            now = auth.now() - round(age * DAY)
             report = {"is_success": True, "duration": 1.0}
             store.report(Submission(ORGANIZATION, "a", task_id, report, reported_at=None, now=now))
     finally:
