@@ -4,8 +4,10 @@ All at once, under one lock, which a fork takes too: a child that is forked whil
 import would wait for ever for that thread, which it does not have.
 """
 
+import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -28,6 +30,41 @@ ALL = (
 )
 OUTBOX = ("xpander_sdk.outbox.processes",)
 _done: set[tuple[str, ...]] = set()
+
+
+AtFork = Callable[[], None]
+_at_fork: list[tuple[AtFork, AtFork, AtFork]] = []
+_forking: list[tuple[AtFork, AtFork, AtFork]] = []
+
+
+def at_fork(before: AtFork, after_in_parent: AtFork, after_in_child: AtFork) -> None:
+    """`os.register_at_fork` for modules that are imported late: all three are called of a fork, or none of them, also
+    where another thread imports the module while this one forks. They are called under the lock."""
+    with lock:
+        _at_fork.append((before, after_in_parent, after_in_child))
+
+
+def _before_fork() -> None:
+    lock.acquire()
+    _forking[:] = _at_fork
+    for before, _, _ in _forking:
+        before()
+
+
+def _after_fork_in_parent() -> None:
+    for _, after, _ in _forking:
+        after()
+    lock.release()
+
+
+def _after_fork_in_child() -> None:
+    for _, _, after in _forking:
+        after()
+    lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 def load() -> None:

@@ -1,7 +1,6 @@
 """The outboxes of this process: one for each file. They survive a fork, and end with the program."""
 
 import atexit
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -96,7 +95,6 @@ def _tell(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
 
 
 def _before_fork() -> None:
-    loading.lock.acquire()  # so that none is added meanwhile
     for queue in list(_queues.values()):
         queue.before_fork()
 
@@ -104,13 +102,11 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for queue in list(_queues.values()):
         queue.after_fork_in_parent()
-    loading.lock.release()
 
 
 def _after_fork_in_child() -> None:
     for queue in list(_queues.values()):
         queue.after_fork_in_child()
-    loading.lock.release()
 
 
 def _finish() -> None:
@@ -119,5 +115,4 @@ def _finish() -> None:
 
 
 atexit.register(_finish)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+loading.at_fork(_before_fork, _after_fork_in_parent, _after_fork_in_child)
