@@ -93,9 +93,9 @@ bench-outbox` wrote this.
 
 {calls}
 
-In brackets: how many times better ours is (faster, or with less); below 1, ours is worse. **ours** is the default,
-`durability="crash"`, **ours, power** is `durability="power"`: a call returns when the run is on the disk. With the
-others it returns when the run is in memory.
+In brackets: how many times better ours is (faster, or with less); below 1, ours is worse. With **ours**, the
+default `durability="crash"`, a call returns when the run is in the file, where it survives the end of the process; with
+**ours, power** (`durability="power"`) when the disk has it, too; with the others when the run is in memory.
 
 What a full outbox becomes, with {drained} reports in it, when the backend is back:
 
@@ -117,7 +117,7 @@ arrived:
   own `flush`. Program and backend share one CPU; that backend takes what comes and counts the runs in it.
 - A first run is counted from the start of the process, imports included.
 - A figure is the median of {rounds} rounds, in which the products take turns, in another order each time. What is kept
-  was tried once.
+  was tried once; a program that had not ended after 60 s was killed.
 - The file counts SQLite's log with it, which grows with every commit until it is moved into the file.
 
 {machine}.
@@ -128,10 +128,10 @@ arrived:
   taken. So their runs arrive at a higher rate, and with less CPU for each.
 - How much the wait for a disk is depends on the disk: `power` waits for it at every call.
 - What the others keep with settings that are not their defaults: langsmith, for one, can be told to write what it could
-  not send into a folder (`LANGSMITH_FAILED_TRACES_DIR`); no program sends it later by itself.
+  not send into a folder (`LANGSMITH_FAILED_TRACES_DIR`).
 
 ```sh
-make bench-outbox            # about ten minutes, and writes this part of the page
+make bench-outbox            # a quarter of an hour, and writes this part of the page
 make bench-outbox QUICK=1    # a short round, prints only
 ```
 """
