@@ -25,5 +25,5 @@ def as_report(execution: Mapping[str, Any]) -> Report:
 
 def _tokens(by_user: Mapping[str, Any]) -> dict[str, int | None] | None:
     parts = [by_user.get(name) or {} for name in ("inner", "worker")]
-    added: dict[str, int | None] = {kind: sum(int(part.get(kind) or 0) for part in parts) for kind in _KINDS}
+    added: dict[str, int | None] = {kind: sum(max(0, int(part.get(kind) or 0)) for part in parts) for kind in _KINDS}
     return added if any(added.values()) else None

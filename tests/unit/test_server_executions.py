@@ -50,6 +50,7 @@ def test_it_says_what_a_report_says():
         {"task": "", "status": "executing", "result": "", "duration": 0, "api_calls_made": [], "llm_tokens": None},
         {"api_calls_made": [{"name": "x"}], "llm_tokens": {"inner": {}, "worker": None}, "status": "of tomorrow"},
         {"llm_tokens": {"worker": {"prompt_tokens": 0, "total_tokens": 0}}},
+        {"llm_tokens": {"inner": {"prompt_tokens": -1}, "worker": {"prompt_tokens": -1}}},
     ],
 )
 def test_what_it_does_not_know_is_null(execution):
@@ -83,6 +84,7 @@ def test_it_leaves_what_it_does_not_know(app):
         ({"execution_id": ""}, "execution_id"),
         ({"execution_id": "t", "duration": "soon"}, "duration"),
         ({"execution_id": "t", "llm_tokens": 5}, "llm_tokens"),
+        ({"execution_id": "t", "llm_tokens": {"inner": {"prompt_tokens": 10**12}}}, "inner"),
         ({"execution_id": "t", "api_calls_made": [5]}, "api_calls_made"),
         ([], "body"),
     ],

@@ -22,6 +22,7 @@ from .task_list_item import TaskListItem
 from .task_report import TaskReport
 from .task_status import TaskStatus
 from .task_user import TaskUser
+from .token_share import TokenShare
 from .token_totals import TokenTotals
 from .tokens import Tokens
 from .tool_use import ToolUse
@@ -51,6 +52,7 @@ __all__ = (
     "TaskStatus",
     "TaskUser",
     "Tokens",
+    "TokenShare",
     "TokenTotals",
     "ToolUse",
     "ValidationError",

@@ -9,7 +9,7 @@ from attrs import field as _attrs_field
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
-    from ..models.tokens import Tokens
+    from ..models.token_share import TokenShare
 
 
 T = TypeVar("T", bound="ExecutionTokens")
@@ -19,17 +19,17 @@ T = TypeVar("T", bound="ExecutionTokens")
 class ExecutionTokens:
     """Tokens of a run, by who used them."""
 
-    inner: None | Tokens | Unset = UNSET
-    worker: None | Tokens | Unset = UNSET
+    inner: None | TokenShare | Unset = UNSET
+    worker: None | TokenShare | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        from ..models.tokens import Tokens  # noqa: PLC0415
+        from ..models.token_share import TokenShare  # noqa: PLC0415
 
         inner: dict[str, Any] | None | Unset
         if isinstance(self.inner, Unset):
             inner = UNSET
-        elif isinstance(self.inner, Tokens):
+        elif isinstance(self.inner, TokenShare):
             inner = self.inner.to_dict()
         else:
             inner = self.inner
@@ -37,7 +37,7 @@ class ExecutionTokens:
         worker: dict[str, Any] | None | Unset
         if isinstance(self.worker, Unset):
             worker = UNSET
-        elif isinstance(self.worker, Tokens):
+        elif isinstance(self.worker, TokenShare):
             worker = self.worker.to_dict()
         else:
             worker = self.worker
@@ -54,11 +54,11 @@ class ExecutionTokens:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
-        from ..models.tokens import Tokens  # noqa: PLC0415
+        from ..models.token_share import TokenShare  # noqa: PLC0415
 
         d = dict(src_dict)
 
-        def _parse_inner(data: object) -> None | Tokens | Unset:
+        def _parse_inner(data: object) -> None | TokenShare | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -66,16 +66,16 @@ class ExecutionTokens:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                inner_type_0 = Tokens.from_dict(data)
+                inner_type_0 = TokenShare.from_dict(data)
 
                 return inner_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | Tokens | Unset, data)
+            return cast(None | TokenShare | Unset, data)
 
         inner = _parse_inner(d.pop("inner", UNSET))
 
-        def _parse_worker(data: object) -> None | Tokens | Unset:
+        def _parse_worker(data: object) -> None | TokenShare | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
@@ -83,12 +83,12 @@ class ExecutionTokens:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
-                worker_type_0 = Tokens.from_dict(data)
+                worker_type_0 = TokenShare.from_dict(data)
 
                 return worker_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
                 pass
-            return cast(None | Tokens | Unset, data)
+            return cast(None | TokenShare | Unset, data)
 
         worker = _parse_worker(d.pop("worker", UNSET))
 
