@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
+RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 
-.PHONY: help setup demo serve generate drift lint format types test durability contract interop bench wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test durability contract interop bench bench-outbox bench-server wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,8 +65,19 @@ $(OFFICIAL): constraints-official.txt
 	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r constraints-official.txt
 	@touch $@
 
-bench: setup $(OFFICIAL) ## our client beside the official SDK, httpx and aiohttp; writes docs/benchmarks.md (QUICK=1: prints only)
+bench: setup $(OFFICIAL) ## our client beside the official SDK, httpx and aiohttp; writes its part of docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.client $(if $(QUICK),--quick)
+
+bench-outbox: setup $(RECORDERS) ## our outbox beside langsmith, langfuse and opik; writes its part of docs/benchmarks.md (QUICK=1: prints only)
+	@$(BIN)/python -m benchmarks.outbox $(if $(QUICK),--quick)
+
+.recorders/%/.ready: constraints-recorders.txt | $(READY)
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c constraints-recorders.txt $*
+	@touch $@
+
+bench-server: setup ## our server under load, and as tasks become many; writes docs/benchmarks-server.md (QUICK=1: prints only)
+	@$(BIN)/python -m benchmarks.server $(if $(QUICK),--quick)
 
 wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server
 	$(BIN)/python tests/wheel.py dist
@@ -79,4 +91,4 @@ constraints: ## take the newest versions of everything into constraints.txt
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> constraints.txt
 
 clean: ## remove what the other targets made
-	rm -rf .venv .official-venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .official-venv .recorders dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

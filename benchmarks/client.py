@@ -1,4 +1,4 @@
-"""Measures all subjects side by side, prints the table, and writes docs/benchmarks.md: `make bench`.
+"""Measures all subjects side by side, prints the table, and writes its part of docs/benchmarks.md: `make bench`.
 
 Every figure comes from a fresh process. Client and stub share one CPU: a round trip between two CPUs costs several
 times as much as one within a CPU, so a scheduler that is free to choose decides the comparison.
@@ -17,12 +17,13 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks import report
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "benchmarks.md"
+T = TypeVar("T")
+
+ROOT = report.ROOT
 OURS = str(ROOT / ".venv" / "bin" / "python")
 OFFICIAL = str(ROOT / ".official-venv" / "bin" / "python")
 TIMEOUT = 120  # seconds for one process
@@ -90,24 +91,24 @@ def main() -> None:
     present = [subject for subject in SUBJECTS if _is_present(subject)]
     samples = report.Samples()
     versions: dict[str, dict[str, str]] = {}
-    with _stub() as port:
+    with stub() as port:
         for number in range(effort.rounds):
             print(f"round {number + 1} of {effort.rounds}", file=sys.stderr, flush=True)
-            _measure_imports(_rotated(present, number), effort, samples)
+            _measure_imports(rotated(present, number), effort, samples)
             for turn, (mode, size) in enumerate(RUNS, start=number + 1):
-                for subject in _rotated(present, turn):
+                for subject in rotated(present, turn):
                     if mode in ("sync", "threads-16") and subject.is_async_only:
                         continue
                     measured, versions[subject.name] = _run(subject, mode, size, effort.seconds, port)
                     for what, value in measured.items():
                         samples.add(f"{mode} {size} {what}", subject.name, value)
     names = [subject.name for subject in present]
-    print(report.text(samples, names))
+    print(report.as_text(report.rows(samples, names)))
+    print("In brackets: how many times better ours is; below 1, ours is worse.")
     print(f"{effort.rounds} round(s) in {time.monotonic() - begun:.0f} s")
     if effort is THOROUGH:
         machine = report.Machine.this(effort.rounds, effort.seconds, versions)
-        PAGE.write_text(report.page(samples, names, machine), "utf-8")
-        print(f"written: {PAGE.relative_to(ROOT)}")
+        report.write("make bench", report.section(samples, names, machine))
 
 
 def _is_present(subject: Subject) -> bool:
@@ -118,7 +119,7 @@ def _is_present(subject: Subject) -> bool:
     return False
 
 
-def _rotated(subjects: Sequence[Subject], by: int) -> list[Subject]:
+def rotated(subjects: Sequence[T], by: int) -> list[T]:
     first = by % len(subjects)
     return [*subjects[first:], *subjects[:first]]
 
@@ -177,7 +178,7 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _stub() -> Iterator[int]:
+def stub() -> Iterator[int]:
     """The port of a running stub."""
     command = [sys.executable, "-m", "benchmarks.stub"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:

@@ -1,13 +1,16 @@
-"""What was measured, as a table for the terminal and as a page."""
+"""What was measured, as a table for the terminal and as a section of the page."""
 
 import os
 import platform
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 OURS = "ours"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 class Samples:
@@ -70,6 +73,15 @@ class Machine:
         system = f"{platform.system()} {platform.release().partition('-')[0]}"
         return cls(os.cpu_count() or 1, _processor(), platform.python_version(), system, rounds, seconds, versions)
 
+    def told(self, subjects: Sequence[str]) -> str:
+        versions = (
+            f"{name}: {', '.join(f'{distribution} {number}' for distribution, number in self.versions[name].items())}"
+            for name in subjects
+            if self.versions.get(name)
+        )
+        here = f"{self.processor}, {self.cores} cores, {self.system}, Python {self.python}"
+        return ";\n".join([here, *versions])
+
 
 def _processor() -> str:
     with open("/proc/cpuinfo") as info:
@@ -77,37 +89,42 @@ def _processor() -> str:
         return next(names, platform.machine())
 
 
-def text(samples: Samples, subjects: Sequence[str]) -> str:
-    rows = _rows(samples, subjects)
+Rows = list[list[str]]
+
+
+def as_text(rows: Rows) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows)
-    return "\n".join([*lines, "In brackets: how many times better ours is; below 1, ours is worse."])
+    return "\n".join(lines)
 
 
-def page(samples: Samples, subjects: Sequence[str], machine: Machine) -> str:
-    head, *rows = _rows(samples, subjects)
-    table = "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows))
-    versions = ";\n".join(
-        f"{name}: {', '.join(f'{distribution} {number}' for distribution, number in machine.versions[name].items())}"
-        for name in subjects
-        if machine.versions.get(name)
-    )
-    bare = samples.median("bare Python", OURS) or 0
-    return PAGE.format(
-        table=table,
-        versions=versions,
-        bare=_shown(bare),
-        cores=machine.cores,
-        processor=machine.processor,
-        python=machine.python,
-        system=machine.system,
+def as_markdown(rows: Rows) -> str:
+    head, *others = rows
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *others))
+
+
+def write(command: str, section: str) -> None:
+    """Put what a command wrote into the page, in place of what it wrote before."""
+    begin, end = f"<!-- {command} wrote this: -->\n", f"<!-- end of {command} -->\n"
+    text = PAGE.read_text("utf-8")
+    before, _, after = text.partition(begin)
+    after = after.partition(end)[2]
+    PAGE.write_text(f"{before}{begin}{section}{end}{after}", "utf-8")
+    print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+def section(samples: Samples, subjects: Sequence[str], machine: Machine) -> str:
+    return SECTION.format(
+        table=as_markdown(rows(samples, subjects)),
+        machine=machine.told(subjects),
+        bare=shown(samples.median("bare Python", OURS) or 0),
         rounds=machine.rounds,
         seconds=machine.seconds,
     )
 
 
-def _rows(samples: Samples, subjects: Sequence[str]) -> list[list[str]]:
-    cells = ([measure.title, *(_cell(samples, measure, subject) for subject in subjects)] for measure in MEASURES)
+def rows(samples: Samples, subjects: Sequence[str], measures: Sequence[Measure] = MEASURES) -> Rows:
+    cells = ([measure.title, *(_cell(samples, measure, subject) for subject in subjects)] for measure in measures)
     return [["", *subjects], *cells]
 
 
@@ -116,19 +133,17 @@ def _cell(samples: Samples, measure: Measure, subject: str) -> str:
     if value is None:
         return ""
     ratio = None if subject == OURS else samples.times_better(measure, subject)
-    return _shown(value) if ratio is None else f"{_shown(value)} ({_shown(ratio)}×)"
+    return shown(value) if ratio is None else f"{shown(value)} ({shown(ratio)}×)"
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
     """Two or three digits that count, and all of those before the point."""
     digits = next((digits for digits, least in enumerate((100, 10, 0.1)) if abs(value) >= least), 3)
     return f"{value:,.{digits}f}"
 
 
-PAGE = """\
-# Benchmarks
-
-Our client beside what one would pick instead, in one run on one machine. `make bench` wrote this page.
+SECTION = """\
+Our client beside what one would pick instead, in one run on one machine. `make bench` wrote this.
 
 {table}
 
@@ -152,13 +167,12 @@ Imports are counted beyond the {bare} ms that a bare Python takes to start. A fi
 its process to the answer; the files are in the disk cache. The environment is that of the development: httpx loads
 rich, click and trio, since they are installed there, and so does what uses it.
 
-{processor}, {cores} cores, {system}, Python {python};
-{versions}.
+{machine}.
 
 ## Again
 
 ```sh
-make bench            # about five minutes, and writes this page
+make bench            # about five minutes, and writes this part of the page
 make bench QUICK=1    # a minute at the most, prints only
 ```
 

@@ -1,6 +1,7 @@
 """The backend that all subjects report to: as little of one as HTTP allows, so that the client is what is measured.
 
-It prints its port, and runs until it is ended. It answers 200 to the very bytes of the workload, and 400 to any others.
+It prints its port, and runs until it is ended. It answers 200 to the very bytes of the workload, with any id of that
+length, and 400 to any others.
 """
 
 import select
@@ -17,6 +18,8 @@ def answer(status: str, body: bytes) -> bytes:
 RECORDED = answer("200 OK", workload.ANSWER)
 REFUSED = answer("400 Bad Request", b'{"detail":"not the bytes of the workload"}')
 EXPECTED = {len(body): body for body in map(workload.body, workload.SIZES)}
+ID = workload.arguments("1kB")["id"].encode()
+AT = slice(len(b'{"id":"'), len(b'{"id":"') + len(ID))
 
 
 def reply(request: bytes) -> bytes | None:
@@ -31,7 +34,11 @@ def reply(request: bytes) -> bytes | None:
     length = int(head[at + 17 : head.index(b"\r\n", at + 17)])
     if len(request) - end - 4 < length:
         return None
-    return RECORDED if EXPECTED.get(length) == request[end + 4 :] else REFUSED
+    body = request[end + 4 :]
+    if EXPECTED.get(length) == body:
+        return RECORDED
+    is_of_another_run = EXPECTED.get(length) == body[: AT.start] + ID + body[AT.stop :]
+    return RECORDED.replace(ID, body[AT], 1) if is_of_another_run else REFUSED
 
 
 def main() -> None:

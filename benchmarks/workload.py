@@ -11,6 +11,9 @@ KEY = "a-key"
 PATH = f"/agent-execution/{AGENT}/report_task"
 SIZES = {"1kB": 1, "100kB": 257}  # choices in the provider's response
 
+# What tells one run from another, on any wire; as long as the id of the report below.
+MARK = "run-{:08d}"
+
 TOKENS = {"prompt_tokens": 2140, "completion_tokens": 380}
 
 ANSWER = json.dumps(

@@ -5,7 +5,6 @@ from xpander_sdk import Task, Tokens
 Task.report_external_task(agent_id="agent-123", id="job-1", result="done", tokens=Tokens(prompt_tokens=12))
 """
 
-import logging
 import os
 
 from xpander_sdk.backend import Backend
@@ -27,7 +26,7 @@ from xpander_sdk.errors import (
     TooLargeError,
 )
 from xpander_sdk.keeping import Outbox
-from xpander_sdk.metrics import Durations, Metrics, Runs, ToolUse
+from xpander_sdk.metrics import Cost, Durations, Metrics, ModelUse, Point, Runs, ToolUse
 from xpander_sdk.outbox.receipt import Receipt, ReceiptState
 from xpander_sdk.retry import RetryPolicy, Timeouts
 from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
@@ -39,6 +38,8 @@ from xpander_sdk.version import __version__
 def _configure_logging(level: str | None) -> None:
     """XPANDER_LOG=debug shows what is sent when, on standard error, without keys and payloads."""
     if level:
+        import logging
+
         log = logging.getLogger("xpander_sdk")
         log.addHandler(logging.StreamHandler())
         log.setLevel(level.upper())
@@ -52,15 +53,18 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "ContractError",
+    "Cost",
     "Durations",
     "InvalidReportError",
     "Metrics",
+    "ModelUse",
     "ModuleException",
     "NotFoundError",
     "Outbox",
     "OutboxError",
     "OutboxFullError",
     "PermissionDeniedError",
+    "Point",
     "RateLimitedError",
     "Receipt",
     "ReceiptState",

@@ -28,6 +28,8 @@ _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 
 def text(name: str, value: object) -> str | None:
     """A text, or None. Takes str, UTF-8 bytes and enums of str; a lone surrogate becomes U+FFFD."""
+    if type(value) is str:  # as most are
+        return without_surrogates(value)
     if isinstance(value, Enum):
         value = value.value if isinstance(value.value, str | bytes) else str(value.value)
     if isinstance(value, bytes | bytearray):
@@ -59,7 +61,7 @@ def identifier(name: str, value: object) -> str:
         raise ValueError(f"{name} must not be {checked!r}, which would change the path of the request")
     if len(checked) > MAX_ID:
         raise ValueError(f"{name} has {len(checked)} characters; at most {MAX_ID} are allowed")
-    if any(character < " " or character == "\x7f" for character in checked):
+    if not checked.isprintable() and any(character < " " or character == "\x7f" for character in checked):
         raise ValueError(f"{name} must not have control characters")
     return checked
 
@@ -118,8 +120,8 @@ def seconds(name: str, value: object) -> float | None:
 
 def whole_number(name: str, value: object) -> int | None:
     """An int, or None. Takes "5" and 5.0, and refuses 5.5."""
-    if value is None:
-        return None
+    if value is None or type(value) is int:
+        return value
     try:
         written = float(value) if isinstance(value, str | bytes) and not value.strip().isdigit() else value
         number = int(written)  # type: ignore[call-overload]  # whatever has __int__
@@ -134,7 +136,7 @@ def tool_names(name: str, value: object) -> list[str] | None:
     """Names in the order given, repeated ones kept; any iterable of str but a str or a mapping."""
     if value is None:
         return None
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if type(value) is not list and (isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)):
         raise ValueError(f"{name} must be a list of tool names, not {_shown(value)}")
     try:
         given = list(islice(value, MAX_TOOLS + 1))

@@ -3,20 +3,24 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from xpander_sdk import connection, metrics, operations, senders
+from xpander_sdk import metrics, senders
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
-from xpander_sdk.loading import load_outbox
+from xpander_sdk.loading import MODELS, OUTBOX, Deferred
 from xpander_sdk.metrics import Metrics
-from xpander_sdk.report import new_report
 from xpander_sdk.task import Task
 from xpander_sdk.tokens import Tokens
 
 if TYPE_CHECKING:
+    from xpander_sdk import connection, operations, report
+    from xpander_sdk.outbox import processes
     from xpander_sdk.outbox.queue import Queue
     from xpander_sdk.outbox.receipt import Receipt
+else:
+    connection, operations, report = Deferred("connection"), Deferred("operations"), Deferred("report", MODELS)
+    processes = Deferred("outbox.processes", OUTBOX)
 
 
 class HasId(Protocol):
@@ -159,10 +163,7 @@ class Backend:
             >>> Backend().outbox.flush(5)
             True
         """
-        load_outbox()
-        from xpander_sdk.outbox.processes import outbox_of
-
-        return outbox_of(self.configuration)
+        return processes.outbox_of(self.configuration)
 
     def submit_external_task(
         self,
@@ -200,7 +201,7 @@ class Backend:
             <ReceiptState.Delivered: 'delivered'>
         """
         configuration = self.configuration if configuration is None else configured(configuration)
-        report = new_report(
+        said = report.new_report(
             agent_of(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
@@ -211,10 +212,7 @@ class Backend:
             duration=duration,
             used_tools=used_tools or [],
         )
-        load_outbox()
-        from xpander_sdk.outbox import processes
-
-        return processes.submit(configuration, report, partial(Task._from_body, configuration))
+        return processes.submit(configuration, said, partial(Task._from_body, configuration))
 
     async def asubmit_external_task(
         self,
@@ -232,7 +230,7 @@ class Backend:
     ) -> "Receipt[Task]":
         """`submit_external_task`, without blocking the event loop."""
         configuration = self.configuration if configuration is None else configured(configuration)
-        report = new_report(
+        said = report.new_report(
             agent_of(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
@@ -243,16 +241,14 @@ class Backend:
             duration=duration,
             used_tools=used_tools or [],
         )
-        load_outbox()
-        from xpander_sdk.outbox import processes
-
-        return await processes.asubmit(configuration, report, partial(Task._from_body, configuration))
+        return await processes.asubmit(configuration, said, partial(Task._from_body, configuration))
 
     def metrics(
         self,
         agent_id: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
     ) -> Metrics:
         """What the runs of an agent add up to; `ametrics` is the same without blocking the event loop.
 
@@ -261,6 +257,7 @@ class Backend:
             since: only runs first seen at this time or later: a datetime or ISO 8601; UTC where it has no offset.
                 Default: no limit, as for `until`.
             until: only runs first seen before this time.
+            by: "hour" or "day" for a series of them (in UTC), too, of which the newest 1,000 are given.
 
         Raises:
             ValueError: no agent, or a time that is none; nothing was sent.
@@ -270,7 +267,7 @@ class Backend:
             >>> Backend(Configuration(base_url="sqlite:///runs.db")).metrics("agent-7", since="2026-01-01").runs.total
             0
         """
-        operation = self._metrics_operation(agent_id, since, until)
+        operation = self._metrics_operation(agent_id, since, until, by)
         return connection.send(self.configuration, operation)
 
     async def ametrics(
@@ -278,12 +275,39 @@ class Backend:
         agent_id: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
     ) -> Metrics:
         """`metrics`, without blocking the event loop."""
-        operation = self._metrics_operation(agent_id, since, until)
+        operation = self._metrics_operation(agent_id, since, until, by)
         return await connection.asend(self.configuration, operation)
 
-    def _metrics_operation(self, agent_id: object, since: Any, until: Any) -> operations.Operation[Metrics]:
+    def organization_metrics(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
+    ) -> Metrics:
+        """What the runs of all agents of the organisation add up to, with the runs of each in `agents`; for the rest as
+        `metrics`. `aorganization_metrics` is the same without blocking the event loop."""
+        return connection.send(self.configuration, _organization_metrics(since, until, by))
+
+    async def aorganization_metrics(
+        self,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        by: Literal["hour", "day"] | None = None,
+    ) -> Metrics:
+        """`organization_metrics`, without blocking the event loop."""
+        return await connection.asend(self.configuration, _organization_metrics(since, until, by))
+
+    def _metrics_operation(
+        self, agent_id: object, since: Any, until: Any, by: str | None
+    ) -> "operations.Operation[Metrics]":
         agent = agent_of(self.configuration, agent_id=agent_id)
-        operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until))
+        operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until), by)
         return operation.then(metrics.from_answer)
+
+
+def _organization_metrics(since: Any, until: Any, by: str | None) -> "operations.Operation[Metrics]":
+    operation = operations.get_organization_metrics(moment("since", since), moment("until", until), by)
+    return operation.then(metrics.from_answer)

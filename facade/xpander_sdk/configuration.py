@@ -40,10 +40,14 @@ def _base_url(given: str | None) -> str:
     url = f"{scheme.lower()}{separator}{rest}"
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ValueError(f"base_url {url!r} is no URL: {error}") from None
+    except ValueError:
+        raise ValueError(f"base_url {without_password(url)!r} is no URL") from None
+    if parts.scheme in _POSTGRESQL:
+        return _database_url(url)
     if parts.scheme not in ("http", "https", "sqlite"):
-        raise ValueError(f"base_url cannot be a {parts.scheme}:// URL; write https://, http:// or sqlite:///FILE")
+        raise ValueError(
+            f"base_url cannot be a {parts.scheme}:// URL; write https://, http://, sqlite:///FILE or postgresql://"
+        )
     if parts.username or parts.password:
         raise ValueError("base_url must not carry a user or a password; the key goes into api_key")
     if parts.query or parts.fragment:
@@ -64,11 +68,37 @@ def _base_url(given: str | None) -> str:
     return url
 
 
+def _database_url(url: str) -> str:
+    # Here alone the URL carries what opens the target: its own form has a place for that.
+    parts = urlsplit(url)
+    if parts.fragment:
+        raise ValueError("base_url must end before any #; in a password, write it as %23")
+    if len(parts.path) < 2 or _port(url) == 0:
+        raise ValueError(f"base_url {without_password(url)!r} names no database; {_DATABASE_FORM}")
+    return url
+
+
+_POSTGRESQL = ("postgresql", "postgresql+psycopg")
+_DATABASE_FORM = "write postgresql://user:password@host/database"
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    scheme, separator, rest = url.partition("://")
+    start, at, end = rest.rpartition("@")
+    user, colon, _ = start.partition(":")
+    shown = f"{scheme}{separator}{user}{':***' if colon else ''}{at}{end}"
+    return _SECRET.sub(r"\1***", shown)
+
+
+_SECRET = re.compile(r"((?:password|passfile|sslpassword)=)[^&]*")
+
+
 def _port(url: str) -> int | None:
     try:
         return urlsplit(url).port
     except ValueError:
-        raise ValueError(f"base_url {url!r} has a port that is no number up to 65535") from None
+        raise ValueError(f"base_url {without_password(url)!r} has a port that is no number up to 65535") from None
 
 
 @frozen
@@ -206,11 +236,12 @@ class Configuration:
 
     Args:
         api_key: the key, or a callable that gives it for each call. Default: XPANDER_API_KEY, else the content of the
-            file that XPANDER_API_KEY_FILE names. Not needed for `sqlite:///`.
+            file that XPANDER_API_KEY_FILE names. Not needed for an embedded target.
         organization_id: the organisation. Default: XPANDER_ORGANIZATION_ID. Part of the path at a self-hosted
             controller, and the owner of the runs in an embedded store; elsewhere the key tells it.
         base_url: the target. Default: XPANDER_BASE_URL, else xpander.ai's cloud. `https://…` (cloud or self-hosted
-            controller), `http://127.0.0.1:8100` (our server), `sqlite:///runs.db` (embedded, no server; made absolute).
+            controller), `http://127.0.0.1:8100` (our server); embedded, without a server: `sqlite:///runs.db` (made
+            absolute) and `postgresql://user:password@host/database`.
         agent_id: the agent of calls that name none. Default: None, which leaves it to XPANDER_AGENT_ID.
         timeouts: how long to wait for an answer.
         retry: how hard to try.
@@ -233,7 +264,7 @@ class Configuration:
         repr=lambda key: "None" if key is None else "***",
     )
     organization_id: str | None = field(default=None, converter=_organization_id, validator=_optional_text)
-    base_url: str = field(default=None, converter=_base_url)
+    base_url: str = field(default=None, converter=_base_url, repr=lambda url: repr(without_password(url)))
     agent_id: str | None = field(default=None, validator=_optional_text)
     timeouts: Timeouts = field(factory=Timeouts, validator=_of_type(Timeouts))
     retry: RetryPolicy = field(factory=RetryPolicy, validator=_of_type(RetryPolicy))
@@ -266,8 +297,13 @@ class Configuration:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the target is a file on this machine."""
-        return urlsplit(self.base_url).scheme == "sqlite"
+        """Whether the target is a file or a database, which is opened here, without a server in between."""
+        return self.base_url.partition("://")[0] in ("sqlite", *_POSTGRESQL)
+
+    @property
+    def target(self) -> str:
+        """The target as it may be shown: `base_url` without a password."""
+        return without_password(self.base_url)
 
     def get_full_url(self) -> str:
         """The URL that the paths of the contract follow: of a self-hosted controller, with its organisation.

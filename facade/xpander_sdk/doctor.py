@@ -178,6 +178,9 @@ def _agent(patient: _Examination) -> str:
 
 
 def _store(patient: _Examination) -> str:
+    if not patient.configuration.base_url.startswith("sqlite:"):
+        connection.probe(patient.configuration, operations.get_task("doctor"))
+        return f"{patient.configuration.target} answers"
     path = os.path.abspath(patient.configuration.base_url.removeprefix("sqlite:///"))
     is_new = not os.path.exists(path)
     if is_new and not os.access(os.path.dirname(path), os.W_OK):

@@ -77,13 +77,16 @@ class _Encoder:
         if self._left < 0:
             return TOO_MANY
         encoded: Any
+        # Most of what there is is ASCII text or None, which are not worth a call.
         if kind is dict:
             encoded = {
-                key if type(key) is str and key.isascii() else self._key(key): self.encode(item, level + 1)
+                key if type(key) is str and key.isascii() else self._key(key): (
+                    item if item is None or (type(item) is str and item.isascii()) else self.encode(item, level + 1)
+                )
                 for key, item in value.copy().items()  # another thread may be filling it
             }
         else:
-            encoded = [self.encode(item, level + 1) for item in value]
+            encoded = [item if type(item) is str and item.isascii() else self.encode(item, level + 1) for item in value]
         self._inside.discard(mark)
         return encoded
 
@@ -93,7 +96,8 @@ class _Encoder:
         if mark in self._inside:
             return CYCLE
         self._inside.add(mark)
-        self.deepest = max(self.deepest, level + 1)
+        if level >= self.deepest:
+            self.deepest = level + 1
         return None
 
     def _key(self, key: Any) -> str:

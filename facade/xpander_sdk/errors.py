@@ -18,7 +18,6 @@
 This is the only place where an answer, or the lack of one, becomes an error.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +175,8 @@ def from_answer(
 
 
 def _described(body: bytes, redacted: Callable[[str], str]) -> tuple[str, list[dict[str, Any]]]:
+    import json  # which `import xpander_sdk` needs for nothing else
+
     # Redacted before it is cut, which could leave half of a secret.
     text = redacted(body.decode("utf-8", "replace")).strip()[:_MAX_DESCRIPTION]
     try:

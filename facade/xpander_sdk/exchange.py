@@ -95,7 +95,7 @@ def _identity(configuration: Configuration, key: str | None) -> list[tuple[bytes
         return [(b"x-api-key", key.encode("ascii"))]
     if configuration.is_embedded:
         return []
-    raise ValueError(f"{configuration.base_url} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
+    raise ValueError(f"{configuration.target} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
 
 
 def error_of(
@@ -104,10 +104,10 @@ def error_of(
     if isinstance(outcome, Answer):
         return errors.from_answer(outcome.status, outcome.headers, outcome.body, about, asked, redaction)
     if isinstance(outcome, BadAnswer):
-        told = f"{configuration.base_url} gave an answer that cannot be read: {redaction(str(outcome))}"
+        told = f"{configuration.target} gave an answer that cannot be read: {redaction(str(outcome))}"
         return errors.ContractError(outcome.status, told, about)
     kind = errors.TimedOutError if outcome.is_late else errors.ConnectionFailedError
-    return kind(None, f"{configuration.base_url} gave no answer: {redaction(str(outcome))}", about)
+    return kind(None, f"{configuration.target} gave no answer: {redaction(str(outcome))}", about)
 
 
 def _parsed(operation: Operation[T], answer: Answer, about: errors.About, redaction: Redaction) -> T:

@@ -5,15 +5,17 @@ import would wait for ever for that thread, which it does not have.
 """
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 lock = threading.RLock()
 # By name: this module stands below those that it loads.
-_MODELS = ("xpander_api.models",)
-_ALL = (
+MODELS = ("xpander_api.models", "xpander_sdk.report")
+ALL = (
     "anyio",
     "encodings.idna",  # which Python imports to look up its first host
     "sniffio",
@@ -22,10 +24,11 @@ _ALL = (
     "xpander_api.api.tasks.list_agent_tasks",
     "xpander_api.api.tasks.list_user_tasks",
     "xpander_api.api.tasks.report_task",
+    "xpander_sdk.connection",
     "xpander_sdk.transport.lanes",
     "opentelemetry.trace",  # where it is installed
 )
-_OUTBOX = ("xpander_sdk.outbox.processes",)
+OUTBOX = ("xpander_sdk.outbox.processes",)
 _done: set[tuple[str, ...]] = set()
 
 
@@ -66,17 +69,12 @@ if hasattr(os, "register_at_fork"):
 
 def load() -> None:
     """Import the generated client and what carries requests, once."""
-    _load(_ALL)
+    _load(ALL)
 
 
 def load_models() -> None:
     """Import what a report is made of, once."""
-    _load(_MODELS)
-
-
-def load_outbox() -> None:
-    """Import what keeps reports, once."""
-    _load(_OUTBOX)
+    _load(MODELS)
 
 
 def _load(names: tuple[str, ...]) -> None:
@@ -90,3 +88,15 @@ def _load(names: tuple[str, ...]) -> None:
 
 def _optional(name: str) -> tuple[type[ImportError], ...]:
     return (ImportError,) if name.startswith("opentelemetry") else ()
+
+
+class Deferred:
+    """A module of this package that the first call imports, with all of its group."""
+
+    def __init__(self, name: str, group: tuple[str, ...] = ALL) -> None:
+        self._name = f"xpander_sdk.{name}"
+        self._group = group
+
+    def __getattr__(self, name: str) -> Any:
+        _load(self._group)
+        return getattr(sys.modules[self._name], name)

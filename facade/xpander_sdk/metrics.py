@@ -25,12 +25,20 @@ class Runs:
 
 @frozen
 class Durations:
-    """Seconds, over the runs that ended; None where there are none. Percentiles by nearest rank."""
+    """Seconds, over the runs that ended; None where there are none. Percentiles by nearest rank, within 1 %."""
 
     total: float
     p50: float | None
     p95: float | None
     p99: float | None
+
+
+@frozen
+class Cost:
+    """US dollars of the runs whose cost is known, None where there are none; and how many are not known."""
+
+    total: float | None
+    unpriced_runs: int
 
 
 @frozen
@@ -42,17 +50,43 @@ class ToolUse:
 
 
 @frozen
+class ModelUse:
+    """The runs whose response names a model: their tokens (prompt and completion) and US dollars, as in `Cost`."""
+
+    runs: int
+    total_tokens: int
+    cost: float | None
+    unpriced_runs: int
+
+
+@frozen
+class Point:
+    """What the runs of one hour or day add up to; the fields are those of `Metrics`."""
+
+    start: datetime
+    runs: Runs
+    success_rate: float | None
+    duration: Durations
+    tokens: Tokens
+    cost: Cost
+
+
+@frozen
 class Metrics:
     """What the runs of an agent add up to; each run counts once, in the state that it has now.
 
     Attributes:
+        agent_id: None for all agents of the organisation.
         since, until: the range asked for, in UTC; None where it is open.
         success_rate: completed over completed and failed, 0 to 1; None before the first run has ended.
         tokens: of all runs together.
         tools: by name, most called first.
+        models: by name, most used first.
+        series: by hour or day in the order of time, where that was asked for; else None.
+        agents: the runs of each agent, the busiest first, of a whole organisation; else None.
     """
 
-    agent_id: str
+    agent_id: str | None
     organization_id: str
     since: datetime | None
     until: datetime | None
@@ -60,19 +94,58 @@ class Metrics:
     success_rate: float | None
     duration: Durations
     tokens: Tokens
+    cost: Cost
     tools: Mapping[str, ToolUse]
+    models: Mapping[str, ModelUse]
+    series: tuple[Point, ...] | None = None
+    agents: Mapping[str, Runs] | None = None
 
 
-def from_answer(answer: "models.AgentMetrics") -> Metrics:
+def from_answer(answer: "models.AgentMetrics | models.OrganizationMetrics") -> Metrics:
     """The metrics that a backend answered."""
+    agents = getattr(answer, "agents", None)
     return Metrics(
-        agent_id=answer.agent_id,
+        agent_id=getattr(answer, "agent_id", None),
         organization_id=answer.organization_id,
         since=moment("since", answer.since),
         until=moment("until", answer.until),
-        runs=Runs(answer.runs.total, answer.runs.completed, answer.runs.failed, answer.runs.executing),
+        runs=_runs(answer.runs),
         success_rate=answer.success_rate,
-        duration=Durations(answer.duration.total, answer.duration.p50, answer.duration.p95, answer.duration.p99),
-        tokens=Tokens(**{kind: getattr(answer.tokens, kind) for kind in KINDS}),
+        duration=_durations(answer.duration),
+        tokens=_tokens(answer.tokens),
+        cost=_cost(answer.cost),
         tools={tool.name: ToolUse(tool.calls, tool.runs) for tool in answer.tools},
+        models={
+            model.name: ModelUse(model.runs, model.total_tokens, model.cost, model.unpriced_runs)
+            for model in answer.models
+        },
+        series=None if answer.series is None else tuple(_point(point) for point in answer.series),
+        agents=None if agents is None else {agent.agent_id: _runs(agent.runs) for agent in agents},
     )
+
+
+def _point(point: "models.MetricsPoint") -> Point:
+    return Point(
+        start=point.start,
+        runs=_runs(point.runs),
+        success_rate=point.success_rate,
+        duration=_durations(point.duration),
+        tokens=_tokens(point.tokens),
+        cost=_cost(point.cost),
+    )
+
+
+def _runs(counts: "models.RunCounts") -> Runs:
+    return Runs(counts.total, counts.completed, counts.failed, counts.executing)
+
+
+def _durations(summary: "models.DurationSummary") -> Durations:
+    return Durations(summary.total, summary.p50, summary.p95, summary.p99)
+
+
+def _tokens(totals: "models.TokenTotals") -> Tokens:
+    return Tokens(**{kind: getattr(totals, kind) for kind in KINDS})
+
+
+def _cost(summary: "models.CostSummary") -> Cost:
+    return Cost(summary.total, summary.unpriced_runs)

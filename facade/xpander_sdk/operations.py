@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import field, frozen
 
-from xpander_sdk.arguments import identifier
+from xpander_sdk.arguments import identifier, moment
 from xpander_sdk.loading import load
 from xpander_sdk.report import Report
 
@@ -63,7 +63,11 @@ class Page:
     next_cursor: str | None
 
 
-FILTERS = ("user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status")
+FILTERS = (
+    "user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status", "tool", "model", "q", "since",
+    "until",
+)  # fmt: skip
+_TIMES = frozenset({"since", "until"})
 
 
 def report_task(report: Report) -> "Operation[models.Task]":
@@ -105,15 +109,35 @@ def list_user_tasks(
 
 
 def get_agent_metrics(
-    agent_id: str, since: datetime | None, until: datetime | None
+    agent_id: str, since: datetime | None, until: datetime | None, by: str | None
 ) -> "Operation[models.AgentMetrics]":
     load()
     from xpander_api.api.metrics import get_agent_metrics as endpoint
     from xpander_api.models import AgentMetrics
-    from xpander_api.types import UNSET
 
-    request = endpoint._get_kwargs(agent_id, since=since or UNSET, until=until or UNSET)
+    request = endpoint._get_kwargs(agent_id)
+    request["params"] = _metrics_parameters(since, until, by)
     return _operation("get_agent_metrics", request, lambda body, _: AgentMetrics.from_dict(body))
+
+
+def get_organization_metrics(
+    since: datetime | None, until: datetime | None, by: str | None
+) -> "Operation[models.OrganizationMetrics]":
+    load()
+    from xpander_api.api.metrics import get_organization_metrics as endpoint
+    from xpander_api.models import OrganizationMetrics
+
+    request = endpoint._get_kwargs()
+    request["params"] = _metrics_parameters(since, until, by)
+    return _operation("get_organization_metrics", request, lambda body, _: OrganizationMetrics.from_dict(body))
+
+
+def _metrics_parameters(since: datetime | None, until: datetime | None, by: str | None) -> dict[str, str]:
+    if by not in (None, "hour", "day"):
+        raise ValueError(f"by must be 'hour', 'day' or None, not {by!r}")
+    times = {"since": since, "until": until}
+    given = {"by": by, **{name: None if time is None else time.isoformat() for name, time in times.items()}}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _operation(
@@ -148,6 +172,9 @@ def _page_parameters(filters: Mapping[str, Any], limit: int | None, cursor: str 
     if unknown:
         raise ValueError(f"filters cannot have {', '.join(sorted(map(repr, unknown)))}; it takes {', '.join(FILTERS)}")
     given = {name: value for name, value in filters.items() if value is not None}
+    for name in _TIMES & given.keys():
+        if (time := moment(f"filters[{name!r}]", given[name])) is not None:
+            given[name] = time.isoformat()
     for name, value in given.items():
         if not isinstance(value, str):
             raise ValueError(f"filters[{name!r}] must be a str, not {type(value).__name__}")

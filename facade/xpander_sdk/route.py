@@ -62,7 +62,7 @@ def route_to(configuration: Configuration) -> Route:
         store=_store(configuration),
         headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
         budget=RetryBudget(configuration.retry.budget),
-        health=Health(configuration.base_url),
+        health=Health(configuration.target),
     )
 
 

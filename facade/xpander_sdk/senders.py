@@ -10,16 +10,19 @@ from attrs import frozen
 
 from xpander_sdk import loading
 from xpander_sdk.configuration import Configuration
-from xpander_sdk.route import Route, key_of, route_to
-from xpander_sdk.transport.message import AsyncSender, Sender
 
 if TYPE_CHECKING:
+    from xpander_sdk import route as routes
+    from xpander_sdk.route import Route
+    from xpander_sdk.transport.message import AsyncSender, Sender
     from xpander_server.embedded import Embedded
+else:
+    routes = loading.Deferred("route")
 
 
 @frozen
 class _Kept:
-    sender: AsyncSender
+    sender: "AsyncSender"
     keeper: AsyncGenerator[None, None]
 
 
@@ -41,17 +44,17 @@ _state = _State()
 _of_parents: list[_State] = []
 
 
-def route_of(configuration: Configuration) -> Route:
-    key = key_of(configuration)
+def route_of(configuration: Configuration) -> "Route":
+    key = routes.key_of(configuration)
     route = _state.routes.get(key)
     if route is None:
-        route = route_to(configuration)
+        route = routes.route_to(configuration)
         with _state.lock:
             route = _state.routes.setdefault(key, route)
     return route
 
 
-def sender_of(route: Route) -> Sender:
+def sender_of(route: "Route") -> "Sender":
     sender = _state.senders.get(route)
     if sender is None:
         store = _embedded(route)
@@ -62,7 +65,7 @@ def sender_of(route: Route) -> Sender:
     return sender
 
 
-async def async_sender_of(route: Route) -> AsyncSender:
+async def async_sender_of(route: "Route") -> "AsyncSender":
     senders = _senders_of_loop()
     kept = senders.get(route)
     if kept is None:
@@ -78,7 +81,7 @@ async def async_sender_of(route: Route) -> AsyncSender:
     return kept.sender
 
 
-def _sender(route: Route, store: "Embedded | None") -> Sender:
+def _sender(route: "Route", store: "Embedded | None") -> "Sender":
     with loading.lock:
         if store is not None:
             from xpander_sdk.transport.in_process import InProcess
@@ -95,7 +98,7 @@ def _sender(route: Route, store: "Embedded | None") -> Sender:
         return Http(route.transport, route.url)
 
 
-def _async_sender(route: Route, store: "Embedded | None") -> AsyncSender:
+def _async_sender(route: "Route", store: "Embedded | None") -> "AsyncSender":
     with loading.lock:
         if store is not None:
             from xpander_sdk.transport.in_process import AsyncInProcess
@@ -141,7 +144,7 @@ def _event_loop() -> Any:
     return asyncio.get_running_loop()
 
 
-async def _keep(senders: dict[Route, _Kept], route: Route, sender: AsyncSender) -> AsyncGenerator[None, None]:
+async def _keep(senders: "dict[Route, _Kept]", route: "Route", sender: "AsyncSender") -> AsyncGenerator[None, None]:
     # An event loop that ends (asyncio.run, trio.run) first finishes the asynchronous generators that were begun in it:
     # the one moment at which its connections can still be closed properly.
     try:
@@ -152,7 +155,7 @@ async def _keep(senders: dict[Route, _Kept], route: Route, sender: AsyncSender) 
         await sender.close()
 
 
-def _embedded(route: Route) -> "Embedded | None":
+def _embedded(route: "Route") -> "Embedded | None":
     if route.store is None:
         return None
     with _state.lock:

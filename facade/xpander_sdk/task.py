@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, fields, frozen
 
-from xpander_sdk import connection, operations
 from xpander_sdk.arguments import agent_of, moment
 from xpander_sdk.configuration import Configuration, configured
-from xpander_sdk.encoding import jsonable
 from xpander_sdk.errors import ModuleException
-from xpander_sdk.loading import load_outbox
-from xpander_sdk.report import new_report
+from xpander_sdk.loading import MODELS, OUTBOX, Deferred
 from xpander_sdk.tokens import KINDS, Tokens
 
 if TYPE_CHECKING:
     from xpander_api import models
+    from xpander_sdk import connection, encoding, operations, report
+    from xpander_sdk.outbox import processes
+else:
+    connection, encoding, operations = Deferred("connection"), Deferred("encoding"), Deferred("operations")
+    report, processes = Deferred("report", MODELS), Deferred("outbox.processes", OUTBOX)
 
 
 class AgentExecutionStatus(StrEnum):
@@ -147,7 +149,7 @@ class Task:
             <AgentExecutionStatus.Completed: 'completed'>
         """
         configuration = configured(configuration)
-        report = new_report(
+        said = report.new_report(
             agent_of(configuration, agent_id=agent_id),
             id=id,
             input=input,
@@ -158,15 +160,12 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        operation = operations.report_task(report).then(partial(cls._from_answer, configuration))
+        operation = operations.report_task(said).then(partial(cls._from_answer, configuration))
         try:
             return connection.send(configuration, operation)
         except ModuleException as error:
             if configuration.outbox is not None:
-                load_outbox()
-                from xpander_sdk.outbox import processes
-
-                processes.keep(configuration, report, partial(cls._from_body, configuration), error)
+                processes.keep(configuration, said, partial(cls._from_body, configuration), error)
             raise
 
     @classmethod
@@ -184,7 +183,7 @@ class Task:
         used_tools: Iterable[str] | None = [],
     ) -> Self:
         configuration = configured(configuration)
-        report = new_report(
+        said = report.new_report(
             agent_of(configuration, agent_id=agent_id),
             id=id,
             input=input,
@@ -195,15 +194,12 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        operation = operations.report_task(report).then(partial(cls._from_answer, configuration))
+        operation = operations.report_task(said).then(partial(cls._from_answer, configuration))
         try:
             return await connection.asend(configuration, operation)
         except ModuleException as error:
             if configuration.outbox is not None:
-                load_outbox()
-                from xpander_sdk.outbox import processes
-
-                await processes.akeep(configuration, report, partial(cls._from_body, configuration), error)
+                await processes.akeep(configuration, said, partial(cls._from_body, configuration), error)
             raise
 
     @classmethod
@@ -228,7 +224,7 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         """The task as JSON has it, without the configuration."""
         names = [field.name for field in fields(type(self)) if field.name != "configuration"]
-        return {name: jsonable(getattr(self, name)) for name in names}
+        return {name: encoding.jsonable(getattr(self, name)) for name in names}
 
     @classmethod
     def _from_body(cls, configuration: Configuration, body: Any) -> Self:

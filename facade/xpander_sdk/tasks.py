@@ -3,18 +3,23 @@
 import builtins
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from xpander_sdk import connection
 from xpander_sdk.configuration import Configuration, configured
 from xpander_sdk.errors import ContractError
-from xpander_sdk.operations import Operation, Page, list_agent_tasks, list_user_tasks
+from xpander_sdk.loading import Deferred
 from xpander_sdk.task import Task, TasksListItem
 
+if TYPE_CHECKING:
+    from xpander_sdk import connection, operations
+    from xpander_sdk.operations import Operation, Page
+else:
+    connection, operations = Deferred("connection"), Deferred("operations")
+
 PAGE = 1_000  # tasks; what the contract gives where nothing is said, and the most that it gives
-_Query = Callable[[str, Mapping[str, Any], int | None, str | None], Operation[Page]]
+_Query = Callable[[str, Mapping[str, Any], int | None, str | None], "Operation[Page]"]
 
 
 class Tasks:
@@ -47,7 +52,8 @@ class Tasks:
         Args:
             agent_id: the agent.
             filters: what all of them must meet: `user_id`, `parent_task_id`, `triggering_agent_id`, `status`,
-                `internal_status`. None for a value leaves the filter out.
+                `internal_status`, `tool`, `model`, `q` (a text in input or result; A to Z in either case), `since`,
+                `until` (when a task was first seen, as for `Backend.metrics`). None for a value leaves the filter out.
             limit: how many at the most. Default: all, page by page.
 
         Raises:
@@ -96,10 +102,10 @@ class Tasks:
         return self._awalk(self._of_user(user_id, filters, None))
 
     def _of_agent(self, agent_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> "_Paging":
-        return _Paging(self.configuration, list_agent_tasks, agent_id, filters, limit)
+        return _Paging(self.configuration, operations.list_agent_tasks, agent_id, filters, limit)
 
     def _of_user(self, user_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> "_Paging":
-        return _Paging(self.configuration, list_user_tasks, user_id, filters, limit)
+        return _Paging(self.configuration, operations.list_user_tasks, user_id, filters, limit)
 
     def _walk(self, paging: "_Paging") -> Iterator[TasksListItem]:
         while paging.operation is not None:
@@ -117,7 +123,7 @@ class _Page:
     next_cursor: str | None
 
     @classmethod
-    def of(cls, configuration: Configuration, answer: Page) -> "_Page":
+    def of(cls, configuration: Configuration, answer: "Page") -> "_Page":
         return cls([TasksListItem._from_answer(configuration, item) for item in answer.items], answer.next_cursor)
 
 
@@ -140,7 +146,7 @@ class _Paging:
         self._asked: set[str] = set()
         self.operation = None if limit == 0 else self._ask(None)
 
-    def _ask(self, cursor: str | None) -> Operation[_Page]:
+    def _ask(self, cursor: str | None) -> "Operation[_Page]":
         # A backend may not know `limit`: it is only sent where less than a whole page will do.
         few = self._left is not None and self._left < PAGE
         return self._query(self._left if few else None, cursor).then(self._read)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import asdict, define
+from attrs import define
 
 from xpander_sdk.arguments import whole_number
 
@@ -58,7 +58,7 @@ class Tokens:
 
     def to_dict(self) -> dict[str, int | None]:
         """The four counts and the total, as they are sent."""
-        return {**asdict(self), "total_tokens": self.total_tokens}
+        return {**{kind: getattr(self, kind) for kind in KINDS}, "total_tokens": self.total_tokens}
 
 
 KINDS = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")

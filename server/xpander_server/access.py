@@ -1,18 +1,43 @@
-"""Who a request comes from."""
+"""Who a request comes from, and what it may do."""
 
+import ipaddress
 from typing import Protocol
 
 import anyio
 import anyio.to_thread
-from starlette.datastructures import Headers
+from attrs import frozen
+from starlette.requests import Request
 
-from xpander_server.auth import Keys
 from xpander_server.errors import Refusal
+from xpander_server.rates import Limiter, Rate
+from xpander_server.running import in_thread
+from xpander_server.verification import Grant, Verdict, Verifier
+
+FAILURES = Rate(100, 10.0)
+"""How many wrong keys an address may try."""
+MAX_WAITING = 200
+"""How many requests with keys not yet known may wait for their turn."""
+
+
+@frozen
+class Admission:
+    """Somebody was let in."""
+
+    organization_id: str
+    key: str = ""
+    """The name of the key."""
 
 
 class Access(Protocol):
-    async def organization(self, headers: Headers) -> str:
-        """The organisation that a request speaks for. Raises Refusal where there is none."""
+    async def admit(self, request: Request, scope: str, headers: dict[str, str]) -> Admission:
+        """Whom a request speaks for, if it may do what takes `scope`.
+
+        Args:
+            headers: where to put what the answer is to carry, whatever becomes of the request.
+
+        Raises:
+            Refusal: it may not.
+        """
         ...
 
 
@@ -20,30 +45,79 @@ class OneOrganization:
     """Everything belongs to one organisation, and nobody is asked for a key."""
 
     def __init__(self, organization_id: str) -> None:
-        self._organization_id = organization_id
+        self._admission = Admission(organization_id)
 
-    async def organization(self, headers: Headers) -> str:
-        return self._organization_id
+    async def admit(self, request: Request, scope: str, headers: dict[str, str]) -> Admission:
+        return self._admission
 
 
 class KeyAccess:
-    """The key tells the organisation."""
+    """The key tells the organisation and what is allowed.
 
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
+    Args:
+        rate: how often each key may be used. None for no limit.
+    """
+
+    def __init__(self, verifier: Verifier, rate: Rate | None = None) -> None:
+        self._verifier = verifier
+        self._uses = None if rate is None else Limiter(rate)
+        self._failures = Limiter(FAILURES)
         # A hash is slow on purpose. One at a time, apart from the threads that serve the store, so that strangers who
         # guess cannot hold up those who have a key.
         self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._waiting = 0
 
-    async def organization(self, headers: Headers) -> str:
-        given = [value for name, value in headers.raw if name == b"x-api-key"]
-        if len(given) == 1 and given[0]:
-            key = given[0]
-            found = self._keys.remembered(key)
-            if found is None:
-                found = await anyio.to_thread.run_sync(
-                    self._keys.organization_of, key, limiter=self._one_at_a_time, abandon_on_cancel=True
-                )
-            if found is not None:
-                return found
+    async def admit(self, request: Request, scope: str, headers: dict[str, str]) -> Admission:
+        grant = await self._grant(request)
+        if self._uses is not None:
+            # By the name: the two secrets of a key that is being rotated share one allowance.
+            left = self._uses.take(f"{grant.key} {grant.organization_id}")
+            if left.wait:
+                raise Refusal(429, "Too many requests with this key.", left.headers)
+            headers.update(left.headers)
+        if scope not in grant.scopes:
+            raise Refusal(403, f"The key {grant.key!r} has no scope {scope!r}, which this takes.")
+        return Admission(grant.organization_id, grant.key)
+
+    async def _grant(self, request: Request) -> Grant:
+        given = [value for name, value in request.headers.raw if name == b"x-api-key"]
+        if len(given) == 1 and (key := given[0]):
+            verdict = self._verifier.remembered(key)
+            if verdict is None:
+                verdict = await self._verify(key, _address(request))
+            elif verdict.grant is not None and not verdict.is_fresh():
+                known = verdict
+                verdict = await in_thread(lambda: self._verifier.look_again(key, known))
+            if verdict.grant is not None:
+                return verdict.grant
         raise Refusal(401, "Missing or unknown API key: send one as x-api-key.", {"WWW-Authenticate": "ApiKey"})
+
+    async def _verify(self, key: bytes, address: str) -> Verdict:
+        # Only who tries keys that nobody knows is counted: a good key comes through from a bad neighbourhood.
+        left = self._failures.take(address, 0)
+        if left.wait:
+            raise Refusal(429, "Too many unknown API keys from this address.", left.headers)
+        if self._waiting >= MAX_WAITING:
+            raise Refusal(503, "Too many requests with keys not yet known.", {"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            verdict: Verdict = await anyio.to_thread.run_sync(
+                self._verifier.verify, key, limiter=self._one_at_a_time, abandon_on_cancel=True
+            )
+        finally:
+            self._waiting -= 1
+        if verdict.grant is None:
+            self._failures.take(address)
+        return verdict
+
+
+def _address(request: Request) -> str:
+    """Whose wrong keys are counted together: of IPv6, a network, since one person has all of it."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4 or address.ipv4_mapped:
+        return host
+    return str(ipaddress.ip_network((int(address), 64), strict=False))

@@ -70,7 +70,10 @@ class Operation:
     ) -> None:
         self.path = path
         self.method = method.upper()
-        self.needs_key = operation.get("security", description["security"]) != []
+        self.name: str = operation["operationId"]
+        # The contract asks for one key, with one role, or for none.
+        security = operation.get("security", description["security"])
+        self.scope: str | None = security[0]["apiKey"][0] if security else None
         declared = [*item.get("parameters", []), *operation.get("parameters", [])]
         self._parameters = [_Parameter(description, _resolve(description, parameter)) for parameter in declared]
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)

@@ -1,58 +1,172 @@
-"""What metrics are: a fold over the tasks of an agent, each counted once, in the state that it has now."""
+"""What metrics are, pure.
+
+Each task contributes amounts, in the state that it has now. All of them are whole numbers, so that they add up exactly
+in any order, and an update of a task moves the difference of its contributions. A summary is made of sums alone.
+"""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
+from xpander_server.pricing import NANODOLLARS
+from xpander_server.tasks import TOKEN_KINDS, Task, total_tokens
 
-from xpander_server.tasks import TOKEN_KINDS, total_tokens
+Amounts = dict[str, int]
+"""By "outcome measure label": what tasks add up to. None is zero."""
+
+OUTCOMES = ("completed", "failed", "executing")
+MICROSECONDS = 1_000_000  # in a second
+
+# Durations are counted in buckets, each 2 % wider than the one before it: whatever is in a bucket is within 1 % of its
+# middle (as in DDSketch). Buckets of different hours and servers simply add up.
+_GROWTH = 1.02
+_LOG_GROWTH = math.log(_GROWTH)
+
+_NO_TOKENS = dict.fromkeys(TOKEN_KINDS, 0)
 
 
-@frozen
-class Run:
-    """Of one task, what counts."""
+def contribution(task: Task) -> Amounts:
+    """What a task adds to the metrics of its agent. Durations are microseconds, costs nano-dollars."""
+    outcome = task.status
+    amounts: Amounts = {f"{outcome} runs": 1}
+    if task.duration is not None and outcome != "executing":
+        duration = max(0, round(task.duration * MICROSECONDS))
+        amounts[f"{outcome} duration"] = duration
+        amounts[f"{outcome} bucket {_bucket(duration)}"] = 1
+    for kind, count in (task.tokens or {}).items():
+        amounts[f"{outcome} {kind}"] = count
+    if task.used_tools:
+        for name in task.used_tools:
+            calls = f"{outcome} tool_calls {name}"
+            amounts[calls] = amounts.get(calls, 0) + 1
+            amounts[f"{outcome} tool_runs {name}"] = 1
+    if task.cost is None:
+        amounts[f"{outcome} unpriced"] = 1
+    else:
+        amounts[f"{outcome} cost"] = task.cost
+    if task.model is not None:
+        amounts[f"{outcome} model_runs {task.model}"] = 1
+        amounts[f"{outcome} model_tokens {task.model}"] = total_tokens(
+            {kind: max(0, count) for kind, count in (task.tokens or _NO_TOKENS).items()}
+        )
+        if task.cost is None:
+            amounts[f"{outcome} model_unpriced {task.model}"] = 1
+        else:
+            amounts[f"{outcome} model_cost {task.model}"] = task.cost
+    return {key: amount for key, amount in amounts.items() if amount > 0}
 
-    status: str
-    duration: float | None
-    tokens: dict[str, int] | None
-    used_tools: list[str] | None
+
+def movement(before: Task | None, after: Task) -> Amounts:
+    """What the metrics move by when a task changes."""
+    amounts = contribution(after)
+    if before is not None:
+        for key, amount in contribution(before).items():
+            amounts[key] = amounts.get(key, 0) - amount
+    return amounts
 
 
-def summarise(runs: Iterable[Run]) -> dict[str, Any]:
-    """The contract's `AgentMetrics`, less the agent and the range."""
-    statuses: Counter[str] = Counter()
-    durations: list[float] = []
-    tokens: dict[str, int] = dict.fromkeys(TOKEN_KINDS, 0)
-    calls: Counter[str] = Counter()
-    users: Counter[str] = Counter()
-    for run in runs:
-        statuses[run.status] += 1
-        if run.duration is not None and run.status != "executing":
-            durations.append(max(0.0, run.duration))
-        for kind, count in (run.tokens or {}).items():
-            tokens[kind] += max(0, count)
-        calls.update(run.used_tools or [])
-        users.update(set(run.used_tools or []))
-    durations.sort()
-    ended = statuses["completed"] + statuses["failed"]
+def add(total: Amounts, amounts: Mapping[str, int]) -> None:
+    """Add `amounts` to `total`, in which no zero stays."""
+    for key, amount in amounts.items():
+        now = total.get(key, 0) + amount
+        if now:
+            total[key] = now
+        else:
+            total.pop(key, None)
+
+
+def of_organization(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
+    """What the amounts of one of its agents are to an organisation: the same, and its runs by agent."""
+    runs = {f"{outcome} agent_runs {agent_id}": amounts.get(f"{outcome} runs", 0) for outcome in OUTCOMES}
+    return {**amounts, **{key: amount for key, amount in runs.items() if amount}}
+
+
+def summarise(amounts: Mapping[str, int]) -> dict[str, Any]:
+    """The contract's summary of what tasks add up to."""
+    by_measure: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
+    for key, amount in amounts.items():
+        outcome, _, rest = key.partition(" ")
+        measure, _, label = rest.partition(" ")
+        by_measure[measure][label] += amount
+        if measure == "runs":
+            runs[outcome] += amount
+    totals = {measure: labels[""] for measure, labels in by_measure.items() if "" in labels}
+    ended = runs["completed"] + runs["failed"]
+    tokens = {kind: totals.get(kind, 0) for kind in TOKEN_KINDS}
+    unpriced = totals.get("unpriced", 0)
     return {
-        "runs": {"total": statuses.total(), **{name: statuses[name] for name in ("completed", "failed", "executing")}},
-        "success_rate": statuses["completed"] / ended if ended else None,
+        "runs": {"total": sum(runs.values()), **runs},
+        "success_rate": runs["completed"] / ended if ended else None,
         "duration": {
-            "total": math.fsum(durations),
-            **{f"p{percent}": percentile(durations, percent) for percent in (50, 95, 99)},
+            "total": totals.get("duration", 0) / MICROSECONDS,
+            **_percentiles({int(bucket): count for bucket, count in by_measure["bucket"].items()}),
         },
         "tokens": {**tokens, "total_tokens": total_tokens(tokens)},
+        "cost": {
+            "total": totals.get("cost", 0) / NANODOLLARS if unpriced < sum(runs.values()) else None,
+            "unpriced_runs": unpriced,
+        },
         "tools": [
-            {"name": name, "calls": count, "runs": users[name]}
-            for name, count in sorted(calls.items(), key=lambda item: (-item[1], item[0]))
+            {"name": name, "calls": calls, "runs": by_measure["tool_runs"][name]}
+            for name, calls in _most_first(by_measure["tool_calls"])
+        ],
+        "models": [
+            {
+                "name": name,
+                "runs": count,
+                "total_tokens": by_measure["model_tokens"][name],
+                "cost": by_measure["model_cost"][name] / NANODOLLARS
+                if by_measure["model_unpriced"][name] < count
+                else None,
+                "unpriced_runs": by_measure["model_unpriced"][name],
+            }
+            for name, count in _most_first(by_measure["model_runs"])
         ],
     }
 
 
-def percentile(ascending: Sequence[float], percent: int) -> float | None:
-    """The smallest value that at least `percent` per cent do not exceed (nearest rank); None of nothing."""
+def agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Of an organisation's amounts: its agents and their runs, busiest first."""
+    runs: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
+    for key, amount in amounts.items():
+        outcome, _, rest = key.partition(" ")
+        if rest.startswith("agent_runs "):
+            runs[rest.removeprefix("agent_runs ")][outcome] += amount
+    totals = {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}
+    return [
+        {"agent_id": agent_id, "runs": {"total": total, **runs[agent_id]}} for agent_id, total in _most_first(totals)
+    ]
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _bucket(microseconds: int) -> int:
+    """0 for nothing; else the number of the bucket, from 1 for one microsecond."""
+    return 1 + round(math.log(microseconds) / _LOG_GROWTH) if microseconds else 0
+
+
+def _percentiles(buckets: Mapping[int, int]) -> dict[str, float | None]:
+    return {f"p{percent}": _percentile(buckets, percent) for percent in (50, 95, 99)}
+
+
+def _percentile(buckets: Mapping[int, int], percent: int) -> float | None:
+    """The smallest duration that at least `percent` per cent do not exceed, in seconds, within 1 %."""
     # In integers: 0.99 * 100 is more than 99 to a float.
-    return ascending[-(-len(ascending) * percent // 100) - 1] if ascending else None
+    rank = -(-sum(buckets.values()) * percent // 100)
+    for bucket, count in sorted(buckets.items()):
+        rank -= count
+        if rank <= 0:
+            return _GROWTH ** (bucket - 1) / MICROSECONDS if bucket else 0.0
+    return None
+
+
+def merged(parts: Iterable[Mapping[str, int]]) -> Amounts:
+    """The sum of several amounts."""
+    total: Amounts = {}
+    for part in parts:
+        add(total, part)
+    return total

@@ -1,97 +1,125 @@
 """The application behind a socket."""
 
 import signal
-import socket
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import timedelta
 from types import FrameType
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
-from xpander_server.access import KeyAccess
+from xpander_server.access import Access, KeyAccess
+from xpander_server.answers import always, served
 from xpander_server.app import create_app
-from xpander_server.auth import Keys, new_key
+from xpander_server.auth import ADMIN, Keys, now
+from xpander_server.connections import BoundedProtocol
+from xpander_server.endpoint import admitted
+from xpander_server.housekeeping import Pruning
+from xpander_server.listening import Listening
+from xpander_server.logs import LogFormat, set_up
+from xpander_server.rates import Rate
 from xpander_server.running import in_thread
-from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError
+from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError, Writer
+from xpander_server.verification import Verifier
+from xpander_server.watching import MEDIA_TYPE, Watcher
 
-__all__ = ["StoreError", "serve"]
+__all__ = ["Listening", "LogFormat", "Rate", "StoreError", "serve", "set_up"]
 
 BODY_SECONDS = 30.0
 
 
 def serve(
     store_url: str,
+    listening: Listening,
     *,
-    host: str,
-    port: int,
     api_key: str | None,
     organization_id: str | None,
+    rate: Rate | None = None,
+    keep: timedelta | None = None,
     started: Callable[[str, str | None], None],
 ) -> None:
     """Serve a store until a signal ends it; requests under way are answered first.
 
     Args:
-        port: 0 for any that is free.
-        api_key: a key that shall open the organisation. None keeps those of the store; where it has none, one is made.
+        api_key: a key that shall open the organisation. None keeps those of the store; where it has none, one is made,
+            unless other machines can reach the server.
         organization_id: the organisation of the key. Default: "local".
+        rate: how often each key may be used. None for no limit.
+        keep: how long tasks are kept; their metrics stay. None for ever.
         started: called once it listens, with its URL and the key that was made, if one was.
 
     Raises:
         StoreError: the store cannot be used as it is.
-        ValueError: the key belongs to another organisation.
+        ValueError: the key belongs to another organisation or has ended; or the server would be open to other machines
+            without what protects it.
         OSError: the address cannot be listened at.
     """
-    listener = _listen(host, port)
+    listening.check()
+    store = Store(store_url)
     try:
-        store = Store(store_url)
-        try:
-            keys = Keys(store)
+        has_key = api_key is not None or store.keys.any_live(now())
+        with listening.open(has_key=has_key) as listener:
+            keys = Keys(store.keys)
             made = None
-            if api_key is None and not store.keys():
-                api_key = made = new_key()
             if api_key is not None:
                 keys.ensure(api_key, organization_id or DEFAULT_ORGANIZATION)
-            app = create_app(store, KeyAccess(keys), in_thread, body_seconds=BODY_SECONDS)
+            elif not has_key:
+                made = keys.create("first", organization_id or DEFAULT_ORGANIZATION)
+            access = KeyAccess(Verifier(store.keys), rate)
+            writer = Writer(store)
+            watcher = Watcher(writer)
+            app = create_app(
+                store,
+                access,
+                in_thread,
+                report=writer.report,
+                body_seconds=BODY_SECONDS,
+                more_routes=_operating(access, watcher),
+                watch=watcher,
+            )
             config = uvicorn.Config(
                 app,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http=BoundedProtocol,
+                ws="none",
+                ssl_certfile=listening.tls_certificate,
+                ssl_keyfile=listening.tls_key,
+                proxy_headers=bool(listening.behind_proxy),
+                forwarded_allow_ips=list(listening.behind_proxy),
                 timeout_keep_alive=75,  # longer than clients keep a connection, so that they are the ones to close it
                 timeout_graceful_shutdown=10,
             )
-            started(_url(listener, host), made)
+            started(listening.url(listener), made)
             # uvicorn stops on these two, and then raises them again, which would end the process before the store is
             # closed.
             before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
-                uvicorn.Server(config).run(sockets=[listener])
+                with writer, nullcontext() if keep is None else Pruning(store, keep):
+                    uvicorn.Server(config).run(sockets=[listener])
             finally:
                 for number, handler in before.items():
                     signal.signal(number, handler)
-        finally:
-            store.close()
     finally:
-        listener.close()
+        store.close()
+
+
+def _operating(access: Access, watcher: Watcher) -> list[BaseRoute]:
+    """What the contract has not: whether the process lives, and its figures."""
+
+    async def figures(request: Request) -> Response:
+        request.scope["xpander.about"].operation = "metrics"
+        # Whoever asks, from wherever: behind a proxy, every caller seems to be on this machine.
+        await admitted(access, request, ADMIN)
+        return Response(watcher.exposition(), media_type=MEDIA_TYPE)
+
+    return [Route("/healthz", served(b'{"status":"ok"}', "application/json")), Route("/metrics", always(figures))]
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:
     """Not SIG_IGN: that would be handed on to child processes."""
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def _url(listener: socket.socket, host: str) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}"

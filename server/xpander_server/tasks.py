@@ -11,6 +11,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from xpander_server.contract import Report
+from xpander_server.pricing import cost_of, model_of
 
 MICROSECOND = 1
 SECOND = 1_000_000 * MICROSECOND
@@ -52,6 +53,10 @@ class Task:
     user_id: str | None = None
     parent_task_id: str | None = None
     triggering_agent_id: str | None = None
+    model: str | None = None
+    """As `llm_response` names it."""
+    cost: int | None = None
+    """Nano-dollars, by the prices that were known when it was last reported."""
     reported_at: dict[str, int] = field(factory=dict)
     """When each field was reported that has been."""
 
@@ -64,9 +69,6 @@ class Task:
         if self.finished_at is None or self.is_success is None:
             return None
         return self.finished_at - round((self.duration or 0) * SECOND)
-
-
-REPORTED_FIELDS = frozenset(Report.__annotations__) - {"id"}
 
 
 def merge(
@@ -92,42 +94,56 @@ def merge(
         raise Conflict(task_id)
     if reported_at is None or reported_at > now + MAX_CLOCK_AHEAD:
         reported_at = now
-    task = stored or Task(
-        organization_id=organization_id, id=task_id, agent_id=agent_id, created_at=now, updated_at=now
-    )
-    newer = {
-        name: value
-        for name, value in _reported(report, now).items()
-        if reported_at >= task.reported_at.get(name, reported_at)
-    }
-    changed = {name: value for name, value in newer.items() if getattr(task, name) != value}
-    times = {**task.reported_at, **dict.fromkeys(newer, reported_at)}
-    if not changed and times == task.reported_at:
-        return task
-    finished_at = newer.get("finished_at", task.finished_at)
+    if stored is None:
+        changed = newer = _reported(report, now)
+        updated_at = now
+        times = dict.fromkeys(newer, reported_at)
+    else:
+        before = stored.reported_at
+        newer = {name: value for name, value in _reported(report, now).items() if reported_at >= before.get(name, 0)}
+        changed = {name: value for name, value in newer.items() if getattr(stored, name) != value}
+        times = {**before, **dict.fromkeys(newer, reported_at)}
+        if not changed and times == before:
+            return stored
+        updated_at = now if changed else stored.updated_at
+    created_at = newer.get("created_at", now if stored is None else stored.created_at)
+    finished_at = newer.get("finished_at", None if stored is None else stored.finished_at)
     if finished_at is None and newer.get("is_success") is not None:
         finished_at = now
-    return evolve(
-        task,
-        **{**changed, "finished_at": finished_at},
-        reported_at=times,
-        updated_at=now if changed else task.updated_at,
-    )
+    fields = {
+        **changed,
+        "created_at": created_at,
+        "finished_at": finished_at,
+        "updated_at": updated_at,
+        "reported_at": times,
+    }
+    if "llm_response" in changed or "tokens" in changed:
+        fields.update(_cost(stored, changed, created_at))
+    if stored is not None:
+        return evolve(stored, **fields)
+    return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, **fields)
+
+
+def _cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:
+    """The model and the cost of a task whose response or whose tokens have changed."""
+    model, tokens = (None, None) if stored is None else (stored.model, stored.tokens)
+    if "llm_response" in changed:
+        model = model_of(changed["llm_response"])
+    tokens = changed.get("tokens", tokens)
+    return {"model": model, "cost": cost_of(model, tokens, at=created_at)}
 
 
 def _reported(report: Report, now: int) -> dict[str, Any]:
     """What the report says, in the forms that a task keeps; null says nothing."""
-    fields: dict[str, Any] = {name: report.get(name) for name in REPORTED_FIELDS}
-    if fields["tokens"] is not None:
+    fields: dict[str, Any] = {name: value for name, value in report.items() if value is not None and name != "id"}
+    if "tokens" in fields:
         fields["tokens"] = _tokens(fields["tokens"])
-    if fields["duration"] is not None:
+    if "duration" in fields:
         fields["duration"] = float(fields["duration"])
     for name in ("created_at", "finished_at"):
-        if fields[name] is not None and (told := microseconds(fields[name])) <= now + MAX_CLOCK_AHEAD:
+        if name in fields and (told := microseconds(fields.pop(name))) <= now + MAX_CLOCK_AHEAD:
             fields[name] = told
-        else:
-            fields[name] = None
-    return {name: value for name, value in fields.items() if value is not None}
+    return fields
 
 
 def _tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """What the contract shows of a task."""
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, overload
 
 import msgspec
 
+from xpander_server.metrics import Amounts, summarise
 from xpander_server.tasks import EPOCH, Task, total_tokens
 
 
@@ -16,8 +18,13 @@ def timestamp(microseconds: int | None) -> str | None:
     """RFC 3339, in UTC, always with six decimals; None for None."""
     if microseconds is None:
         return None
-    moment = EPOCH + timedelta(microseconds=microseconds)
-    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    second, rest = divmod(microseconds, 1_000_000)
+    return f"{_second(second)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(since_1970: int) -> str:
+    return (EPOCH + timedelta(seconds=since_1970)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def task(task: Task) -> dict[str, Any]:
@@ -57,4 +64,13 @@ def list_item(task: Task) -> dict[str, Any]:
         "created_at": timestamp(task.created_at),
         "updated_at": timestamp(task.updated_at),
         "result": task.result,
+    }
+
+
+def point(start: int, amounts: Amounts) -> dict[str, Any]:
+    """The contract's `MetricsPoint`."""
+    summary = summarise(amounts)
+    return {
+        "start": timestamp(start),
+        **{name: summary[name] for name in ("runs", "success_rate", "duration", "tokens", "cost")},
     }

@@ -41,8 +41,11 @@ class Sync:
     def load_item(self, item: TasksListItem) -> Task:
         return item.load()
 
-    def metrics(self, *arguments: Any) -> Metrics:
-        return Backend(self.configuration).metrics(*arguments)
+    def metrics(self, *arguments: Any, **named: Any) -> Metrics:
+        return Backend(self.configuration).metrics(*arguments, **named)
+
+    def organization_metrics(self, *arguments: Any) -> Metrics:
+        return Backend(self.configuration).organization_metrics(*arguments)
 
 
 @frozen
@@ -78,15 +81,24 @@ class Async:
     def load_item(self, item: TasksListItem) -> Task:
         return asyncio.run(item.aload())
 
-    def metrics(self, *arguments: Any) -> Metrics:
-        return asyncio.run(Backend(self.configuration).ametrics(*arguments))
+    def metrics(self, *arguments: Any, **named: Any) -> Metrics:
+        return asyncio.run(Backend(self.configuration).ametrics(*arguments, **named))
+
+    def organization_metrics(self, *arguments: Any) -> Metrics:
+        return asyncio.run(Backend(self.configuration).aorganization_metrics(*arguments))
 
 
-@pytest.fixture(params=["embedded", "socket"])
+TARGETS = {
+    "sqlite": lambda request: request.getfixturevalue("embedded"),
+    "postgresql": lambda request: request.getfixturevalue("embedded_database"),
+    "server on sqlite": lambda request: request.getfixturevalue("server").configuration,
+    "server on postgresql": lambda request: request.getfixturevalue("server_on_postgresql").configuration,
+}
+
+
+@pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest) -> Configuration:
-    if request.param == "embedded":
-        return request.getfixturevalue("embedded")
-    return request.getfixturevalue("server").configuration
+    return TARGETS[request.param](request)
 
 
 @pytest.fixture(params=[Sync, Async], ids=["sync", "async"])

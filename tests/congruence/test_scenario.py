@@ -211,7 +211,8 @@ def test_metrics_add_up(sdk, agent_id):
     metrics = sdk.metrics(agent_id)
     assert metrics.runs == type(metrics.runs)(total=21, completed=10, failed=10, executing=1)
     assert metrics.success_rate == 0.5
-    assert (metrics.duration.p50, metrics.duration.p95, metrics.duration.p99) == (5.0, 9.5, 10.0)
+    percentiles = (metrics.duration.p50, metrics.duration.p95, metrics.duration.p99)
+    assert percentiles == pytest.approx((5.0, 9.5, 10.0), rel=0.01)
     assert metrics.duration.total == pytest.approx(105.0)
     assert metrics.tokens == Tokens(
         prompt_tokens=1_050, completion_tokens=40, cache_read_tokens=60, cache_write_tokens=80
@@ -219,6 +220,67 @@ def test_metrics_add_up(sdk, agent_id):
     assert list(metrics.tools) == ["fetch", "search"]
     assert (metrics.tools["search"].calls, metrics.tools["search"].runs) == (20, 10)
     assert (metrics.tools["fetch"].calls, metrics.tools["fetch"].runs) == (20, 20)
+
+
+PRICED = {
+    "llm_response": {"model": "gpt-4o-2024-08-06"},
+    "tokens": {"prompt_tokens": 1_000_000, "completion_tokens": 1_000_000},
+}
+
+
+def test_metrics_tell_the_cost_by_model_and_how_many_are_not_known(sdk, agent_id):
+    sdk.task_report(agent_id=agent_id, **PRICED)
+    sdk.task_report(agent_id=agent_id, llm_response={"model": "unheard of"}, tokens={"prompt_tokens": 5})
+    sdk.task_report(agent_id=agent_id)
+    metrics = sdk.metrics(agent_id)
+    assert (metrics.cost.total, metrics.cost.unpriced_runs) == (12.5, 2)
+    known, unknown = metrics.models["gpt-4o-2024-08-06"], metrics.models["unheard of"]
+    assert (known.runs, known.total_tokens, known.cost, known.unpriced_runs) == (1, 2_000_000, 12.5, 0)
+    assert (unknown.runs, unknown.total_tokens, unknown.cost, unknown.unpriced_runs) == (1, 5, None, 1)
+
+
+def test_metrics_come_as_a_series_too(sdk, agent_id):
+    task = sdk.task_report(agent_id=agent_id, duration=2, is_success=False, **PRICED)
+    assert sdk.metrics(agent_id).series is None
+    for by, start in (("hour", task.created_at.replace(minute=0)), ("day", task.created_at.replace(minute=0, hour=0))):
+        (point,) = sdk.metrics(agent_id, by=by).series
+        assert point.start == start.replace(second=0, microsecond=0)
+        assert (point.runs.failed, point.success_rate, point.duration.total) == (1, 0.0, 2.0)
+        assert (point.tokens.prompt_tokens, point.cost.total) == (1_000_000, 12.5)
+
+
+def test_metrics_of_the_organisation_are_those_of_its_agents(sdk, new_id):
+    before = sdk.organization_metrics()
+    agents = [new_id(), new_id()]
+    for agent_id in agents:
+        sdk.task_report(agent_id=agent_id, is_success=False)
+    after = sdk.organization_metrics()
+    assert after.agent_id is None
+    assert after.runs.failed == before.runs.failed + 2
+    assert [after.agents[agent_id].failed for agent_id in agents] == [1, 1]
+
+
+def test_history_is_found_by_text_tool_model_and_time(sdk, agent_id, new_id):
+    runs = {name: new_id() for name in ("text", "tool", "model", "none")}
+    tasks = [
+        sdk.task_report(agent_id=agent_id, id=runs["text"], input='Say "Grüße" 100%', result="a_b\\c\n"),
+        sdk.task_report(agent_id=agent_id, id=runs["tool"], used_tools=["web search", "n"]),
+        sdk.task_report(agent_id=agent_id, id=runs["model"], llm_response={"model": "gpt-4o"}),
+        sdk.task_report(agent_id=agent_id, id=runs["none"], input="nothing"),
+    ]
+
+    def found(**filters: str) -> list[str]:
+        names = {run_id: name for name, run_id in runs.items()}
+        return [names[item.id] for item in sdk.history(agent_id, filters)]
+
+    for text in ('say "grüße"', "100%", "A_B", "\\C", "\\c\n", '"'):
+        assert found(q=text) == ["text"], text
+    assert found(q="o") == ["none"]
+    assert (found(q="nb"), found(q="GRÜSSE"), found(q="a%c")) == ([], [], [])
+    assert (found(tool="web search"), found(tool="web"), found(tool="n")) == (["tool"], [], ["tool"])
+    assert (found(model="gpt-4o"), found(model="gpt")) == (["model"], [])
+    middle = tasks[2].created_at.isoformat()
+    assert (found(since=middle), found(until=middle)) == (["none", "model"], ["tool", "text"])
 
 
 def test_metrics_of_a_range_count_by_when_a_task_was_first_seen(sdk, agent_id):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))
 
+from support.postgres import Postgres  # noqa: E402
 from support.server import KEY, running_server  # noqa: E402
 
 SEED = 20260105
@@ -27,20 +29,32 @@ def main() -> int:
     )
     parser.add_argument("--max-examples", type=int, default=200, help="for each operation (default: %(default)s)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        fuzzed = _schemathesis(Path(folder), arguments.seed, arguments.max_examples)
-        checked = _model(Path(folder))
-    passed, failed = (sum(counts) for counts in zip(fuzzed, checked, strict=True))
-    print("requests: {} passed, {} failed".format(*fuzzed))
-    print("model: {} passed, {} failed".format(*checked))
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor() as pool:
+        folder = Path(name)
+        postgres = Postgres(Path(f"{name}-postgresql"))  # not below a folder that only root may enter
+        try:
+            stores = {"SQLite": f"sqlite:///{folder}/store.db", "PostgreSQL": postgres.url()}
+            fuzzing = {
+                kind: pool.submit(_schemathesis, folder / f"on {kind}", url, arguments.seed, arguments.max_examples)
+                for kind, url in stores.items()
+            }
+            fuzzed = {kind: future.result() for kind, future in fuzzing.items()}
+        finally:
+            postgres.close()
+        checked = _model(folder)
+    passed, failed = (sum(counts) for counts in zip(*fuzzed.values(), checked, strict=True))
+    for kind, counts in fuzzed.items():
+        print(f"requests on {kind}: {counts[0]} passed, {counts[1]} failed")
+    print("model, on both: {} passed, {} failed".format(*checked))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 
-def _schemathesis(folder: Path, seed: int, max_examples: int) -> tuple[int, int]:
+def _schemathesis(folder: Path, store_url: str, seed: int, max_examples: int) -> tuple[int, int]:
     """Requests that passed, and that failed."""
+    folder.mkdir()
     report = folder / "schemathesis.json"
-    with running_server(folder / "store.db") as server:
+    with running_server(store_url) as server:
         command = [
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"),
             "run", str(ROOT / "openapi" / "task-report.yaml"), "--url", server.url, "--header", f"x-api-key: {KEY}",
@@ -52,7 +66,15 @@ def _schemathesis(folder: Path, seed: int, max_examples: int) -> tuple[int, int]
             "FUZZ_HOOKS": str(HERE / "hooks.py"), "FUZZ_URL": server.url, "FUZZ_KEY": KEY,
             "FUZZ_CURSOR": _cursor(server.url),
         }  # fmt: skip
-        done = subprocess.run(command, cwd=folder, env={**os.environ, **hooks})
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **hooks},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    print(f"{store_url.partition(':')[0]}:\n{done.stdout}", flush=True)
     if not report.exists():
         return 0, 1  # it crashed
     cases = json.loads(report.read_text())["test_cases"]

@@ -1,5 +1,6 @@
 """What nobody should send: each is refused with a reason, or taken where JSON allows it, and the server goes on."""
 
+import gzip
 import http.client
 import json
 import socket
@@ -11,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 from attrs import frozen
+from backports import zstd
 
 from support.server import KEY, ORGANIZATION, Server
 
@@ -250,6 +252,96 @@ def test_body_of_another_type_is_415(wire: Wire, content_type: bytes | None) -> 
 @pytest.mark.parametrize("content_type", [b"application/json; charset=utf-8", b"Application/JSON"])
 def test_json_by_any_other_spelling_is_taken(wire: Wire, content_type: bytes) -> None:
     assert wire.report(b"{}", [*AUTHORIZED, (b"content-type", content_type)]).status == 200
+
+
+# Packed bodies
+
+
+def packed(coding: bytes, body: bytes) -> bytes:
+    return gzip.compress(body, 9) if coding == b"gzip" else zstd.compress(body)
+
+
+def report_packed(wire: Wire, coding: bytes, body: bytes) -> Answer:
+    return wire.report(body, [*AS_JSON, (b"content-encoding", coding)])
+
+
+CODINGS = pytest.mark.parametrize("coding", [b"gzip", b"zstd"])
+
+
+@CODINGS
+def test_packed_body_is_taken(wire: Wire, coding: bytes) -> None:
+    answer = report_packed(wire, coding, packed(coding, b'{"result": "packed"}'))
+    assert answer.status == 200
+    assert json.loads(answer.body)["result"] == "packed"
+
+
+@pytest.mark.parametrize("coding", [b"identity", b"", b"GZIP", b"x-gzip"])
+def test_coding_by_any_other_name_is_taken(wire: Wire, coding: bytes) -> None:
+    body = gzip.compress(b"{}") if b"gzip" in coding.lower() else b"{}"
+    assert report_packed(wire, coding, body).status == 200
+
+
+@CODINGS
+def test_packed_body_of_4_mib_is_taken(wire: Wire, coding: bytes) -> None:
+    body = b'{"llm_response": "' + b"x" * (4 * MIB - 20) + b'"}'
+    assert report_packed(wire, coding, packed(coding, body)).status == 200
+
+
+@CODINGS
+@pytest.mark.parametrize("size", [4 * MIB + 1, 500 * MIB], ids=["one byte too many", "500 MiB"])
+def test_bomb_is_413(wire: Wire, coding: bytes, size: int) -> None:
+    answer = report_packed(wire, coding, packed(coding, b" " * size))
+    assert answer.status == 413
+    assert isinstance(answer.detail, str)
+
+
+def test_bomb_in_a_bomb_is_400(wire: Wire) -> None:
+    # Unpacked once, and then no JSON.
+    assert report_packed(wire, b"gzip", gzip.compress(gzip.compress(b" " * 50 * MIB))).status == 400
+
+
+def test_zstd_that_asks_for_a_huge_window_is_400(wire: Wire) -> None:
+    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
+    packer = zstd.ZstdCompressor(options=options)
+    body = packer.compress(b"{}") + packer.flush()
+    assert report_packed(wire, b"zstd", body).status == 400
+
+
+@CODINGS
+@pytest.mark.parametrize("broken", ["not packed", "cut off", "with more behind", "twice", "flipped", "empty"])
+def test_broken_packing_is_400(wire: Wire, coding: bytes, broken: str) -> None:
+    whole = packed(coding, b'{"result": "' + b"abc" * 50 + b'"}')
+    body = {
+        "not packed": b'{"result": "a"}',
+        "cut off": whole[:-1],
+        "with more behind": whole + b"{}",
+        "twice": whole + whole,
+        "flipped": whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:],
+        "empty": b"",
+    }[broken]
+    if broken == "flipped" and coding == b"zstd":
+        body = whole[:6] + b"\xff\xff" + whole[8:]  # it has no checksum unless asked
+    assert report_packed(wire, coding, body).status == 400
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [b"br", b"deflate", b"compress", b"gzip, gzip", b"gzip, zstd", b"gzip;q=1", b"gz", b"*", b"\xff", b"utf-8"],
+)
+def test_unknown_coding_is_415_and_says_which_are_known(wire: Wire, coding: bytes) -> None:
+    answer = report_packed(wire, coding, gzip.compress(b"{}"))
+    assert answer.status == 415
+    assert answer.headers["accept-encoding"] == "gzip, zstd"
+    assert isinstance(answer.detail, str)
+
+
+def test_two_codings_in_two_headers_are_415(wire: Wire) -> None:
+    headers = [*AS_JSON, (b"content-encoding", b"gzip"), (b"content-encoding", b"gzip")]
+    assert wire.report(gzip.compress(gzip.compress(b"{}")), headers).status == 415
+
+
+def test_packed_body_of_a_stranger_is_401(wire: Wire) -> None:
+    assert wire.report(gzip.compress(b" " * 50 * MIB), [(b"content-encoding", b"gzip")]).status == 401
 
 
 # Paths
@@ -506,6 +598,23 @@ def test_large_body_of_a_stranger_is_401(wire: Wire) -> None:
 
 
 # Connections
+
+
+@pytest.mark.parametrize("lines", [1, 1_000], ids=["one", "a thousand"])
+def test_head_of_over_64_kib_is_431(wire: Wire, lines: int) -> None:
+    flood = [(b"x", b"y" * (100_000 // lines))] * lines
+    assert wire.ask(b"GET", b"/health", flood).status == 431
+
+
+def test_heads_that_never_end_keep_nobody_else_waiting(wire: Wire) -> None:
+    connections = [wire.connect() for _ in range(100)]
+    try:
+        for connection in connections:
+            connection.sendall(b"POST /agent-execution/a/report_task HTTP/1.1\r\nx: ")
+        assert wire.report(b"{}").status == 200
+    finally:
+        for connection in connections:
+            connection.close()
 
 
 def test_half_a_body_and_then_nothing_does_no_harm(wire: Wire) -> None:

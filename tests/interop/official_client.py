@@ -11,6 +11,7 @@ from typing import Any
 
 AGENT = "official-agent"
 DOCUMENTED = "ext-job-9921"
+MEASURED = "measured-agent"
 
 
 def shown(model: Any) -> Any:
@@ -58,6 +59,22 @@ def reports() -> dict[str, Any]:
         ),
         "no id": shown(Task.report_external_task(agent_id=AGENT, result="anonymous")),
     }
+
+
+def measured() -> dict[str, Any]:
+    """A task that the platform ran itself tells its metrics at the end."""
+    from xpander_sdk import Task, Tokens
+
+    task = Task.report_external_task(agent_id=MEASURED, id="measured", input="Measure it", is_success=None)
+    task.tokens = Tokens(prompt_tokens=5, completion_tokens=2, cache_read_tokens=1)
+    task.used_tools = ["web_search", "web_search"]
+    task.result = "Measured"
+    before = shown(Task.load("measured"))
+    task.report_metrics()
+    while_it_ran = shown(Task.load("measured"))
+    task.status = type(task.status)("completed")
+    asyncio.run(task.areport_metrics())
+    return {"before": before, "while it ran": while_it_ran, "after": shown(Task.load("measured"))}
 
 
 def loads() -> dict[str, Any]:
@@ -110,7 +127,7 @@ def main() -> None:
 
     keep_to_loopback()
     # In this order: the later ones look at what the first has left.
-    parts = {"reports": reports, "loads": loads, "lists": lists, "refusals": refusals}
+    parts = {"reports": reports, "measured": measured, "loads": loads, "lists": lists, "refusals": refusals}
     print(json.dumps({name: observe() for name, observe in parts.items()}))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from interop.official_client import AGENT, DOCUMENTED
+from interop.official_client import AGENT, DOCUMENTED, MEASURED
 from interop.running import SECONDS, run
 from support.server import KEY, ORGANIZATION, Server, running_server
-from xpander_sdk import Task, Tasks
+from xpander_sdk import Backend, Task, Tasks
 
 pytestmark = [pytest.mark.official, pytest.mark.timeout(SECONDS)]
 
@@ -80,6 +80,20 @@ def test_every_form_of_a_report(seen: Any) -> None:
     assert reports["Backend, async"]["finished_at"] is None
     assert reports["no id"]["id"]
     assert {report["agent_id"] for report in reports.values()} == {AGENT}
+
+
+def test_metrics_that_a_task_reports_are_the_tasks(seen: Any, backend: Server) -> None:
+    before, while_it_ran, after = (seen["measured"][moment] for moment in ("before", "while it ran", "after"))
+    assert (before["status"], before["tokens"], before["result"]) == ("executing", None, None)
+    assert (while_it_ran["status"], while_it_ran["result"]) == ("executing", "Measured")
+    assert after["status"] == "completed"
+    assert (after["tokens"]["prompt_tokens"], after["tokens"]["total_tokens"]) == (5, 7)
+    assert (after["used_tools"], after["input"]["text"]) == (["web_search", "web_search"], "Measure it")
+    metrics = Backend(backend.configuration).metrics(MEASURED)
+    # Told twice, counted once.
+    assert (metrics.runs.total, metrics.runs.completed, metrics.tokens.prompt_tokens) == (1, 1, 5)
+    assert metrics.tools["web_search"].calls == 2
+    assert [item.id for item in Tasks(backend.configuration).list(MEASURED)] == ["measured"]
 
 
 def test_every_way_to_load_gives_the_same(seen: Any) -> None:

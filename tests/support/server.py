@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from attrs import frozen
@@ -27,28 +27,35 @@ class Server:
         return Configuration(base_url=self.url, api_key=KEY, organization_id=ORGANIZATION)
 
 
-def serving(store: Path, *arguments: str) -> list[str]:
-    """The command that serves the SQLite file `store`."""
+def serving(store: Path | str, *arguments: str) -> list[str]:
+    """The command that serves `store`, a SQLite file or a URL."""
+    url = store if isinstance(store, str) else f"sqlite:///{store}"
     return [
-        sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", f"sqlite:///{store}", "--port", "0",
-        "--api-key", KEY, "--organization-id", ORGANIZATION, *arguments,
+        sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", url, "--port", "0",
+        "--api-key", KEY, "--organization-id", ORGANIZATION, "--log-level", "warning", *arguments,
     ]  # fmt: skip
 
 
 def url_in(line: str) -> str:
     """Where it listens, as it says first."""
-    found = re.search(r" at (http://\S+)", line)
+    found = re.search(r" at (https?://\S+)", line)
     assert found, f"the server did not start: {line!r}"
     return found[1]
 
 
 @contextmanager
-def running_server(store: Path, *arguments: str) -> Iterator[Server]:
-    """Serve the SQLite file `store` until the end of the block."""
-    with subprocess.Popen(serving(store, *arguments), stdout=subprocess.PIPE, text=True) as process:
+def running_server(store: Path | str, *arguments: str, log: Path | None = None) -> Iterator[Server]:
+    """Serve `store`, a SQLite file or a URL, until the end of the block; what it logs goes into `log`."""
+    with (
+        nullcontext() if log is None else log.open("wb") as errors,
+        subprocess.Popen(serving(store, *arguments), stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         try:
             assert process.stdout is not None
             yield Server(url_in(process.stdout.readline()), process)
         finally:
             process.terminate()
-            process.wait(timeout=15)
+            try:
+                process.wait(timeout=15)
+            finally:
+                process.kill()  # which does nothing to one that has ended

@@ -114,6 +114,13 @@ def test_an_agent_may_be_named_for_all_that_name_none(cli, embedded):
     assert (Task.load("1", embedded).agent_id, Task.load("2", embedded).agent_id) == ("given", "own")
 
 
+def test_what_has_no_id_is_another_run_of_another_agent(cli, embedded):
+    write("runs.jsonl", {"result": "no id"})
+    for agent in ("wrong", "right"):
+        assert cli("import", "runs.jsonl", "--agent-id", agent).exit_code == 0
+        assert len(Tasks(embedded).list(agent)) == 1
+
+
 def test_standard_input_is_a_file_too(cli, embedded):
     done = cli("import", "-", input='{"agent_id": "a", "id": "1"}\nbad\n')
     assert done.exit_code == 1

@@ -1,6 +1,8 @@
+import traceback
+
 import pytest
 
-from xpander_sdk import Configuration
+from xpander_sdk import Configuration, Tasks
 
 
 def test_the_cloud_is_the_default():
@@ -76,6 +78,11 @@ def test_a_controller_without_an_organisation_is_an_error():
         "http://h:99999",
         "https://h/?a=b",
         "sqlite://",
+        "postgresql://user:secret@host",
+        "postgresql://user:secret@host:99999/db",
+        "postgresql://user:secret@host/db#x",
+        "postgresql://user:secret@[host/db",
+        "mysql://user:secret@host/db",
     ],
 )
 def test_a_base_url_that_cannot_be_is_refused(base_url):
@@ -123,6 +130,25 @@ def test_what_looks_like_a_file_is_told_how_to_write_it(base_url):
         Configuration(base_url=base_url)
 
 
-def test_sqlite_is_embedded():
+DATABASE = "postgresql://user:hunter2@127.0.0.1:1/db?sslmode=disable&password=hunter2"
+
+
+def test_the_password_of_a_database_is_not_shown():
+    configuration = Configuration(base_url=DATABASE)
+    assert configuration.base_url == DATABASE
+    assert configuration.target == "postgresql://user:***@127.0.0.1:1/db?sslmode=disable&password=***"
+    assert "hunter2" not in repr(configuration)
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(caplog):
+    with pytest.raises(ValueError, match="Cannot open the store") as refused:
+        Tasks(Configuration(base_url=DATABASE)).get("t")
+    told = "".join(traceback.format_exception(refused.value)) + caplog.text
+    assert "127.0.0.1" in told
+    assert "hunter2" not in told
+
+
+def test_files_and_databases_are_embedded():
     assert Configuration(base_url="sqlite:///runs.db").is_embedded
+    assert Configuration(base_url="postgresql://user@host/db").is_embedded
     assert not Configuration(base_url="http://127.0.0.1:8100").is_embedded

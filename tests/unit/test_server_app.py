@@ -45,9 +45,10 @@ def test_the_json_form_of_the_contract_says_the_same_as_the_yaml():
 
 
 def test_every_operation_of_the_contract_is_answered(app):
-    for operation in contract.operations().values():
+    bodies = {"reportExecution": b'{"execution_id": "e"}'}
+    for name, operation in contract.operations().items():
         path = operation.path.format(agent_id="a", task_id="t", user_id="u").encode()
-        status, _, answer = call(app, operation.method, path, b"{}")
+        status, _, answer = call(app, operation.method, path, bodies.get(name, b"{}"))
         assert status == 200 or answer == {"detail": "There is no task 't' in this organisation."}
 
 

@@ -1,71 +1,122 @@
 """What metrics are."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpander_server.metrics import Run, percentile, summarise
+from xpander_server.metrics import add, agents, contribution, merged, movement, of_organization, summarise
+from xpander_server.tasks import TOKEN_KINDS, Task
 
 
-def run(status: str = "completed", duration: float | None = 1.0, tokens=None, used_tools=None) -> Run:
-    return Run(status, duration, tokens, used_tools)
+def task(status: str = "completed", **fields: Any) -> Task:
+    is_success = {"completed": True, "failed": False, "executing": None}[status]
+    given = {"organization_id": "o", "id": "t", "agent_id": "a", "created_at": 1, "updated_at": 1, **fields}
+    return Task(is_success=is_success, **given)
 
 
-@pytest.mark.parametrize(("percent", "value"), [(50, 50), (95, 95), (99, 99), (100, 100), (1, 1)])
-def test_a_percentile_is_by_nearest_rank(percent, value):
-    assert percentile(range(1, 101), percent) == value
+def tokens(**counts: int) -> dict[str, int]:
+    return {**dict.fromkeys(TOKEN_KINDS, 0), **counts}
 
 
-def test_a_percentile_of_one_value_is_that_value_and_of_none_is_unknown():
-    assert percentile([7.0], 1) == 7.0
-    assert percentile([], 50) is None
+def summary(*tasks: Task) -> dict[str, Any]:
+    return summarise(merged(contribution(task) for task in tasks))
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1), st.integers(1, 100))
-def test_at_least_that_share_does_not_exceed_a_percentile_and_no_smaller_value_does_it(values, percent):
-    ascending = sorted(values)
-    found = percentile(ascending, percent)
-    share = sum(value <= found for value in ascending) / len(ascending)
-    assert share * 100 >= percent - 1e-9
-    smaller = [value for value in ascending if value < found]
-    assert len(smaller) / len(ascending) * 100 < percent
+DURATIONS = st.floats(0, 1e9)
+TASKS = st.builds(
+    task,
+    st.sampled_from(["completed", "failed", "executing"]),
+    duration=st.none() | st.floats(-1e9, 1e9),
+    tokens=st.none() | st.fixed_dictionaries(dict.fromkeys(TOKEN_KINDS, st.integers(-(10**12), 10**12))),
+    used_tools=st.none() | st.lists(st.sampled_from(["a", "b c", " ", "ü"]), max_size=3),
+    model=st.none() | st.sampled_from(["m", "m 2"]),
+    cost=st.none() | st.integers(0, 2**63 - 1),
+)
+
+
+@given(st.lists(DURATIONS, min_size=1), st.sampled_from([50, 95, 99]))
+def test_a_percentile_is_the_nearest_rank_within_one_per_cent(durations, percent):
+    ascending = sorted(durations)
+    exact = ascending[-(-len(ascending) * percent // 100) - 1]
+    found = summary(*(task(duration=duration) for duration in durations))["duration"][f"p{percent}"]
+    assert found == pytest.approx(exact, rel=0.01, abs=1e-6)
 
 
 def test_no_runs_are_zeros_and_unknowns():
-    summary = summarise([])
-    assert summary["runs"] == {"total": 0, "completed": 0, "failed": 0, "executing": 0}
-    assert summary["success_rate"] is None
-    assert summary["duration"] == {"total": 0.0, "p50": None, "p95": None, "p99": None}
-    assert summary["tools"] == []
+    found = summary()
+    assert found["runs"] == {"total": 0, "completed": 0, "failed": 0, "executing": 0}
+    assert found["success_rate"] is None
+    assert found["duration"] == {"total": 0.0, "p50": None, "p95": None, "p99": None}
+    assert (found["tools"], found["models"]) == ([], [])
+    assert found["cost"] == {"total": None, "unpriced_runs": 0}
 
 
 def test_a_run_that_goes_on_has_no_part_in_durations_and_in_the_success_rate():
-    summary = summarise([run(), run("failed", 3.0), run("executing", 100.0)])
-    assert summary["success_rate"] == 0.5
-    assert summary["duration"] == {"total": 4.0, "p50": 1.0, "p95": 3.0, "p99": 3.0}
+    found = summary(task(duration=1.0), task("failed", duration=3.0), task("executing", duration=100.0))
+    assert found["success_rate"] == 0.5
+    assert found["duration"]["total"] == 4.0
+    assert found["duration"]["p99"] == pytest.approx(3.0, rel=0.01)
 
 
 def test_a_run_without_a_duration_has_no_part_in_durations():
-    assert summarise([run(duration=None), run(duration=2.0)])["duration"]["p50"] == 2.0
+    assert summary(task(), task(duration=2.0))["duration"]["p50"] == pytest.approx(2.0, rel=0.01)
 
 
 def test_durations_add_up_without_rounding_errors():
-    assert summarise(run(duration=0.1) for _ in range(10))["duration"]["total"] == math.fsum([0.1] * 10)
+    assert summary(*(task(duration=0.1) for _ in range(10)))["duration"]["total"] == math.fsum([0.1] * 10)
 
 
 def test_what_is_below_zero_counts_as_zero():
-    tokens = {"prompt_tokens": -5, "completion_tokens": 2, "cache_read_tokens": 0, "cache_write_tokens": 0}
-    summary = summarise([run(duration=-1.0, tokens=tokens)])
-    assert (summary["duration"]["p50"], summary["tokens"]["prompt_tokens"]) == (0.0, 0)
-    assert summary["tokens"]["total_tokens"] == 2
+    found = summary(task(duration=-1.0, tokens=tokens(prompt_tokens=-5, completion_tokens=2)))
+    assert (found["duration"]["p50"], found["tokens"]["prompt_tokens"]) == (0.0, 0)
+    assert found["tokens"]["total_tokens"] == 2
+
+
+def test_the_largest_amounts_of_the_contract_add_up_exactly():
+    most = task(duration=1e9, tokens=tokens(prompt_tokens=10**12), model="m", cost=2**63 - 1)
+    amounts = contribution(most)
+    total = merged([{key: amount * 10**9 for key, amount in amounts.items()}])
+    assert summarise(total)["tokens"]["prompt_tokens"] == 10**21
+    assert total["completed cost"] == (2**63 - 1) * 10**9
 
 
 def test_tools_are_counted_by_call_and_by_run_most_called_first():
-    summary = summarise([run(used_tools=["b", "b", "a"]), run(used_tools=["a"]), run(used_tools=["c", "c", "c"])])
-    assert summary["tools"] == [
-        {"name": "c", "calls": 3, "runs": 1},
+    names = (["b", "b", "a"], ["a"], ["c d", "c d", "c d"])
+    assert summary(*(task(used_tools=used) for used in names))["tools"] == [
+        {"name": "c d", "calls": 3, "runs": 1},
         {"name": "a", "calls": 2, "runs": 2},
         {"name": "b", "calls": 2, "runs": 1},
     ]
+
+
+def test_an_unknown_cost_is_unknown_and_not_zero():
+    priced = task(model="m", cost=1_500_000_000, tokens=tokens(prompt_tokens=3, completion_tokens=4))
+    found = summary(priced, task(model="n"), task())
+    assert found["cost"] == {"total": 1.5, "unpriced_runs": 2}
+    assert found["models"] == [
+        {"name": "m", "runs": 1, "total_tokens": 7, "cost": 1.5, "unpriced_runs": 0},
+        {"name": "n", "runs": 1, "total_tokens": 0, "cost": None, "unpriced_runs": 1},
+    ]
+    assert summary(task())["cost"] == {"total": None, "unpriced_runs": 1}
+
+
+def test_an_organisation_knows_the_runs_of_its_agents():
+    of = {"a": [task(), task("failed")], "b c": [task("executing")]}
+    total = merged(of_organization(name, contribution(one)) for name, tasks in of.items() for one in tasks)
+    assert agents(total) == [
+        {"agent_id": "a", "runs": {"total": 2, "completed": 1, "failed": 1, "executing": 0}},
+        {"agent_id": "b c", "runs": {"total": 1, "completed": 0, "failed": 0, "executing": 1}},
+    ]
+
+
+@given(st.lists(TASKS, min_size=1))
+def test_an_update_moves_what_a_task_contributes_and_leaves_nothing_behind(states):
+    total: dict[str, int] = {}
+    before = None
+    for state in states:
+        add(total, movement(before, state))
+        before = state
+    assert total == contribution(states[-1])

@@ -20,7 +20,7 @@ TASK: dict[str, Any] = {
 
 
 def entries(content: bytes, after=None) -> list[Entry]:
-    found, kind = source(io.BytesIO(content), None)
+    found, kind = source(io.BytesIO(content), None, None)
     assert kind == "jsonl"
     return list(found.entries(after))
 
@@ -126,7 +126,7 @@ def test_another_content_at_the_place_is_noticed():
 
 def test_a_gzip_that_breaks_off_gives_what_is_there_and_says_so():
     lines = [json.dumps({"id": str(uuid.uuid4())}) for _ in range(2_000)]
-    walk = source(io.BytesIO(gzip.compress("\n".join(lines).encode())[:-200]), None)[0].entries(None)
+    walk = source(io.BytesIO(gzip.compress("\n".join(lines).encode())[:-200]), None, None)[0].entries(None)
     assert next(walk).record is not None
     with pytest.raises(Unreadable, match="cannot be read to its end"):
         list(walk)
@@ -134,4 +134,4 @@ def test_a_gzip_that_breaks_off_gives_what_is_there_and_says_so():
 
 def test_what_is_no_gzip_after_all_says_so():
     with pytest.raises(Unreadable):
-        source(io.BytesIO(b"\x1f\x8bnonsense"), None)
+        source(io.BytesIO(b"\x1f\x8bnonsense"), None, None)

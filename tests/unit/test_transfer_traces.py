@@ -17,7 +17,7 @@ TRACE, ROOT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 def entries(content: bytes, after=None) -> list[Entry]:
-    found, kind = source(io.BytesIO(content), None)
+    found, kind = source(io.BytesIO(content), None, None)
     assert kind == "otlp"
     return list(found.entries(after))
 

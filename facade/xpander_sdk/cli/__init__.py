@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 refused by the backend; 2 wrong usage or settings; 75 no a
 again later.
 """
 
+import io
 import sys
 
 try:
@@ -13,7 +14,7 @@ except ModuleNotFoundError as missing:
     sys.exit(f"xpander-report needs {missing.name} at the command line: pip install 'xpander-report[cli]'")
 
 from xpander_sdk import __version__
-from xpander_sdk.cli import operating, outbox, reading, sending, transferring
+from xpander_sdk.cli import administration, operating, outbox, reading, sending, transferring
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,10 +38,18 @@ for _command in (
     transferring.export,
     operating.doctor,
     operating.serve,
+    administration.keys,
+    administration.backup,
+    administration.restore,
+    administration.prune,
 ):
     main.add_command(_command)
 
 
 def run() -> None:
     """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        # Where a terminal cannot show a character, what it is.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     main(prog_name="xpander-report")

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,8 +19,8 @@ from xpander_sdk.arguments import agent_of
 from xpander_sdk.encoding import jsonable
 
 REFUSED, USAGE, TRY_AGAIN = 1, 2, 75
-_TRANSIENT = (errors.ConnectionFailedError, errors.TimedOutError, errors.ServerError, errors.RateLimitedError)
-_STYLES = {"completed": "green", "failed": "red", "executing": "yellow"}
+TRANSIENT = (errors.ConnectionFailedError, errors.TimedOutError, errors.ServerError, errors.RateLimitedError)
+STYLES = {"completed": "green", "failed": "red", "executing": "yellow"}
 
 
 def target(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,7 +34,7 @@ def target(command: Callable[..., None]) -> Callable[..., None]:
             configuration = Configuration(base_url=base_url, organization_id=organization_id)
             command(configuration=configuration, **arguments)
         except errors.ModuleException as error:
-            fail(str(error), TRY_AGAIN if isinstance(error, _TRANSIENT) else REFUSED)
+            fail(str(error), TRY_AGAIN if isinstance(error, TRANSIENT) else REFUSED)
         except (ValueError, ModuleNotFoundError) as error:
             fail(str(error), USAGE)
 
@@ -44,6 +46,36 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class _Span(click.ParamType[timedelta]):
+    """A span of time: 90d, 24h, 30m, 45s."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        found = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value), re.ASCII)
+        if found is None:
+            self.fail(f"{value!r} is no span of time: write 90d, 24h, 30m or 45s", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+SPAN = _Span()
+
+
+def fail_without_server(missing: ModuleNotFoundError) -> NoReturn:
+    fail(f"the server needs {missing.name}: pip install 'xpander-report[server]'", USAGE)
+
+
+store_option = click.option(
+    "--store",
+    envvar="XPANDER_STORE",
+    metavar="URL",
+    default="sqlite:///xpander.db",
+    show_default=True,
+    help="Where tasks are kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. Default: XPANDER_STORE.",
+)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 
 
@@ -63,7 +95,7 @@ def pairs(facts: dict[str, str]) -> Table:
 
 
 def status(status: str) -> Text:
-    return Text(printable(str(status)), style=_STYLES.get(status, ""))
+    return Text(printable(str(status)), style=STYLES.get(status, ""))
 
 
 def cell(value: str) -> Text:
@@ -71,7 +103,7 @@ def cell(value: str) -> Text:
     return Text(printable(value))
 
 
-def folded(text: str, width: int = 40) -> str:
+def folded(text: str, width: int) -> str:
     return "\n".join(text[start : start + width] for start in range(0, len(text), width))
 
 
@@ -80,7 +112,7 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
-def print_table(table: Table) -> None:
+def print_table(table: RenderableType) -> None:
     Console().print(table)
 
 

@@ -1,53 +1,53 @@
 """Commands that show what a backend has."""
 
-import json
-from collections.abc import Iterable
-from itertools import islice
+import asyncio
+import time
+from contextlib import suppress
+from functools import partial
 
 import click
-from rich.table import Table
-from rich.text import Text
 
-from xpander_sdk import AgentExecutionStatus, Backend, Configuration, Metrics, Task, Tasks, TasksListItem
+from xpander_sdk import Backend, Configuration, Task
+from xpander_sdk.arguments import moment
 from xpander_sdk.cli.common import (
+    TRANSIENT,
     agent_named,
     as_json_option,
-    cell,
-    folded,
     pairs,
     print_json,
     print_table,
     printable,
-    status,
     target,
 )
+from xpander_sdk.cli.following import News
+from xpander_sdk.cli.series import Step, series
+from xpander_sdk.cli.tables import following_table, history_table, metrics_table, series_table, task_facts
+from xpander_sdk.cli.tree import tree
+from xpander_sdk.cli.wanted import Wanted, wanted_options
 
 
 @click.command()
-@click.argument("agent_id", required=False)
-@click.option("--user", "user_id", metavar="ID", help="The tasks of a user, in place of an agent's.")
-@click.option(
-    "--status", type=click.Choice(list(AgentExecutionStatus), case_sensitive=False), help="Only tasks of this status."
-)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at the most.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is new, and what has another status, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.5, 3600),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks of --follow.",
+)
 @as_json_option
 @target
+@wanted_options
 def history(
-    configuration: Configuration,
-    as_json: bool,
-    agent_id: str | None,
-    user_id: str | None,
-    status: str | None,
-    limit: int,
+    configuration: Configuration, as_json: bool, wanted: Wanted, limit: int, follow: bool, interval: float
 ) -> None:
-    """List the tasks of an agent, newest first. Default of AGENT_ID: XPANDER_AGENT_ID."""
-    filters = {"status": status}
-    if user_id is not None:
-        if agent_id is not None:
-            raise ValueError("name an agent or --user, not both")
-        found = Tasks(configuration).list_user_tasks(user_id, filters, limit=limit)
-    else:
-        found = Tasks(configuration).list(agent_named(configuration, agent_id, "AGENT_ID"), filters, limit=limit)
+    """List the tasks of an agent, newest first; with --follow, newest last. Default of AGENT_ID: XPANDER_AGENT_ID."""
+    if follow:
+        with suppress(KeyboardInterrupt):
+            _follow(News(partial(wanted.items, configuration)), limit, interval, as_json)
+        return
+    found = list(wanted.items(configuration, limit))
     if as_json:
         for item in found:
             print_json(item)
@@ -59,90 +59,80 @@ def history(
         click.echo("No tasks.")
 
 
+def _follow(news: News, limit: int, interval: float, as_json: bool) -> None:
+    items, is_first, is_away = news.first(limit), True, False
+    while True:
+        if as_json:
+            for item in items:
+                print_json(item)
+        elif items or is_first:
+            print_table(following_table(items, is_first))
+        is_first = False
+        time.sleep(interval)
+        try:
+            items = news.look()
+            is_away = False
+        except TRANSIENT as error:
+            items = []
+            if not is_away:
+                click.echo(f"{printable(str(error))}; looking again", err=True)
+            is_away = True
+
+
 @click.command()
 @click.argument("task_id")
+@click.option(
+    "--depth",
+    type=click.IntRange(0, 100),
+    default=4,
+    show_default=True,
+    help="How many levels of the provider's response to unfold.",
+)
 @as_json_option
 @target
-def show(configuration: Configuration, as_json: bool, task_id: str) -> None:
+def show(configuration: Configuration, as_json: bool, task_id: str, depth: int) -> None:
     """Show one task, the provider's response included."""
     task = Task.load(task_id, configuration)
     if as_json:
         print_json(task)
         return
-    print_table(pairs(_facts(task)))
+    print_table(pairs(task_facts(task)))
     if task.llm_response is not None:
-        click.echo("\nllm_response:")
-        click.echo(printable(json.dumps(task.llm_response, ensure_ascii=False, indent=2)))
+        click.echo()
+        print_table(tree("llm_response", task.llm_response, depth))
 
 
 @click.command()
 @click.argument("agent_id", required=False)
 @click.option("--since", metavar="TIME", help="Only tasks first seen at this time or later: ISO 8601, UTC by default.")
 @click.option("--until", metavar="TIME", help="Only tasks first seen before this time.")
+@click.option(
+    "--by",
+    type=click.Choice(["hour", "day"]),
+    help="In steps of this length, in UTC: of the range, else of the last 24 hours or 14 days.",
+)
 @as_json_option
 @target
 def metrics(
-    configuration: Configuration, as_json: bool, agent_id: str | None, since: str | None, until: str | None
+    configuration: Configuration,
+    as_json: bool,
+    agent_id: str | None,
+    since: str | None,
+    until: str | None,
+    by: Step | None,
 ) -> None:
     """Show what the runs of an agent add up to. Default of AGENT_ID: XPANDER_AGENT_ID."""
-    found = Backend(configuration).metrics(agent_named(configuration, agent_id, "AGENT_ID"), since, until)
+    backend, agent = Backend(configuration), agent_named(configuration, agent_id, "AGENT_ID")
+    if by is not None:
+        points = asyncio.run(series(backend, agent, by, moment("since", since), moment("until", until)))
+        if as_json:
+            for point in points:
+                print_json(point)
+        else:
+            print_table(series_table(points, by))
+        return
+    found = backend.metrics(agent, since, until)
     if as_json:
         print_json(found)
     else:
         print_table(metrics_table(found))
-
-
-def history_table(items: Iterable[TasksListItem]) -> Table:
-    """History, as people read it."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    # The first three are what a reader needs whole; the result takes the room that is left.
-    table.add_column("created (UTC)", no_wrap=True)
-    table.add_column("task", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("result")
-    for item in items:
-        created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M:%S}"
-        result = Text(printable((item.result or "").partition("\n")[0])[:500], no_wrap=True, overflow="ellipsis")
-        table.add_row(created, cell(folded(item.id)), status(item.status), result)
-    return table
-
-
-def metrics_table(found: Metrics) -> Table:
-    """Metrics, as people read them."""
-    runs = found.runs
-    rate = "" if found.success_rate is None else f" ({found.success_rate:.1%} of those ended)"
-    percentiles = (found.duration.p50, found.duration.p95, found.duration.p99)
-    tools = islice(found.tools.items(), 20)
-    return pairs(
-        {
-            "agent": found.agent_id,
-            "runs": f"{runs.total:,}",
-            "completed": f"{runs.completed:,}{rate}",
-            "failed": f"{runs.failed:,}",
-            "executing": f"{runs.executing:,}",
-            "duration p50, p95, p99": ", ".join("–" if value is None else f"{value:.2f} s" for value in percentiles),
-            "prompt tokens": f"{found.tokens.prompt_tokens:,}",
-            "completion tokens": f"{found.tokens.completion_tokens:,}",
-            "cache tokens": f"{found.tokens.cache_read_tokens:,} read, {found.tokens.cache_write_tokens:,} written",
-            "tools": "\n".join(f"{name}: {use.calls:,} calls in {use.runs:,} runs" for name, use in tools),
-        }
-    )
-
-
-def _facts(task: Task) -> dict[str, str]:
-    tokens = task.tokens
-    facts = {
-        "task": task.id,
-        "agent": task.agent_id,
-        "organisation": task.organization_id,
-        "status": task.status.value,
-        "created": str(task.created_at),
-        "started": str(task.started_at or ""),
-        "finished": str(task.finished_at or ""),
-        "duration": "" if task.duration is None else f"{task.duration:g} s",
-        "tokens": "" if tokens is None else f"{tokens.prompt_tokens} prompt, {tokens.completion_tokens} completion",
-        "tools": ", ".join(task.used_tools),
-        "input": task.input.text or "",
-        "result": task.result or "",
-    }
-    return {name: value for name, value in facts.items() if value}

@@ -88,7 +88,7 @@ def _import_file(
     began = time.monotonic()
     beside = "stdin" if path == "-" else path
     purpose = {
-        "base_url": configuration.base_url,
+        "base_url": configuration.target,
         "organization_id": configuration.organization_id,
         "agent_id": agent_id,
         "format": format,
@@ -123,9 +123,9 @@ def _send(
     raw = open_binary(path)
     # To close standard input, one would have to wait until it says something more.
     with nullcontext() if path == "-" else raw, _progress(path, raw) as tell:
-        read, found = source(raw, format)
+        read, found = source(raw, format, agent_id)
         entries = read.entries(place)
-        asyncio.run(send_all(configuration, entries, side_files, agent_id=agent_id, in_flight=in_flight, settled=tell))
+        asyncio.run(send_all(configuration, entries, side_files, in_flight=in_flight, settled=tell))
     return found
 
 

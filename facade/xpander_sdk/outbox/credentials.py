@@ -26,11 +26,14 @@ def reference(configuration: Configuration, salt: bytes) -> str:
     Raises:
         ValueError: the target needs a key, and there is none.
     """
+    if configuration.target != configuration.base_url:
+        # A database's URL, with a password, which the file does not hold either.
+        return f"url:{_mark(configuration.base_url.encode(), salt)}"
+    if configuration.is_embedded:
+        return NONE
     key = configuration.api_key
     if key is None:
-        if configuration.is_embedded:
-            return NONE
-        raise ValueError(f"{configuration.base_url} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
+        raise ValueError(f"{configuration.target} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
     if isinstance(key, KeyFile):
         return f"file:{os.path.abspath(key.path)}"
     if callable(key):
@@ -85,7 +88,7 @@ class Keyring:
         if known is not None and known[0] == salt:
             return known[1]
         configuration.get_full_url()  # an incomplete one is told now, and not by a worker later
-        name = (configuration.base_url, configuration.organization_id or "", reference(configuration, salt))
+        name = (configuration.target, configuration.organization_id or "", reference(configuration, salt))
         if len(self._names) > 1_000:  # of a program that makes a configuration for each report
             self._names.clear()
         self._names[configuration] = (salt, name)
@@ -102,7 +105,12 @@ class Keyring:
 def _found(target: Target, salt: bytes, takes_any_key: bool) -> Configuration | None:
     kind, _, named = target.credentials.partition(":")
     key: str | KeyFile | None = None
-    if kind == "file":
+    url = target.base_url
+    if kind == "url":
+        url = os.environ.get("XPANDER_BASE_URL") or ""
+        if _mark(url.encode(), salt) != named:
+            return None
+    elif kind == "file":
         key = KeyFile(named)
     elif kind != NONE:
         key = os.environ.get("XPANDER_API_KEY") or None
@@ -110,7 +118,7 @@ def _found(target: Target, salt: bytes, takes_any_key: bool) -> Configuration | 
         if key is None or not (is_the_one or takes_any_key):
             return None
     try:
-        found = Configuration(base_url=target.base_url, organization_id=target.organization_id, api_key=key)
+        found = Configuration(base_url=url, organization_id=target.organization_id, api_key=key)
     except ValueError:  # what the environment holds now cannot be
         return None
     # Of an embedded store the organisation owns the runs, and the environment may name another one now.

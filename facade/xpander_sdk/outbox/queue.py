@@ -30,7 +30,7 @@ Convert = Callable[[Any], T]
 _log = logging.getLogger("xpander_sdk")
 _WORKER_CHECKPOINT_PAGES = 1_000
 _MAX_EARLY = 64
-_PUT_CHECKPOINT_PAGES = 20_000  # 80 MB: the worker's connection moves the log into the file, not a caller's
+_PUT_CHECKPOINT_PAGES = 4_000  # 16 MB: where it can, the worker moves the log into the file, not a caller
 
 
 class Queue:

@@ -9,6 +9,7 @@ from xpander_sdk.outbox.delivery import Delivery
 
 _log = logging.getLogger("xpander_sdk")
 _LOOK_SECONDS = 5.0  # between two looks for what other processes left behind
+_PATIENCE_SECONDS = 0.05
 _TROUBLE_SECONDS = 1.0
 _SAY_AGAIN_SECONDS = 60.0
 _SOON_SECONDS = 0.02  # until what others send may be decided
@@ -53,12 +54,9 @@ class Worker:
 
     def _start(self, *, is_first: bool) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(is_first,), name="xpander-report outbox", daemon=True)
+        # Under the lock: the thread takes itself out of the set at its end, and must not do so before it is in it.
+        thread.start()
         self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError:
-            self._threads.discard(thread)
-            raise
         return thread
 
     def _run(self, is_first: bool) -> None:
@@ -118,5 +116,8 @@ class Worker:
         elif pause is None:
             while not self._wanted.is_set() and self._delivery.tidy():
                 pass
+        elif pause and not self._delivery.in_flight:
+            # All has to wait, so what is added will: to look each time would cost its caller more than keeping it.
+            self._stopping.wait(min(pause, _PATIENCE_SECONDS))
         self._wanted.wait(min(left, _LOOK_SECONDS) if pause is None else max(0.005, min(pause, _LOOK_SECONDS)))
         return True

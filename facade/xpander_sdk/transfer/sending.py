@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,12 +12,14 @@ from attrs import define, evolve, field
 from xpander_sdk import connection, errors, operations
 from xpander_sdk.arguments import identifier
 from xpander_sdk.configuration import Configuration
+from xpander_sdk.operations import Operation
 from xpander_sdk.report import new_report
 from xpander_sdk.transfer.record import Record
 from xpander_sdk.transfer.sidefiles import Counts, SideFiles
 from xpander_sdk.transfer.source import Entry, Place, Unreadable
 
 _REFUSED = (errors.InvalidReportError, errors.ConflictError, errors.TooLargeError)
+_PATIENCE, _LEAST_WAIT = 600, 0.1  # seconds, with a backend that says when to come again
 _SAVE_SECONDS, _SAVE_ENTRIES = 0.5, 100  # whichever comes first
 
 
@@ -37,7 +40,6 @@ async def send_all(
     entries: Iterator[Entry],
     side_files: SideFiles,
     *,
-    agent_id: str | None,
     in_flight: int,
     settled: Callable[[Place, Counts], None],
 ) -> None:
@@ -49,7 +51,7 @@ async def send_all(
         Stopped: the backend lets nobody in, or does not answer.
         Unreadable: the source breaks off; what stands before that is reported.
     """
-    sending = _Sending(configuration, side_files, agent_id, settled, asyncio.Semaphore(in_flight))
+    sending = _Sending(configuration, side_files, settled, asyncio.Semaphore(in_flight))
     broken: Unreadable | None = None
     try:
         async with asyncio.TaskGroup() as group:
@@ -74,7 +76,6 @@ async def send_all(
 class _Sending:
     configuration: Configuration
     side_files: SideFiles
-    agent_id: str | None
     settled: Callable[[Place, Counts], None]
     slots: asyncio.Semaphore
     _counts: Counts = field(init=False)
@@ -114,16 +115,28 @@ class _Sending:
         if entry.record is None:
             return Counts()
         try:
-            operation = _operation(entry.record, self.agent_id)
+            operation = _operation(entry.record)
         except ValueError as error:
             return self._reject(entry, str(error))
         try:
-            await connection.asend(self.configuration, operation)
+            await self._report(operation)
         except _REFUSED as error:
             return self._reject(entry, str(error))
         except errors.ModuleException as error:
             raise Stopped(error) from None
         return Counts(recorded=1)
+
+    async def _report(self, operation: Operation[Any]) -> None:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                await connection.asend(self.configuration, operation)
+                return
+            except (errors.RateLimitedError, errors.ServerError) as error:
+                # Who says when to come again is not away.
+                if error.retry_after is None or time.monotonic() + error.retry_after > end:
+                    raise
+                await asyncio.sleep(max(error.retry_after, _LEAST_WAIT))
 
     def _reject(self, entry: Entry, reason: str) -> Counts:
         self.side_files.reject(entry, reason)
@@ -149,12 +162,13 @@ class _Sending:
             self.side_files.save()
 
 
-def _operation(record: Record, agent_id: str | None) -> Any:
-    named = record.agent_id if record.agent_id is not None else agent_id
-    if named is None:
+def _operation(record: Record) -> Operation[Any]:
+    if record.agent_id is None:
         raise ValueError("it names no agent; --agent-id names one for all that do not")
-    agent = identifier("agent_id", named)
-    return operations.report_task(new_report(agent, id=record.id, reported_at=record.reported_at, **record.arguments))
+    agent_id = identifier("agent_id", record.agent_id)
+    return operations.report_task(
+        new_report(agent_id, id=record.id, reported_at=record.reported_at, **record.arguments)
+    )
 
 
 async def _read_aside(entries: Iterator[Entry], ahead: int) -> AsyncIterator[Entry]:

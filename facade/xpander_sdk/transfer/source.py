@@ -92,8 +92,16 @@ def open_binary(path: str) -> IO[bytes]:
         return sys.stdin.buffer
 
 
-def source(raw: IO[bytes], format: Format | None) -> tuple[Source, Format]:
-    """The source in an open file; without a format, the one that it looks like. Raises Unreadable."""
+def source(raw: IO[bytes], format: Format | None, agent_id: str | None) -> tuple[Source, Format]:
+    """The source in an open file, and its format.
+
+    Args:
+        format: None for the one that it looks like.
+        agent_id: the agent of runs that name none.
+
+    Raises:
+        Unreadable: not even its beginning can be read.
+    """
     stream = cast(io.BufferedReader, raw if hasattr(raw, "peek") else io.BufferedReader(cast(io.RawIOBase, raw)))
     if stream.peek(2)[:2] == b"\x1f\x8b":
         stream = cast(io.BufferedReader, gzip.GzipFile(fileobj=stream))
@@ -101,12 +109,13 @@ def source(raw: IO[bytes], format: Format | None) -> tuple[Source, Format]:
         is_traces = format == "otlp" or (format is None and _IS_TRACES.match(stream.peek(_HEAD)))
     except (EOFError, OSError, zlib.error) as error:
         raise Unreadable(_broken(error)) from None
-    return (_Traces(stream), "otlp") if is_traces else (_Lines(stream), "jsonl")
+    return (_Traces(stream, agent_id), "otlp") if is_traces else (_Lines(stream, agent_id), "jsonl")
 
 
 class _Lines:
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], agent_id: str | None) -> None:
         self._stream = stream
+        self._agent_id = agent_id
 
     def entries(self, after: Place | None) -> Iterator[Entry]:
         number, start = 0, 0
@@ -125,12 +134,12 @@ class _Lines:
                 number += 1
                 place = Place(number, start, start + length, _digest(line) if length == len(line) else "")
                 start += length
-                yield _entry(line, place)
+                yield _entry(line, place, self._agent_id)
         except (EOFError, OSError, zlib.error) as error:
             raise Unreadable(_broken(error)) from None
 
 
-def _entry(line: bytes, place: Place) -> Entry:
+def _entry(line: bytes, place: Place, agent_id: str | None) -> Entry:
     entry = Entry(place.number, "", place)
     if place.end - place.start > MAX_LINE:
         return evolve(entry, problem=f"it has over {MAX_LINE} bytes")
@@ -139,7 +148,7 @@ def _entry(line: bytes, place: Place) -> Entry:
         return entry
     entry = evolve(entry, text=text.decode("utf-8", "replace").rstrip("\r\n"))
     try:
-        record = reports.read(_json(text))
+        record = _of_agent(reports.read(_json(text)), agent_id)
         if record.id is None:
             # The same line of the same file is the same run, however often it is read.
             seed = f"{place.number}:{record.agent_id}:{entry.text.strip()}"
@@ -152,8 +161,9 @@ def _entry(line: bytes, place: Place) -> Entry:
 class _Traces:
     """The spans of a trace may stand anywhere in the file: it is read as a whole."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], agent_id: str | None) -> None:
         self._stream = stream
+        self._agent_id = agent_id
 
     def entries(self, after: Place | None) -> Iterator[Entry]:
         try:
@@ -179,7 +189,11 @@ class _Traces:
         for run in runs(found):
             number += 1
             if number > done:
-                yield Entry(run.line, run.told, Place(number, 0, 0, digest), run.record)
+                yield Entry(run.line, run.told, Place(number, 0, 0, digest), _of_agent(run.record, self._agent_id))
+
+
+def _of_agent(record: Record, agent_id: str | None) -> Record:
+    return evolve(record, agent_id=agent_id) if record.agent_id is None else record
 
 
 def _documents(content: bytes) -> Iterator[tuple[int, bytes, Any]]:

@@ -1,9 +1,19 @@
 """Contains all the data models used in inputs/outputs"""
 
 from .agent_metrics import AgentMetrics
+from .agent_runs import AgentRuns
+from .cost_summary import CostSummary
 from .duration_summary import DurationSummary
 from .error import Error
+from .execution_report import ExecutionReport
+from .execution_report_api_calls_made_type_0_item_type_1 import ExecutionReportApiCallsMadeType0ItemType1
+from .execution_tokens import ExecutionTokens
+from .get_agent_metrics_by import GetAgentMetricsBy
+from .get_organization_metrics_by import GetOrganizationMetricsBy
 from .health import Health
+from .metrics_point import MetricsPoint
+from .model_use import ModelUse
+from .organization_metrics import OrganizationMetrics
 from .problem import Problem
 from .run_counts import RunCounts
 from .task import Task
@@ -19,9 +29,19 @@ from .validation_error import ValidationError
 
 __all__ = (
     "AgentMetrics",
+    "AgentRuns",
+    "CostSummary",
     "DurationSummary",
     "Error",
+    "ExecutionReport",
+    "ExecutionReportApiCallsMadeType0ItemType1",
+    "ExecutionTokens",
+    "GetAgentMetricsBy",
+    "GetOrganizationMetricsBy",
     "Health",
+    "MetricsPoint",
+    "ModelUse",
+    "OrganizationMetrics",
     "Problem",
     "RunCounts",
     "Task",

@@ -9,7 +9,10 @@ from attrs import field as _attrs_field
 from dateutil.parser import isoparse
 
 if TYPE_CHECKING:
+    from ..models.cost_summary import CostSummary
     from ..models.duration_summary import DurationSummary
+    from ..models.metrics_point import MetricsPoint
+    from ..models.model_use import ModelUse
     from ..models.run_counts import RunCounts
     from ..models.token_totals import TokenTotals
     from ..models.tool_use import ToolUse
@@ -29,16 +32,27 @@ class AgentMetrics:
     success_rate: float | None
     """ Completed over completed and failed; null before the first task has ended. """
     duration: DurationSummary
-    """ Seconds, over the tasks that ended and told a duration; null where there are none. A percentile is the
-    smallest
-    duration that at least that share of them do not exceed (nearest rank).
+    """ Seconds, over the tasks that ended and told a duration; null where there are none. The total is exact to a
+    microsecond a task. A percentile is the smallest duration that at least that share of them do not exceed
+    (nearest rank), within 1 %.
      """
     tokens: TokenTotals
     """ Tokens of all tasks together, by kind. The total is completion and prompt together; cached tokens are no
     part.
      """
+    cost: CostSummary
+    """ US dollars, by the public price of the model that a task's `llm_response` names and by its tokens, at the
+    time
+    when it was first seen. What is not known is unknown, and not zero: such tasks are counted as unpriced.
+     """
     tools: list[ToolUse]
     """ Most called first. """
+    models: list[ModelUse]
+    """ Most used first. """
+    series: list[MetricsPoint] | None
+    """ With `by`: the same by hours or days in the order of time, those without tasks left out; of more than
+    1,000, the newest. A first or last one that the range cuts through counts what is in the range.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,10 +83,27 @@ class AgentMetrics:
 
         tokens = self.tokens.to_dict()
 
+        cost = self.cost.to_dict()
+
         tools = []
         for tools_item_data in self.tools:
             tools_item = tools_item_data.to_dict()
             tools.append(tools_item)
+
+        models = []
+        for models_item_data in self.models:
+            models_item = models_item_data.to_dict()
+            models.append(models_item)
+
+        series: list[dict[str, Any]] | None
+        if isinstance(self.series, list):
+            series = []
+            for series_type_0_item_data in self.series:
+                series_type_0_item = series_type_0_item_data.to_dict()
+                series.append(series_type_0_item)
+
+        else:
+            series = self.series
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -86,7 +117,10 @@ class AgentMetrics:
                 "success_rate": success_rate,
                 "duration": duration,
                 "tokens": tokens,
+                "cost": cost,
                 "tools": tools,
+                "models": models,
+                "series": series,
             }
         )
 
@@ -94,7 +128,10 @@ class AgentMetrics:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.cost_summary import CostSummary  # noqa: PLC0415
         from ..models.duration_summary import DurationSummary  # noqa: PLC0415
+        from ..models.metrics_point import MetricsPoint  # noqa: PLC0415
+        from ..models.model_use import ModelUse  # noqa: PLC0415
         from ..models.run_counts import RunCounts  # noqa: PLC0415
         from ..models.token_totals import TokenTotals  # noqa: PLC0415
         from ..models.tool_use import ToolUse  # noqa: PLC0415
@@ -159,12 +196,41 @@ class AgentMetrics:
 
         tokens = TokenTotals.from_dict(d.pop("tokens"))
 
+        cost = CostSummary.from_dict(d.pop("cost"))
+
         tools = []
         _tools = d.pop("tools")
         for tools_item_data in _tools:
             tools_item = ToolUse.from_dict(tools_item_data)
 
             tools.append(tools_item)
+
+        models = []
+        _models = d.pop("models")
+        for models_item_data in _models:
+            models_item = ModelUse.from_dict(models_item_data)
+
+            models.append(models_item)
+
+        def _parse_series(data: object) -> list[MetricsPoint] | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                series_type_0 = []
+                _series_type_0 = data
+                for series_type_0_item_data in _series_type_0:
+                    series_type_0_item = MetricsPoint.from_dict(series_type_0_item_data)
+
+                    series_type_0.append(series_type_0_item)
+
+                return series_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[MetricsPoint] | None, data)
+
+        series = _parse_series(d.pop("series"))
 
         agent_metrics = cls(
             agent_id=agent_id,
@@ -175,7 +241,10 @@ class AgentMetrics:
             success_rate=success_rate,
             duration=duration,
             tokens=tokens,
+            cost=cost,
             tools=tools,
+            models=models,
+            series=series,
         )
 
         agent_metrics.additional_properties = d

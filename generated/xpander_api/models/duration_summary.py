@@ -11,8 +11,9 @@ T = TypeVar("T", bound="DurationSummary")
 
 @_attrs_define
 class DurationSummary:
-    """Seconds, over the tasks that ended and told a duration; null where there are none. A percentile is the smallest
-    duration that at least that share of them do not exceed (nearest rank).
+    """Seconds, over the tasks that ended and told a duration; null where there are none. The total is exact to a
+    microsecond a task. A percentile is the smallest duration that at least that share of them do not exceed
+    (nearest rank), within 1 %.
 
     """
 

@@ -1,6 +1,24 @@
-"""Where tasks and keys are kept: SQLAlchemy Core over SQLite."""
+"""Where tasks, metrics and keys are kept: SQLAlchemy Core over SQLite and PostgreSQL."""
 
-from xpander_server.store.engine import StoreError, StoreUnavailable
-from xpander_server.store.store import DEFAULT_ORGANIZATION, Page, Store
+from xpander_server.store.commit import Submission
+from xpander_server.store.errors import StoreError, StoreUnavailable
+from xpander_server.store.history import Page, Question
+from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
+from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
+from xpander_server.store.totals import Totals
+from xpander_server.store.writer import Writer
 
-__all__ = ["DEFAULT_ORGANIZATION", "Page", "Store", "StoreError", "StoreUnavailable"]
+__all__ = [
+    "DEFAULT_ORGANIZATION",
+    "KeyRow",
+    "KeyTable",
+    "NameTaken",
+    "Page",
+    "Question",
+    "Store",
+    "StoreError",
+    "StoreUnavailable",
+    "Submission",
+    "Totals",
+    "Writer",
+]

@@ -1,192 +1,148 @@
 """A store: every question that the server asks of its database."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Annotated, Any
+from collections.abc import Sequence
 
-import msgspec
-from attrs import asdict, fields, frozen
-from sqlalchemy import ColumnElement, Connection, false, insert, select, tuple_, update
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import ArgumentError
 
-from xpander_server.contract import Report
-from xpander_server.metrics import Run
-from xpander_server.store.engine import open_engine, transaction
-from xpander_server.store.tables import keys, tasks
-from xpander_server.store.turns import Turns
-from xpander_server.tasks import Task, merge
+from xpander_server.store import retention
+from xpander_server.store.commit import Submission, commit
+from xpander_server.store.database import database_at
+from xpander_server.store.errors import StoreError
+from xpander_server.store.history import Page, Question
+from xpander_server.store.keys import KeyTable
+from xpander_server.store.rebuild import rebuild
+from xpander_server.store.rollups import HOUR
+from xpander_server.store.schema import bring_up_to_date
+from xpander_server.store.tables import tasks
+from xpander_server.store.totals import Range, Totals
+from xpander_server.tasks import Conflict, Task
 
 DEFAULT_ORGANIZATION = "local"
 """Whose the tasks are where nobody names an organisation: on one's own machine."""
 
-_LISTED = [
-    tasks.c[name]
-    for name in (
-        "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "result", "user_id",
-        "parent_task_id", "triggering_agent_id",
-    )
-]  # fmt: skip
-_SUCCESS = {"completed": True, "failed": False, "executing": None}
-_BY_VALUE = frozenset({"agent_id", "user_id", "parent_task_id", "triggering_agent_id"})
-
-
-@frozen
-class Page:
-    """A page of history, and where the next one starts."""
-
-    tasks: list[Task]
-    next_cursor: str | None
-
-
-@frozen
-class KeyRow:
-    """An API key, as the store keeps it."""
-
-    organization_id: str
-    salt: bytes
-    tag: int
-    hash: bytes
-    created_at: int
-
 
 class Store:
-    """Tasks and keys in a database. Safe to share between threads; one for each process."""
+    """Tasks, their metrics, and keys, in a database. Safe to share between threads; one for each process.
+
+    Args:
+        url: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`; made, or brought up to date, where it
+            needs to be.
+
+    Raises:
+        StoreError: the URL names no store that we can use, or a newer version of ours made it.
+    """
 
     def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
-        self._turns = Turns()
+        self._database = database_at(url)
+        try:
+            bring_up_to_date(self._database)
+        except Exception as error:
+            self._database.close()
+            raise StoreError(f"Cannot open the store {_shown(url)}: {error}") from None
+        self.keys = KeyTable(self._database.read, self._database.write)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def pause(self) -> None:
         """Close the database, and hold back who wants it, until `resume`."""
-        self._turns.stop()
-        self._engine.dispose()
+        self._database.pause()
 
     def resume(self) -> None:
-        self._turns.go_on()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._turns.reader(), transaction(self._engine, writes=False) as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._turns.writer(), transaction(self._engine, writes=True) as connection:
-            yield connection
+        self._database.resume()
 
     def ping(self) -> None:
         """Return if the store answers."""
-        with self._reading() as connection:
-            connection.execute(select(1))
+        self._database.read(lambda connection: connection.execute(select(1)))
 
-    def report(
-        self, organization_id: str, agent_id: str, task_id: str, report: Report, *, reported_at: int | None, now: int
-    ) -> Task:
-        """Merge a report into its task, durably.
+    def commit(self, submissions: Sequence[Submission]) -> list[Task | Conflict]:
+        """Merge reports into their tasks, durably, all in one transaction.
+
+        Returns:
+            For each report its task after it, or why it was refused; a refusal changes nothing.
+        """
+        return self._database.write(lambda connection: commit(connection, submissions))
+
+    def report(self, submission: Submission) -> Task:
+        """Merge one report into its task, durably.
 
         Raises:
             Conflict: the task belongs to another agent; nothing is changed.
         """
-        key = (tasks.c.organization_id == organization_id) & (tasks.c.id == task_id)
-        with self._writing() as connection:
-            row = connection.execute(select(tasks).where(key)).mappings().one_or_none()
-            stored = None if row is None else Task(**row)
-            task = merge(
-                stored,
-                report,
-                organization_id=organization_id,
-                agent_id=agent_id,
-                task_id=task_id,
-                reported_at=reported_at,
-                now=now,
-            )
-            if stored is None:
-                connection.execute(insert(tasks).values(asdict(task)))
-            elif task is not stored:
-                connection.execute(update(tasks).where(key).values(_changes(stored, task)))
-        return task
+        (outcome,) = self.commit([submission])
+        if isinstance(outcome, Conflict):
+            raise outcome
+        return outcome
 
     def task(self, organization_id: str, task_id: str) -> Task | None:
-        key = (tasks.c.organization_id == organization_id) & (tasks.c.id == task_id)
-        with self._reading() as connection:
-            row = connection.execute(select(tasks).where(key)).mappings().one_or_none()
-        return None if row is None else Task(**row)
+        query = select(tasks).where(tasks.c.organization_id == organization_id, tasks.c.id == task_id)
+        row = self._database.read(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else Task(**row._mapping)
 
-    def history(self, organization_id: str, filters: Mapping[str, str], *, limit: int, cursor: str | None) -> Page:
+    def history(self, question: Question, *, limit: int, cursor: str | None = None) -> Page:
         """Tasks, newest first, without their documents.
 
         Args:
-            filters: the contract's, all of which a task must meet.
             cursor: where to start, as the page before gave it.
 
         Raises:
             ValueError: the cursor is none of ours.
         """
-        query = (
-            select(*_LISTED)
-            .where(tasks.c.organization_id == organization_id, *(_meets(*item) for item in filters.items()))
-            .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
-            .limit(limit + 1)
+        return self._database.read(lambda connection: question.page(connection, limit=limit, cursor=cursor))
+
+    def metrics(
+        self,
+        organization_id: str,
+        agent_id: str | None = None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        hours: int | None = None,
+    ) -> Totals:
+        """What tasks add up to that were first seen from `since` to before `until`.
+
+        Args:
+            agent_id: None for all agents of the organisation.
+            hours: 1 or 24, for a series of spans of as many hours.
+        """
+        wanted = Range(organization_id, agent_id, since, until)
+        return self._database.read(lambda connection: wanted.totals(connection, hours=hours))
+
+    def rebuild_metrics(self) -> None:
+        """Make all metrics anew from the tasks; while that goes on, reports wait."""
+        self._database.write(rebuild)
+
+    def forget(self, before: int) -> int:
+        """Delete the tasks that were first seen before a time; their metrics stay.
+
+        It is done in small transactions, so that reports need not wait. What is forgotten counts by whole hours:
+        `before` is rounded down to one, and a range that cuts through such an hour finds nothing of it.
+
+        Args:
+            before: microseconds since 1970.
+
+        Returns:
+            How many tasks there were.
+        """
+        before = before // HOUR * HOUR
+        return sum(
+            self._forget(organization_id, before)
+            for organization_id in self._database.read(lambda connection: retention.organizations(connection, before))
         )
-        if cursor is not None:
-            query = query.where(tuple_(tasks.c.created_at, tasks.c.id) < _position(cursor))
-        with self._reading() as connection:
-            found = [Task(**row) for row in connection.execute(query).mappings()]
-        page = found[:limit]
-        return Page(page, _cursor(page[-1]) if len(found) > limit else None)
 
-    def runs(self, organization_id: str, agent_id: str, *, since: int | None, until: int | None) -> list[Run]:
-        """What counts of each task of an agent that was first seen from `since` to before `until`."""
-        query = select(tasks.c.is_success, tasks.c.duration, tasks.c.tokens, tasks.c.used_tools).where(
-            tasks.c.organization_id == organization_id, tasks.c.agent_id == agent_id
-        )
-        if since is not None:
-            query = query.where(tasks.c.created_at >= since)
-        if until is not None:
-            query = query.where(tasks.c.created_at < until)
-        statuses = {success: status for status, success in _SUCCESS.items()}
-        with self._reading() as connection:
-            return [Run(statuses[success], *rest) for success, *rest in connection.execute(query)]
-
-    def add_key(self, key: KeyRow) -> None:
-        with self._writing() as connection:
-            connection.execute(insert(keys).values(asdict(key)))
-
-    def keys(self, tag: int | None = None) -> list[KeyRow]:
-        """All keys, or those with this tag."""
-        query = select(keys) if tag is None else select(keys).where(keys.c.tag == tag)
-        with self._reading() as connection:
-            return [KeyRow(**row) for row in connection.execute(query).mappings()]
+    def _forget(self, organization_id: str, before: int) -> int:
+        forgotten = 0
+        while True:
+            count = self._database.write(lambda connection: retention.forget(connection, organization_id, before))
+            forgotten += count
+            if count < retention.AT_A_TIME:
+                return forgotten
 
 
-def _changes(before: Task, after: Task) -> dict[str, Any]:
-    names = [field.name for field in fields(Task)]
-    return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
-
-
-def _meets(name: str, value: str) -> ColumnElement[bool]:
-    if name == "status" and value in _SUCCESS:
-        return tasks.c.is_success.is_(_SUCCESS[value])
-    if name in _BY_VALUE:
-        return tasks.c[name] == value
-    # A reported task is never paused or stopped, and has no internal status.
-    return false()
-
-
-def _cursor(task: Task) -> str:
-    return urlsafe_b64encode(msgspec.json.encode((task.created_at, task.id))).decode().rstrip("=")
-
-
-_Position = tuple[Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)], str]
-
-
-def _position(cursor: str) -> tuple[int, str]:
+def _shown(url: str) -> str:
     try:
-        raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        position: tuple[int, str] = msgspec.json.decode(raw, type=_Position)
-        return position
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        raise ValueError("is no cursor that this server gave") from None
+        # Without what follows the "?" as well: a password may be there, too.
+        return make_url(url).set(query={}).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return "at this URL"

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0001"
+REVISION = "0003"
 """The Alembic revision that these tables are."""
 
 
@@ -65,9 +65,41 @@ tasks = Table(
     Column("parent_task_id", ID),
     Column("triggering_agent_id", ID),
     Column("reported_at", Json, nullable=False),
+    Column("model", ID),
+    Column("cost", BigInteger),
+    Index("tasks_of_organization", "organization_id", "created_at"),
     # Not the id as well: with three ids of 255 characters an index row could outgrow what PostgreSQL allows.
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
     Index("tasks_of_user", "organization_id", "user_id", "created_at"),
+)
+
+rollups = Table(
+    "metric_rollups",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    # "" for the organisation as a whole.
+    Column("agent_id", ID, primary_key=True),
+    # How many hours it sums up, and the first microsecond of them.
+    Column("hours", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("amounts", Json, nullable=False),
+)
+
+movements = Table(
+    "metric_movements",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    # By agent, by the first microsecond of the hour.
+    Column("amounts", Json, nullable=False),
+)
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    # Tasks first seen before this hour may have been deleted; their metrics stay.
+    Column("forgotten_before", BigInteger, nullable=False),
 )
 
 keys = Table(
@@ -78,5 +110,10 @@ keys = Table(
     Column("tag", SmallInteger, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("name", String(100), nullable=False, server_default="key"),
+    Column("scopes", Json, nullable=False, server_default='["report","read","admin"]'),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
     Index("api_keys_by_tag", "tag"),
 )

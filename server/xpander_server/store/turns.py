@@ -1,20 +1,31 @@
-"""Who may use a store now, within one process."""
+"""Who may use a store now: within one process, and among several."""
 
+import os
+import random
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from xpander_server.store.engine import BUSY_SECONDS, StoreUnavailable
+from xpander_server.store.errors import StoreUnavailable
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+BUSY_SECONDS = 10
 
 
 class Turns:
-    """Many readers, one writer, and now and then a stop.
+    """The threads of a process: many readers, one writer where only one can be, and now and then a stop.
 
     SQLite lets one writer in at a time, and the others poll for their turn: in here, they queue.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, one_writer: bool) -> None:
+        self._one_writer = one_writer
         self._changed = threading.Condition()
         self._is_stopped = False
         self._inside: list[int] = []  # threads
@@ -52,7 +63,7 @@ class Turns:
                 self._changed.notify_all()
 
     def _is_open(self, writes: bool) -> bool:
-        return not self._is_stopped and not (writes and self._writer is not None)
+        return not self._is_stopped and not (writes and self._one_writer and self._writer is not None)
 
     def stop(self) -> None:
         """Let nobody in, and wait until all are out, or as long as anybody may wait for a lock."""
@@ -66,3 +77,43 @@ class Turns:
         with self._changed:
             self._is_stopped = False
             self._changed.notify_all()
+
+
+class Turnstile:
+    """The processes that wait for one lock: whoever is in it is the only one to ask for that lock.
+
+    Without it, a process that takes the lock again as soon as it has let it go would nearly always be quicker than
+    those that look from time to time. With it, it first has to get past the one in the turnstile, who gets the lock.
+
+    Args:
+        path: a file for this alone, which is made where it is missing, and stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def __enter__(self) -> None:
+        if fcntl is None:
+            return
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StoreUnavailable(f"the store was busy for {BUSY_SECONDS} seconds") from None
+            # All wait alike, so that all get in alike.
+            time.sleep(random.uniform(0.000_2, 0.001))  # noqa: S311
+
+    def __exit__(self, *_: object) -> None:
+        if fcntl is not None and self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

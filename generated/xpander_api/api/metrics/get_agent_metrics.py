@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
+    from ...models.get_agent_metrics_by import GetAgentMetricsBy
 
 
 def _get_kwargs(
@@ -22,6 +23,7 @@ def _get_kwargs(
     *,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    by: GetAgentMetricsBy | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
@@ -37,6 +39,12 @@ def _get_kwargs(
         json_until = until.isoformat()
 
     params["until"] = json_until
+
+    json_by: str | Unset = UNSET
+    if not isinstance(by, Unset):
+        json_by = by.value
+
+    params["by"] = json_by
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -112,6 +120,7 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    by: GetAgentMetricsBy | Unset = UNSET,
 ) -> Response[AgentMetrics | Error | ValidationError]:
     """Read what the runs of an agent add up to.
 
@@ -125,6 +134,7 @@ def sync_detailed(
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        by (GetAgentMetricsBy | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -138,6 +148,7 @@ def sync_detailed(
         agent_id=agent_id,
         since=since,
         until=until,
+        by=by,
     )
 
     response = client.get_httpx_client().request(
@@ -153,6 +164,7 @@ def sync(
     client: AuthenticatedClient | Client,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    by: GetAgentMetricsBy | Unset = UNSET,
 ) -> AgentMetrics | Error | ValidationError | None:
     """Read what the runs of an agent add up to.
 
@@ -166,6 +178,7 @@ def sync(
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        by (GetAgentMetricsBy | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -180,6 +193,7 @@ def sync(
         client=client,
         since=since,
         until=until,
+        by=by,
     ).parsed
 
 
@@ -189,6 +203,7 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    by: GetAgentMetricsBy | Unset = UNSET,
 ) -> Response[AgentMetrics | Error | ValidationError]:
     """Read what the runs of an agent add up to.
 
@@ -202,6 +217,7 @@ async def asyncio_detailed(
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        by (GetAgentMetricsBy | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -215,6 +231,7 @@ async def asyncio_detailed(
         agent_id=agent_id,
         since=since,
         until=until,
+        by=by,
     )
 
     response = await client.get_async_httpx_client().request(**kwargs)
@@ -228,6 +245,7 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    by: GetAgentMetricsBy | Unset = UNSET,
 ) -> AgentMetrics | Error | ValidationError | None:
     """Read what the runs of an agent add up to.
 
@@ -241,6 +259,7 @@ async def asyncio(
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        by (GetAgentMetricsBy | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -256,5 +275,6 @@ async def asyncio(
             client=client,
             since=since,
             until=until,
+            by=by,
         )
     ).parsed

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -24,6 +25,11 @@ def _get_kwargs(
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
+    tool: str | Unset = UNSET,
+    model: str | Unset = UNSET,
+    q: str | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
+    until: datetime.datetime | Unset = UNSET,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -41,6 +47,24 @@ def _get_kwargs(
     params["status"] = json_status
 
     params["internal_status"] = internal_status
+
+    params["tool"] = tool
+
+    params["model"] = model
+
+    params["q"] = q
+
+    json_since: str | Unset = UNSET
+    if not isinstance(since, Unset):
+        json_since = since.isoformat()
+
+    params["since"] = json_since
+
+    json_until: str | Unset = UNSET
+    if not isinstance(until, Unset):
+        json_until = until.isoformat()
+
+    params["until"] = json_until
 
     params["limit"] = limit
 
@@ -127,6 +151,11 @@ def sync_detailed(
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
+    tool: str | Unset = UNSET,
+    model: str | Unset = UNSET,
+    q: str | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
+    until: datetime.datetime | Unset = UNSET,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
@@ -140,6 +169,11 @@ def sync_detailed(
             change the path.
         status (TaskStatus | Unset):
         internal_status (str | Unset):
+        tool (str | Unset):
+        model (str | Unset):
+        q (str | Unset):
+        since (datetime.datetime | Unset):
+        until (datetime.datetime | Unset):
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -157,6 +191,11 @@ def sync_detailed(
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
+        tool=tool,
+        model=model,
+        q=q,
+        since=since,
+        until=until,
         limit=limit,
         cursor=cursor,
     )
@@ -176,6 +215,11 @@ def sync(
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
+    tool: str | Unset = UNSET,
+    model: str | Unset = UNSET,
+    q: str | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
+    until: datetime.datetime | Unset = UNSET,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
@@ -189,6 +233,11 @@ def sync(
             change the path.
         status (TaskStatus | Unset):
         internal_status (str | Unset):
+        tool (str | Unset):
+        model (str | Unset):
+        q (str | Unset):
+        since (datetime.datetime | Unset):
+        until (datetime.datetime | Unset):
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -207,6 +256,11 @@ def sync(
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
+        tool=tool,
+        model=model,
+        q=q,
+        since=since,
+        until=until,
         limit=limit,
         cursor=cursor,
     ).parsed
@@ -220,6 +274,11 @@ async def asyncio_detailed(
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
+    tool: str | Unset = UNSET,
+    model: str | Unset = UNSET,
+    q: str | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
+    until: datetime.datetime | Unset = UNSET,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
@@ -233,6 +292,11 @@ async def asyncio_detailed(
             change the path.
         status (TaskStatus | Unset):
         internal_status (str | Unset):
+        tool (str | Unset):
+        model (str | Unset):
+        q (str | Unset):
+        since (datetime.datetime | Unset):
+        until (datetime.datetime | Unset):
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -250,6 +314,11 @@ async def asyncio_detailed(
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
+        tool=tool,
+        model=model,
+        q=q,
+        since=since,
+        until=until,
         limit=limit,
         cursor=cursor,
     )
@@ -267,6 +336,11 @@ async def asyncio(
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
+    tool: str | Unset = UNSET,
+    model: str | Unset = UNSET,
+    q: str | Unset = UNSET,
+    since: datetime.datetime | Unset = UNSET,
+    until: datetime.datetime | Unset = UNSET,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
@@ -280,6 +354,11 @@ async def asyncio(
             change the path.
         status (TaskStatus | Unset):
         internal_status (str | Unset):
+        tool (str | Unset):
+        model (str | Unset):
+        q (str | Unset):
+        since (datetime.datetime | Unset):
+        until (datetime.datetime | Unset):
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -299,6 +378,11 @@ async def asyncio(
             triggering_agent_id=triggering_agent_id,
             status=status,
             internal_status=internal_status,
+            tool=tool,
+            model=model,
+            q=q,
+            since=since,
+            until=until,
             limit=limit,
             cursor=cursor,
         )

@@ -130,13 +130,15 @@ def _build_response(
 def sync_detailed(
     agent_id: str,
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
     body: TaskReport,
     x_reported_at: int | Unset = UNSET,
 ) -> Response[Error | Task | ValidationError]:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given.
+     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
+    may be packed:
+    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
@@ -167,13 +169,15 @@ def sync_detailed(
 def sync(
     agent_id: str,
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
     body: TaskReport,
     x_reported_at: int | Unset = UNSET,
 ) -> Error | Task | ValidationError | None:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given.
+     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
+    may be packed:
+    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
@@ -199,13 +203,15 @@ def sync(
 async def asyncio_detailed(
     agent_id: str,
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
     body: TaskReport,
     x_reported_at: int | Unset = UNSET,
 ) -> Response[Error | Task | ValidationError]:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given.
+     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
+    may be packed:
+    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.
@@ -234,13 +240,15 @@ async def asyncio_detailed(
 async def asyncio(
     agent_id: str,
     *,
-    client: AuthenticatedClient | Client,
+    client: AuthenticatedClient,
     body: TaskReport,
     x_reported_at: int | Unset = UNSET,
 ) -> Error | Task | ValidationError | None:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given.
+     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
+    may be packed:
+    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
 
     Args:
         agent_id (str): No control characters; not `.` or `..`, which would change the path.

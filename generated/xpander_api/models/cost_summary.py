@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+T = TypeVar("T", bound="CostSummary")
+
+
+@_attrs_define
+class CostSummary:
+    """US dollars, by the public price of the model that a task's `llm_response` names and by its tokens, at the time
+    when it was first seen. What is not known is unknown, and not zero: such tasks are counted as unpriced.
+
+    """
+
+    total: float | None
+    """ Of the tasks whose cost is known; null where there are none. """
+    unpriced_runs: int
+    """ Tasks whose cost is not known. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        total: float | None
+        total = self.total
+
+        unpriced_runs = self.unpriced_runs
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "total": total,
+                "unpriced_runs": unpriced_runs,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+
+        def _parse_total(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        total = _parse_total(d.pop("total"))
+
+        unpriced_runs = d.pop("unpriced_runs")
+
+        cost_summary = cls(
+            total=total,
+            unpriced_runs=unpriced_runs,
+        )
+
+        cost_summary.additional_properties = d
+        return cost_summary
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

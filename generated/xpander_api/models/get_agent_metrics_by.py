@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class GetAgentMetricsBy(StrEnum):
+    DAY = "day"
+    HOUR = "hour"
+
+    @classmethod
+    def _missing_(cls, value: object) -> GetAgentMetricsBy | None:
+        # A value that is newer than this client must not make a whole response unreadable.
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_, member._value_ = value, value
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)

@@ -1,0 +1,57 @@
+"""How every outcome becomes an answer."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from xpander_server.contract import JSON
+from xpander_server.errors import Problem, Refusal
+from xpander_server.store import StoreUnavailable
+from xpander_server.tasks import Conflict
+
+_log = logging.getLogger(__name__)
+
+Answering = Callable[[Request], Awaitable[Response]]
+
+
+def as_json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, media_type=JSON)
+
+
+def refused(status: int, detail: str | list[Problem], headers: Mapping[str, str] | None = None) -> Response:
+    return as_json({"detail": detail}, status, headers)
+
+
+def always(answer: Answering) -> Answering:
+    """`answer`, with whatever it raises turned into the answer that the contract has for it."""
+
+    async def answering(request: Request) -> Response:
+        try:
+            return await answer(request)
+        except Refusal as refusal:
+            return refused(refusal.status, refusal.detail, refusal.headers)
+        except Conflict as conflict:
+            return refused(409, str(conflict))
+        except StoreUnavailable as unavailable:
+            request.scope["xpander.about"].has_store_failed = True
+            _log.error("the store does not answer: %s", unavailable)
+            return refused(503, "The store does not answer.", {"Retry-After": "1"})
+        except ClientDisconnect:
+            return refused(400, "The body ended early.")
+        except Exception:
+            _log.exception("%s failed", request.method)
+            return refused(500, "Internal server error.")
+
+    return answering
+
+
+def served(body: bytes, media_type: str) -> Answering:
+    """Always the same."""
+
+    async def answer(_: Request) -> Response:
+        return Response(body, media_type=media_type)
+
+    return answer

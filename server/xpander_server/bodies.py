@@ -1,0 +1,99 @@
+"""Bodies of requests: read within bounds, and unpacked within the same."""
+
+import sys
+import zlib
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import anyio
+from starlette.requests import Request
+
+from xpander_server.contract import JSON
+from xpander_server.errors import Refusal
+
+MAX_BODY = 4 * 1024 * 1024  # bytes, as the contract says: packed and unpacked
+_MAX_WINDOW_LOG = 23  # 8 MiB, which RFC 9659 allows zstd over HTTP; a frame may ask for 2 GiB
+
+
+async def read_body(request: Request, seconds: float | None) -> bytes:
+    """The whole body, unpacked.
+
+    Args:
+        seconds: how long it may take to arrive; None for no limit, and for no event loop.
+
+    Raises:
+        Refusal: 415 another type or coding, 413 too large, 408 too slow, 400 broken packing.
+    """
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != JSON:
+        raise Refusal(415, f"Send the body as {JSON}.")
+    unpack = _unpacking(request.headers.getlist("content-encoding"))
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > MAX_BODY:
+        raise _too_large()
+    body = bytearray()
+    limit = nullcontext() if seconds is None else anyio.fail_after(seconds)
+    try:
+        with limit:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise _too_large()
+    except TimeoutError:
+        raise Refusal(408, "The body did not arrive in time.", {"Connection": "close"}) from None
+    return unpack(bytes(body))
+
+
+def _unpacking(codings: list[str]) -> Callable[[bytes], bytes]:
+    coding = ",".join(codings).strip().lower()
+    if coding not in _UNPACK:
+        accepted = {"Accept-Encoding": "gzip, zstd"}
+        raise Refusal(415, "Send the body as it is, or with one Content-Encoding: gzip or zstd.", accepted)
+    return _UNPACK[coding]
+
+
+def _as_it_is(body: bytes) -> bytes:
+    return body
+
+
+def _gunzip(body: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        # No more than this is ever unpacked, however much more is packed.
+        unpacked = unpacker.decompress(body, MAX_BODY + 1)
+    except zlib.error:
+        raise _broken("gzip") from None
+    return _whole("gzip", unpacked, is_whole=unpacker.eof and not unpacker.unused_data)
+
+
+def _unzstd(body: bytes) -> bytes:
+    # Imported only where somebody sends it.
+    if sys.version_info >= (3, 14):
+        from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+    else:
+        from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+
+    unpacker = ZstdDecompressor(options={DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
+    try:
+        unpacked = unpacker.decompress(body, MAX_BODY + 1)
+    except ZstdError:
+        raise _broken("zstd") from None
+    return _whole("zstd", unpacked, is_whole=unpacker.eof and not unpacker.unused_data)
+
+
+def _whole(coding: str, unpacked: bytes, *, is_whole: bool) -> bytes:
+    if len(unpacked) > MAX_BODY:
+        raise _too_large()
+    if not is_whole:
+        raise _broken(coding)
+    return unpacked
+
+
+_UNPACK = {"": _as_it_is, "identity": _as_it_is, "gzip": _gunzip, "x-gzip": _gunzip, "zstd": _unzstd}
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, f"The body is larger than {MAX_BODY} bytes.")
+
+
+def _broken(coding: str) -> Refusal:
+    return Refusal(400, f"The body is not one whole {coding} stream.")

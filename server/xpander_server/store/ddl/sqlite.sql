@@ -1,0 +1,67 @@
+CREATE TABLE api_keys (
+    organization_id VARCHAR(100) NOT NULL,
+    salt BLOB NOT NULL,
+    tag SMALLINT NOT NULL,
+    hash BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    name VARCHAR(100) DEFAULT 'key' NOT NULL,
+    scopes TEXT DEFAULT '["report","read","admin"]' NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT,
+    last_used_at BIGINT,
+    PRIMARY KEY (organization_id, salt)
+);
+
+CREATE INDEX api_keys_by_tag ON api_keys (tag);
+
+CREATE TABLE metric_movements (
+    organization_id VARCHAR(100) NOT NULL,
+    id BIGINT NOT NULL,
+    amounts TEXT NOT NULL,
+    PRIMARY KEY (organization_id, id)
+);
+
+CREATE TABLE metric_rollups (
+    organization_id VARCHAR(100) NOT NULL,
+    agent_id VARCHAR(255) NOT NULL,
+    hours SMALLINT NOT NULL,
+    start BIGINT NOT NULL,
+    amounts TEXT NOT NULL,
+    PRIMARY KEY (organization_id, agent_id, hours, start)
+);
+
+CREATE TABLE retention (
+    organization_id VARCHAR(100) NOT NULL,
+    forgotten_before BIGINT NOT NULL,
+    PRIMARY KEY (organization_id)
+);
+
+CREATE TABLE tasks (
+    organization_id VARCHAR(100) NOT NULL,
+    id VARCHAR(255) NOT NULL,
+    agent_id VARCHAR(255) NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    finished_at BIGINT,
+    input TEXT,
+    llm_response TEXT,
+    tokens TEXT,
+    is_success BOOLEAN,
+    result TEXT,
+    duration FLOAT,
+    used_tools TEXT,
+    user_id VARCHAR(255),
+    parent_task_id VARCHAR(255),
+    triggering_agent_id VARCHAR(255),
+    reported_at TEXT NOT NULL,
+    model VARCHAR(255),
+    cost BIGINT,
+    PRIMARY KEY (organization_id, id)
+);
+
+CREATE INDEX tasks_of_agent ON tasks (organization_id, agent_id, created_at);
+
+CREATE INDEX tasks_of_organization ON tasks (organization_id, created_at);
+
+CREATE INDEX tasks_of_user ON tasks (organization_id, user_id, created_at);
+

@@ -1,0 +1,1 @@
+"""The server as who runs it sees it: processes, keys, the door."""

@@ -1,0 +1,1 @@
+"""Stores of both kinds, SQLite and PostgreSQL: what they promise beyond the contract."""

@@ -1,0 +1,33 @@
+"""Reports for tests of stores."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+
+from xpander_server.store import Submission
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+NOON = 20_000 * DAY + 12 * HOUR
+"""A time, in microseconds since 1970."""
+
+EXAMPLES = settings(
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.generate],  # add Phase.shrink by hand: against a database, it takes minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def submission(
+    task_id: str = "t",
+    *,
+    organization_id: str = "org",
+    agent_id: str = "agent",
+    now: int = NOON,
+    reported_at: int | None = None,
+    **report: Any,
+) -> Submission:
+    return Submission(organization_id, agent_id, task_id, report, reported_at, now)
