@@ -20,6 +20,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -137,7 +138,7 @@ class Chaos:
     def run(self) -> dict[str, Any]:
         # What a first call imports: else a writer would be killed before it has done anything.
         loading.load()
-        loading.load_outbox()
+        import_module("xpander_sdk.outbox.processes")
         with self._proxied():
             for _ in range(WRITERS):
                 self._start_writer()

@@ -12,6 +12,7 @@ from xpander_sdk import errors
 from xpander_sdk.outbox import rules
 from xpander_sdk.outbox.rules import Verdict
 from xpander_server import tasks
+from xpander_server.contract import Report
 
 tokens = st.fixed_dictionaries({kind: st.integers(0, 9) for kind in tasks.TOKEN_KINDS})
 said = st.fixed_dictionaries(
@@ -27,6 +28,7 @@ said = st.fixed_dictionaries(
     },
 )
 NOW = 1_800_000_000 * SECOND
+REPORTED = set(Report.__annotations__) - {"id"}
 
 
 def recorded(reports: list[rules.Report]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def recorded(reports: list[rules.Report]) -> dict[str, Any]:
             now=NOW,
         )
     assert task is not None
-    return {name: getattr(task, name) for name in (*tasks.REPORTED_FIELDS, "status", "finished_at")}
+    return {name: getattr(task, name) for name in (*REPORTED, "status", "finished_at")}
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), said), min_size=1, max_size=5))
