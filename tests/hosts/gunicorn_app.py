@@ -1,4 +1,5 @@
-"""A web application that reports: once at its import, which `--preload` moves into the master, and once a request."""
+"""A web application that reports: once at its import, which `--preload` moves into the master, and once a request;
+through an outbox, where XPANDER_OUTBOX names one."""
 
 import json
 import os
@@ -7,12 +8,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from xpander_sdk import Task
+from xpander_sdk import Backend, Task
 
 AGENT_ID = os.environ["XPANDER_AGENT_ID"]
 WORKERS = 2
 
-Task.report_external_task(id=f"{AGENT_ID}-import", result=str(os.getpid()))
+
+def report(name: str) -> str:
+    told = {"id": f"{AGENT_ID}-{name}", "result": str(os.getpid())}
+    if "XPANDER_OUTBOX" in os.environ:
+        return Backend().submit_external_task(**told).id
+    return Task.report_external_task(**told).id
+
+
+report("import")
 
 
 def meet() -> None:
@@ -26,8 +35,8 @@ def meet() -> None:
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     name = environ["PATH_INFO"].strip("/")
-    task = Task.report_external_task(id=f"{AGENT_ID}-{name}", result=str(os.getpid()))
+    recorded = report(name)
     meet()
-    body = json.dumps({"id": task.id, "worker": task.result}).encode()
+    body = json.dumps({"id": recorded, "worker": str(os.getpid())}).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

@@ -11,13 +11,16 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from hosts.programs import TESTS, kill
-from xpander_sdk import Tasks
+from xpander_sdk import Backend, Tasks
 
 REQUESTS = 24
 
 
-def test_reports_of_the_master_and_of_each_worker_arrive(target, tmp_path):
+@pytest.mark.parametrize("way", ["directly", "through an outbox"])
+def test_reports_of_the_master_and_of_each_worker_arrive(way, target, tmp_path):
     log = tmp_path / "log"
     command = [
         sys.executable, "-m", "gunicorn", "--preload", "--workers", "2", "--bind", "127.0.0.1:0",
@@ -25,6 +28,8 @@ def test_reports_of_the_master_and_of_each_worker_arrive(target, tmp_path):
     ]  # fmt: skip
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **target.environment, "PYTHONPATH": path}
+    if way == "through an outbox":
+        environment["XPANDER_OUTBOX"] = f"{tmp_path}/outbox.db"
     with (
         log.open("w") as output,
         subprocess.Popen(command, env=environment, stderr=output, cwd=tmp_path, process_group=0) as gunicorn,
@@ -42,6 +47,10 @@ def test_reports_of_the_master_and_of_each_worker_arrive(target, tmp_path):
     requested = {f"{target.agent_id}-request-{number}" for number in range(REQUESTS)}
     assert {answer["id"] for answer in answers} == requested
     assert len({answer["worker"] for answer in answers}) == 2
+    if way == "through an outbox":  # its workers end without waiting for what they have sent; another process does
+        left = Backend(target.configuration.with_options(outbox=f"{tmp_path}/outbox.db")).outbox
+        assert left.drain(60)
+        left.close(0)
     tasks = {task.id: task.result for task in Tasks(target.configuration).list(target.agent_id)}
     assert tasks == {
         f"{target.agent_id}-import": str(gunicorn.pid),

@@ -226,7 +226,7 @@ def busy(name):
         os.write(1, f"{name}-{number}\\n".encode())
         number += 1
         begun.release()
-        time.sleep(0.002)
+        time.sleep(0.02)
 
 for name in "abc":
     threading.Thread(target=busy, args=(name,), daemon=True).start()

@@ -210,6 +210,18 @@ def test_of_several_that_fail_together_the_longest_wait_holds(bench: Bench, back
     assert bench.deliver_due() == 0
 
 
+def test_who_hurries_does_not_wait_for_one_that_asked_and_died(bench: Bench, backend: Backend):
+    bench.put(report("run-1"))
+    bench.put(report("run-2"))
+    backend.answers["run-1"] = 503
+    bench.delivery.deliver(bench.delivery.claim())  # type: ignore[arg-type]
+    bench.clock.forward(1)
+    assert bench.another("dead").claim() is not None
+    backend.answers.clear()
+    bench.file.hurry([1])
+    assert bench.deliver_due() == 1
+
+
 def test_a_clock_that_is_put_back_holds_nothing_up_for_longer_than_a_wait(bench: Bench, backend: Backend):
     bench.put(report("run-1"))
     backend.answers["run-1"] = 503

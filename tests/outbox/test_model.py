@@ -342,8 +342,7 @@ class Machine(RuleBasedStateMachine):
     def hurry(self, numbers: set[int]) -> None:
         self.files["writer"].hurry(sorted(numbers))
         for number in numbers & set(self.model.targets):
-            if self.model.targets[number].holder is None:
-                self.model.targets[number].next_at = 0
+            self.model.targets[number].next_at, self.model.targets[number].holder = 0, None
             for run, turn in self.model.turns.items():
                 if run[0] == number:
                     turn.due_at = 0

@@ -261,7 +261,8 @@ class File:
         """End all waits of these targets: they are tried again now."""
         with self.database.transaction() as connection:
             for target in targets:
-                connection.execute("UPDATE targets SET next_at = 0 WHERE id = ? AND holder IS NULL", (target,))
+                # Whoever asks just now whether the target is back may have died.
+                connection.execute("UPDATE targets SET next_at = 0, holder = NULL WHERE id = ?", (target,))
                 connection.execute("UPDATE turns SET due_at = 0 WHERE target = ?", (target,))
 
     # Looking
