@@ -6,7 +6,7 @@ READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 
-.PHONY: help setup demo serve generate drift lint format types test durability contract interop bench bench-outbox bench-server wheel build constraints clean
+.PHONY: help setup demo serve generate drift lint format types test screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,12 @@ test: setup ## all tests but the slow doors below
 durability: setup ## the outbox's kill test, 1,000 kills in each level of durability: about 15 minutes
 	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000
 	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000 --durability power
+
+screenshots: setup ## pictures of the pages with real runs, into docs/; needs a browser, and the corpus beside the checkout
+	@cd tests && ../$(BIN)/python -m browser.screenshots
+
+bench-pages: setup ## how long the pages take to render over a million tasks (TASKS=N; takes minutes)
+	@$(BIN)/python -m benchmarks.pages $(if $(TASKS),--tasks $(TASKS))
 
 contract: setup ## fuzz a really started server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py

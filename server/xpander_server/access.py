@@ -17,6 +17,7 @@ FAILURES = Rate(100, 10.0)
 """How many wrong keys an address may try."""
 MAX_WAITING = 200
 """How many requests with keys not yet known may wait for their turn."""
+_NOTHING = Verdict(None, 0.0)
 
 
 @frozen
@@ -68,7 +69,10 @@ class KeyAccess:
         self._waiting = 0
 
     async def admit(self, request: Request, scope: str, headers: dict[str, str]) -> Admission:
-        grant = await self._grant(request)
+        return self.allow(await self._grant(request), scope, headers)
+
+    def allow(self, grant: Grant, scope: str, headers: dict[str, str]) -> Admission:
+        """Count one use of a key that is good. Raises Refusal where it is used too often, or has not the scope."""
         if self._uses is not None:
             # By the name: the two secrets of a key that is being rotated share one allowance.
             left = self._uses.take(f"{grant.key} {grant.organization_id}")
@@ -81,16 +85,21 @@ class KeyAccess:
 
     async def _grant(self, request: Request) -> Grant:
         given = [value for name, value in request.headers.raw if name == b"x-api-key"]
-        if len(given) == 1 and (key := given[0]):
-            verdict = self._verifier.remembered(key)
-            if verdict is None:
-                verdict = await self._verify(key, _address(request))
-            elif verdict.grant is not None and not verdict.is_fresh():
-                known = verdict
-                verdict = await in_thread(lambda: self._verifier.look_again(key, known))
+        if len(given) == 1:
+            verdict = await self.find(given[0], request)
             if verdict.grant is not None:
                 return verdict.grant
         raise Refusal(401, "Missing or unknown API key: send one as x-api-key.", {"WWW-Authenticate": "ApiKey"})
+
+    async def find(self, key: bytes, request: Request) -> Verdict:
+        """What a key opens, now. Raises Refusal where too many unknown ones were tried from where the request came."""
+        verdict = self._verifier.remembered(key) if key else _NOTHING
+        if verdict is None:
+            return await self._verify(key, _address(request))
+        if verdict.grant is not None and not verdict.is_fresh():
+            known = verdict
+            return await in_thread(lambda: self._verifier.look_again(key, known))
+        return verdict
 
     async def _verify(self, key: bytes, address: str) -> Verdict:
         # Only who tries keys that nobody knows is counted: a good key comes through from a bad neighbourhood.

@@ -12,6 +12,8 @@ from xpander_server.contract import JSON
 from xpander_server.errors import Refusal
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the contract says: packed and unpacked
+MAX_FORM = 16 * 1024  # bytes
+FORM = "application/x-www-form-urlencoded"
 _MAX_WINDOW_LOG = 23  # 8 MiB, which RFC 9659 allows zstd over HTTP; a frame may ask for 2 GiB
 
 
@@ -27,20 +29,31 @@ async def read_body(request: Request, seconds: float | None) -> bytes:
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != JSON:
         raise Refusal(415, f"Send the body as {JSON}.")
     unpack = _unpacking(request.headers.getlist("content-encoding"))
+    return unpack(await _arrived(request, seconds, MAX_BODY))
+
+
+async def read_form(request: Request, seconds: float) -> bytes:
+    """The body that a form's fields make, as it is. Raises Refusal: too large, too slow, or no form."""
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != FORM:
+        raise Refusal(415, f"Send the form as {FORM}.")
+    return await _arrived(request, seconds, MAX_FORM)
+
+
+async def _arrived(request: Request, seconds: float | None, at_most: int) -> bytes:
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > MAX_BODY:
-        raise _too_large()
+    if length.isdecimal() and int(length) > at_most:
+        raise _too_large(at_most)
     body = bytearray()
     limit = nullcontext() if seconds is None else anyio.fail_after(seconds)
     try:
         with limit:
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY:
-                    raise _too_large()
+                if len(body) > at_most:
+                    raise _too_large(at_most)
     except TimeoutError:
         raise Refusal(408, "The body did not arrive in time.", {"Connection": "close"}) from None
-    return unpack(bytes(body))
+    return bytes(body)
 
 
 def _unpacking(codings: list[str]) -> Callable[[bytes], bytes]:
@@ -91,8 +104,8 @@ def _whole(coding: str, unpacked: bytes, *, is_whole: bool) -> bytes:
 _UNPACK = {"": _as_it_is, "identity": _as_it_is, "gzip": _gunzip, "x-gzip": _gunzip, "zstd": _unzstd}
 
 
-def _too_large() -> Refusal:
-    return Refusal(413, f"The body is larger than {MAX_BODY} bytes.")
+def _too_large(at_most: int = MAX_BODY) -> Refusal:
+    return Refusal(413, f"The body is larger than {at_most} bytes.")
 
 
 def _broken(coding: str) -> Refusal:

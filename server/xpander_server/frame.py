@@ -10,14 +10,12 @@ from attrs import define, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_SECURITY = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
+_SECURITY = [(b"x-content-type-options", b"nosniff")]
 _DEFAULTS = {
     # A page of ours says what it needs; nothing else is to be shown as one, or kept by anybody on the way.
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
     b"cache-control": b"no-store",
+    b"referrer-policy": b"no-referrer",
 }
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 

@@ -25,6 +25,7 @@ from xpander_server.running import in_thread
 from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError, Writer
 from xpander_server.verification import Verifier
 from xpander_server.watching import MEDIA_TYPE, Watcher
+from xpander_server.web import pages
 
 __all__ = ["Listening", "LogFormat", "Rate", "StoreError", "serve", "set_up"]
 
@@ -77,7 +78,7 @@ def serve(
                 in_thread,
                 report=writer.report,
                 body_seconds=BODY_SECONDS,
-                more_routes=_operating(access, watcher),
+                more_routes=[*_operating(access, watcher), *pages(store, access)],
                 watch=watcher,
             )
             config = uvicorn.Config(

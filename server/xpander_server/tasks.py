@@ -4,10 +4,11 @@ A task is a set of last-writer-wins registers: each field remembers the time of 
 task may therefore arrive late, twice and in any order, and the task ends up the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
+import msgspec
 from attrs import evolve, field, frozen
 
 from xpander_server.contract import Report
@@ -21,6 +22,21 @@ years; its times are not used."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
+MAX_CHANGES = 20  # remembered of a task
+_MAX_BEFORE = 200  # characters of JSON
+
+
+class Change(TypedDict):
+    """One update: when it was reported, when it came, and what was there before."""
+
+    reported_at: int
+    at: int
+    before: dict[str, Any]
+    """By field."""
+    lengths: dict[str, int]
+    """Of those that were too long to be remembered: how many characters of JSON they had."""
 
 
 class Conflict(Exception):
@@ -59,6 +75,8 @@ class Task:
     """Nano-dollars, by the prices that were known when it was last reported."""
     reported_at: dict[str, int] = field(factory=dict)
     """When each field was reported that has been."""
+    changes: list[Change] | None = field(default=None, eq=False, repr=False)
+    """What the latest updates changed, in the order in which they came; None before the first."""
 
     @property
     def status(self) -> str:
@@ -120,8 +138,22 @@ def merge(
     if "llm_response" in changed or "tokens" in changed:
         fields.update(_cost(stored, changed, created_at))
     if stored is not None:
+        if changed:
+            fields["changes"] = [*(stored.changes or [])[1 - MAX_CHANGES :], _change(stored, changed, reported_at, now)]
         return evolve(stored, **fields)
     return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, **fields)
+
+
+def _change(stored: Task, names: Iterable[str], reported_at: int, now: int) -> Change:
+    change = Change(reported_at=reported_at, at=now, before={}, lengths={})
+    for name in names:
+        value = getattr(stored, name)
+        length = len(value) if isinstance(value, str) else len(msgspec.json.encode(value))
+        if length > _MAX_BEFORE or (name == "llm_response" and value is not None):
+            change["lengths"][name] = length
+        else:
+            change["before"][name] = value
+    return change
 
 
 def _cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from xpander_server.store.commit import Submission
 from xpander_server.store.errors import StoreError, StoreUnavailable
 from xpander_server.store.history import Page, Question
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
+from xpander_server.store.sessions import SessionRow, SessionTable
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
 from xpander_server.store.totals import Totals
 from xpander_server.store.writer import Writer
@@ -15,6 +16,8 @@ __all__ = [
     "NameTaken",
     "Page",
     "Question",
+    "SessionRow",
+    "SessionTable",
     "Store",
     "StoreError",
     "StoreUnavailable",

@@ -8,7 +8,7 @@ along it, for as long as a page may take. A page that found little then says whe
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 from typing import Annotated, Any
 
@@ -34,7 +34,7 @@ from xpander_server.tasks import Task
 SEEK_SECONDS = 0.03
 SEEK_ROWS = 1_000  # looked at before the clock is
 
-_LISTED = [
+_LISTED: list[ColumnElement[Any]] = [
     tasks.c[name]
     for name in (
         "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "result", "user_id",
@@ -72,8 +72,16 @@ class Question:
     since: int | None = None
     until: int | None = None
 
-    def page(self, connection: Connection, *, limit: int, cursor: str | None) -> Page:
-        """Tasks, newest first, without their documents. Raises ValueError where the cursor is none of ours."""
+    def page(
+        self,
+        connection: Connection,
+        *,
+        limit: int,
+        cursor: str | None,
+        listed: Sequence[ColumnElement[Any]] = _LISTED,
+    ) -> Page:
+        """Tasks, newest first, without their documents, with the columns `listed` at least. Raises ValueError where the
+        cursor is none of ours."""
         place = None if cursor is None else _position(cursor)
         sought = dict(self.filters)
         along = next((name for name in _INDEXED if name in sought), None)
@@ -86,7 +94,7 @@ class Question:
             there.append(tasks.c.created_at < self.until)
         if sought:
             return self._seek(connection, there, sought, limit, place)
-        query = select(*_LISTED).where(*there).order_by(*_NEWEST_FIRST).limit(limit + 1)
+        query = select(*listed).where(*there).order_by(*_NEWEST_FIRST).limit(limit + 1)
         found = [Task(**row._mapping) for row in connection.execute(_after(query, place))]
         shown = found[:limit]
         return Page(shown, _cursor(shown[-1].created_at, shown[-1].id) if len(found) > limit else None)
@@ -119,11 +127,18 @@ class Question:
             if time.monotonic() > deadline:
                 return Page(found, _cursor(*place))
 
-    def _tasks(self, connection: Connection, ids: list[str]) -> list[Task]:
-        query = select(*_LISTED, *_WITHIN).where(tasks.c.organization_id == self.organization_id, tasks.c.id.in_(ids))
-        # Put in order here: told to do it, SQLite would walk through all tasks by time, to find these few.
-        found = {row.id: Task(**row._mapping) for row in connection.execute(query)}
-        return [found[task_id] for task_id in ids if task_id in found]
+    def _tasks(self, connection: Connection, ids: list[str]) -> Iterator[Task]:
+        return in_order(connection, self.organization_id, ids, [*_LISTED, *_WITHIN])
+
+
+def in_order(
+    connection: Connection, organization_id: str, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]
+) -> Iterator[Task]:
+    """Tasks by their ids, in the order of these."""
+    query = select(*columns).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(ids))
+    # Not ordered by the database: SQLite would go through the organisation in that order, and look for the ids.
+    found = {row.id: Task(**row._mapping) for row in connection.execute(query)}
+    return (found[task_id] for task_id in ids if task_id in found)
 
 
 def _after(query: Any, place: tuple[int, str] | None) -> Any:

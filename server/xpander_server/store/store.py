@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from xpander_server.store import retention
+from xpander_server.store import overview, retention
 from xpander_server.store.commit import Submission, commit
 from xpander_server.store.database import database_at
 from xpander_server.store.errors import StoreError
@@ -14,6 +14,7 @@ from xpander_server.store.keys import KeyTable
 from xpander_server.store.rebuild import rebuild
 from xpander_server.store.rollups import HOUR
 from xpander_server.store.schema import bring_up_to_date
+from xpander_server.store.sessions import SessionTable
 from xpander_server.store.tables import tasks
 from xpander_server.store.totals import Range, Totals
 from xpander_server.tasks import Conflict, Task
@@ -41,6 +42,7 @@ class Store:
             self._database.close()
             raise StoreError(f"Cannot open the store {_shown(url)}: {error}") from None
         self.keys = KeyTable(self._database.read, self._database.write)
+        self.sessions = SessionTable(self._database)
 
     def close(self) -> None:
         self._database.close()
@@ -90,6 +92,14 @@ class Store:
             ValueError: the cursor is none of ours.
         """
         return self._database.read(lambda connection: question.page(connection, limit=limit, cursor=cursor))
+
+    def overview(self, question: Question, *, limit: int, cursor: str | None = None) -> Page:
+        """As `history`, with what a line about a task tells, and of long texts only the beginning.
+
+        Raises:
+            ValueError: the cursor is none of ours.
+        """
+        return self._database.read(lambda connection: overview.page(connection, question, limit=limit, cursor=cursor))
 
     def metrics(
         self,

@@ -23,7 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The Alembic revision that these tables are."""
 
 
@@ -67,6 +67,7 @@ tasks = Table(
     Column("reported_at", Json, nullable=False),
     Column("model", ID),
     Column("cost", BigInteger),
+    Column("changes", Json),
     Index("tasks_of_organization", "organization_id", "created_at"),
     # Not the id as well: with three ids of 255 characters an index row could outgrow what PostgreSQL allows.
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
@@ -116,4 +117,15 @@ keys = Table(
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
     Index("api_keys_by_tag", "tag"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    # Of the cookie: who reads the table, or a copy of it, can open nothing with it.
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("key_salt", LargeBinary(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
 )

@@ -36,6 +36,15 @@ CREATE TABLE retention (
     PRIMARY KEY (organization_id)
 );
 
+CREATE TABLE sessions (
+    organization_id VARCHAR(100) NOT NULL,
+    digest BLOB NOT NULL,
+    key_salt BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, digest)
+);
+
 CREATE TABLE tasks (
     organization_id VARCHAR(100) NOT NULL,
     id VARCHAR(255) NOT NULL,
@@ -56,6 +65,7 @@ CREATE TABLE tasks (
     reported_at TEXT NOT NULL,
     model VARCHAR(255),
     cost BIGINT,
+    changes TEXT,
     PRIMARY KEY (organization_id, id)
 );
 

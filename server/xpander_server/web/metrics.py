@@ -1,0 +1,138 @@
+"""The metrics: what the runs of a time add up to, and how that went."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import frozen
+from starlette.requests import Request
+from starlette.responses import Response
+
+from xpander_server import metrics, views
+from xpander_server.answers import as_json
+from xpander_server.errors import Refusal
+from xpander_server.running import in_thread
+from xpander_server.store import Store, Totals
+from xpander_server.web.figures import TITLES, Row, as_csv, figure, rows_of, summaries_of
+from xpander_server.web.filters import LASTS, View, has_empty, local, read_view, without_empty
+from xpander_server.web.sessions import Visitor
+from xpander_server.web.shell import link, redirect, rendered
+from xpander_server.web.spans import Span, resolution, spans
+
+COMPARED = 10
+"""Agents of which more is told than their runs."""
+_SHOWN = 15  # tools, models
+_TABLES = ("tools", "models", "agents")
+
+
+@frozen
+class Ranked:
+    """A table of what was used most."""
+
+    name: str
+    rows: Sequence[Row]
+    count: int
+    """Of all there are."""
+
+
+class Metrics:
+    def __init__(self, store: Store, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def show(self, request: Request, visitor: Visitor) -> Response:
+        if has_empty(request):
+            return redirect(link("metrics", without_empty(request)))
+        view, now = self._view(request), self._clock()
+        return rendered("metrics.html", await in_thread(lambda: self._context(view, visitor, now)))
+
+    async def numbers(self, request: Request, visitor: Visitor) -> Response:
+        """The numbers of one figure, as CSV or JSON."""
+        name, form = (request.query_params.get(key, "") for key in ("figure", "form"))
+        if name not in (*TITLES, *_TABLES) or form not in ("csv", "json"):
+            raise Refusal(404, "There are no such numbers.")
+        view, now = self._view(request), self._clock()
+        rows = await in_thread(lambda: self._rows(name, view, visitor.organization_id, now))
+        headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"'}
+        if form == "json":
+            return as_json(rows, headers=headers)
+        return Response(as_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
+
+    def _view(self, request: Request) -> View:
+        view = read_view(request, self._clock(), last="7d")
+        if unfit := set(view.filters) - {"agent_id"}:
+            raise Refusal(422, f"Metrics are of all runs or of an agent's, not by {', '.join(sorted(unfit))}.")
+        return view
+
+    def _context(self, view: View, visitor: Visitor, now: int) -> dict[str, Any]:
+        totals, cut = self._totals(view, visitor.organization_id, now)
+        summaries = summaries_of(cut)
+        links = [self._zoomed(view, span) for span in cut]
+        agents = self._agents(view, visitor.organization_id, totals)
+        summary = metrics.summarise(totals.amounts)
+        return {
+            "visitor": visitor,
+            "view": view,
+            "lasts": LASTS,
+            "local": local,
+            "agent_id": view.filters.get("agent_id"),
+            "summary": summary,
+            "figures": [figure(name, cut, summaries, links) for name in TITLES] if cut else [],
+            "links": links,
+            "tables": [
+                Ranked(name, rows[:_SHOWN], len(rows))
+                for name, rows in (("agents", agents), ("tools", summary["tools"]), ("models", summary["models"]))
+                if rows
+            ],
+            "known_agents": [row["agent_id"] for row in agents],
+        }
+
+    def _rows(self, name: str, view: View, organization_id: str, now: int) -> Sequence[Row]:
+        totals, cut = self._totals(view, organization_id, now)
+        if name == "agents":
+            return self._agents(view, organization_id, totals)
+        if name in _TABLES:
+            rows: list[Row] = metrics.summarise(totals.amounts)[name]
+            return rows
+        return rows_of(name, cut, summaries_of(cut))
+
+    def _totals(self, view: View, organization_id: str, now: int) -> tuple[Totals, list[Span]]:
+        totals = self._store.metrics(
+            organization_id,
+            view.filters.get("agent_id"),
+            since=view.since,
+            until=view.until,
+            hours=resolution(view.since, now, view.until),
+        )
+        return totals, spans(totals.series or [], view.since, view.until, now)
+
+    def _agents(self, view: View, organization_id: str, totals: Totals) -> list[Row]:
+        """All agents by their runs; of the busiest, more."""
+        rows: list[Row] = []
+        for agent in metrics.agents(totals.amounts):
+            runs = agent["runs"]
+            ended = runs["completed"] + runs["failed"]
+            row: Row = {"agent_id": agent["agent_id"], **runs}
+            row["success_rate"] = runs["completed"] / ended if ended else None
+            row.update(dict.fromkeys(("p50", "p95", "total_tokens", "cost")))
+            if len(rows) < COMPARED:
+                amounts = self._store.metrics(
+                    organization_id, agent["agent_id"], since=view.since, until=view.until
+                ).amounts
+                more = metrics.summarise(amounts)
+                row.update(
+                    p50=more["duration"]["p50"],
+                    p95=more["duration"]["p95"],
+                    total_tokens=more["tokens"]["total_tokens"],
+                    cost=more["cost"]["total"],
+                )
+            rows.append(row)
+        return rows
+
+    @staticmethod
+    def _zoomed(view: View, span: Span) -> str:
+        return link(
+            "metrics",
+            agent_id=view.filters.get("agent_id"),
+            since=views.timestamp(span.since)[:19] + "Z",
+            until=views.timestamp(span.until)[:19] + "Z",
+        )

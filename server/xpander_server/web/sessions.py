@@ -1,0 +1,127 @@
+"""Who is signed in: a key opens a session, and a cookie names it.
+
+The cookie holds an organisation and 256 random bits; the store has only their digest. A session ends when it expires,
+when somebody signs out, and with its key.
+"""
+
+import hashlib
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+
+from attrs import frozen
+from starlette.requests import Request
+from starlette.responses import Response
+
+from xpander_server.access import KeyAccess
+from xpander_server.auth import READ
+from xpander_server.auth import now as time_now
+from xpander_server.errors import Refusal
+from xpander_server.frame import About
+from xpander_server.running import in_thread
+from xpander_server.store import SessionRow, SessionTable
+from xpander_server.verification import Grant
+
+LASTS = 7 * 24 * 3_600  # seconds
+MAX_OF_KEY = 100
+"""Sessions of one key; the oldest end first."""
+PATH = "/ui"
+_COOKIE = "xpander_session"
+_MAX_COOKIE = 700
+_SECOND = 1_000_000  # microseconds
+
+
+@frozen
+class Visitor:
+    """Somebody who is signed in."""
+
+    organization_id: str
+    key: str
+    """The key's name."""
+
+
+class Sessions:
+    """Begins, finds and ends sessions."""
+
+    def __init__(self, table: SessionTable, access: KeyAccess, clock: Callable[[], int] = time_now) -> None:
+        self._table = table
+        self._access = access
+        self._clock = clock
+
+    async def begin(self, request: Request, key: str, answer: Response) -> None:
+        """Sign in with a key: give `answer` the cookie.
+
+        Raises:
+            Refusal: the key opens nothing, or may not read; or too many were tried.
+        """
+        about: About = request.scope["xpander.about"]
+        verdict = await self._access.find(key.encode(), request)
+        if verdict.grant is None or verdict.row is None:
+            raise Refusal(401, "This key is not known here, or has ended.")
+        self._access.allow(verdict.grant, READ, about.headers)
+        row, token, now = verdict.row, secrets.token_bytes(32), self._clock()
+        session = SessionRow(row.organization_id, _digest(token), row.salt, now, now + LASTS * _SECOND)
+        await in_thread(lambda: self._table.add(session, at_most=MAX_OF_KEY))
+        value = f"{_text(row.organization_id.encode())}.{_text(token)}"
+        answer.set_cookie(
+            _COOKIE, value, max_age=LASTS, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax"
+        )
+
+    async def visitor(self, request: Request) -> Visitor | None:
+        """Who asks, noted for logs; None for a stranger. Raises Refusal where the key is used too often."""
+        about: About = request.scope["xpander.about"]
+        named = _named(request)
+        if named is None:
+            return None
+        row = await in_thread(lambda: self._table.key_of(*named, self._clock()))
+        if row is None:
+            return None
+        grant = Grant(row.organization_id, row.name, frozenset(row.scopes))
+        admission = self._access.allow(grant, READ, about.headers)
+        about.organization_id, about.key = admission.organization_id, admission.key
+        return Visitor(admission.organization_id, admission.key)
+
+    async def end(self, request: Request, answer: Response) -> None:
+        """Sign out: the session ends here, and the browser forgets the cookie."""
+        named = _named(request)
+        if named is not None:
+            await in_thread(lambda: self._table.end(*named))
+        answer.delete_cookie(_COOKIE, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax")
+
+
+def is_of_this_site(request: Request) -> bool:
+    """Whether a form was sent from a page of ours, and not from another site's."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    # Browsers say the former only to servers that they trust: over TLS, or on this machine.
+    origin = request.headers.get("origin")
+    return origin is None or origin == f"{request.url.scheme}://{request.headers.get('host', '')}"
+
+
+def _named(request: Request) -> tuple[str, bytes] | None:
+    """The organisation and the digest of the session that a cookie names."""
+    cookie = request.cookies.get(_COOKIE, "")
+    if not 0 < len(cookie) <= _MAX_COOKIE:
+        return None
+    organization_id, _, token = cookie.partition(".")
+    try:
+        return _bytes(organization_id).decode(), _digest(_bytes(token))
+    except ValueError:
+        return None
+
+
+def _is_tls(request: Request) -> bool:
+    return request.url.scheme == "https"
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
+
+
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))

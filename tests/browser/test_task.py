@@ -1,0 +1,110 @@
+"""One task: what was reported, and only as text."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+RESPONSE = {
+    "id": "chatcmpl-1",
+    "model": "gpt-4o",
+    "choices": [{"message": {"content": "Hello", "parts": [{"deep": {"deeper": {"deepest": "found"}}}]}}],
+    "usage": {"total": 12345678901234567890, "share": 0.1},
+}
+ATTACK = (
+    "<script>document.title='broken'</script><img src=x onerror=alert(1)>'\"--></pre></textarea>{{7*7}}\u202egnp.exe"
+)
+
+
+def test_a_task_shows_what_was_reported(visitor):
+    task_id = visitor.report(
+        id="run/1?x=é",
+        input="Question\nin two lines",
+        result="Answer",
+        llm_response=RESPONSE,
+        tokens={"prompt_tokens": 2_140, "completion_tokens": 380, "cache_read_tokens": 7, "cache_write_tokens": 8},
+        duration=64.7,
+        used_tools=["search", "fetch", "search"],
+    )
+    page = visitor.page
+    page.get_by_role("link", name="Question").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(task_id)
+    assert page.locator("#input").inner_text() == "Question\nin two lines"
+    assert page.locator("#result").inner_text() == "Answer"
+    main = page.get_by_role("main")
+    for text in ("completed", "1 min 5 s", "2,520", "2,140", "380", "gpt-4o", "$0.0091"):
+        expect(main).to_contain_text(text)
+    expect(page.get_by_role("row", name="search 2 calls")).to_be_visible()
+
+
+def test_the_response_folds_copies_and_downloads(new_visitor, tmp_path):
+    visitor = new_visitor(permissions=["clipboard-read", "clipboard-write"])
+    visitor.report(id="run-1", llm_response=RESPONSE)
+    visitor.sign_in("/ui/task?id=run-1")
+    page = visitor.page
+    deepest = page.get_by_text("found")
+    expect(page.get_by_text("12345678901234567890")).to_be_visible()
+    expect(deepest).to_be_hidden()
+    page.get_by_role("button", name="Unfold all").click()
+    expect(deepest).to_be_visible()
+    page.get_by_role("button", name="Fold all").click()
+    expect(deepest).to_be_hidden()
+    page.get_by_role("button", name="Copy").last.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert json.loads(page.evaluate("navigator.clipboard.readText()")) == RESPONSE
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename == "run-1.response.json"
+    assert json.loads(Path(download.value.path()).read_text("utf-8")) == RESPONSE
+
+
+def test_each_update_tells_what_it_changed(new_visitor):
+    visitor = new_visitor()
+    visitor.report(id="run-1", input="Go", is_success=None)
+    visitor.report(id="run-1", result="half", is_success=None)
+    visitor.report(id="run-1", result="all of it", duration=2.0, llm_response=RESPONSE)
+    visitor.sign_in("/ui/task?id=run-1")
+    updates = visitor.page.locator(".updates li")
+    expect(updates).to_have_count(3)
+    latest = updates.nth(0).locator("dl")
+    expect(latest).to_contain_text("half → all of it")
+    expect(latest).to_contain_text(f"nothing → {len(json.dumps(RESPONSE, separators=(',', ':')))} characters")
+    expect(latest).to_contain_text("nothing → true")
+    expect(updates.nth(1).locator("dl")).to_contain_text("nothing → half")
+    expect(updates.nth(2)).to_contain_text("First reported")
+
+
+@pytest.mark.parametrize("path", ["history", "task", "metrics"])
+def test_hostile_content_stays_text(new_visitor, path):
+    visitor = new_visitor()
+    hostile_id = "a/b\"c'd<i>&é/😀/\u202e%2F?#"
+    visitor.report(
+        id=hostile_id,
+        agent_id=hostile_id,
+        input=ATTACK,
+        result=ATTACK,
+        llm_response={"model": "<b>model</b>", ATTACK: [ATTACK, {"__proto__": ATTACK}]},
+        used_tools=[ATTACK, "<svg onload=alert(1)>"],
+        duration=1.0,
+    )
+    visitor.sign_in()
+    page = visitor.page
+    if path == "task":
+        page.locator("a.open").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(hostile_id)
+        assert page.locator("#input").text_content() == ATTACK
+        assert page.locator("#result").text_content() == ATTACK
+        expect(page.locator("#tree .key", has_text="script")).to_have_text(ATTACK)
+        page.get_by_role("link", name=hostile_id).click()
+        expect(page.locator("table.runs tbody tr")).to_have_count(1)
+        expect(page.get_by_label("Agent", exact=True)).to_have_value(hostile_id)
+    elif path == "metrics":
+        page.get_by_role("link", name="Metrics").click()
+        expect(page.locator("#tools")).to_contain_text("<svg onload=alert(1)>")
+        page.locator("#agents").get_by_role("link", name=hostile_id).click()
+        expect(page.locator("#total-runs")).to_have_text("1")
+    else:
+        expect(page.locator("a.open")).to_contain_text("<script>document.title='broken'</script>")
+    assert "broken" not in page.title()
+    assert page.locator("script:not([src]), main img, main svg[onload]").count() == 0
