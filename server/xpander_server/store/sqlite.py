@@ -31,7 +31,7 @@ class Sqlite:
             if writes:
                 # A transaction that reads first and then writes would fail with "locked" where another one wrote in
                 # between, without waiting for it; so one that will write takes its lock at the start.
-                with self._turnstile:
+                with self._turnstile.turn():
                     _lock(driver)
             else:
                 driver.execute("BEGIN")
@@ -43,7 +43,6 @@ class Sqlite:
 
     def close(self) -> None:
         self.engine.dispose()
-        self._turnstile.close()
 
 
 def _lock(driver: sqlite3.Connection) -> None:

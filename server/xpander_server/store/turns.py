@@ -91,29 +91,28 @@ class Turnstile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: int | None = None
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def turn(self) -> Iterator[None]:
         if fcntl is None:
+            yield
             return
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Opened for each turn: a store may be closed while another thread is in here.
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._wait(file)
+            yield
+        finally:
+            os.close(file)
+
+    def _wait(self, file: int) -> None:
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise StoreUnavailable(f"the store was busy for {BUSY_SECONDS} seconds") from None
             # All wait alike, so that all get in alike.
             time.sleep(random.uniform(0.000_2, 0.001))  # noqa: S311
-
-    def __exit__(self, *_: object) -> None:
-        if fcntl is not None and self._file is not None:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
