@@ -1,7 +1,6 @@
 """What is kept: one route a target, and one sender a route, for each process (sync) and for each event loop (async)."""
 
 import atexit
-import os
 import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
@@ -214,7 +213,6 @@ def _before_fork() -> None:
     # A database that is open in the parent is of no use to a child, and SQLite's own book of the locks that a process
     # holds is copied as it is at this moment. So nothing is open while the process forks; and no thread is in the
     # middle of an import of ours, or of opening a store.
-    loading.lock.acquire()
     for store in list(_state.stores.values()):
         store.pause()
 
@@ -222,7 +220,6 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for store in list(_state.stores.values()):
         store.resume()
-    loading.lock.release()
 
 
 def _after_fork_in_child() -> None:
@@ -233,9 +230,7 @@ def _after_fork_in_child() -> None:
     for sender in list(_state.senders.values()):
         sender.close()
     _state = _State()
-    loading.lock.release()
 
 
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+loading.at_fork(_before_fork, _after_fork_in_parent, _after_fork_in_child)

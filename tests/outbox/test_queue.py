@@ -185,6 +185,24 @@ def test_a_receipt_can_be_awaited(run, queue: Queue, backend: Backend):
     assert run(main) is ReceiptState.Delivered if run is trio.run else run(main()) is ReceiptState.Delivered
 
 
+def test_a_callable_that_is_slow_to_give_the_key_holds_up_nobody_else(queue: Queue):
+    begun, go = threading.Event(), threading.Event()
+
+    class Vault:
+        def __call__(self) -> str:
+            begun.set()
+            assert go.wait(SOON)
+            return "key-1"
+
+    slow = threading.Thread(target=lambda: put(queue, "slow", api_key=Vault(), worker="none"))
+    slow.start()
+    assert begun.wait(SOON)
+    put(queue, "quick", worker="none")
+    go.set()
+    slow.join()
+    assert queue.stats().pending == 2
+
+
 # Room
 
 

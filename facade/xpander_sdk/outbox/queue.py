@@ -110,6 +110,8 @@ class Queue:
 
     def _put(self, configuration: Configuration, settings: Outbox, report: Report, convert: Convert[T]) -> Receipt[T]:
         file = self._put_file(settings.durability)
+        # A callable that gives the key is asked now, and not within the transaction.
+        self._keyring.name(configuration, file.database.salt or file.salt())
         deadline = time.monotonic() + (settings.block_seconds if settings.when_full == "block" else 0)
         while True:
             try:
