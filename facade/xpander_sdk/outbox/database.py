@@ -230,13 +230,14 @@ class Database:
         _make_folder(self.path)
         with _alone(self.path):
             _make(self.path)
+            self._inode = _inode(self.path)
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 self._set_up(connection)
             except BaseException:
                 connection.close()
                 raise
-            self._connection, self._inode = connection, _inode(self.path)
+            self._connection = connection
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
@@ -270,7 +271,7 @@ class Database:
 
     def _set_aside(self, error: sqlite3.Error) -> None:
         """Give a file that cannot be read another name, and begin a new one. Nothing is deleted."""
-        before = self._inode if self._connection is not None else _inode(self.path)
+        before = self._inode  # of the file that was found to be damaged, which another process may have replaced since
         self.close()
         aside = f"{self.path}.corrupt-{time.time_ns()}"
         with _alone(self.path):
