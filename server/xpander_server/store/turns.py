@@ -106,6 +106,7 @@ class Turnstile:
             os.close(file)
 
     def _wait(self, file: int) -> None:
+        assert fcntl is not None
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
