@@ -18,6 +18,8 @@ from xpander_server.app import create_app
 from xpander_server.auth import Keys
 from xpander_server.running import in_thread
 from xpander_server.store import Question, Store, Submission
+from xpander_server.store.rollups import fold
+from xpander_server.store.writer import MAX_BATCH
 from xpander_server.verification import Verifier
 from xpander_server.web import pages
 
@@ -25,6 +27,8 @@ ORGANIZATION = "org"
 DAY = 86_400_000_000  # microseconds
 DAYS = 120
 BATCH = 2_000
+LATEST = 64
+"""Commits of the size that a busy server makes, at the end: so much is not in the rollups yet, on the average."""
 REPEATS = 30
 GOAL_MS = 150
 MODELS = ("gpt-4o", "claude-sonnet-4-5-20250929", "gemini-2.5-flash", "gpt-5-mini-2025-08-07")
@@ -49,8 +53,13 @@ def fill(store: Store, count: int) -> None:
         return
     chance, now = random.Random(7), time.time_ns() // 1_000
     started = time.monotonic()
-    for first in range(0, count, BATCH):
-        store.commit([submission(number, count, now, chance) for number in range(first, min(count, first + BATCH))])
+    latest = max(0, count - LATEST * MAX_BATCH)
+    batches = [(first, min(latest, first + BATCH)) for first in range(0, latest, BATCH)]
+    batches += [(first, min(count, first + MAX_BATCH)) for first in range(latest, count, MAX_BATCH)]
+    for first, end in batches:
+        if first == latest:
+            store._database.write(lambda connection: fold(connection, ORGANIZATION))
+        store.commit([submission(number, count, now, chance) for number in range(first, end)])
         if first % 100_000 == 0:
             print(f"{first:,} tasks after {time.monotonic() - started:.0f} s", flush=True)
 
@@ -76,7 +85,7 @@ def measure(store: Store) -> bool:
     key = Keys(store.keys).create(f"benchmark-{time.time_ns()}", ORGANIZATION, scopes=("read",))
     client.post("/ui/sign-in", data={"key": key}).raise_for_status()
     total = int(sum(row["total"] for row in client.get("/ui/numbers?figure=agents&form=json&last=all").json()))
-    print(f"\n{total:,} tasks\n\n| page | median | slowest of {REPEATS} | size |\n|---|---|---|---|")
+    print(f"\n{total:,} tasks\n\n| page | median | processor, at best of {REPEATS} | size |\n|---|---|---|---|")
     half_way = (time.time_ns() // 1_000 - DAYS * DAY // 2) // 1_000_000
     until = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(half_way))
     slowest = 0.0
@@ -96,15 +105,19 @@ def measure(store: Store) -> bool:
         "metrics, all time": "/ui/metrics?last=all",
         "metrics of an agent, 90 days": "/ui/metrics?last=90d&agent_id=agent-3",
     }.items():
-        times = []
+        times, processor = [], []
         for _ in range(REPEATS):
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             answer = client.get(path)
             times.append((time.perf_counter() - started) * 1_000)
+            processor.append((time.process_time() - used) * 1_000)
             answer.raise_for_status()
         median = statistics.median(times)
         slowest = max(slowest, median)
-        print(f"| {name} | {median:.1f} ms | {max(times):.1f} ms | {len(answer.content) / 1_000:,.0f} kB |", flush=True)
+        print(
+            f"| {name} | {median:.1f} ms | {min(processor):.1f} ms | {len(answer.content) / 1_000:,.0f} kB |",
+            flush=True,
+        )
     print(f"\nslowest median {slowest:.1f} ms, goal {GOAL_MS} ms")
     return slowest < GOAL_MS
 

@@ -82,48 +82,61 @@ def of_organization(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
     return {**amounts, **{key: amount for key, amount in runs.items() if amount}}
 
 
+_PLAIN = frozenset({"runs", "duration", "cost", "unpriced", *TOKEN_KINDS})
+
+
 def summarise(amounts: Mapping[str, int]) -> dict[str, Any]:
     """The contract's summary of what tasks add up to."""
-    by_measure: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
+    named: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for key, amount in amounts.items():
-        outcome, _, rest = key.partition(" ")
-        measure, _, label = rest.partition(" ")
-        by_measure[measure][label] += amount
-        if measure == "runs":
-            runs[outcome] += amount
-    totals = {measure: labels[""] for measure, labels in by_measure.items() if "" in labels}
+        _, measure, *label = key.split(" ", 2)
+        if label:
+            named[measure][label[0]] += amount
+    return {
+        **point(amounts),
+        "tools": [
+            {"name": name, "calls": calls, "runs": named["tool_runs"][name]}
+            for name, calls in _most_first(named["tool_calls"])
+        ],
+        "models": [
+            {
+                "name": name,
+                "runs": count,
+                "total_tokens": named["model_tokens"][name],
+                "cost": named["model_cost"][name] / NANODOLLARS if named["model_unpriced"][name] < count else None,
+                "unpriced_runs": named["model_unpriced"][name],
+            }
+            for name, count in _most_first(named["model_runs"])
+        ],
+    }
+
+
+def point(amounts: Mapping[str, int]) -> dict[str, Any]:
+    """The part of a summary that a series shows: without names."""
+    totals: dict[str, int] = {}
+    runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
+    buckets: dict[int, int] = {}
+    for key, amount in amounts.items():
+        outcome, _, measure = key.partition(" ")
+        if measure in _PLAIN:
+            totals[measure] = totals.get(measure, 0) + amount
+            if measure == "runs":
+                runs[outcome] += amount
+        elif measure.startswith("bucket "):
+            bucket = int(measure[7:])
+            buckets[bucket] = buckets.get(bucket, 0) + amount
     ended = runs["completed"] + runs["failed"]
     tokens = {kind: totals.get(kind, 0) for kind in TOKEN_KINDS}
     unpriced = totals.get("unpriced", 0)
     return {
         "runs": {"total": sum(runs.values()), **runs},
         "success_rate": runs["completed"] / ended if ended else None,
-        "duration": {
-            "total": totals.get("duration", 0) / MICROSECONDS,
-            **_percentiles({int(bucket): count for bucket, count in by_measure["bucket"].items()}),
-        },
+        "duration": {"total": totals.get("duration", 0) / MICROSECONDS, **_percentiles(buckets)},
         "tokens": {**tokens, "total_tokens": total_tokens(tokens)},
         "cost": {
             "total": totals.get("cost", 0) / NANODOLLARS if unpriced < sum(runs.values()) else None,
             "unpriced_runs": unpriced,
         },
-        "tools": [
-            {"name": name, "calls": calls, "runs": by_measure["tool_runs"][name]}
-            for name, calls in _most_first(by_measure["tool_calls"])
-        ],
-        "models": [
-            {
-                "name": name,
-                "runs": count,
-                "total_tokens": by_measure["model_tokens"][name],
-                "cost": by_measure["model_cost"][name] / NANODOLLARS
-                if by_measure["model_unpriced"][name] < count
-                else None,
-                "unpriced_runs": by_measure["model_unpriced"][name],
-            }
-            for name, count in _most_first(by_measure["model_runs"])
-        ],
     }
 
 
@@ -150,14 +163,15 @@ def _bucket(microseconds: int) -> int:
 
 
 def _percentiles(buckets: Mapping[int, int]) -> dict[str, float | None]:
-    return {f"p{percent}": _percentile(buckets, percent) for percent in (50, 95, 99)}
+    in_order, total = sorted(buckets.items()), sum(buckets.values())
+    return {f"p{percent}": _percentile(in_order, total, percent) for percent in (50, 95, 99)}
 
 
-def _percentile(buckets: Mapping[int, int], percent: int) -> float | None:
+def _percentile(buckets: Iterable[tuple[int, int]], total: int, percent: int) -> float | None:
     """The smallest duration that at least `percent` per cent do not exceed, in seconds, within 1 %."""
     # In integers: 0.99 * 100 is more than 99 to a float.
-    rank = -(-sum(buckets.values()) * percent // 100)
-    for bucket, count in sorted(buckets.items()):
+    rank = -(-total * percent // 100)
+    for bucket, count in buckets:
         rank -= count
         if rank <= 0:
             return _GROWTH ** (bucket - 1) / MICROSECONDS if bucket else 0.0

@@ -6,7 +6,8 @@ from typing import Any, overload
 
 import msgspec
 
-from xpander_server.metrics import Amounts, summarise
+from xpander_server import metrics
+from xpander_server.metrics import Amounts
 from xpander_server.tasks import EPOCH, Task, total_tokens
 
 
@@ -69,8 +70,4 @@ def list_item(task: Task) -> dict[str, Any]:
 
 def point(start: int, amounts: Amounts) -> dict[str, Any]:
     """The contract's `MetricsPoint`."""
-    summary = summarise(amounts)
-    return {
-        "start": timestamp(start),
-        **{name: summary[name] for name in ("runs", "success_rate", "duration", "tokens", "cost")},
-    }
+    return {"start": timestamp(start), **metrics.point(amounts)}

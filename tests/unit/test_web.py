@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from xpander_server.metrics import OUTCOMES
+from xpander_server.metrics import OUTCOMES, point
 from xpander_server.store.overview import BEGINNING, beginning
 from xpander_server.tasks import MAX_CHANGES, merge
 from xpander_server.web import texts
 from xpander_server.web.charts import Drawn, SpanAxis, columns, lines
-from xpander_server.web.figures import as_csv, figure, summaries_of
+from xpander_server.web.figures import as_csv, figure
 from xpander_server.web.filters import DAY, HOUR
 from xpander_server.web.spans import AT_MOST, Span, resolution, spans
 from xpander_server.web.tasks import updates
@@ -140,7 +140,7 @@ def test_every_figure_of_any_size_is_drawn_without_styles_in_it(name):
             "completed prompt_tokens": size, "completed completion_tokens": 1, "completed cache_read_tokens": size,
         }  # fmt: skip
         found = [Span(NOON, NOON + DAY, amounts), Span(NOON + DAY, NOON + 2 * DAY, {})]
-        made = figure(name, found, summaries_of(found), ["/ui/a?b=1&c=2"] * 2)
+        made = figure(name, found, [point(span.amounts) for span in found], ["/ui/a?b=1&c=2"] * 2)
         assert made.svg is not None
         assert not re.search(r"style=|<style|<script|http", made.svg)
         ElementTree.fromstring(made.svg)

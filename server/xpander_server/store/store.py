@@ -109,15 +109,17 @@ class Store:
         since: int | None = None,
         until: int | None = None,
         hours: int | None = None,
+        compared: int = 0,
     ) -> Totals:
         """What tasks add up to that were first seen from `since` to before `until`.
 
         Args:
             agent_id: None for all agents of the organisation.
             hours: 1 or 24, for a series of spans of as many hours.
+            compared: of how many agents, the busiest, to tell what each adds up to.
         """
         wanted = Range(organization_id, agent_id, since, until)
-        return self._database.read(lambda connection: wanted.totals(connection, hours=hours))
+        return self._database.read(lambda connection: wanted.totals(connection, hours=hours, compared=compared))
 
     def rebuild_metrics(self) -> None:
         """Make all metrics anew from the tasks; while that goes on, reports wait."""

@@ -6,11 +6,11 @@ fit; only of the two hours that a range cuts through, the tasks are looked at.
 
 from collections.abc import Iterator, Mapping
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 from sqlalchemy import Connection, or_, select
 
-from xpander_server.metrics import Amounts, add, contribution, of_organization
-from xpander_server.store.rollups import HOUR, ORGANIZATION, SPANS, each
+from xpander_server.metrics import Amounts, add, agents, contribution, of_organization
+from xpander_server.store.rollups import HOUR, ORGANIZATION, SPANS, Moved, each
 from xpander_server.store.tables import movements, rollups, tasks
 from xpander_server.tasks import Task
 
@@ -36,6 +36,8 @@ class Totals:
     amounts: Amounts
     series: list[tuple[int, Amounts]] | None = None
     """The newest points in the order of time, those without tasks left out: the first microsecond, and its amounts."""
+    by_agent: dict[str, Amounts] = field(factory=dict)
+    """Of the busiest agents."""
 
 
 @frozen
@@ -52,12 +54,20 @@ class Range:
         since = 0 if self.since is None else max(0, self.since)
         return since, max(since, END if self.until is None else min(END, self.until))
 
-    def totals(self, connection: Connection, *, hours: int | None = None) -> Totals:
-        """All that they add up to; with `hours` (1 or 24), by spans of that many, too."""
+    def totals(self, connection: Connection, *, hours: int | None = None, compared: int = 0) -> Totals:
+        """All that they add up to; with `hours` (1 or 24), by spans of that many, too; of so many agents, the busiest,
+        what each adds up to."""
         since, until = self._bounds
-        pending = list(self._pending(connection))
+        moved = _moved(connection, self.organization_id)
+        pending = self._pending(moved)
         amounts = self._sum(connection, pending, since, until)
-        return Totals(amounts, None if hours is None else self._series(connection, pending, hours))
+        series = None if hours is None else self._series(connection, pending, hours)
+        busiest = [agent["agent_id"] for agent in agents(amounts)[:compared]]
+        return Totals(amounts, series, {agent_id: self._of(agent_id, connection, moved) for agent_id in busiest})
+
+    def _of(self, agent_id: str, connection: Connection, moved: Moved) -> Amounts:
+        of_agent = evolve(self, agent_id=agent_id)
+        return of_agent._sum(connection, of_agent._pending(moved), *self._bounds)
 
     def _sum(self, connection: Connection, pending: list[tuple[int, Amounts]], since: int, until: int) -> Amounts:
         total: Amounts = {}
@@ -110,15 +120,15 @@ class Range:
             query = query.order_by(rollups.c.start.desc()).limit(newest)
         return [(start, amounts) for start, amounts in connection.execute(query)]
 
-    def _pending(self, connection: Connection) -> Iterator[tuple[int, Amounts]]:
+    def _pending(self, moved: Moved) -> list[tuple[int, Amounts]]:
         """What is not in the rollups yet, by hour."""
-        query = select(movements.c.amounts).where(movements.c.organization_id == self.organization_id)
-        for by_agent in connection.scalars(query):
-            for agent_id, hour, amounts in each(by_agent):
-                if agent_id == self.agent_id:
-                    yield hour, amounts
-                elif self.agent_id is None:
-                    yield hour, of_organization(agent_id, amounts)
+        if self.agent_id is not None:
+            return list(moved.get(self.agent_id, {}).items())
+        return [
+            (hour, of_organization(agent_id, amounts))
+            for agent_id, by_hour in moved.items()
+            for hour, amounts in by_hour.items()
+        ]
 
     def _add_tasks(self, connection: Connection, total: Amounts, since: int, until: int) -> None:
         if since >= until:
@@ -132,6 +142,17 @@ class Range:
             task = Task(**row._mapping)
             amounts: Mapping[str, int] = contribution(task)
             add(total, amounts if self.agent_id is not None else of_organization(task.agent_id, amounts))
+
+
+def _moved(connection: Connection, organization_id: str) -> Moved:
+    """What is not in the rollups yet, added up once for all that is asked of it."""
+    moved: Moved = {}
+    for by_agent in connection.scalars(
+        select(movements.c.amounts).where(movements.c.organization_id == organization_id)
+    ):
+        for agent_id, hour, amounts in each(by_agent):
+            add(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
+    return moved
 
 
 def cover(first: int, last: int, spans: int = len(SPANS)) -> Iterator[tuple[int, int, int]]:

@@ -8,8 +8,7 @@ from typing import Any
 from attrs import frozen
 from markupsafe import Markup
 
-from xpander_server import metrics, views
-from xpander_server.metrics import Amounts
+from xpander_server import views
 from xpander_server.web import texts
 from xpander_server.web.charts import Drawn, SpanAxis, columns, lines
 from xpander_server.web.spans import Span
@@ -96,15 +95,6 @@ def _told(name: str, summary: Mapping[str, Any]) -> Row:
             return {column: summary["tokens"][column] for column in COLUMNS[name]}
         case _:
             return {"cost": summary["cost"]["total"], "unpriced_runs": summary["cost"]["unpriced_runs"]}
-
-
-def summaries_of(spans: Sequence[Span]) -> list[dict[str, Any]]:
-    return [metrics.summarise(_of_time(span.amounts)) for span in spans]
-
-
-def _of_time(amounts: Amounts) -> Amounts:
-    """Without what charts over time do not tell: names of tools, models and agents."""
-    return {key: amount for key, amount in amounts.items() if key.count(" ") == 1 or " bucket " in key}
 
 
 def figure(name: str, spans: Sequence[Span], summaries: Sequence[Mapping[str, Any]], links: Sequence[str]) -> Figure:

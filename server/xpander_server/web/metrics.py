@@ -12,7 +12,7 @@ from xpander_server.answers import as_json
 from xpander_server.errors import Refusal
 from xpander_server.running import in_thread
 from xpander_server.store import Store, Totals
-from xpander_server.web.figures import TITLES, Row, as_csv, figure, rows_of, summaries_of
+from xpander_server.web.figures import TITLES, Row, as_csv, figure, rows_of
 from xpander_server.web.filters import LASTS, View, has_empty, local, read_view, without_empty
 from xpander_server.web.sessions import Visitor
 from xpander_server.web.shell import link, redirect, rendered
@@ -65,9 +65,9 @@ class Metrics:
 
     def _context(self, view: View, visitor: Visitor, now: int) -> dict[str, Any]:
         totals, cut = self._totals(view, visitor.organization_id, now)
-        summaries = summaries_of(cut)
+        summaries = [metrics.point(span.amounts) for span in cut]
         links = [self._zoomed(view, span) for span in cut]
-        agents = self._agents(view, visitor.organization_id, totals)
+        agents = _agents(totals)
         summary = metrics.summarise(totals.amounts)
         return {
             "visitor": visitor,
@@ -89,11 +89,11 @@ class Metrics:
     def _rows(self, name: str, view: View, organization_id: str, now: int) -> Sequence[Row]:
         totals, cut = self._totals(view, organization_id, now)
         if name == "agents":
-            return self._agents(view, organization_id, totals)
+            return _agents(totals)
         if name in _TABLES:
             rows: list[Row] = metrics.summarise(totals.amounts)[name]
             return rows
-        return rows_of(name, cut, summaries_of(cut))
+        return rows_of(name, cut, [metrics.point(span.amounts) for span in cut])
 
     def _totals(self, view: View, organization_id: str, now: int) -> tuple[Totals, list[Span]]:
         totals = self._store.metrics(
@@ -102,31 +102,9 @@ class Metrics:
             since=view.since,
             until=view.until,
             hours=resolution(view.since, now, view.until),
+            compared=COMPARED,
         )
         return totals, spans(totals.series or [], view.since, view.until, now)
-
-    def _agents(self, view: View, organization_id: str, totals: Totals) -> list[Row]:
-        """All agents by their runs; of the busiest, more."""
-        rows: list[Row] = []
-        for agent in metrics.agents(totals.amounts):
-            runs = agent["runs"]
-            ended = runs["completed"] + runs["failed"]
-            row: Row = {"agent_id": agent["agent_id"], **runs}
-            row["success_rate"] = runs["completed"] / ended if ended else None
-            row.update(dict.fromkeys(("p50", "p95", "total_tokens", "cost")))
-            if len(rows) < COMPARED:
-                amounts = self._store.metrics(
-                    organization_id, agent["agent_id"], since=view.since, until=view.until
-                ).amounts
-                more = metrics.summarise(amounts)
-                row.update(
-                    p50=more["duration"]["p50"],
-                    p95=more["duration"]["p95"],
-                    total_tokens=more["tokens"]["total_tokens"],
-                    cost=more["cost"]["total"],
-                )
-            rows.append(row)
-        return rows
 
     @staticmethod
     def _zoomed(view: View, span: Span) -> str:
@@ -136,3 +114,24 @@ class Metrics:
             since=views.timestamp(span.since)[:19] + "Z",
             until=views.timestamp(span.until)[:19] + "Z",
         )
+
+
+def _agents(totals: Totals) -> list[Row]:
+    """All agents by their runs; of the busiest, more."""
+    rows: list[Row] = []
+    for agent in metrics.agents(totals.amounts):
+        runs = agent["runs"]
+        ended = runs["completed"] + runs["failed"]
+        row: Row = {"agent_id": agent["agent_id"], **runs}
+        row["success_rate"] = runs["completed"] / ended if ended else None
+        row.update(dict.fromkeys(("p50", "p95", "total_tokens", "cost")))
+        if agent["agent_id"] in totals.by_agent:
+            more = metrics.point(totals.by_agent[agent["agent_id"]])
+            row.update(
+                p50=more["duration"]["p50"],
+                p95=more["duration"]["p95"],
+                total_tokens=more["tokens"]["total_tokens"],
+                cost=more["cost"]["total"],
+            )
+        rows.append(row)
+    return rows

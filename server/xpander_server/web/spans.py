@@ -44,7 +44,11 @@ def spans(points: Iterable[tuple[int, Amounts]], since: int | None, until: int |
     for start, amounts in found:
         by_start.setdefault(_start(start, length), []).append(amounts)
     starts = range(_start(first, length), last, length)
-    return [Span(start, start + length, merged(by_start.get(start, []))) for start in starts]
+    return [Span(start, start + length, _sum(by_start.get(start, []))) for start in starts]
+
+
+def _sum(parts: list[Amounts]) -> Amounts:
+    return parts[0] if len(parts) == 1 else merged(parts)
 
 
 def _length(since: int, until: int) -> int:
