@@ -7,6 +7,7 @@ in any order, and an update of a task moves the difference of its contributions.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from xpander_server.pricing import NANODOLLARS
@@ -111,20 +112,29 @@ def summarise(amounts: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=16_384)
+def _part(key: str) -> tuple[int | None, str, str | None]:
+    """Of a key of amounts: its bucket, its outcome, its measure; of a bucket no measure, of a name neither."""
+    # Remembered: in each span of a series the keys are the same, and taking them apart took a third of a page's time.
+    outcome, _, measure = key.partition(" ")
+    if measure.startswith("bucket "):
+        return int(measure[7:]), outcome, None
+    return None, outcome, measure if measure in _PLAIN else None
+
+
 def point(amounts: Mapping[str, int]) -> dict[str, Any]:
     """The part of a summary that a series shows: without names."""
     totals: dict[str, int] = {}
     runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
     buckets: dict[int, int] = {}
     for key, amount in amounts.items():
-        outcome, _, measure = key.partition(" ")
-        if measure in _PLAIN:
+        bucket, outcome, measure = _part(key)
+        if bucket is not None:
+            buckets[bucket] = buckets.get(bucket, 0) + amount
+        elif measure is not None:
             totals[measure] = totals.get(measure, 0) + amount
             if measure == "runs":
                 runs[outcome] += amount
-        elif measure.startswith("bucket "):
-            bucket = int(measure[7:])
-            buckets[bucket] = buckets.get(bucket, 0) + amount
     ended = runs["completed"] + runs["failed"]
     tokens = {kind: totals.get(kind, 0) for kind in TOKEN_KINDS}
     unpriced = totals.get("unpriced", 0)
