@@ -7,9 +7,9 @@ from attrs import frozen
 from xpander_server.metrics import Amounts, merged
 from xpander_server.web.filters import DAY, HOUR
 
-AT_MOST = 93
+AT_MOST = 62
 """Spans of a chart, but where there are more than that many times 28 days."""
-_LENGTHS = (HOUR, 3 * HOUR, DAY, 7 * DAY, 28 * DAY)
+_LENGTHS = (HOUR, 3 * HOUR, DAY, 3 * DAY, 7 * DAY, 28 * DAY)
 # Weeks begin on Mondays; 1970 did on a Thursday.
 _OFFSET = 4 * DAY
 
