@@ -19,7 +19,6 @@ from attrs import define, field
 from outbox.parts import balanced, configuration, file_at, refusal, report
 from xpander_sdk import Configuration, ConnectionFailedError, OutboxError, OutboxFullError, TimedOutError
 from xpander_sdk.outbox.database import Database
-from xpander_sdk.outbox.delivery import Delivery
 from xpander_sdk.outbox.queue import Queue
 from xpander_sdk.outbox.receipt import Receipt, ReceiptState
 
@@ -345,15 +344,15 @@ def test_a_worker_that_died_is_made_anew(queue: Queue, backend: Backend):
 
 
 def test_a_worker_survives_trouble_with_its_file(queue: Queue, monkeypatch, caplog):
-    refresh = Delivery.refresh
+    refresh = queue._delivery.refresh
     troubles = [OutboxError("of a disk")] * 3
 
-    def fails(self: Delivery) -> None:
+    def fails() -> None:
         if troubles:
             raise troubles.pop()
-        refresh(self)
+        refresh()
 
-    monkeypatch.setattr(Delivery, "refresh", fails)
+    monkeypatch.setattr(queue._delivery, "refresh", fails)  # of this queue alone: others may still be looking for work
     assert put(queue).wait(SOON) is ReceiptState.Delivered
     assert queue._worker is not None
     assert queue._worker.is_alive()
@@ -385,8 +384,8 @@ def test_a_worker_with_nothing_to_do_does_nothing(is_away, queue: Queue, backend
             connection.execute("UPDATE targets SET next_at = ?", (time.time_ns() // 1_000 + 60_000_000,))
     time.sleep(0.3)
     claims = []
-    claim = Delivery.claim
-    monkeypatch.setattr(Delivery, "claim", lambda self: claims.append(1) or claim(self))
+    claim = queue._delivery.claim
+    monkeypatch.setattr(queue._delivery, "claim", lambda: claims.append(1) or claim())
     used = time.thread_time(), time.process_time()
     time.sleep(1.5)
     assert len(claims) <= 3
