@@ -277,10 +277,9 @@ sys.stdin.read()
     process.stdout.readline()
     os.kill(process.pid, signal.SIGSTOP)
     deadline = time.monotonic() + 7
-    other = outbox(over_http, path)
     while time.monotonic() < deadline:
         with suppress(OutboxError):  # where it was frozen in the middle of a transaction, which nobody can end
-            other.drain(1)  # as another process does, once the time of the frozen one is up
+            outbox(over_http, path).drain(1)  # as another process does, once the time of the frozen one is up
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGCONT)
     assert end(process).code == 0

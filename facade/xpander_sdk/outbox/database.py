@@ -382,7 +382,16 @@ def _alone(path: str) -> Iterator[None]:
     except OSError as error:
         raise _unusable(path, error) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:  # it may be frozen, and hold it for ever
+                    told = f"another process has kept it for {_BUSY_SECONDS} seconds"
+                    raise OutboxError(f"the outbox {path} cannot be used: {told}") from None
+            time.sleep(random.uniform(0.0001, 0.002))  # noqa: S311 - no secret
         yield
     finally:
         os.close(lock)
