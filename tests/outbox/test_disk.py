@@ -393,7 +393,7 @@ def test_the_file_gives_back_the_room_that_it_needs_no_more(path: Path):
     for _ in range(300):
         file.put(lambda salt: ("http://one", "", "key:1"), big, **ROOM)
     while (group := file.claim("holder", [1], 30_000_000)) is not None:
-        file.delivered(group, "holder")
+        file.delivered(group)
     steps = 1
     while file.database.shrink():
         steps += 1

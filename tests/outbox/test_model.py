@@ -104,9 +104,9 @@ class Model:
             seqs.append(seq)
         return seqs
 
-    def end_turn(self, run: Run, holder: str, last: int) -> None:
-        turn = self.turns.get(run)
-        if turn is not None and turn.holder == holder:
+    def end_turn(self, run: Run, claimed: Group) -> None:
+        turn, last = self.turns.get(run), claimed.seqs[-1]
+        if turn is not None and turn.holder == claimed.turn:
             if turn.alone_to > last:
                 self.turns[run] = Turn(alone_to=turn.alone_to)
             else:
@@ -233,11 +233,11 @@ class Machine(RuleBasedStateMachine):
         assert group.others == len(self.model.pending) - len(group.seqs)
         turn = self.model.turns.setdefault(expected, Turn())
         assert group.attempts == turn.attempts
-        turn.holder, turn.held_until = holder, now + HOLD
+        turn.holder, turn.held_until = group.turn, now + HOLD
         target = self.model.targets[expected[0]]
         assert group.target.failures == target.failures
         if target.failures:
-            target.next_at, target.holder = now + HOLD, holder
+            target.next_at, target.holder = now + HOLD, group.turn
         self.model.claims.append(Claim(holder, group, now + HOLD))
 
     def _take(self, data: Any) -> tuple[Claim, Run]:
@@ -247,17 +247,17 @@ class Machine(RuleBasedStateMachine):
 
     def _holds(self, claim: Claim, run: Run) -> bool:
         turn = self.model.turns.get(run)
-        return turn is not None and turn.holder == claim.holder
+        return turn is not None and turn.holder == claim.group.turn
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
     def delivered(self, data: Any) -> None:
         claim, run = self._take(data)
-        self.files[claim.holder].delivered(claim.group, claim.holder)
+        self.files[claim.holder].delivered(claim.group)
         gone = [seq for seq in claim.group.seqs if self.model.pending.pop(seq, None)]
         self.model.delivered |= set(gone)
         self.model.merged += max(0, len(gone) - 1)
-        self.model.end_turn(run, claim.holder, claim.group.seqs[-1])
+        self.model.end_turn(run, claim.group)
         self.model.answers(run[0], claim.group)
 
     @precondition(lambda self: self.model.claims)
@@ -265,7 +265,7 @@ class Machine(RuleBasedStateMachine):
     def refused(self, data: Any) -> None:
         claim, run = self._take(data)
         seqs = claim.group.seqs
-        became_dead = self.files[claim.holder].refused(claim.group, claim.holder, 422, "no", max_dead=MAX_DEAD)
+        became_dead = self.files[claim.holder].refused(claim.group, 422, "no", max_dead=MAX_DEAD)
         if not self._holds(claim, run):
             assert not became_dead
             return
@@ -277,7 +277,7 @@ class Machine(RuleBasedStateMachine):
             return
         if became_dead:
             self.model.dead[seqs[0]] = self.model.pending.pop(seqs[0])
-        self.model.end_turn(run, claim.holder, seqs[-1])
+        self.model.end_turn(run, claim.group)
         self.model.bound_dead()
 
     @precondition(lambda self: self.model.claims)
@@ -289,7 +289,7 @@ class Machine(RuleBasedStateMachine):
     def put_off(self, data: Any, run_wait: int, target_wait: int | None) -> None:
         claim, run = self._take(data)
         now = self.clock.now
-        self.files[claim.holder].put_off(claim.group, claim.holder, "away", run_wait=run_wait, target_wait=target_wait)
+        self.files[claim.holder].put_off(claim.group, "away", run_wait=run_wait, target_wait=target_wait)
         if self._holds(claim, run):
             turn = self.model.turns[run]
             turn.holder, turn.held_until, turn.due_at = None, 0, now + run_wait
@@ -298,26 +298,23 @@ class Machine(RuleBasedStateMachine):
             self.model.answers(run[0], claim.group)
             return
         target = self.model.targets[run[0]]
-        if target.holder == claim.holder or target.next_at > now + MAX_WAIT:
+        if target.holder == claim.group.turn or target.next_at > now + MAX_WAIT:
             target.next_at = now + target_wait
         else:
             target.next_at = max(target.next_at, now + target_wait)
         target.failures += target.failures == claim.group.target.failures
-        target.holder = None if target.holder == claim.holder else target.holder
+        target.holder = None if target.holder == claim.group.turn else target.holder
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
     def give_back(self, data: Any) -> None:
         claim, run = self._take(data)
-        self.files[claim.holder].give_back(claim.group, claim.holder)
+        self.files[claim.holder].give_back(claim.group)
         if self._holds(claim, run):
             self.model.turns[run].holder, self.model.turns[run].held_until = None, 0
-        self._release_targets(claim.holder, [run[0]])
-
-    def _release_targets(self, holder: str, numbers: list[int]) -> None:
-        for number in numbers:
-            if self.model.targets[number].holder == holder:
-                self.model.targets[number].next_at, self.model.targets[number].holder = 0, None
+        target = self.model.targets[run[0]]
+        if target.holder == claim.group.turn:
+            target.next_at, target.holder = 0, None
 
     # What happens to holders, clocks and files
 
@@ -332,9 +329,11 @@ class Machine(RuleBasedStateMachine):
         """It gives back what it has claimed, and may still hear the answers to what is under way."""
         self.files[holder].release(holder)
         for turn in self.model.turns.values():
-            if turn.holder == holder:
+            if turn.holder is not None and turn.holder.startswith(holder):
                 turn.holder, turn.held_until = None, 0
-        self._release_targets(holder, list(self.model.targets))
+        for target in self.model.targets.values():
+            if target.holder is not None and target.holder.startswith(holder):
+                target.next_at, target.holder = 0, None
         for claim in self.model.claims:
             claim.is_lost |= claim.holder == holder
 

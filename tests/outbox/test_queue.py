@@ -400,7 +400,7 @@ def test_flush_waits_for_what_another_process_is_sending(queue: Queue, path: Pat
     other = file_at(path)
     group = other.claim("another process", [1], 30_000_000)
     assert group is not None
-    threading.Timer(0.3, lambda: other.delivered(group, "another process")).start()
+    threading.Timer(0.3, lambda: other.delivered(group)).start()
     assert queue.flush(SOON)
     other.database.close()
 

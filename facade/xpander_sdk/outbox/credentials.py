@@ -98,8 +98,7 @@ class Keyring:
 
     def configuration(self, target: Target) -> Configuration | None:
         """How to reach a target: as this process said, else as another process left it behind; None without its key."""
-        name = (target.base_url, target.organization_id or "", target.credentials)
-        return self._known.get(name) or _found(target, self._file.salt(), self.takes_any_key)
+        return self._known.get(target.name) or _found(target, self._file.salt(), self.takes_any_key)
 
 
 def _found(target: Target, salt: bytes, takes_any_key: bool) -> Configuration | None:

@@ -112,7 +112,7 @@ class Delivery:
     def _deliver(self, group: Group, ends: float | None) -> None:
         way = self._way(group, ends)
         if way is None:
-            self._file.give_back(group, self._holder)
+            self._file.give_back(group)
             self.refresh()
             return
         report = rules.merged(group.reports)
@@ -128,16 +128,16 @@ class Delivery:
             _log.exception("a report could not be sent")
             self._failed(group, Verdict.FAILED, type(error).__name__, None, None)
         except BaseException:
-            self._file.give_back(group, self._holder)
+            self._file.give_back(group)
             raise
         else:
-            self._file.delivered(group, self._holder)
+            self._file.delivered(group)
             self._settled(group, "delivered", answer)
 
     def _way(self, group: Group, ends: float | None) -> Configuration | None:
         """None where the file was replaced: its numbers stand for other targets now."""
         target, configuration = self._ways.get(group.target.id, (None, None))
-        if target is None or configuration is None or _name(target) != _name(group.target):
+        if target is None or configuration is None or target.name != group.target.name:
             return None
         if ends is None:
             return configuration
@@ -154,7 +154,7 @@ class Delivery:
         if verdict is Verdict.NOT_FOUND and attempts >= rules.UNKNOWN_AGENT_ATTEMPTS:
             verdict = Verdict.REFUSED
         if verdict is Verdict.REFUSED:
-            if self._file.refused(group, self._holder, status, told[:2_000], max_dead=self.max_dead):
+            if self._file.refused(group, status, told[:2_000], max_dead=self.max_dead):
                 _log.error(
                     "%s refuses a report for good, which is now a dead letter of the outbox %s: %s",
                     group.target.base_url, self._file.database.path, told,
@@ -170,7 +170,7 @@ class Delivery:
             run_wait = rules.run_wait(attempts, is_away=verdict is Verdict.NOT_NOW)
             answers = verdict is Verdict.NOT_FOUND
             target_wait = None if answers else rules.target_wait(group.target.failures + 1, retry_after)
-        self._file.put_off(group, self._holder, told[:500], run_wait=run_wait, target_wait=target_wait)
+        self._file.put_off(group, told[:500], run_wait=run_wait, target_wait=target_wait)
 
     def seconds_to_next(self, limit: float) -> float | None:
         """Seconds until something may be due, `limit` at the most; None where nothing waits."""
@@ -186,10 +186,6 @@ class Delivery:
     def tidy(self) -> bool:
         """Give a little of the room back that the file does not need any more; whether there may be more of it."""
         return self._file.database.exists() and self._file.database.shrink()
-
-
-def _name(target: Target) -> tuple[str, str | None, str]:
-    return target.base_url, target.organization_id, target.credentials
 
 
 def _recorded(report_id: str) -> Callable[[Any, Mapping[str, str]], Any]:

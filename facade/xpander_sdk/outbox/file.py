@@ -6,6 +6,7 @@ again) stands in a small row beside it.
 
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Sequence
 
 from xpander_sdk.errors import OutboxFullError
@@ -112,25 +113,24 @@ class File:
     def claim(self, holder: str, targets: Sequence[int], hold: int) -> Group | None:
         """Take what waits of a run for `hold` microseconds: the oldest that is due at one of the targets, in the order
         given. None where there is nothing."""
+        # Each turn has a name of its own: an answer that comes late, when its turn was lost, ends no other turn, not
+        # even one that the same holder took since.
+        turn = f"{holder}/{uuid.uuid4().hex}"
         with self.database.transaction() as connection:
             now = self.clock()
             for target in targets:
-                found = self._claim_of(connection, holder, target, now, hold)
+                found = self._claim_of(connection, turn, target, now, hold)
                 if found is not None:
                     return found
         return None
 
-    def _claim_of(
-        self, connection: sqlite3.Connection, holder: str, target_id: int, now: int, hold: int
-    ) -> Group | None:
+    def _claim_of(self, connection: sqlite3.Connection, turn: str, target_id: int, now: int, hold: int) -> Group | None:
         for target in targets_in(connection, "WHERE id = ?", target_id):
             if not now < target.next_at <= now + MAX_WAIT:
-                return self._claim_at(connection, holder, target, now, hold)
+                return self._claim_at(connection, turn, target, now, hold)
         return None  # it is left alone; or a new file, put in the old one's place, has none of this number
 
-    def _claim_at(
-        self, connection: sqlite3.Connection, holder: str, target: Target, now: int, hold: int
-    ) -> Group | None:
+    def _claim_at(self, connection: sqlite3.Connection, turn: str, target: Target, now: int, hold: int) -> Group | None:
         # By the index that gives the oldest first: to sort all that waits would take the longer the more it is.
         found = connection.execute(
             "SELECT reports.task_id, coalesce(attempts, 0), coalesce(alone_to, 0)"
@@ -145,17 +145,15 @@ class File:
         task_id, attempts, alone_to = found
         if target.failures:
             # One at a time, until one goes through.
-            connection.execute(
-                "UPDATE targets SET next_at = ?, holder = ? WHERE id = ?", (now + hold, holder, target.id)
-            )
+            connection.execute("UPDATE targets SET next_at = ?, holder = ? WHERE id = ?", (now + hold, turn, target.id))
         connection.execute(
             "INSERT INTO turns (target, task_id, holder, held_until) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until",
-            (target.id, task_id, holder, now + hold),
+            (target.id, task_id, turn, now + hold),
         )
         seqs, reports = self._waiting(connection, target.id, task_id, alone_to)
         (pending,) = connection.execute("SELECT pending FROM books").fetchone()
-        return Group(target, task_id, seqs, reports, attempts, pending - len(seqs))
+        return Group(turn, target, task_id, seqs, reports, attempts, pending - len(seqs))
 
     def _waiting(
         self, connection: sqlite3.Connection, target_id: int, task_id: str, alone_to: int
@@ -177,17 +175,17 @@ class File:
             reports.append(Report(agent_id=agent_id, id=task_id, reported_at=reported_at, content=body))
         return seqs, reports
 
-    def delivered(self, group: Group, holder: str) -> None:
+    def delivered(self, group: Group) -> None:
         """The backend has it. Nobody else can undo that: it is gone even if the turn was lost meanwhile."""
         with self.database.transaction() as connection:
             gone = delete(connection, "reports", group.seqs)
             connection.execute(
                 "UPDATE books SET delivered = delivered + ?, merged = merged + ?", (gone, max(0, gone - 1))
             )
-            _end_turn(connection, group, holder)
+            _end_turn(connection, group)
             _it_answers(connection, group)
 
-    def refused(self, group: Group, holder: str, status: int | None, answer: str, *, max_dead: tuple[int, int]) -> bool:
+    def refused(self, group: Group, status: int | None, answer: str, *, max_dead: tuple[int, int]) -> bool:
         """The backend refuses it for good: a lone report becomes a dead letter; of several, each will be sent alone.
 
         Args:
@@ -197,7 +195,7 @@ class File:
             Whether it became a dead letter.
         """
         with self.database.transaction() as connection:
-            if not _is_held(connection, group, holder):
+            if not _is_held(connection, group):
                 return False
             _it_answers(connection, group)
             if len(group.seqs) > 1:
@@ -211,11 +209,11 @@ class File:
                 (self.clock(), status, answer, group.seqs[0]),
             )
             delete(connection, "reports", group.seqs)
-            _end_turn(connection, group, holder)
+            _end_turn(connection, group)
             _bound_dead(connection, *max_dead)
         return True
 
-    def put_off(self, group: Group, holder: str, trouble: str, *, run_wait: int, target_wait: int | None) -> None:
+    def put_off(self, group: Group, trouble: str, *, run_wait: int, target_wait: int | None) -> None:
         """It may go through later.
 
         Args:
@@ -227,7 +225,7 @@ class File:
             connection.execute(
                 "UPDATE turns SET held_until = 0, holder = NULL, attempts = attempts + 1, due_at = ?, trouble = ?"
                 " WHERE target = ? AND task_id = ? AND holder = ?",
-                (now + run_wait, trouble, group.target.id, group.task_id, holder),
+                (now + run_wait, trouble, group.target.id, group.task_id, group.turn),
             )
             if target_wait is None:
                 _it_answers(connection, group)
@@ -237,25 +235,27 @@ class File:
                 "UPDATE targets SET failures = failures + (failures = ?1), trouble = ?2,"
                 " holder = CASE WHEN holder = ?3 THEN NULL ELSE holder END,"
                 " next_at = CASE WHEN holder = ?3 OR next_at > ?4 THEN ?5 ELSE max(next_at, ?5) END WHERE id = ?6",
-                (group.target.failures, trouble, holder, now + MAX_WAIT, now + target_wait, group.target.id),
+                (group.target.failures, trouble, group.turn, now + MAX_WAIT, now + target_wait, group.target.id),
             )
 
-    def give_back(self, group: Group, holder: str) -> None:
+    def give_back(self, group: Group) -> None:
         """Nothing came of it; another may take it at once."""
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE turns SET held_until = 0, holder = NULL WHERE target = ? AND task_id = ? AND holder = ?",
-                (group.target.id, group.task_id, holder),
+                (group.target.id, group.task_id, group.turn),
             )
             connection.execute(
-                "UPDATE targets SET next_at = 0, holder = NULL WHERE id = ? AND holder = ?", (group.target.id, holder)
+                "UPDATE targets SET next_at = 0, holder = NULL WHERE id = ? AND holder = ?",
+                (group.target.id, group.turn),
             )
 
     def release(self, holder: str) -> None:
         """Give back what `holder` has taken, so that another may take it at once."""
+        its = "holder >= ?1 || '/' AND holder < ?1 || '0'"  # 0 comes next after /
         with self.database.transaction() as connection:
-            connection.execute("UPDATE turns SET held_until = 0, holder = NULL WHERE holder = ?", (holder,))
-            connection.execute("UPDATE targets SET next_at = 0, holder = NULL WHERE holder = ?", (holder,))
+            connection.execute(f"UPDATE turns SET held_until = 0, holder = NULL WHERE {its}", (holder,))
+            connection.execute(f"UPDATE targets SET next_at = 0, holder = NULL WHERE {its}", (holder,))
 
     def hurry(self, targets: Sequence[int]) -> None:
         """End all waits of these targets: they are tried again now."""
@@ -349,19 +349,20 @@ def _it_answers(connection: sqlite3.Connection, group: Group) -> None:
         )
 
 
-def _is_held(connection: sqlite3.Connection, group: Group, holder: str) -> bool:
+def _is_held(connection: sqlite3.Connection, group: Group) -> bool:
     found = connection.execute(
-        "SELECT 1 FROM turns WHERE target = ? AND task_id = ? AND holder = ?", (group.target.id, group.task_id, holder)
+        "SELECT 1 FROM turns WHERE target = ? AND task_id = ? AND holder = ?",
+        (group.target.id, group.task_id, group.turn),
     )
     return found.fetchone() is not None
 
 
-def _end_turn(connection: sqlite3.Connection, group: Group, holder: str) -> None:
+def _end_turn(connection: sqlite3.Connection, group: Group) -> None:
     run = (group.target.id, group.task_id)
     connection.execute(
         "UPDATE turns SET held_until = 0, holder = NULL, attempts = 0, due_at = 0"
         " WHERE target = ? AND task_id = ? AND holder = ? AND alone_to > ?",
-        (*run, holder, group.seqs[-1]),
+        (*run, group.turn, group.seqs[-1]),
     )
-    connection.execute("DELETE FROM turns WHERE target = ? AND task_id = ? AND holder = ?", (*run, holder))
+    connection.execute("DELETE FROM turns WHERE target = ? AND task_id = ? AND holder = ?", (*run, group.turn))
     connection.execute(_FORGET_TURN, run)

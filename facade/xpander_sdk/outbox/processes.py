@@ -18,11 +18,6 @@ T = TypeVar("T")
 _queues: dict[str, Queue] = {}
 
 
-def queue_of(configuration: Configuration) -> Queue:
-    """The outbox that a configuration means."""
-    return queue_at(_settings(configuration).path)
-
-
 def queue_at(path: str) -> Queue:
     """The outbox in this file."""
     queue = _queues.get(path)
@@ -34,8 +29,9 @@ def queue_at(path: str) -> Queue:
 
 def outbox_of(configuration: Configuration) -> Queue:
     """The outbox that a configuration means, which from then on can deliver with the configuration's key."""
-    queue = queue_of(configuration)
-    queue.know(configuration, _settings(configuration))
+    settings = _settings(configuration)
+    queue = queue_at(settings.path)
+    queue.know(configuration, settings)
     return queue
 
 
@@ -45,7 +41,8 @@ def _settings(configuration: Configuration) -> Outbox:
 
 def submit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
     """Keep a report until it is delivered; errors as `Queue.put`'s."""
-    return queue_of(configuration).put(configuration, _settings(configuration), report, convert)
+    settings = _settings(configuration)
+    return queue_at(settings.path).put(configuration, settings, report, convert)
 
 
 async def asubmit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
@@ -54,8 +51,9 @@ async def asubmit(configuration: Configuration, report: Report, convert: Callabl
     if settings.durability == "power" or settings.when_full == "block":
         import anyio.to_thread
 
-        return await anyio.to_thread.run_sync(submit, configuration, report, convert)
-    return submit(configuration, report, convert)
+        put = queue_at(settings.path).put
+        return await anyio.to_thread.run_sync(put, configuration, settings, report, convert)
+    return queue_at(settings.path).put(configuration, settings, report, convert)
 
 
 def keep(configuration: Configuration, report: Report, convert: Callable[[Any], T], error: ModuleException) -> None:

@@ -17,11 +17,18 @@ class Target:
     next_at: int = 0
     trouble: str | None = None
 
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """What tells it from all others, in whichever file."""
+        return self.base_url, self.organization_id or "", self.credentials
+
 
 @frozen
 class Group:
     """What waits of one run, oldest first: taken by one holder, to be sent as one report."""
 
+    turn: str
+    """What the file calls this taking of it."""
     target: Target
     task_id: str
     seqs: list[int]
