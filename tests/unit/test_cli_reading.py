@@ -180,7 +180,7 @@ def test_metrics_by_the_day_have_a_line_for_each(cli):
     assert (float(rows[0][3]), rows[0][4:6]) == (pytest.approx(2, rel=0.01), ["s", "5"])
     assert len(rows[2][-1]) == 2 * len(rows[0][-1])
     points = [json.loads(line) for line in cli(*arguments, "--json").output.splitlines()]
-    assert [point["metrics"]["runs"]["total"] for point in points] == [1, 0, 2]
+    assert [point["runs"]["total"] for point in points] == [1, 0, 2]
 
 
 def test_steps_begin_at_the_full_hour_or_day_and_end_before_until():

@@ -1,6 +1,5 @@
 """Commands that show what a backend has."""
 
-import asyncio
 import time
 from contextlib import suppress
 from functools import partial
@@ -124,7 +123,7 @@ def metrics(
     """Show what the runs of an agent add up to. Default of AGENT_ID: XPANDER_AGENT_ID."""
     backend, agent = Backend(configuration), agent_named(configuration, agent_id, "AGENT_ID")
     if by is not None:
-        points = asyncio.run(series(backend, agent, by, moment("since", since), moment("until", until)))
+        points = series(backend, agent, by, moment("since", since), moment("until", until))
         if as_json:
             for point in points:
                 print_json(point)

@@ -1,26 +1,15 @@
 """Metrics over time, one step after the other."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from attrs import frozen
-
-from xpander_sdk import Backend, Metrics
+from xpander_sdk import Backend, Tokens
+from xpander_sdk.metrics import Cost, Durations, Point, Runs
 
 Step = Literal["hour", "day"]
 _LENGTHS: dict[Step, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _USUAL: dict[Step, int] = {"hour": 24, "day": 14}
 MOST = 100
-_IN_FLIGHT = 8
-
-
-@frozen
-class Point:
-    """What the runs of one step add up to."""
-
-    since: datetime
-    metrics: Metrics
 
 
 def steps(by: Step, since: datetime | None, until: datetime | None, now: datetime) -> list[datetime]:
@@ -43,17 +32,22 @@ def _begin(by: Step, moment: datetime) -> datetime:
     return moment.replace(hour=0 if by == "day" else moment.hour, minute=0, second=0, microsecond=0)
 
 
-async def series(
-    backend: Backend, agent_id: str, by: Step, since: datetime | None, until: datetime | None
-) -> list[Point]:
+def series(backend: Backend, agent_id: str, by: Step, since: datetime | None, until: datetime | None) -> list[Point]:
     """The metrics of an agent by the hour or the day; the first and the last step only as far as the range goes."""
     starts = steps(by, since, until, datetime.now(UTC))
-    slots = asyncio.Semaphore(_IN_FLIGHT)
+    if not starts:
+        return []
+    found = backend.metrics(agent_id, since or starts[0], until, by)
+    there = {point.start: point for point in found.series or ()}
+    return [there.get(start) or _nothing(start) for start in starts]
 
-    async def of(start: datetime) -> Point:
-        end = start + _LENGTHS[by]
-        async with slots:
-            found = await backend.ametrics(agent_id, max(start, since or start), min(end, until or end))
-        return Point(start, found)
 
-    return list(await asyncio.gather(*map(of, starts)))
+def _nothing(start: datetime) -> Point:
+    return Point(
+        start=start,
+        runs=Runs(0, 0, 0, 0),
+        success_rate=None,
+        duration=Durations(0.0, None, None, None),
+        tokens=Tokens(),
+        cost=Cost(None, 0),
+    )

@@ -10,7 +10,8 @@ from rich.text import Text
 from xpander_sdk import Metrics, Task, TasksListItem
 from xpander_sdk.cli.charts import bar
 from xpander_sdk.cli.common import STYLES, cell, folded, printable, status
-from xpander_sdk.cli.series import Point, Step
+from xpander_sdk.cli.series import Step
+from xpander_sdk.metrics import Point
 
 _SHORT_BAR, _LONG_BAR = 16, 30  # columns: with all else, a line of 80
 
@@ -73,16 +74,16 @@ def series_table(points: Sequence[Point], by: Step) -> Table:
     for name in ("runs", "failed", "p95", "tokens"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("completed, failed, executing", no_wrap=True)
-    most = max((point.metrics.runs.total for point in points), default=0)
+    most = max((point.runs.total for point in points), default=0)
     for point in points:
-        runs, p95 = point.metrics.runs, point.metrics.duration.p95
+        runs, p95 = point.runs, point.duration.p95
         parts = [(getattr(runs, name), STYLES[name]) for name in ("completed", "failed", "executing")]
         table.add_row(
-            f"{point.since:%Y-%m-%d}" if by == "day" else f"{point.since:%Y-%m-%d %H:%M}",
+            f"{point.start:%Y-%m-%d}" if by == "day" else f"{point.start:%Y-%m-%d %H:%M}",
             f"{runs.total:,}",
             f"{runs.failed:,}",
             "" if p95 is None else f"{p95:.2f} s",
-            f"{point.metrics.tokens.total_tokens:,}",
+            f"{point.tokens.total_tokens:,}",
             bar(parts, most, _LONG_BAR, console),
         )
     return table
