@@ -6,6 +6,7 @@ import uvicorn
 
 from xpander_server.access import OneOrganization
 from xpander_server.app import create_app
+from xpander_server.connections import Connection
 from xpander_server.running import in_thread
 from xpander_server.store import Store, Submission
 from xpander_server.tasks import Task, merge
@@ -26,4 +27,6 @@ async def report(submission: Submission) -> Task:
 
 
 app = create_app(Store(f"sqlite:///{file}"), OneOrganization("bench"), in_thread, report=report)
-uvicorn.run(app, port=int(port), log_level="error", access_log=False, lifespan="off")
+uvicorn.run(
+    app, port=int(port), log_level="error", access_log=False, lifespan="off", http=Connection, proxy_headers=False
+)

@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
 
 from xpander_server import contract, metrics, views
 from xpander_server.access import Access
@@ -39,7 +38,7 @@ def create_app(
     clock: Callable[[], int] = now,
     more_routes: Sequence[BaseRoute] = (),
     watch: Watch | None = None,
-) -> ASGIApp:
+) -> Frame:
     """The contract's operations over `store`.
 
     Args:
@@ -63,8 +62,8 @@ def create_app(
         "getHealth": api.get_health,
     }
     # Looked through in this order: what is asked most comes first.
-    plain: list[BaseRoute] = []
-    prefixed: list[BaseRoute] = []
+    plain: list[Route] = []
+    prefixed: list[Route] = []
     for name, operation in contract.operations().items():
         answer = always(Endpoint(operation, handlers[name], access, body_seconds).answer)
         plain.append(Route(operation.path, answer, methods=[operation.method]))
@@ -75,10 +74,11 @@ def create_app(
         Route("/openapi.yaml", served(contract.text("yaml"), "application/yaml")),
         Route("/openapi.json", served(contract.text("json"), contract.JSON)),
     ]
-    routes = [*plain, *prefixed, *described, *more_routes]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_exception})
+    operations = [*plain, *prefixed]
+    # The operations are in there as well, for what asks for one of them in a wrong way.
+    app = Starlette(routes=[*operations, *described, *more_routes], exception_handlers={HTTPException: _http_exception})
     app.router.redirect_slashes = False
-    return Frame(app, watch)
+    return Frame(operations, app, watch)
 
 
 class _Api:

@@ -14,6 +14,8 @@ from xpander_server.errors import Refusal
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the contract says: packed and unpacked
 MAX_FORM = 16 * 1024  # bytes
 FORM = "application/x-www-form-urlencoded"
+ARRIVED = "xpander.body"
+"""Where in a request's scope its body is, if it came with the head."""
 _MAX_WINDOW_LOG = 23  # 8 MiB, which RFC 9659 allows zstd over HTTP; a frame may ask for 2 GiB
 
 
@@ -43,6 +45,11 @@ async def _arrived(request: Request, seconds: float | None, at_most: int) -> byt
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > at_most:
         raise _too_large(at_most)
+    there: bytearray | None = request.scope.get(ARRIVED)
+    if there is not None:
+        if len(there) > at_most:
+            raise _too_large(at_most)
+        return bytes(there)
     body = bytearray()
     limit = nullcontext() if seconds is None else anyio.fail_after(seconds)
     try:

@@ -1,9 +1,15 @@
-"""Connections with bounds that uvicorn does not set: how long a request's head may take, and how large it may be."""
+"""Connections: uvicorn's, with bounds that it does not set, and with a short way to the operations of the contract."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from xpander_server.bodies import ARRIVED
+from xpander_server.frame import Frame
 
 HEAD_SECONDS = 20.0
 """From the connection, or from a request's first byte, to the end of its head."""
@@ -14,8 +20,12 @@ _TOO_LARGE = b"431 Request Header Fields Too Large"
 _TOO_SLOW = b"408 Request Timeout"
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's, which ends a connection whose head is too slow or too large."""
+class Connection(HttpToolsProtocol):
+    """uvicorn's, which ends a connection whose head is too slow or too large.
+
+    Most requests are reports, whose bodies come with their heads and whose answers are one piece: of these, the body is
+    there at once, and the answer is written at once. Everything else goes through ASGI.
+    """
 
     head_seconds = HEAD_SECONDS
 
@@ -69,6 +79,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # Where a newer uvicorn does not call this any more, everything goes through ASGI, and is answered as well.
+        if isinstance(app, Frame) and cycle.scope["method"] != "HEAD":
+            scope: Any = cycle.scope
+            route = app.operation(scope)
+            if route is not None:
+                app = partial(_answer, cycle, app, route)
+        super()._start_asgi_task(cycle, app)
+
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
@@ -91,3 +110,29 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()
+
+
+async def _answer(
+    cycle: RequestResponseCycle, frame: Frame, route: Route, scope: Scope, receive: Receive, send: Send
+) -> None:
+    if not cycle.more_body:
+        scope[ARRIVED] = cycle.body
+    status, headers, body = await frame.answer(route, scope, receive)
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    if cycle.disconnected:
+        return
+    parts = [STATUS_LINE[status]]
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    if (b"connection", b"close") in headers:
+        cycle.keep_alive = False
+    elif not cycle.keep_alive:
+        parts.append(b"connection: close\r\n")
+    parts += (b"\r\n", body)
+    cycle.response_started = cycle.response_complete = True
+    cycle.transport.write(b"".join(parts))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()

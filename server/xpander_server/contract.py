@@ -76,6 +76,9 @@ class Operation:
         self.scope: str | None = security[0]["apiKey"][0] if security else None
         declared = [*item.get("parameters", []), *operation.get("parameters", [])]
         self._parameters = [_Parameter(description, _resolve(description, parameter)) for parameter in declared]
+        self._header_names = {
+            parameter.name.lower().encode() for parameter in self._parameters if parameter.where == "header"
+        }
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
         self._body = _validator(description, body["schema"]) if body else None
 
@@ -87,11 +90,11 @@ class Operation:
         self,
         path: Mapping[str, str],
         query: Iterable[tuple[str, str]],
-        headers: Iterable[tuple[str, str]],
+        headers: Iterable[tuple[bytes, bytes]],
     ) -> dict[str, Any]:
         """The request's parameters by name, converted and checked; those absent are left out.
 
-        `path` holds the segments as they came, still percent-encoded.
+        `path` holds the segments as they came, still percent-encoded; the names of `headers` are in lower case.
 
         Raises:
             Refusal: 422 with one problem for each parameter that is not as the contract says.
@@ -103,18 +106,22 @@ class Operation:
                 found["path"][name] = [segment_text(segment)]
             except UnicodeDecodeError:
                 problems.append({"loc": ["path", name], "msg": "is not UTF-8", "type": "encoding"})
-        for where, pairs in (("query", query), ("header", headers)):
-            for name, value in pairs:
-                found[where].setdefault(name, []).append(value)
+        for name, value in query:
+            found["query"].setdefault(name, []).append(value)
+        for raw_name, raw_value in headers:
+            if raw_name in self._header_names:
+                found["header"].setdefault(raw_name.decode("ascii"), []).append(raw_value.decode("latin-1"))
         values: dict[str, Any] = {}
         for parameter in self._parameters:
-            given = found[parameter.where].get(parameter.name, [])
+            given = found[parameter.where].get(parameter.name)
+            if given is None:
+                continue
             if len(given) > 1:
                 problems.append({"loc": parameter.loc, "msg": "is given more than once", "type": "repeated"})
-            for raw in given[:1]:
-                converted = parameter.convert(raw)
+            converted = parameter.convert(given[0])
+            if not parameter.validator.is_valid(converted):
                 problems += _problems(parameter.validator, converted, parameter.loc)
-                values[parameter.name] = converted
+            values[parameter.name] = converted
         if problems:
             raise Refusal(422, problems[:_MAX_PROBLEMS])
         return values
@@ -128,8 +135,8 @@ class Operation:
         if self._body is None:
             raise TypeError("the operation has no body")
         value = _decode(body)
-        if problems := list(_problems(self._body, value, ["body"]))[:_MAX_PROBLEMS]:
-            raise Refusal(422, problems)
+        if not self._body.is_valid(value):
+            raise Refusal(422, list(_problems(self._body, value, ["body"]))[:_MAX_PROBLEMS])
         report = cast(Report, value)
         if report.get("llm_response") is not None:
             report["llm_response"] = bytes(msgspec.json.decode(body, type=_Verbatim).llm_response).decode("utf-8")
@@ -170,15 +177,14 @@ def _validator(description: dict[str, Any], schema: dict[str, Any]) -> Draft2020
 
 
 def _problems(validator: Draft202012Validator, value: object, loc: list[str | int]) -> Iterator[Problem]:
-    if not validator.is_valid(value):
-        for error in validator.iter_errors(value):
-            for cause in _causes(error):
-                unexpected = getattr(cause.kind, "unexpected", [])
-                yield {
-                    "loc": [*loc, *cause.instance_path, *unexpected[:1]],
-                    "msg": cause.message[:300],
-                    "type": cause.kind.name,
-                }
+    for error in validator.iter_errors(value):
+        for cause in _causes(error):
+            unexpected = getattr(cause.kind, "unexpected", [])
+            yield {
+                "loc": [*loc, *cause.instance_path, *unexpected[:1]],
+                "msg": cause.message[:300],
+                "type": cause.kind.name,
+            }
 
 
 def _causes(error: ValidationError) -> list[ValidationError]:

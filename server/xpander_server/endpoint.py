@@ -50,7 +50,8 @@ class Endpoint:
         segments = dict(request.path_params)
         if (named := segments.pop("organization_id", None)) is not None and not _is(named, organization_id):
             raise Refusal(403, f"The key does not belong to {named[:100]!r}, the organisation in front of the path.")
-        given = operation.read_parameters(segments, request.query_params.multi_items(), request.headers.items())
+        query = request.query_params.multi_items() if request.scope["query_string"] else ()
+        given = operation.read_parameters(segments, query, request.scope["headers"])
         body = operation.read_body(await read_body(request, self._body_seconds)) if operation.has_body else None
         return Call(organization_id, given, body)
 

@@ -15,7 +15,7 @@ from xpander_server.access import Access, KeyAccess
 from xpander_server.answers import always, served
 from xpander_server.app import create_app
 from xpander_server.auth import ADMIN, Keys, now
-from xpander_server.connections import BoundedProtocol
+from xpander_server.connections import Connection
 from xpander_server.endpoint import admitted
 from xpander_server.housekeeping import Pruning
 from xpander_server.listening import Listening
@@ -87,7 +87,7 @@ def serve(
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                http=BoundedProtocol,
+                http=Connection,
                 ws="none",
                 ssl_certfile=listening.tls_certificate,
                 ssl_keyfile=listening.tls_key,

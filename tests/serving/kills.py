@@ -99,7 +99,11 @@ class Killed:
         command = serving(store_url)
         self._process = self._start(command)
         self.port = int(self._url.rpartition(":")[2])
-        self._command = [*command[: command.index("--port") + 1], str(self.port), *command[command.index("--port") + 2 :]]
+        self._command = [
+            *command[: command.index("--port") + 1],
+            str(self.port),
+            *command[command.index("--port") + 2 :],
+        ]
 
     def _start(self, command: list[str]) -> "subprocess.Popen[str]":
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

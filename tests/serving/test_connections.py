@@ -9,17 +9,17 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from xpander_server.connections import MAX_HEAD, BoundedProtocol
+from xpander_server.connections import MAX_HEAD, Connection
 
 WHOLE = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 
 
-class Hurried(BoundedProtocol):
+class Hurried(Connection):
     head_seconds = 0.2
 
 
 @contextmanager
-def serving(protocol: type[BoundedProtocol]) -> Iterator[Callable[[], socket.socket]]:
+def serving(protocol: type[Connection]) -> Iterator[Callable[[], socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             PlainTextResponse("here"), http=protocol, ws="none", lifespan="off", log_config=None, access_log=False

@@ -31,6 +31,7 @@ class Postgresql:
         self.engine = create_engine(
             parsed,
             hide_parameters=True,
+            paramstyle="format",
             pool_size=_CONNECTIONS,
             max_overflow=0,
             pool_timeout=BUSY_SECONDS,

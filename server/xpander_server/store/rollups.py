@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from xpander_server.metrics import Amounts, add, of_organization
-from xpander_server.store.tables import movements, rollups
+from xpander_server.store.prepared import ManyRows
+from xpander_server.store.tables import as_text, movements, rollups
 from xpander_server.tasks import Task
 
 HOUR = 3_600_000_000  # microseconds
@@ -30,7 +31,7 @@ Moved = dict[str, dict[int, Amounts]]
 # Not the shared one, which the program around us may have seeded: in each of its processes alike.
 _chance = random.SystemRandom()
 
-_ADD = insert(movements)
+_ADD = ManyRows(insert(movements), ["organization_id", "id", "amounts"])
 # Whoever deletes a row has it: two that fold at once never count it twice.
 _TAKE = (
     delete(movements)
@@ -62,16 +63,15 @@ def collected(changes: Iterable[tuple[Task, Amounts]]) -> dict[str, Moved]:
 def record(connection: Connection, moved: Mapping[str, Moved]) -> None:
     """Add what a commit has moved; now and then, fold."""
     rows = [
-        {"organization_id": organization_id, "id": _chance.getrandbits(63), "amounts": by_agent}
+        (organization_id, _chance.getrandbits(63), as_text(by_agent))
         for organization_id, by_agent in sorted(moved.items())
         if any(amounts for by_hour in by_agent.values() for amounts in by_hour.values())
     ]
-    if rows:
-        connection.execute(_ADD, rows)
-    for row in rows:
+    _ADD.execute(connection, rows)
+    for organization_id, _, _ in rows:
         # By chance, and so without counting: not every process lives long enough to count.
         if _chance.random() * FOLD_ONE_IN < 1:
-            fold(connection, str(row["organization_id"]))
+            fold(connection, organization_id)
 
 
 def fold(connection: Connection, organization_id: str) -> None:

@@ -27,6 +27,14 @@ REVISION = "0004"
 """The Alembic revision that these tables are."""
 
 
+def as_text(document: Any) -> str:
+    """As JSON text."""
+    return _encode(document).decode()
+
+
+_encode = msgspec.json.Encoder().encode
+
+
 class Json(TypeDecorator[Any]):
     """A value kept as JSON text."""
 
@@ -34,7 +42,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else msgspec.json.encode(value).decode()
+        return None if value is None else as_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else msgspec.json.decode(value)
