@@ -123,7 +123,7 @@ async def _answer(
     if cycle.disconnected:
         return
     parts = [STATUS_LINE[status]]
-    for name, value in headers:
+    for name, value in (*cycle.default_headers, *headers):
         parts += (name, b": ", value, b"\r\n")
     if (b"connection", b"close") in headers:
         cycle.keep_alive = False
