@@ -5,6 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
+LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
 .PHONY: help setup demo serve generate drift lint format types test screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
@@ -82,7 +83,12 @@ bench-outbox: setup $(RECORDERS) ## our outbox beside langsmith, langfuse and op
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c constraints-recorders.txt $*
 	@touch $@
 
-bench-server: setup ## our server under load, and as tasks become many; writes docs/benchmarks-server.md (QUICK=1: prints only)
+.loggers/%/.ready: constraints-loggers.txt | $(READY)
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c constraints-loggers.txt $*
+	@touch $@
+
+bench-server: setup $(LOGGERS) ## our server under load, beside MLflow and Phoenix, and as tasks become many; writes docs/benchmarks-server.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.server $(if $(QUICK),--quick)
 
 wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server
@@ -97,4 +103,4 @@ constraints: ## take the newest versions of everything into constraints.txt
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> constraints.txt
 
 clean: ## remove what the other targets made
-	rm -rf .venv .official-venv .recorders dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .official-venv .recorders .loggers dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from benchmarks import loggers
 from benchmarks.report import Machine
 
 ROOT = Path(__file__).parents[1]
@@ -183,15 +184,23 @@ def main() -> None:
         postgres = Postgres(Path(f"{name}-postgresql"), *DURABLE)
         try:
             loaded = under_load(folder, postgres, seconds, rounds)
+            logged = loggers.table(loggers.measured(folder, arguments.quick))
             grown = as_tasks_grow({"SQLite": f"sqlite:///{folder}/sizes.db", "PostgreSQL": postgres.url()}, sizes)
         finally:
             postgres.close()
-    print(f"\n{table(loaded)}\n\n{table(grown)}")
+    print(f"\n{table(loaded)}\n\n{table(logged)}\n\n{table(grown)}")
     if not arguments.quick:
         machine = Machine.this(rounds, seconds, {})
         told = f"{machine.processor}, {machine.cores} cores, {machine.system}, Python {machine.python}"
         PAGE.write_text(
-            TEXT.format(loaded=table(loaded), grown=table(grown), machine=told, seconds=seconds, rounds=rounds)
+            TEXT.format(
+                loaded=table(loaded),
+                logged=table(logged),
+                grown=table(grown),
+                machine=told,
+                seconds=seconds,
+                rounds=rounds,
+            )
         )
 
 
@@ -209,6 +218,14 @@ is `xpander-report serve` with its defaults: keys, validation by the contract, e
 a commit that is on disk before the answer. "Nothing kept" is the same application without keys and without a store.
 The last line is one upsert a request, on disk, and nothing else. The load is made by a process on the same CPUs. Each
 figure is the median of {rounds} rounds of {seconds} s.
+
+## Beside MLflow and Phoenix
+
+{logged}
+
+Their own servers with their defaults, and ours, each on SQLite; the same run, of which MLflow takes three requests,
+and Phoenix one span by OTLP. The client is Python's `http.client`, the same for all, which takes a good part of the CPU
+where the server is quick. A run counts when it is in the database.
 
 ## Reading as tasks become many
 

@@ -91,6 +91,11 @@ def cost_of(model: str | None, tokens: Mapping[str, int] | None, at: int) -> int
     return cost if cost is not None and cost <= MAX_COST else None
 
 
+def load() -> None:
+    """Load the prices now, which takes a third of a second, and not at the first report."""
+    _model_info("")
+
+
 class _Price:
     """The price of one model at one time."""
 
@@ -141,7 +146,7 @@ def _price(model: str, hour: int) -> _Price | None:
 
 @lru_cache(maxsize=4_096)
 def _model_info(name: str) -> "tuple[ModelInfo, Provider] | None":
-    # Imported late: it takes a third of a second. Not by its own look-up, which remembers every name for ever.
+    # Imported late, for what never asks: see load. Not by its own look-up, which remembers every name for ever.
     from genai_prices.data_snapshot import get_snapshot
 
     providers = get_snapshot().providers

@@ -51,6 +51,7 @@ def kept(store: Store) -> dict:
 @pytest.fixture(autouse=True)
 def _fold_only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollups, "FOLD_ONE_IN", float("inf"))
+    monkeypatch.setattr(rollups, "FOLD_BYTES", float("inf"))
 
 
 @given(HISTORIES, st.lists(TIMES, min_size=2, max_size=2))
@@ -125,3 +126,11 @@ def test_folding_happens_by_itself(store, monkeypatch):
     count = store._database.read(lambda connection: len(connection.execute(select(movements)).all()))
     assert count == 0
     assert store.metrics("org").amounts["executing runs"] == 3
+
+
+def test_much_that_has_come_together_is_folded_sooner(store, monkeypatch):
+    monkeypatch.setattr(rollups, "FOLD_ONE_IN", float("inf"))
+    monkeypatch.setattr(rollups, "FOLD_BYTES", 100)
+    store.report(submission(used_tools=[f"tool-{number}" for number in range(50)]))
+    assert store._database.read(lambda connection: connection.execute(select(movements)).all()) == []
+    assert store.metrics("org").amounts["executing runs"] == 1

@@ -23,6 +23,9 @@ ORGANIZATION = ""
 """In place of an agent: all of them."""
 
 FOLD_ONE_IN = 64
+"""Commits, of which one folds what has come together."""
+FOLD_BYTES = 1_000_000
+"""Of what has come together, before it is folded; about."""
 FOLDING = 0x7870666F6C64  # of an advisory lock
 
 Moved = dict[str, dict[int, Amounts]]
@@ -68,9 +71,9 @@ def record(connection: Connection, moved: Mapping[str, Moved]) -> None:
         if any(amounts for by_hour in by_agent.values() for amounts in by_hour.values())
     ]
     _ADD.execute(connection, rows)
-    for organization_id, _, _ in rows:
+    for organization_id, _, amounts in rows:
         # By chance, and so without counting: not every process lives long enough to count.
-        if _chance.random() * FOLD_ONE_IN < 1:
+        if _chance.random() < 1 / FOLD_ONE_IN + len(amounts) / FOLD_BYTES:
             fold(connection, organization_id)
 
 
