@@ -1,8 +1,8 @@
 """The application behind a socket."""
 
 import signal
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from types import FrameType
 
@@ -81,31 +81,27 @@ def serve(
                 more_routes=[*_operating(access, watcher), *pages(store, access)],
                 watch=watcher,
             )
-            config = uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                http=Connection,
-                ws="none",
-                ssl_certfile=listening.tls_certificate,
-                ssl_keyfile=listening.tls_key,
-                proxy_headers=bool(listening.behind_proxy),
-                forwarded_allow_ips=list(listening.behind_proxy),
-                timeout_keep_alive=75,  # longer than clients keep a connection, so that they are the ones to close it
-                timeout_graceful_shutdown=10,
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    app,
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    http=Connection,
+                    ws="none",
+                    ssl_certfile=listening.tls_certificate,
+                    ssl_keyfile=listening.tls_key,
+                    proxy_headers=bool(listening.behind_proxy),
+                    forwarded_allow_ips=list(listening.behind_proxy),
+                    timeout_keep_alive=75,  # longer than clients keep a connection: they are the ones to close it
+                    timeout_graceful_shutdown=10,
+                )
             )
-            started(listening.url(listener), made)
-            # uvicorn stops on these two, and then raises them again, which would end the process before the store is
-            # closed.
-            before = {number: signal.signal(number, _ignore) for number in (signal.SIGINT, signal.SIGTERM)}
-            try:
+            with _stopped_by_signals(server):
+                started(listening.url(listener), made)
                 with writer, nullcontext() if keep is None else Pruning(store, keep):
-                    uvicorn.Server(config).run(sockets=[listener])
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+                    server.run(sockets=[listener])
     finally:
         store.close()
 
@@ -122,5 +118,17 @@ def _operating(access: Access, watcher: Watcher) -> list[BaseRoute]:
     return [Route("/healthz", served(b'{"status":"ok"}', "application/json")), Route("/metrics", always(figures))]
 
 
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """Not SIG_IGN: that would be handed on to child processes."""
+@contextmanager
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """SIGINT and SIGTERM stop it, also before it runs. While it runs it sees to them itself, and raises them again when
+    it has ended, which must not end the process before the store is closed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
