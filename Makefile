@@ -88,7 +88,7 @@ bench-outbox: setup $(RECORDERS) ## our outbox beside langsmith, langfuse and op
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c constraints-loggers.txt $*
 	@touch $@
 
-bench-server: setup $(LOGGERS) ## our server under load, beside MLflow and Phoenix, and as tasks become many; writes docs/benchmarks-server.md (QUICK=1: prints only)
+bench-server: setup $(LOGGERS) ## our server under load, beside MLflow and Phoenix, and as tasks become many; writes its part of docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.server $(if $(QUICK),--quick)
 
 wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server

@@ -1,6 +1,6 @@
 """Measures our server under load, and history and metrics as the tasks become many: `make bench-server`.
 
-Prints the tables, and writes docs/benchmarks-server.md. Both stores wait for the disk at every commit. Load and server
+Prints the tables, and writes its part of docs/benchmarks.md. Both stores wait for the disk at every commit. Load and server
 share all CPUs of the machine.
 """
 
@@ -19,11 +19,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks import loggers
-from benchmarks.report import Machine
+from benchmarks import loggers, report
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "benchmarks-server.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support.postgres import Postgres  # noqa: E402
@@ -190,9 +188,10 @@ def main() -> None:
             postgres.close()
     print(f"\n{table(loaded)}\n\n{table(logged)}\n\n{table(grown)}")
     if not arguments.quick:
-        machine = Machine.this(rounds, seconds, {})
+        machine = report.Machine.this(rounds, seconds, {})
         told = f"{machine.processor}, {machine.cores} cores, {machine.system}, Python {machine.python}"
-        PAGE.write_text(
+        report.write(
+            "make bench-server",
             TEXT.format(
                 loaded=table(loaded),
                 logged=table(logged),
@@ -200,14 +199,12 @@ def main() -> None:
                 machine=told,
                 seconds=seconds,
                 rounds=rounds,
-            )
+            ),
         )
 
 
 TEXT = """\
-# Benchmarks of the server
-
-`make bench-server` wrote this page.
+Our server in one run on one machine. `make bench-server` wrote this.
 
 ## Reports under load
 
@@ -240,8 +237,8 @@ A rare word or tool among many tasks is looked for during 30 ms a page; the page
 ## Again
 
 ```sh
-make bench-server            # about half an hour, and writes this page
-make bench-server QUICK=1    # about two minutes, prints only
+make bench-server            # about half an hour, and writes this part
+make bench-server QUICK=1    # a few minutes, prints only
 ```
 
 Close what else is running.

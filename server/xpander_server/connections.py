@@ -35,7 +35,7 @@ class Connection(HttpToolsProtocol):
         self._head_size = 0
         self._has_begun = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         self._expect_head()
 

@@ -32,7 +32,7 @@ class _Named(msgspec.Struct):
     """What providers call the model in their responses; the first that is given counts."""
 
     model: msgspec.Raw = _NULL
-    modelVersion: msgspec.Raw = _NULL  # noqa: N815
+    modelVersion: msgspec.Raw = _NULL  # noqa: N815 - as they write it
     model_version: msgspec.Raw = _NULL
     model_name: msgspec.Raw = _NULL
 

@@ -9,7 +9,7 @@ import sys
 
 try:
     import click
-    import rich  # noqa: F401
+    import rich  # noqa: F401 - whether it is there
 except ModuleNotFoundError as missing:
     sys.exit(f"xpander-report needs {missing.name} at the command line: pip install 'xpander-report[cli]'")
 

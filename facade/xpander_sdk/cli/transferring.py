@@ -71,7 +71,7 @@ def import_(
     done: list[_Imported] = []
     try:
         for path in files:
-            done.append(_import_file(configuration, path, named, format, in_flight, restart))  # noqa: PERF401
+            done.append(_import_file(configuration, path, named, format, in_flight, restart))  # noqa: PERF401 - kept if one fails
     finally:
         _print_summary(done, as_json)
     sys.exit(REFUSED if any(one.rejected for one in done) else 0)

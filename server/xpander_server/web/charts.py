@@ -114,7 +114,7 @@ def _scale(highest: float, *, whole: bool) -> tuple[float, list[float]]:
     return count * step, [index * step for index in range(int(count) + 1)]
 
 
-class _Linear(Scale):  # type: ignore[misc]
+class _Linear(Scale):  # type: ignore[misc]  # leather has no types
     """From zero to `top` exactly: leather's own ends where its own ticks do."""
 
     def __init__(self, top: float) -> None:
@@ -127,7 +127,7 @@ class _Linear(Scale):  # type: ignore[misc]
         return round(range_min + (range_max - range_min) * value / self._top, 2)
 
 
-class _Styled(Shape):  # type: ignore[misc]
+class _Styled(Shape):  # type: ignore[misc]  # leather has no types
     style: str
 
     def validate_series(self, series: Series) -> None:
@@ -172,7 +172,7 @@ class _Spans(_Styled):
         return group
 
 
-class _Line(Line):  # type: ignore[misc]
+class _Line(Line):  # type: ignore[misc]  # leather has no types
     def __init__(self, style: str) -> None:
         super().__init__("currentColor", 2)
         self._style = style
@@ -186,7 +186,7 @@ class _Line(Line):  # type: ignore[misc]
         return []
 
 
-class _Dots(Dots):  # type: ignore[misc]
+class _Dots(Dots):  # type: ignore[misc]  # leather has no types
     def __init__(self, style: str) -> None:
         super().__init__("currentColor", 1.8)
         self._style = style
