@@ -1,7 +1,7 @@
 """Measures our server under load, and history and metrics as the tasks become many: `make bench-server`.
 
-Prints the tables, and writes its part of docs/benchmarks.md. Both stores wait for the disk at every commit. Load and server
-share all CPUs of the machine.
+Prints the tables, and writes its part of docs/benchmarks.md. Both stores wait for the disk at every commit. Load and
+server share all CPUs of the machine.
 """
 
 import argparse
