@@ -10,12 +10,11 @@ from starlette.requests import Request
 
 from xpander_server.contract import JSON
 from xpander_server.errors import Refusal
+from xpander_server.frame import ARRIVED
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the contract says: packed and unpacked
 MAX_FORM = 16 * 1024  # bytes
 FORM = "application/x-www-form-urlencoded"
-ARRIVED = "xpander.body"
-"""Where in a request's scope its body is, if it came with the head."""
 _MAX_WINDOW_LOG = 23  # 8 MiB, which RFC 9659 allows zstd over HTTP; a frame may ask for 2 GiB
 
 

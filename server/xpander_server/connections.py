@@ -8,8 +8,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from xpander_server.bodies import ARRIVED
-from xpander_server.frame import Frame
+from xpander_server.frame import ARRIVED, Frame
 
 HEAD_SECONDS = 20.0
 """From the connection, or from a request's first byte, to the end of its head."""
@@ -81,12 +80,11 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # Where a newer uvicorn does not call this any more, everything goes through ASGI, and is answered as well.
-        if isinstance(app, Frame) and cycle.scope["method"] != "HEAD":
-            scope: Any = cycle.scope
-            route = app.operation(scope)
-            if route is not None:
-                app = partial(_answer, cycle, app, route)
-        super()._start_asgi_task(cycle, app)
+        scope: Any = cycle.scope
+        answer: Any = app
+        if isinstance(app, Frame) and scope["method"] != "HEAD" and (route := app.operation(scope)) is not None:
+            answer = partial(_answer, cycle, app, route)
+        super()._start_asgi_task(cycle, answer)
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)

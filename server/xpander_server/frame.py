@@ -43,6 +43,8 @@ class About:
     """What the answer is to carry, whatever it is."""
 
 
+ARRIVED = "xpander.body"
+"""Where in a request's scope its body is, if it came with the head."""
 Watch = Callable[[Scope, About, float], None]
 """Told of each request when it was answered: in how many seconds."""
 Headers = list[tuple[bytes, bytes]]
