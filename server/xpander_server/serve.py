@@ -1,6 +1,8 @@
 """The application behind a socket."""
 
+import gc
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -11,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from xpander_server import pricing
 from xpander_server.access import Access, KeyAccess
 from xpander_server.answers import always, served
 from xpander_server.app import create_app
@@ -100,6 +103,7 @@ def serve(
             )
             with _stopped_by_signals(server):
                 started(listening.url(listener), made)
+                threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
                 with writer, nullcontext() if keep is None else Pruning(store, keep):
                     server.run(sockets=[listener])
     finally:
@@ -116,6 +120,15 @@ def _operating(access: Access, watcher: Watcher) -> list[BaseRoute]:
         return Response(watcher.exposition(), media_type=MEDIA_TYPE)
 
     return [Route("/healthz", served(b'{"status":"ok"}', "application/json")), Route("/metrics", always(figures))]
+
+
+def _warm_up() -> None:
+    """Do before the first report what would hold it up."""
+    pricing.load()
+    # What is there now stays. Otherwise the garbage collector would look through it again and again, and everybody would
+    # wait for 50 ms each time.
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

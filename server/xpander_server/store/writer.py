@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from xpander_server import pricing
 from xpander_server.store.commit import Submission
 from xpander_server.store.errors import StoreUnavailable
 from xpander_server.store.store import Store
@@ -74,7 +73,6 @@ class Writer:
         return await outcome
 
     def _run(self) -> None:
-        pricing.load()
         is_open = True
         while is_open:
             entries = [self._queue.get()]
