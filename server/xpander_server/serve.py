@@ -125,8 +125,8 @@ def _operating(access: Access, watcher: Watcher) -> list[BaseRoute]:
 def _warm_up() -> None:
     """Do before the first report what would hold it up."""
     pricing.load()
-    # What is there now stays. Otherwise the garbage collector would look through it again and again, and everybody would
-    # wait for 50 ms each time.
+    # What is there now stays. Otherwise the garbage collector would look through it again and again, and everybody
+    # would wait for 50 ms each time.
     gc.collect()
     gc.freeze()
 
