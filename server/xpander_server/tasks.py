@@ -20,6 +20,10 @@ MAX_CLOCK_AHEAD = 300 * SECOND
 """A caller whose clock is further ahead than this would shut out every later report, and stand first in the history for
 years; its times are not used."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = (
+    (moment.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for moment in (datetime.min, datetime.max)
+)
+"""Of all moments that a calendar has."""
 
 TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
 
@@ -184,12 +188,19 @@ def _tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:
 
 
 def microseconds(timestamp: str) -> int:
-    """RFC 3339 → microseconds since 1970 (UTC). Raises ValueError for what the format allows and no calendar has."""
-    try:
-        moment = datetime.fromisoformat(timestamp.upper()).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is before the year 1 or after 9999 in UTC") from None
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    """RFC 3339 → microseconds since 1970 (UTC); what is before the year 1 or after 9999 counts as the end of them.
+
+    Raises ValueError for what the format allows and no calendar has.
+    """
+    text = timestamp.upper()
+    if text.startswith("0000-"):
+        return FIRST
+    is_leap_second = text[17:19] == "60"
+    moment = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if is_leap_second else text)
+    # Counted by itself: in UTC, the moment may be in a year that there is not.
+    offset = moment.utcoffset() or timedelta()
+    told = (moment.replace(tzinfo=UTC) - EPOCH - offset) // timedelta(microseconds=1)
+    return min(max(told + is_leap_second * SECOND, FIRST), LAST)
 
 
 def total_tokens(tokens: Mapping[str, int]) -> int:

@@ -107,7 +107,7 @@ def test_a_query_that_breaks_a_rule_is_refused(app, target):
     assert (status, answer["detail"][0]["loc"][0]) == (422, "query")
 
 
-@pytest.mark.parametrize("time", [b"now", b"2026-01-01", b"2026-02-30T00:00:00Z", b"0000-01-01T00:00:00Z"])
+@pytest.mark.parametrize("time", [b"now", b"2026-01-01", b"2026-02-30T00:00:00Z"])
 def test_a_time_that_is_none_is_refused(app, time):
     status, _, answer = call(app, "GET", b"/agents-metrics/a?since=" + time)
     assert (status, answer["detail"][0]["loc"]) == (422, ["query", "since"])

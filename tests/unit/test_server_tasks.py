@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xpander_server import views
 from xpander_server.contract import Report
-from xpander_server.tasks import MAX_CLOCK_AHEAD, SECOND, Conflict, Task, merge
+from xpander_server.tasks import FIRST, LAST, MAX_CLOCK_AHEAD, SECOND, Conflict, Task, merge, microseconds
 
 NOW = 1_800_000_000 * SECOND
 
@@ -159,3 +159,21 @@ def test_reports_of_different_times_end_up_the_same_in_any_order_and_sent_twice(
             task.reported_at[name] == max(at for at, r in timed if r.get(name) is not None) for name in task.reported_at
         )
     assert len(outcomes) == 1
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "told"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01t01:00:00.25+01:00", SECOND // 4),
+        ("1970-01-01T00:00:00.123456789Z", 123_456),
+        ("2016-12-31T23:59:60Z", 1_483_228_800 * SECOND),
+        ("2017-01-01T00:59:60.5+01:00", 1_483_228_800 * SECOND + SECOND // 2),
+        ("0001-01-01T00:21:53+01:37", FIRST),
+        ("0000-06-01T00:00:00Z", FIRST),
+        ("9999-12-31T23:59:59-23:59", LAST),
+    ],
+)
+def test_every_time_of_rfc_3339_is_a_moment(timestamp, told):
+    assert microseconds(timestamp) == told
+    assert views.timestamp(told).endswith("Z")
