@@ -34,6 +34,7 @@ class Writer:
         self._store = store
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="group commit", daemon=True)
+        self._wake = threading.Event()
         self._is_closed = False
         self.commits = 0
         """How many transactions there were."""
@@ -56,6 +57,7 @@ class Writer:
         """Commit what is queued, and end."""
         self._is_closed = True
         self._queue.put(None)
+        self._wake.set()
         self._thread.join()
         sys.setswitchinterval(self._switch_interval)
 
@@ -68,16 +70,24 @@ class Writer:
         """
         if self._is_closed or self._queue.qsize() >= MAX_QUEUE:
             raise StoreUnavailable("too many reports wait to be committed")
-        outcome: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Task] = loop.create_future()
         self._queue.put((submission, outcome))
+        # After all that is ready now: what arrived together is committed together, and until then the thread lets the
+        # event loop have the interpreter.
+        loop.call_soon(self._wake.set)
         return await outcome
 
     def _run(self) -> None:
         is_open = True
         while is_open:
-            entries = [self._queue.get()]
+            self._wake.wait()
+            self._wake.clear()
+            entries: list[_Entry | None] = []
             while len(entries) < MAX_BATCH and not self._queue.empty():
                 entries.append(self._queue.get())
+            if not self._queue.empty():
+                self._wake.set()
             is_open = None not in entries
             if reports := [entry for entry in entries if entry is not None]:
                 self._commit(reports)
