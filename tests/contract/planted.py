@@ -29,14 +29,14 @@ PLANTS = (
     Plant(
         "a lost update",
         "server/xpander_server/store/commit.py",
-        "[after[key] for key in written if key in stored]",
-        "[after[key] for key in written if key in stored and False]",
+        "[_row(after[key]) for key in written if key in stored]",
+        "[_row(after[key]) for key in written if key in stored and False]",
     ),
     Plant(
         "an update counts twice",
         "server/xpander_server/store/commit.py",
-        "movement(stored.get(key), after[key])",
-        "movement(None, after[key])",
+        "movement(before, after)",
+        "movement(None, after)",
     ),
     Plant(
         "404 after creation",
@@ -47,8 +47,9 @@ PLANTS = (
     Plant(
         "500 in a rare case",
         "server/xpander_server/app.py",
-        "return _json(views.task(task))\n\n    async def get_task",
-        "assert (task.duration or 0) <= 1000\n        return _json(views.task(task))\n\n    async def get_task",
+        "return as_json(views.task(await self._commit(submission)))",
+        "task = await self._commit(submission)\n"
+        "        assert (task.duration or 0) <= 1000\n        return as_json(views.task(task))",
     ),
     Plant(
         "an id changes hands",
