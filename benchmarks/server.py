@@ -214,8 +214,8 @@ Each report is a new run of about 1 kB, on a kept connection that waits for the 
 is `xpander-report serve` with its defaults: keys, validation by the contract, exact metrics with models and costs, and
 a commit that is on disk before the answer. "Nothing kept" is the same application without keys and without a store.
 The last line is one upsert a request, on disk, and nothing else, which the event loop itself waits for: one connection
-is best served so. Ours commits in a thread, several reports at once. The load is made by a process on the same CPUs. Each
-figure is the median of {rounds} rounds of {seconds} s.
+is best served so. Ours commits in a thread, several reports at once. The load is made by a process on the same CPUs.
+Each figure is the median of {rounds} rounds of {seconds} s.
 
 ## Beside MLflow and Phoenix
 
