@@ -16,8 +16,9 @@ JOBS = 16
 SEND = f"from hosts.celery_app import job\nfor number in range({JOBS}): job.delay(number)"
 
 
-@pytest.mark.parametrize("way", ["directly", "through an outbox"])
-def test_reports_of_the_worker_and_of_its_processes_arrive(way, target, tmp_path):
+@pytest.mark.parametrize(("way", "at"), [("directly", "over_http"), ("through an outbox", "in_process")])
+def test_reports_of_the_worker_and_of_its_processes_arrive(way, at, request, tmp_path):
+    target = request.getfixturevalue(at)
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **target.environment, "PYTHONPATH": path}
     if way == "through an outbox":

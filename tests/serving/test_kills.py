@@ -10,7 +10,7 @@ PROGRAM = Path(__file__).with_name("kills.py")
 
 
 def test_what_was_answered_survives_kills_of_the_server(store_url):
-    command = [sys.executable, str(PROGRAM), "--store", store_url, "--kills", "6", "--clients", "8"]
+    command = [sys.executable, str(PROGRAM), "--store", store_url, "--kills", "3", "--clients", "8"]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr[-4_000:]

@@ -48,10 +48,9 @@ def line_of(log: Path, answer: httpx.Response) -> dict:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_where_it_is_told_to_as_soon_as_it_says_where_it_listens(any_shop: Shop, stop: signal.Signals):
-    for _ in range(3):
-        with running_server(any_shop.url) as server:
-            server.process.send_signal(stop)
-            assert server.process.wait(timeout=20) == 0
+    with running_server(any_shop.url) as server:
+        server.process.send_signal(stop)
+        assert server.process.wait(timeout=20) == 0
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
