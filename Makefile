@@ -14,11 +14,11 @@ help: ## list everything
 
 setup: $(READY) ## make .venv with everything, .venv/bin/xpander-report included
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml requirements/dev.txt facade/xpander_sdk/version.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xpander-report needs Python 3.11 or newer; set PYTHON=")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements/dev.txt -e '.[all,fast]' --group dev
 	@touch $@
 
 demo: setup ## report runs into a file, and show their history and metrics: no server, no key
@@ -67,9 +67,9 @@ contract: setup ## fuzz a really started server with schemathesis
 interop: setup $(OFFICIAL) ## the official SDK as a client of our server, and both on the wire
 	$(BIN)/pytest -m official tests/interop
 
-$(OFFICIAL): constraints-official.txt
+$(OFFICIAL): requirements/interop.txt
 	@test -x .official-venv/bin/python || $(PYTHON) -m venv .official-venv
-	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r constraints-official.txt
+	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r requirements/interop.txt
 	@touch $@
 
 bench: setup $(OFFICIAL) ## our client beside the official SDK, httpx and aiohttp; writes its part of docs/benchmarks.md (QUICK=1: prints only)
@@ -78,14 +78,14 @@ bench: setup $(OFFICIAL) ## our client beside the official SDK, httpx and aiohtt
 bench-outbox: setup $(RECORDERS) ## our outbox beside langsmith, langfuse and opik; writes its part of docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.outbox $(if $(QUICK),--quick)
 
-.recorders/%/.ready: constraints-recorders.txt | $(READY)
+.recorders/%/.ready: requirements/bench-outbox.txt | $(READY)
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c constraints-recorders.txt $*
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c requirements/bench-outbox.txt $*
 	@touch $@
 
-.loggers/%/.ready: constraints-loggers.txt | $(READY)
+.loggers/%/.ready: requirements/bench-server.txt | $(READY)
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c constraints-loggers.txt $*
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c requirements/bench-server.txt $*
 	@touch $@
 
 bench-server: setup $(LOGGERS) ## our server under load, beside MLflow and Phoenix, and as tasks become many; writes its part of docs/benchmarks.md (QUICK=1: prints only)
@@ -98,9 +98,11 @@ build: setup ## the wheel and the sdist, in dist/
 	@rm -rf dist
 	$(BIN)/python -m build --quiet --installer uv --outdir dist .
 
-constraints: ## take the newest versions of everything into constraints.txt
-	$(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 --extra dev pyproject.toml -o constraints.txt
-	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> constraints.txt
+constraints: ## rewrite requirements/dev.txt from pyproject.toml; keeps the versions that still fit (UPGRADE=1: takes the newest)
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 \
+		$(if $(UPGRADE),--upgrade) --extra all --extra fast --group dev pyproject.toml -o requirements/dev.txt
+	@sed -i '1i # Versions of everything that `make setup` installs; written by `make constraints`.' requirements/dev.txt
+	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> requirements/dev.txt
 
 clean: ## remove what the other targets made
 	rm -rf .venv .official-venv .recorders .loggers dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

@@ -32,7 +32,7 @@ def main(folder: str) -> None:
         uv = Path(sys.executable).with_name("uv")
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
         python = environment / "bin" / "python"
-        constraints = Path(__file__).parents[1] / "constraints.txt"
+        constraints = Path(__file__).parents[1] / "requirements" / "dev.txt"
         subprocess.run(
             [uv, "pip", "install", "--quiet", "--python", python, "-c", constraints, wheel.absolute()], check=True
         )
