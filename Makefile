@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup demo serve generate drift lint format types test screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift lint format types test screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ $(READY): pyproject.toml requirements/dev.txt facade/xpander_sdk/version.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements/dev.txt -e '.[all,fast]' --group dev
 	@touch $@
+
+hooks: setup ## install the hooks of pre-commit, which check each commit
+	$(BIN)/pre-commit install
 
 demo: setup ## report runs into a file, and show their history and metrics: no server, no key
 	@$(BIN)/python examples/demo.py
