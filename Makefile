@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift lint format types test screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift lint format types test docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ types: setup ## mypy --strict and pyright
 
 test: setup ## all tests but the slow doors below
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
+
+docs: setup ## build the documentation site into build/docs; a warning is an error
+	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --builder html --doctree-dir build/doctrees docs build/docs
 
 durability: setup ## the outbox's kill test, 1,000 kills in each level of durability: about 15 minutes
 	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000
@@ -108,4 +111,4 @@ constraints: ## rewrite requirements/dev.txt from pyproject.toml; keeps the vers
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> requirements/dev.txt
 
 clean: ## remove what the other targets made
-	rm -rf .venv .official-venv .recorders .loggers dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .official-venv .recorders .loggers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
