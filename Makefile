@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift lint format types test docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift lint format types test test-fast coverage docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list everything
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,8 +51,14 @@ types: setup ## mypy --strict and pyright
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 
-test: setup ## all tests but the slow doors below
+test: setup ## all tests except those of `make interop` and `make contract`
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
+
+test-fast: setup ## the tests that are not marked slow: at most 3 minutes on 2 cores
+	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not slow" tests
+
+coverage: setup ## the tests with a report of the lines that they run, in build/coverage; programs in other processes do not count
+	$(BIN)/pytest -n 2 --dist worksteal -m "not official" --cov --cov-report=term --cov-report=html tests
 
 docs: setup ## build the documentation site into build/docs; a warning is an error
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --builder html --doctree-dir build/doctrees docs build/docs
