@@ -13,15 +13,15 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from xpander_server.access import KeyAccess
-from xpander_server.app import create_app
-from xpander_server.auth import Keys
-from xpander_server.running import in_thread
-from xpander_server.store import Question, Store, Submission
-from xpander_server.store.rollups import fold
+from xpander_server.api.app import create_app
+from xpander_server.auth.api_keys import Keys
+from xpander_server.auth.authentication import KeyAuthenticator
+from xpander_server.auth.verifier import Verifier
+from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.store import Store, Submission, TaskQuery
+from xpander_server.store.metrics.rollups import compact
 from xpander_server.store.writer import MAX_BATCH
-from xpander_server.verification import Verifier
-from xpander_server.web import pages
+from xpander_server.web import page_routes
 
 ORGANIZATION = "org"
 DAY = 86_400_000_000  # microseconds
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def fill(store: Store, count: int) -> None:
-    if store.history(Question(organization_id=ORGANIZATION), limit=1).tasks:
+    if store.history(TaskQuery(organization_id=ORGANIZATION), limit=1).tasks:
         return
     chance, now = random.Random(7), time.time_ns() // 1_000
     started = time.monotonic()
@@ -58,7 +58,7 @@ def fill(store: Store, count: int) -> None:
     batches += [(first, min(count, first + MAX_BATCH)) for first in range(latest, count, MAX_BATCH)]
     for first, end in batches:
         if first == latest:
-            store._database.write(lambda connection: fold(connection, ORGANIZATION))
+            store._database.write(lambda connection: compact(connection, ORGANIZATION))
         store.commit([submission(number, count, now, chance) for number in range(first, end)])
         if first % 100_000 == 0:
             print(f"{first:,} tasks after {time.monotonic() - started:.0f} s", flush=True)
@@ -79,8 +79,8 @@ def submission(number: int, count: int, now: int, chance: random.Random) -> Subm
 
 
 def measure(store: Store) -> bool:
-    access = KeyAccess(Verifier(store.keys))
-    app = create_app(store, access, in_thread, more_routes=pages(store, access))
+    access = KeyAuthenticator(Verifier(store.keys))
+    app = create_app(store, access, run_in_threadpool, more_routes=page_routes(store, access))
     client = TestClient(app, base_url="http://server")
     key = Keys(store.keys).create(f"benchmark-{time.time_ns()}", ORGANIZATION, scopes=("read",))
     client.post("/ui/sign-in", data={"key": key}).raise_for_status()

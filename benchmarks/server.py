@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from support.postgres import Postgres  # noqa: E402
 from support.server import KEY, running_server  # noqa: E402
-from xpander_server.store import Question, Store, Submission  # noqa: E402
+from xpander_server.store import Store, Submission, TaskQuery  # noqa: E402
 
 CONNECTIONS = (1, 16, 64)
 YEAR = 365 * 24 * 3_600_000_000  # microseconds
@@ -116,7 +116,7 @@ def _submission(number: int, spread: random.Random, now: int) -> Submission:
 def reading(store: Store, now: int, rounds: int) -> dict[str, float]:
     """Milliseconds, the median of some readings."""
     month = now - YEAR // 12 + 1_234_567
-    middle = store.history(Question(organization_id="bench", until=now - YEAR // 2), limit=1).next_cursor
+    middle = store.history(TaskQuery(organization_id="bench", until=now - YEAR // 2), limit=1).next_cursor
     questions: dict[str, Callable[[], object]] = {
         "metrics of all time": lambda: store.metrics("bench", "agent"),
         "metrics of a month, from and to any second": lambda: store.metrics(
@@ -144,7 +144,7 @@ def reading(store: Store, now: int, rounds: int) -> dict[str, float]:
 
 
 def page(store: Store, filters: dict[str, str], cursor: str | None = None) -> object:
-    return store.history(Question(organization_id="bench", filters=filters), limit=50, cursor=cursor)
+    return store.history(TaskQuery(organization_id="bench", filters=filters), limit=50, cursor=cursor)
 
 
 def as_tasks_grow(urls: dict[str, str], sizes: Sequence[int]) -> list[list[str]]:

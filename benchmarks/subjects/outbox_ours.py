@@ -17,10 +17,10 @@ def connect(url: str, variant: str) -> recording.Recorder:
 
 def backend(url: str, variant: str, key: str) -> "tuple[Backend, Callable[[str], None]]":
     """A backend, and what submits the run of a mark to it."""
-    from xpander_sdk import Backend, Configuration, Outbox, Tokens
+    from xpander_sdk import Backend, Configuration, OutboxSettings, Tokens
 
     durability, _, worker = variant.partition("-")
-    outbox = Outbox(durability=durability, worker=worker)  # type: ignore[arg-type]
+    outbox = OutboxSettings(durability=durability, worker=worker)  # type: ignore[arg-type]
     ours = Backend(Configuration(base_url=url, api_key=key, organization_id="org-1", outbox=outbox))
     given: dict[str, Any] = workload.arguments("1kB") | {"tokens": Tokens(**workload.TOKENS)}
     del given["id"]

@@ -3,8 +3,8 @@
 from httpx_aiohttp import AiohttpTransport
 
 from benchmarks.subjects import harness, sdk
-from xpander_sdk import Transport
+from xpander_sdk import TransportSettings
 
 # aiohttp has no synchronous form.
 if __name__ == "__main__":
-    harness.main(None, sdk.async_session(transport=Transport(async_http=AiohttpTransport)))
+    harness.main(None, sdk.async_session(transport=TransportSettings(async_http=AiohttpTransport)))

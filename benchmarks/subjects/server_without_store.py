@@ -4,12 +4,12 @@ import sys
 
 import uvicorn
 
-from xpander_server.access import OneOrganization
-from xpander_server.app import create_app
-from xpander_server.connections import Connection
-from xpander_server.running import in_thread
+from xpander_server.api.app import create_app
+from xpander_server.auth.authentication import SingleOrganizationAuthenticator
+from xpander_server.domain.task import Task, merge
+from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.protocol import HttpProtocol
 from xpander_server.store import Store, Submission
-from xpander_server.tasks import Task, merge
 
 port, file = sys.argv[1:]
 
@@ -26,7 +26,7 @@ async def report(submission: Submission) -> Task:
     )
 
 
-app = create_app(Store(f"sqlite:///{file}"), OneOrganization("bench"), in_thread, report=report)
+app = create_app(Store(f"sqlite:///{file}"), SingleOrganizationAuthenticator("bench"), run_in_threadpool, report=report)
 uvicorn.run(
-    app, port=int(port), log_level="error", access_log=False, lifespan="off", http=Connection, proxy_headers=False
+    app, port=int(port), log_level="error", access_log=False, lifespan="off", http=HttpProtocol, proxy_headers=False
 )

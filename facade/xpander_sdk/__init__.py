@@ -6,9 +6,10 @@ Task.report_external_task(agent_id="agent-123", id="job-1", result="done", token
 """
 
 import os
+from typing import TYPE_CHECKING, Any
 
+from xpander_sdk import _lazy
 from xpander_sdk.backend import Backend
-from xpander_sdk.configuration import Configuration, Transport
 from xpander_sdk.errors import (
     AuthenticationError,
     ConflictError,
@@ -25,14 +26,26 @@ from xpander_sdk.errors import (
     TimedOutError,
     TooLargeError,
 )
-from xpander_sdk.keeping import Outbox
-from xpander_sdk.metrics import Cost, Durations, Metrics, ModelUse, Point, Runs, ToolUse
-from xpander_sdk.outbox.receipt import Receipt, ReceiptState
-from xpander_sdk.retry import RetryPolicy, Timeouts
+from xpander_sdk.metrics import CostSummary, DurationSummary, Metrics, MetricsPoint, ModelUsage, RunCounts, ToolUse
+from xpander_sdk.receipt import Receipt, ReceiptState
+from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.settings.configuration import Configuration, TransportSettings
+from xpander_sdk.settings.outbox import OutboxSettings
+from xpander_sdk.settings.retry import RetryPolicy, Timeouts
 from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
 from xpander_sdk.tasks import Tasks
-from xpander_sdk.tokens import Tokens
 from xpander_sdk.version import __version__
+
+if TYPE_CHECKING:
+    from xpander_sdk.outbox.outbox import Outbox
+    from xpander_sdk.outbox.storage.models import DeadLetter, OutboxStats
+
+
+def __getattr__(name: str) -> Any:
+    # The outbox needs the HTTP client, which `import xpander_sdk` does not import.
+    if name in ("DeadLetter", "Outbox", "OutboxStats"):
+        return getattr(_lazy.outbox, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _configure_logging(level: str | None) -> None:
@@ -53,23 +66,26 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "ContractError",
-    "Cost",
-    "Durations",
+    "CostSummary",
+    "DeadLetter",
+    "DurationSummary",
     "InvalidReportError",
     "Metrics",
-    "ModelUse",
+    "MetricsPoint",
+    "ModelUsage",
     "ModuleException",
     "NotFoundError",
     "Outbox",
     "OutboxError",
     "OutboxFullError",
+    "OutboxSettings",
+    "OutboxStats",
     "PermissionDeniedError",
-    "Point",
     "RateLimitedError",
     "Receipt",
     "ReceiptState",
     "RetryPolicy",
-    "Runs",
+    "RunCounts",
     "ServerError",
     "Task",
     "TaskInput",
@@ -80,7 +96,7 @@ __all__ = [
     "Tokens",
     "TooLargeError",
     "ToolUse",
-    "Transport",
+    "TransportSettings",
     "__version__",
 ]
 

@@ -5,22 +5,18 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from xpander_sdk import metrics, senders
-from xpander_sdk.arguments import agent_of, moment
-from xpander_sdk.configuration import Configuration, configured
-from xpander_sdk.loading import MODELS, OUTBOX, Deferred
+from xpander_sdk import _lazy, metrics
+from xpander_sdk.client import transport_registry
 from xpander_sdk.metrics import Metrics
+from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.reporting.validation import parse_datetime, resolve_agent_id
+from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task import Task
-from xpander_sdk.tokens import Tokens
 
 if TYPE_CHECKING:
-    from xpander_sdk import connection, operations, report
-    from xpander_sdk.outbox import processes
-    from xpander_sdk.outbox.queue import Queue
-    from xpander_sdk.outbox.receipt import Receipt
-else:
-    connection, operations, report = Deferred("connection"), Deferred("operations"), Deferred("report", MODELS)
-    processes = Deferred("outbox.processes", OUTBOX)
+    from xpander_sdk.client import operations
+    from xpander_sdk.outbox.outbox import Outbox
+    from xpander_sdk.receipt import Receipt
 
 
 class HasId(Protocol):
@@ -43,7 +39,7 @@ class Backend:
     """
 
     def __init__(self, configuration: Configuration | None = None) -> None:
-        self.configuration = configured(configuration)
+        self.configuration = resolve_configuration(configuration)
 
     def with_options(self, **changes: Any) -> "Backend":
         """A backend with other settings; the arguments are those of `Configuration`.
@@ -57,11 +53,11 @@ class Backend:
     def close(self) -> None:
         """Close the connections that are kept for this target. Not a must: they are closed when the program ends, and a
         later call opens new ones. `with Backend() as backend:` closes at its end."""
-        senders.close(self.configuration)
+        transport_registry.close(self.configuration)
 
     async def aclose(self) -> None:
         """Close the connections that are kept for this target in this event loop, as its end would do, too."""
-        await senders.aclose(self.configuration)
+        await transport_registry.aclose(self.configuration)
 
     def __enter__(self) -> Self:
         return self
@@ -108,10 +104,10 @@ class Backend:
             ValueError: an argument is missing, of a wrong type or out of bounds; nothing was sent.
             ModuleException: the backend refused, or did not answer; its `report_id` is the id to report again with.
         """
-        configuration = self.configuration if configuration is None else configured(configuration)
+        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
         return Task.report_external_task(
             configuration=configuration,
-            agent_id=agent_of(configuration, agent_id=agent_id, agent=agent),
+            agent_id=resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
             llm_response=llm_response,
@@ -137,10 +133,10 @@ class Backend:
         configuration: Configuration | None = None,
     ) -> Task:
         """`report_external_task`, without blocking the event loop."""
-        configuration = self.configuration if configuration is None else configured(configuration)
+        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
         return await Task.areport_external_task(
             configuration=configuration,
-            agent_id=agent_of(configuration, agent_id=agent_id, agent=agent),
+            agent_id=resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
             llm_response=llm_response,
@@ -152,7 +148,7 @@ class Backend:
         )
 
     @property
-    def outbox(self) -> "Queue":
+    def outbox(self) -> "Outbox":
         """The outbox that this backend's configuration names, else the user's own: its books, its dead letters, and how
         to wait for it.
 
@@ -163,7 +159,7 @@ class Backend:
             >>> Backend().outbox.flush(5)
             True
         """
-        return processes.outbox_of(self.configuration)
+        return _lazy.registry.outbox_for(self.configuration)
 
     def submit_external_task(
         self,
@@ -200,9 +196,9 @@ class Backend:
             >>> receipt.wait(5)
             <ReceiptState.Delivered: 'delivered'>
         """
-        configuration = self.configuration if configuration is None else configured(configuration)
-        said = report.new_report(
-            agent_of(configuration, agent_id=agent_id, agent=agent),
+        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
+        said = _lazy.report.new_report(
+            resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
             llm_response=llm_response,
@@ -212,7 +208,7 @@ class Backend:
             duration=duration,
             used_tools=used_tools or [],
         )
-        return processes.submit(configuration, said, partial(Task._from_body, configuration))
+        return _lazy.registry.submit(configuration, said, partial(Task._from_body, configuration))
 
     async def asubmit_external_task(
         self,
@@ -229,9 +225,9 @@ class Backend:
         configuration: Configuration | None = None,
     ) -> "Receipt[Task]":
         """`submit_external_task`, without blocking the event loop."""
-        configuration = self.configuration if configuration is None else configured(configuration)
-        said = report.new_report(
-            agent_of(configuration, agent_id=agent_id, agent=agent),
+        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
+        said = _lazy.report.new_report(
+            resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
             id=id,
             input=input,
             llm_response=llm_response,
@@ -241,7 +237,7 @@ class Backend:
             duration=duration,
             used_tools=used_tools or [],
         )
-        return await processes.asubmit(configuration, said, partial(Task._from_body, configuration))
+        return await _lazy.registry.asubmit(configuration, said, partial(Task._from_body, configuration))
 
     def metrics(
         self,
@@ -268,7 +264,7 @@ class Backend:
             0
         """
         operation = self._metrics_operation(agent_id, since, until, by)
-        return connection.send(self.configuration, operation)
+        return _lazy.client.send(self.configuration, operation)
 
     async def ametrics(
         self,
@@ -279,7 +275,7 @@ class Backend:
     ) -> Metrics:
         """`metrics`, without blocking the event loop."""
         operation = self._metrics_operation(agent_id, since, until, by)
-        return await connection.asend(self.configuration, operation)
+        return await _lazy.client.asend(self.configuration, operation)
 
     def organization_metrics(
         self,
@@ -289,7 +285,7 @@ class Backend:
     ) -> Metrics:
         """What the runs of all agents of the organisation add up to, with the runs of each in `agents`; for the rest as
         `metrics`. `aorganization_metrics` is the same without blocking the event loop."""
-        return connection.send(self.configuration, _organization_metrics(since, until, by))
+        return _lazy.client.send(self.configuration, _organization_metrics(since, until, by))
 
     async def aorganization_metrics(
         self,
@@ -298,16 +294,20 @@ class Backend:
         by: Literal["hour", "day"] | None = None,
     ) -> Metrics:
         """`organization_metrics`, without blocking the event loop."""
-        return await connection.asend(self.configuration, _organization_metrics(since, until, by))
+        return await _lazy.client.asend(self.configuration, _organization_metrics(since, until, by))
 
     def _metrics_operation(
         self, agent_id: object, since: Any, until: Any, by: str | None
     ) -> "operations.Operation[Metrics]":
-        agent = agent_of(self.configuration, agent_id=agent_id)
-        operation = operations.get_agent_metrics(agent, moment("since", since), moment("until", until), by)
-        return operation.then(metrics.from_answer)
+        agent = resolve_agent_id(self.configuration, agent_id=agent_id)
+        operation = _lazy.operations.get_agent_metrics(agent, *_time_range(since, until), by)
+        return operation.then(metrics.metrics_from_response)
 
 
 def _organization_metrics(since: Any, until: Any, by: str | None) -> "operations.Operation[Metrics]":
-    operation = operations.get_organization_metrics(moment("since", since), moment("until", until), by)
-    return operation.then(metrics.from_answer)
+    operation = _lazy.operations.get_organization_metrics(*_time_range(since, until), by)
+    return operation.then(metrics.metrics_from_response)
+
+
+def _time_range(since: Any, until: Any) -> tuple[datetime | None, datetime | None]:
+    return parse_datetime("since", since), parse_datetime("until", until)

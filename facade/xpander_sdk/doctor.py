@@ -13,9 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from attrs import define, frozen
 
-from xpander_sdk import connection, operations
-from xpander_sdk.configuration import Configuration
+from xpander_sdk.client import client, operations
 from xpander_sdk.errors import ModuleException
+from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.tasks import Tasks
 
 MAX_CLOCK_SKEW = 60  # seconds; five minutes ahead, and a server no longer believes the time of a report
@@ -34,7 +34,7 @@ class _Failed(Exception):
     """A check failed; its text is what is told."""
 
 
-def examine(configuration: Configuration, agent_id: str | None = None) -> Iterator[Finding]:
+def run_checks(configuration: Configuration, agent_id: str | None = None) -> Iterator[Finding]:
     """Look at each step on the way of a report, in order; what depends on a step that failed is skipped.
 
     Sends nothing but requests that read. Takes as long as the configuration's time-outs allow.
@@ -66,9 +66,9 @@ class _Examination:
     @property
     def first_hop(self) -> tuple[str, int]:
         """Where the first connection goes: the target, or a proxy."""
-        from xpander_sdk.transport.proxies import proxy_of
+        from xpander_sdk.transport.proxies import find_proxy
 
-        hop = urlsplit(proxy_of(self.configuration.transport, self.url) or self.url.geturl())
+        hop = urlsplit(find_proxy(self.configuration.transport, self.url) or self.url.geturl())
         return hop.hostname or "", hop.port or (443 if hop.scheme == "https" else 80)
 
 
@@ -106,7 +106,7 @@ def _tcp(patient: _Examination) -> str:
 
 
 def _tls(patient: _Examination) -> str:
-    from xpander_sdk.transport.tls import ssl_context_of
+    from xpander_sdk.transport.tls import build_ssl_context
 
     if patient.url.scheme != "https":
         is_local = patient.url.hostname in ("127.0.0.1", "localhost", "::1")
@@ -114,7 +114,7 @@ def _tls(patient: _Examination) -> str:
     host, port = patient.url.hostname or "", patient.url.port or 443
     if patient.first_hop != (host, port):
         return "is left to the request below, through the proxy"
-    context = ssl_context_of(patient.configuration.transport)
+    context = build_ssl_context(patient.configuration.transport)
     try:
         with (
             socket.create_connection((host, port), patient.configuration.timeouts.connect) as plain,
@@ -125,14 +125,16 @@ def _tls(patient: _Examination) -> str:
             return f"{secure.version()}, certificate valid until {until}" if until else f"{secure.version()}"
     except ssl.SSLCertVerificationError as error:
         told = f"the certificate is not trusted: {error.verify_message}"
-        raise _Failed(f"{told}. If it is your own authority's, set Transport(ca_bundle=…) or SSL_CERT_FILE") from None
+        raise _Failed(
+            f"{told}. If it is your own authority's, set TransportSettings(ca_bundle=…) or SSL_CERT_FILE"
+        ) from None
     except OSError as error:
         raise _Failed(f"no TLS at {host}:{port}: {error}") from None
 
 
 def _key(patient: _Examination) -> str:
     # A task that nobody has: a known key is told that there is none, an unknown one that it is unknown.
-    patient.answer = connection.probe(patient.configuration, operations.get_task(f"doctor-{uuid.uuid4()}"))
+    patient.answer = client.probe(patient.configuration, operations.get_task(f"doctor-{uuid.uuid4()}"))
     status = patient.answer.status
     if status in (200, 404):
         return "it is known"
@@ -166,11 +168,11 @@ def _organisation(patient: _Examination) -> str:
 
 
 def _agent(patient: _Examination) -> str:
-    from xpander_sdk.arguments import agent_of
+    from xpander_sdk.reporting.validation import resolve_agent_id
 
     if patient.agent_id is None and not (patient.configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
         return "none is set; each call has to name one"
-    agent_id = agent_of(patient.configuration, agent_id=patient.agent_id)
+    agent_id = resolve_agent_id(patient.configuration, agent_id=patient.agent_id)
     latest = Tasks(patient.configuration).list(agent_id, limit=1)
     if not latest:
         return f"{agent_id} has no runs yet"
@@ -179,7 +181,7 @@ def _agent(patient: _Examination) -> str:
 
 def _store(patient: _Examination) -> str:
     if not patient.configuration.base_url.startswith("sqlite:"):
-        connection.probe(patient.configuration, operations.get_task("doctor"))
+        client.probe(patient.configuration, operations.get_task("doctor"))
         return f"{patient.configuration.target} answers"
     path = os.path.abspath(patient.configuration.base_url.removeprefix("sqlite:///"))
     is_new = not os.path.exists(path)
@@ -187,7 +189,7 @@ def _store(patient: _Examination) -> str:
         raise _Failed(f"{os.path.dirname(path)} is no folder that can be written to")
     if not is_new and not os.access(path, os.W_OK):
         raise _Failed(f"{path} cannot be written to")
-    connection.probe(patient.configuration, operations.get_task("doctor"))
+    client.probe(patient.configuration, operations.get_task("doctor"))
     return f"{path}, {'made now' if is_new else f'{os.path.getsize(path):,} bytes'}"
 
 

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 if TYPE_CHECKING:
-    from xpander_sdk.outbox.receipt import Receipt
+    from xpander_sdk.receipt import Receipt
 
 
 @frozen(kw_only=True)
-class About:
+class RequestInfo:
     """The call that an error is about."""
 
     attempts: int = 1
@@ -36,7 +36,7 @@ class About:
     request_id: str | None = None
 
 
-_NOTHING = About()
+_NOTHING = RequestInfo()
 
 
 class ModuleException(Exception):
@@ -59,7 +59,7 @@ class ModuleException(Exception):
         self,
         status_code: int | None,
         description: str,
-        about: About = _NOTHING,
+        about: RequestInfo = _NOTHING,
         *,
         retry_after: float | None = None,
         problems: list[dict[str, Any]] | None = None,
@@ -128,11 +128,11 @@ class OutboxError(ModuleException):
     """The outbox cannot keep a report: its file cannot be used."""
 
     def __init__(self, description: str, report_id: str | None = None) -> None:
-        super().__init__(None, description, About(attempts=0, report_id=report_id))
+        super().__init__(None, description, RequestInfo(attempts=0, report_id=report_id))
 
 
 class OutboxFullError(OutboxError):
-    """The outbox has no room for a report, which was not kept; `Outbox(when_full=…)` says what to do then."""
+    """The outbox has no room for a report, which was not kept; `OutboxSettings(when_full=…)` says what to do then."""
 
 
 _BY_STATUS: dict[int, type[ModuleException]] = {
@@ -150,11 +150,11 @@ _BY_STATUS: dict[int, type[ModuleException]] = {
 _MAX_DESCRIPTION = 2_000
 
 
-def from_answer(
+def error_from_response(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    about: About,
+    about: RequestInfo,
     retry_after: float | None,
     redacted: Callable[[str], str],
 ) -> ModuleException:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from xpander_sdk.arguments import moment
-from xpander_sdk.tokens import KINDS, Tokens
+from xpander_sdk.reporting.tokens import TOKEN_KINDS, Tokens
+from xpander_sdk.reporting.validation import parse_datetime
 
 if TYPE_CHECKING:
     from xpander_api import models
 
 
 @frozen
-class Runs:
+class RunCounts:
     """Tasks by what became of them."""
 
     total: int
@@ -24,7 +24,7 @@ class Runs:
 
 
 @frozen
-class Durations:
+class DurationSummary:
     """Seconds, over the runs that ended; None where there are none. Percentiles by nearest rank, within 1 %."""
 
     total: float
@@ -34,7 +34,7 @@ class Durations:
 
 
 @frozen
-class Cost:
+class CostSummary:
     """US dollars of the runs whose cost is known, None where there are none; and how many are not known."""
 
     total: float | None
@@ -50,7 +50,7 @@ class ToolUse:
 
 
 @frozen
-class ModelUse:
+class ModelUsage:
     """The runs whose response names a model: their tokens (prompt and completion) and US dollars, as in `Cost`."""
 
     runs: int
@@ -60,15 +60,15 @@ class ModelUse:
 
 
 @frozen
-class Point:
+class MetricsPoint:
     """What the runs of one hour or day add up to; the fields are those of `Metrics`."""
 
     start: datetime
-    runs: Runs
+    runs: RunCounts
     success_rate: float | None
-    duration: Durations
+    duration: DurationSummary
     tokens: Tokens
-    cost: Cost
+    cost: CostSummary
 
 
 @frozen
@@ -90,25 +90,25 @@ class Metrics:
     organization_id: str
     since: datetime | None
     until: datetime | None
-    runs: Runs
+    runs: RunCounts
     success_rate: float | None
-    duration: Durations
+    duration: DurationSummary
     tokens: Tokens
-    cost: Cost
+    cost: CostSummary
     tools: Mapping[str, ToolUse]
-    models: Mapping[str, ModelUse]
-    series: tuple[Point, ...] | None = None
-    agents: Mapping[str, Runs] | None = None
+    models: Mapping[str, ModelUsage]
+    series: tuple[MetricsPoint, ...] | None = None
+    agents: Mapping[str, RunCounts] | None = None
 
 
-def from_answer(answer: "models.AgentMetrics | models.OrganizationMetrics") -> Metrics:
+def metrics_from_response(answer: "models.AgentMetrics | models.OrganizationMetrics") -> Metrics:
     """The metrics that a backend answered."""
     agents = getattr(answer, "agents", None)
     return Metrics(
         agent_id=getattr(answer, "agent_id", None),
         organization_id=answer.organization_id,
-        since=moment("since", answer.since),
-        until=moment("until", answer.until),
+        since=parse_datetime("since", answer.since),
+        until=parse_datetime("until", answer.until),
         runs=_runs(answer.runs),
         success_rate=answer.success_rate,
         duration=_durations(answer.duration),
@@ -116,7 +116,7 @@ def from_answer(answer: "models.AgentMetrics | models.OrganizationMetrics") -> M
         cost=_cost(answer.cost),
         tools={tool.name: ToolUse(tool.calls, tool.runs) for tool in answer.tools},
         models={
-            model.name: ModelUse(model.runs, model.total_tokens, model.cost, model.unpriced_runs)
+            model.name: ModelUsage(model.runs, model.total_tokens, model.cost, model.unpriced_runs)
             for model in answer.models
         },
         series=None if answer.series is None else tuple(_point(point) for point in answer.series),
@@ -124,8 +124,8 @@ def from_answer(answer: "models.AgentMetrics | models.OrganizationMetrics") -> M
     )
 
 
-def _point(point: "models.MetricsPoint") -> Point:
-    return Point(
+def _point(point: "models.MetricsPoint") -> MetricsPoint:
+    return MetricsPoint(
         start=point.start,
         runs=_runs(point.runs),
         success_rate=point.success_rate,
@@ -135,17 +135,17 @@ def _point(point: "models.MetricsPoint") -> Point:
     )
 
 
-def _runs(counts: "models.RunCounts") -> Runs:
-    return Runs(counts.total, counts.completed, counts.failed, counts.executing)
+def _runs(counts: "models.RunCounts") -> RunCounts:
+    return RunCounts(counts.total, counts.completed, counts.failed, counts.executing)
 
 
-def _durations(summary: "models.DurationSummary") -> Durations:
-    return Durations(summary.total, summary.p50, summary.p95, summary.p99)
+def _durations(summary: "models.DurationSummary") -> DurationSummary:
+    return DurationSummary(summary.total, summary.p50, summary.p95, summary.p99)
 
 
 def _tokens(totals: "models.TokenTotals") -> Tokens:
-    return Tokens(**{kind: getattr(totals, kind) for kind in KINDS})
+    return Tokens(**{kind: getattr(totals, kind) for kind in TOKEN_KINDS})
 
 
-def _cost(summary: "models.CostSummary") -> Cost:
-    return Cost(summary.total, summary.unpriced_runs)
+def _cost(summary: "models.CostSummary") -> CostSummary:
+    return CostSummary(summary.total, summary.unpriced_runs)

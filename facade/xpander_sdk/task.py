@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, fields, frozen
 
-from xpander_sdk.arguments import agent_of, moment
-from xpander_sdk.configuration import Configuration, configured
+from xpander_sdk import _lazy
 from xpander_sdk.errors import ModuleException
-from xpander_sdk.loading import MODELS, OUTBOX, Deferred
-from xpander_sdk.tokens import KINDS, Tokens
+from xpander_sdk.reporting.tokens import TOKEN_KINDS, Tokens
+from xpander_sdk.reporting.validation import parse_datetime, resolve_agent_id
+from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 
 if TYPE_CHECKING:
     from xpander_api import models
-    from xpander_sdk import connection, encoding, operations, report
-    from xpander_sdk.outbox import processes
-else:
-    connection, encoding, operations = Deferred("connection"), Deferred("encoding"), Deferred("operations")
-    report, processes = Deferred("report", MODELS), Deferred("outbox.processes", OUTBOX)
 
 
 class AgentExecutionStatus(StrEnum):
@@ -128,7 +123,7 @@ class Task:
             id: the run's id. One that is known updates that record; None makes a new one.
             input: what the agent was asked.
             llm_response: the provider's raw response: JSON, or any object, which is turned into JSON within the bounds
-                that `xpander_sdk.encoding` states.
+                that `xpander_sdk.reporting.json_encoder` states.
             tokens: token usage, `Tokens` or a dict of its fields.
             is_success: whether the run went well; None while it goes on.
             result: the final answer.
@@ -148,9 +143,9 @@ class Task:
             >>> task.status
             <AgentExecutionStatus.Completed: 'completed'>
         """
-        configuration = configured(configuration)
-        said = report.new_report(
-            agent_of(configuration, agent_id=agent_id),
+        configuration = resolve_configuration(configuration)
+        said = _lazy.report.new_report(
+            resolve_agent_id(configuration, agent_id=agent_id),
             id=id,
             input=input,
             llm_response=llm_response,
@@ -160,12 +155,12 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        operation = operations.report_task(said).then(partial(cls._from_answer, configuration))
+        operation = _lazy.operations.report_task(said).then(partial(cls._from_answer, configuration))
         try:
-            return connection.send(configuration, operation)
+            return _lazy.client.send(configuration, operation)
         except ModuleException as error:
             if configuration.outbox is not None:
-                processes.keep(configuration, said, partial(cls._from_body, configuration), error)
+                _lazy.registry.keep(configuration, said, partial(cls._from_body, configuration), error)
             raise
 
     @classmethod
@@ -182,9 +177,9 @@ class Task:
         duration: float | None = 0,
         used_tools: Iterable[str] | None = [],
     ) -> Self:
-        configuration = configured(configuration)
-        said = report.new_report(
-            agent_of(configuration, agent_id=agent_id),
+        configuration = resolve_configuration(configuration)
+        said = _lazy.report.new_report(
+            resolve_agent_id(configuration, agent_id=agent_id),
             id=id,
             input=input,
             llm_response=llm_response,
@@ -194,12 +189,12 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        operation = operations.report_task(said).then(partial(cls._from_answer, configuration))
+        operation = _lazy.operations.report_task(said).then(partial(cls._from_answer, configuration))
         try:
-            return await connection.asend(configuration, operation)
+            return await _lazy.client.asend(configuration, operation)
         except ModuleException as error:
             if configuration.outbox is not None:
-                await processes.akeep(configuration, said, partial(cls._from_body, configuration), error)
+                await _lazy.registry.akeep(configuration, said, partial(cls._from_body, configuration), error)
             raise
 
     @classmethod
@@ -210,21 +205,21 @@ class Task:
             NotFoundError: there is none in the organisation of the key.
             ModuleException: the backend refused, or did not answer.
         """
-        configuration = configured(configuration)
-        operation = operations.get_task(task_id).then(partial(cls._from_answer, configuration))
-        return connection.send(configuration, operation)
+        configuration = resolve_configuration(configuration)
+        operation = _lazy.operations.get_task(task_id).then(partial(cls._from_answer, configuration))
+        return _lazy.client.send(configuration, operation)
 
     @classmethod
     async def aload(cls, task_id: str, configuration: Configuration | None = None) -> Self:
         """`load`, without blocking the event loop."""
-        configuration = configured(configuration)
-        operation = operations.get_task(task_id).then(partial(cls._from_answer, configuration))
-        return await connection.asend(configuration, operation)
+        configuration = resolve_configuration(configuration)
+        operation = _lazy.operations.get_task(task_id).then(partial(cls._from_answer, configuration))
+        return await _lazy.client.asend(configuration, operation)
 
     def to_dict(self) -> dict[str, Any]:
         """The task as JSON has it, without the configuration."""
         names = [field.name for field in fields(type(self)) if field.name != "configuration"]
-        return {name: encoding.jsonable(getattr(self, name)) for name in names}
+        return {name: _lazy.json_encoder.to_jsonable(getattr(self, name)) for name in names}
 
     @classmethod
     def _from_body(cls, configuration: Configuration, body: Any) -> Self:
@@ -300,7 +295,7 @@ def _given(cls: type, answer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         if not is_time:
             given[name] = value
         elif isinstance(value, datetime):
-            given[name] = value if value.tzinfo is UTC else moment(name, value)
+            given[name] = value if value.tzinfo is UTC else parse_datetime(name, value)
         else:
             extra[name] = value  # a time that is none: not worth losing the answer to a report that was recorded
     return given, extra
@@ -320,5 +315,5 @@ def _input(answer: "models.TaskInput") -> TaskInput:
 def _tokens(answer: "models.Tokens | None") -> Tokens | None:
     if answer is None:
         return None
-    given = {kind: getattr(answer, kind) for kind in KINDS}
+    given = {kind: getattr(answer, kind) for kind in TOKEN_KINDS}
     return Tokens(**{kind: count for kind, count in given.items() if isinstance(count, int)})

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from xpander_sdk.configuration import Configuration, configured
+from xpander_sdk import _lazy
 from xpander_sdk.errors import ContractError
-from xpander_sdk.loading import Deferred
+from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task import Task, TasksListItem
 
 if TYPE_CHECKING:
-    from xpander_sdk import connection, operations
-    from xpander_sdk.operations import Operation, Page
-else:
-    connection, operations = Deferred("connection"), Deferred("operations")
+    from xpander_sdk.client.operations import Operation, Page
 
 PAGE = 1_000  # tasks; what the contract gives where nothing is said, and the most that it gives
 _Query = Callable[[str, Mapping[str, Any], int | None, str | None], "Operation[Page]"]
@@ -34,7 +31,7 @@ class Tasks:
     """
 
     def __init__(self, configuration: Configuration | None = None) -> None:
-        self.configuration = configured(configuration)
+        self.configuration = resolve_configuration(configuration)
 
     def get(self, task_id: str) -> Task:
         """The task with this id; `aget` is the same without blocking the event loop. Errors as for `Task.load`."""
@@ -102,18 +99,18 @@ class Tasks:
         return self._awalk(self._of_user(user_id, filters, None))
 
     def _of_agent(self, agent_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> "_Paging":
-        return _Paging(self.configuration, operations.list_agent_tasks, agent_id, filters, limit)
+        return _Paging(self.configuration, _lazy.operations.list_agent_tasks, agent_id, filters, limit)
 
     def _of_user(self, user_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> "_Paging":
-        return _Paging(self.configuration, operations.list_user_tasks, user_id, filters, limit)
+        return _Paging(self.configuration, _lazy.operations.list_user_tasks, user_id, filters, limit)
 
     def _walk(self, paging: "_Paging") -> Iterator[TasksListItem]:
         while paging.operation is not None:
-            yield from paging.turn(connection.send(self.configuration, paging.operation))
+            yield from paging.turn(_lazy.client.send(self.configuration, paging.operation))
 
     async def _awalk(self, paging: "_Paging") -> AsyncIterator[TasksListItem]:
         while paging.operation is not None:
-            for item in paging.turn(await connection.asend(self.configuration, paging.operation)):
+            for item in paging.turn(await _lazy.client.asend(self.configuration, paging.operation)):
                 yield item
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from xpander_server.errors import Problem, Refusal
+from xpander_server.http.errors import HTTPError, Problem
 
 JSON = "application/json"
 MAX_LEVELS = 512  # of nesting in a body, as the contract says
@@ -97,7 +97,7 @@ class Operation:
         `path` holds the segments as they came, still percent-encoded; the names of `headers` are in lower case.
 
         Raises:
-            Refusal: 422 with one problem for each parameter that is not as the contract says.
+            HTTPError: 422 with one problem for each parameter that is not as the contract says.
         """
         found: dict[str, dict[str, list[str]]] = {"path": {}, "query": {}, "header": {}}
         problems: list[Problem] = []
@@ -123,20 +123,20 @@ class Operation:
                 problems += _problems(parameter.validator, converted, parameter.loc)
             values[parameter.name] = converted
         if problems:
-            raise Refusal(422, problems[:_MAX_PROBLEMS])
+            raise HTTPError(422, problems[:_MAX_PROBLEMS])
         return values
 
     def read_body(self, body: bytes) -> Report:
         """The request's body, checked.
 
         Raises:
-            Refusal: 400 when it is no JSON within the bounds, 422 when it is not as the contract says.
+            HTTPError: 400 when it is no JSON within the bounds, 422 when it is not as the contract says.
         """
         if self._body is None:
             raise TypeError("the operation has no body")
         value = _decode(body)
         if not self._body.is_valid(value):
-            raise Refusal(422, list(_problems(self._body, value, ["body"]))[:_MAX_PROBLEMS])
+            raise HTTPError(422, list(_problems(self._body, value, ["body"]))[:_MAX_PROBLEMS])
         report = cast(Report, value)
         if report.get("llm_response") is not None:
             report["llm_response"] = bytes(msgspec.json.decode(body, type=_Verbatim).llm_response).decode("utf-8")
@@ -197,12 +197,12 @@ def _decode(body: bytes) -> object:
     try:
         value: object = msgspec.json.decode(body)
     except RecursionError:
-        raise Refusal(400, _TOO_DEEP) from None
+        raise HTTPError(400, _TOO_DEEP) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise Refusal(400, _why_not_json(body, error)) from None
+        raise HTTPError(400, _why_not_json(body, error)) from None
     # Counting brackets is far quicker than walking, and nearly always enough.
     if body.count(b"[") + body.count(b"{") > MAX_LEVELS and _levels(value) > MAX_LEVELS:
-        raise Refusal(400, _TOO_DEEP)
+        raise HTTPError(400, _TOO_DEEP)
     return value
 
 

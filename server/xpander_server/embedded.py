@@ -5,9 +5,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
 
-from xpander_server.access import OneOrganization
-from xpander_server.app import create_app
-from xpander_server.running import in_place, in_thread
+from xpander_server.api.app import create_app
+from xpander_server.auth.authentication import SingleOrganizationAuthenticator
+from xpander_server.http.concurrency import run_in_threadpool, run_inline
 from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError
 
 __all__ = ["Embedded", "StoreError"]
@@ -29,9 +29,9 @@ class Embedded:
 
     def __init__(self, url: str, organization_id: str | None = None) -> None:
         self._store = Store(url)
-        access = OneOrganization(organization_id or DEFAULT_ORGANIZATION)
-        self._in_place = create_app(self._store, access, in_place)
-        self._in_threads = create_app(self._store, access, in_thread)
+        access = SingleOrganizationAuthenticator(organization_id or DEFAULT_ORGANIZATION)
+        self._in_place = create_app(self._store, access, run_inline)
+        self._in_threads = create_app(self._store, access, run_in_threadpool)
 
     def close(self) -> None:
         self._store.close()

@@ -13,31 +13,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from xpander_server import pricing
-from xpander_server.access import Access, KeyAccess
-from xpander_server.answers import always, served
-from xpander_server.app import create_app
-from xpander_server.auth import ADMIN, Keys, now
-from xpander_server.connections import Connection
-from xpander_server.endpoint import admitted
-from xpander_server.housekeeping import Pruning
-from xpander_server.listening import Listening
-from xpander_server.logs import LogFormat, set_up
-from xpander_server.rates import Rate
-from xpander_server.running import in_thread
+from xpander_server.api.app import create_app
+from xpander_server.api.endpoint import require_scope
+from xpander_server.api.responses import handle_errors, static_response
+from xpander_server.auth.api_keys import ADMIN, Keys, now
+from xpander_server.auth.authentication import Authenticator, KeyAuthenticator
+from xpander_server.auth.rate_limit import Rate
+from xpander_server.auth.verifier import Verifier
+from xpander_server.domain import pricing
+from xpander_server.http.bind import BindSettings
+from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.protocol import HttpProtocol
+from xpander_server.maintenance.retention import RetentionTask
+from xpander_server.observability.logging import LogFormat, configure_logging
+from xpander_server.observability.prometheus import MEDIA_TYPE, RequestMetrics
 from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError, Writer
-from xpander_server.verification import Verifier
-from xpander_server.watching import MEDIA_TYPE, Watcher
-from xpander_server.web import pages
+from xpander_server.web import page_routes
 
-__all__ = ["Listening", "LogFormat", "Rate", "StoreError", "serve", "set_up"]
+__all__ = ["BindSettings", "LogFormat", "Rate", "StoreError", "configure_logging", "serve"]
 
 BODY_SECONDS = 30.0
 
 
 def serve(
     store_url: str,
-    listening: Listening,
+    listening: BindSettings,
     *,
     api_key: str | None,
     organization_id: str | None,
@@ -72,16 +72,16 @@ def serve(
                 keys.ensure(api_key, organization_id or DEFAULT_ORGANIZATION)
             elif not has_key:
                 made = keys.create("first", organization_id or DEFAULT_ORGANIZATION)
-            access = KeyAccess(Verifier(store.keys), rate)
+            access = KeyAuthenticator(Verifier(store.keys), rate)
             writer = Writer(store)
-            watcher = Watcher(writer)
+            watcher = RequestMetrics(writer)
             app = create_app(
                 store,
                 access,
-                in_thread,
+                run_in_threadpool,
                 report=writer.report,
                 body_seconds=BODY_SECONDS,
-                more_routes=[*_operating(access, watcher), *pages(store, access)],
+                more_routes=[*_operating(access, watcher), *page_routes(store, access)],
                 watch=watcher,
             )
             server = uvicorn.Server(
@@ -91,7 +91,7 @@ def serve(
                     log_config=None,
                     access_log=False,
                     server_header=False,
-                    http=Connection,
+                    http=HttpProtocol,
                     ws="none",
                     ssl_certfile=listening.tls_certificate,
                     ssl_keyfile=listening.tls_key,
@@ -104,22 +104,25 @@ def serve(
             with _stopped_by_signals(server):
                 started(listening.url(listener), made)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
-                with writer, nullcontext() if keep is None else Pruning(store, keep):
+                with writer, nullcontext() if keep is None else RetentionTask(store, keep):
                     server.run(sockets=[listener])
     finally:
         store.close()
 
 
-def _operating(access: Access, watcher: Watcher) -> list[BaseRoute]:
+def _operating(access: Authenticator, watcher: RequestMetrics) -> list[BaseRoute]:
     """What the contract has not: whether the process lives, and its figures."""
 
     async def figures(request: Request) -> Response:
         request.scope["xpander.about"].operation = "metrics"
         # Whoever asks, from wherever: behind a proxy, every caller seems to be on this machine.
-        await admitted(access, request, ADMIN)
+        await require_scope(access, request, ADMIN)
         return Response(watcher.exposition(), media_type=MEDIA_TYPE)
 
-    return [Route("/healthz", served(b'{"status":"ok"}', "application/json")), Route("/metrics", always(figures))]
+    return [
+        Route("/healthz", handle_errors(b'{"status":"ok"}', "application/json")),
+        Route("/metrics", static_response(figures)),
+    ]
 
 
 def _warm_up() -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from support.server import Server, running_server
 from xpander_sdk import Backend, Configuration
-from xpander_server.administration import opened_keys
+from xpander_server.admin import open_keys
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -44,11 +44,11 @@ class Shop:
     log: Path
 
     def key(self, organization_id: str, *scopes: str, name: str = "visitor") -> str:
-        with opened_keys(f"sqlite:///{self.store}") as keys:
+        with open_keys(f"sqlite:///{self.store}") as keys:
             return keys.create(name, organization_id, scopes=scopes or ("report", "read"))
 
     def revoke(self, organization_id: str, name: str = "visitor") -> None:
-        with opened_keys(f"sqlite:///{self.store}") as keys:
+        with open_keys(f"sqlite:///{self.store}") as keys:
             keys.revoke(name, organization_id)
 
 

@@ -24,11 +24,11 @@ from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
-from xpander_sdk import Backend, Configuration, Task, Tokens, Transport
+from xpander_sdk import Backend, Configuration, Task, Tokens, TransportSettings
 
 BASE = "http://127.0.0.1:1"
 CONFIGURATION = Configuration(
-    base_url=BASE, api_key="k", transport=Transport(http=lambda: httpx.MockTransport(_answer))
+    base_url=BASE, api_key="k", transport=TransportSettings(http=lambda: httpx.MockTransport(_answer))
 )
 DESCRIPTION = yaml.safe_load((Path(__file__).parents[2] / "openapi" / "task-report.yaml").read_text(encoding="utf-8"))
 CONTRACT = OpenAPI.from_dict({**DESCRIPTION, "servers": [{"url": BASE}]})

@@ -5,11 +5,11 @@ import socket
 import pytest
 
 from xpander_sdk import Configuration, Task, Timeouts
-from xpander_sdk.doctor import examine
+from xpander_sdk.doctor import run_checks
 
 
 def found(configuration: Configuration, agent_id: str | None = None) -> dict[str, tuple[str, str]]:
-    return {finding.check: (finding.state, finding.told) for finding in examine(configuration, agent_id)}
+    return {finding.check: (finding.state, finding.told) for finding in run_checks(configuration, agent_id)}
 
 
 def test_a_server_that_is_well(server):

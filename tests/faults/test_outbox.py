@@ -17,8 +17,8 @@ from xpander_sdk import (
     Configuration,
     InvalidReportError,
     ModuleException,
-    Outbox,
     OutboxError,
+    OutboxSettings,
     RetryPolicy,
     Timeouts,
 )
@@ -50,11 +50,11 @@ def backend_of(path: Path) -> Iterator[Callable[..., Backend]]:
     made: list[Backend] = []
 
     def make(server: FaultServer, **settings: Any) -> Backend:
-        outbox = {name: settings.pop(name) for name in list(settings) if name in Outbox.__annotations__}
+        outbox = {name: settings.pop(name) for name in list(settings) if name in OutboxSettings.__annotations__}
         configuration = Configuration(
             **{
                 "base_url": f"{server.url}/{uuid.uuid4().hex}", "api_key": KEY, "agent_id": AGENT, "timeouts": HASTY,
-                "outbox": Outbox(file=str(path), **outbox), **settings,
+                "outbox": OutboxSettings(file=str(path), **outbox), **settings,
             }
         )  # fmt: skip
         made.append(Backend(configuration))
@@ -193,7 +193,7 @@ def test_poison_becomes_a_dead_letter_with_the_answer(status, backend_of, caplog
 )
 def test_a_direct_report_that_fails_is_kept_and_the_error_says_so(step, kind, form: Form, path: Path, caplog):
     with FaultServer(step) as server:
-        outbox = Outbox(file=str(path), worker="none")
+        outbox = OutboxSettings(file=str(path), worker="none")
         configuration = form.configuration(server.url, outbox=outbox, timeouts=HASTY, retry=RetryPolicy(attempts=1))
         outcome = outcome_of(form, configuration, id="run-1")
     assert isinstance(outcome.error, kind)
@@ -209,7 +209,9 @@ def test_a_direct_report_that_fails_is_kept_and_the_error_says_so(step, kind, fo
 
 def test_a_kept_report_is_delivered_with_the_time_of_the_call(form: Form, path: Path):
     with FaultServer(answer(503), records) as server:
-        configuration = form.configuration(server.url, outbox=Outbox(file=str(path)), retry=RetryPolicy(attempts=1))
+        configuration = form.configuration(
+            server.url, outbox=OutboxSettings(file=str(path)), retry=RetryPolicy(attempts=1)
+        )
         outcome = outcome_of(form, configuration, id="run-1")
         assert outcome.error is not None
         assert outcome.error.receipt is not None
@@ -222,7 +224,7 @@ def test_a_kept_report_is_delivered_with_the_time_of_the_call(form: Form, path: 
 
 def test_a_direct_report_that_is_refused_for_good_is_not_kept(form: Form, path: Path):
     with FaultServer(answer(422, {"detail": "never"})) as server:
-        configuration = form.configuration(server.url, outbox=Outbox(file=str(path)))
+        configuration = form.configuration(server.url, outbox=OutboxSettings(file=str(path)))
         outcome = outcome_of(form, configuration)
     assert isinstance(outcome.error, InvalidReportError)
     assert outcome.error.receipt is None
@@ -231,7 +233,9 @@ def test_a_direct_report_that_is_refused_for_good_is_not_kept(form: Form, path: 
 
 def test_where_the_outbox_fails_too_the_error_says_both(form: Form, tmp_path: Path):
     with FaultServer(answer(503)) as server:
-        configuration = form.configuration(server.url, outbox=Outbox(file=str(tmp_path)), retry=RetryPolicy(attempts=1))
+        configuration = form.configuration(
+            server.url, outbox=OutboxSettings(file=str(tmp_path)), retry=RetryPolicy(attempts=1)
+        )
         outcome = outcome_of(form, configuration)
     assert outcome.error is not None
     assert not isinstance(outcome.error, OutboxError)
@@ -244,7 +248,7 @@ def test_a_kept_report_passes_the_mask(form: Form, path: Path):
         return {**said, "result": "***"}
 
     with FaultServer(answer(503), records) as server:
-        outbox = Outbox(file=str(path), mask=mask, worker="none")
+        outbox = OutboxSettings(file=str(path), mask=mask, worker="none")
         configuration = form.configuration(server.url, outbox=outbox, retry=RetryPolicy(attempts=1))
         outcome_of(form, configuration)
         assert RESULT.encode() not in b"".join(each.read_bytes() for each in path.parent.glob("outbox.db*"))

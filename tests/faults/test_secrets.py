@@ -32,12 +32,13 @@ from faults.calls import (
 )
 from faults.server import HOST, RECORDED, TASK, FaultServer, Peer, answer, sends, wire
 from faults.table import ROWS, Row
-from xpander_sdk import Backend, Configuration, Tasks, Transport, operations
-from xpander_sdk.configuration import KeyFile
-from xpander_sdk.doctor import examine
-from xpander_sdk.redaction import Redaction
-from xpander_sdk.senders import route_of
-from xpander_sdk.transport.message import Answer, Request
+from xpander_sdk import Backend, Configuration, Tasks, TransportSettings
+from xpander_sdk.client import operations
+from xpander_sdk.client.redaction import Redaction
+from xpander_sdk.client.transport_registry import destination_for
+from xpander_sdk.doctor import run_checks
+from xpander_sdk.settings.configuration import KeyFile
+from xpander_sdk.transport.base import Request, Response
 
 HTML = {"content-type": "text/html"}
 IN_JSON = json.dumps(KEY)[1:-1]
@@ -103,7 +104,7 @@ def test_the_logs_of_the_engine_stay_readable(form: Form, caplog):
 def test_the_doctor_tells_no_secret(row: Row, caplog, spans):
     with everything_logged(caplog), row.server as server:
         configuration = Configuration(base_url=server.url, api_key=KEY, timeouts=row.timeouts, retry=EAGER)
-        found = list(examine(configuration, AGENT))
+        found = list(run_checks(configuration, AGENT))
         assert found[-1].check == "agent"
     assert PART_OF_KEY not in f"{found} {found!r}"
     nothing_is_told(None, caplog, spans)
@@ -114,7 +115,7 @@ def test_the_doctor_tells_no_secret(row: Row, caplog, spans):
 
 def test_no_repr_tells_the_key_or_a_password(embedded, tmp_path):
     (tmp_path / "key").write_text(KEY)
-    transport = Transport(proxy=f"http://user:{PART_OF_KEY}@{HOST}:1", headers={"authorization": KEY})
+    transport = TransportSettings(proxy=f"http://user:{PART_OF_KEY}@{HOST}:1", headers={"authorization": KEY})
     configuration = Configuration(api_key=KEY, base_url=f"http://{HOST}:1", transport=transport)
     operation = evolve(operations.get_task("run-1"), content=KEY.encode())
     task = Backend(embedded.with_options(api_key=KEY)).report_external_task("agent-1", result="done")
@@ -128,10 +129,10 @@ def test_no_repr_tells_the_key_or_a_password(embedded, tmp_path):
         KeyFile(str(tmp_path / "key")),
         Configuration(api_key=KeyFile(str(tmp_path / "key"))),
         operation,
-        route_of(configuration),
-        Redaction(KEY, route_of(configuration)),
+        destination_for(configuration),
+        Redaction(KEY, destination_for(configuration)),
         Request("POST", b"/", [(b"x-api-key", KEY.encode())], KEY.encode()),
-        Answer(200, {"x-api-key": KEY}, KEY.encode()),
+        Response(200, {"x-api-key": KEY}, KEY.encode()),
     ]
     for shown in objects:
         for text in (repr(shown), str(shown), f"{shown}", pprint.pformat(shown)):
@@ -247,10 +248,10 @@ def test_a_password_that_a_proxy_repeats_is_not_told(is_set: bool, scheme: str, 
         address = proxy.url.replace("//", f"//user:{quote(KEY, safe='')}@")
         if not is_set:
             monkeypatch.setenv(f"{scheme.upper()}_PROXY", address)
-        transport = Transport(proxy=address if is_set else None)
+        transport = TransportSettings(proxy=address if is_set else None)
         configuration = form.configuration(f"{scheme}://backend.invalid", transport=transport, api_key="another")
         outcome = outcome_of(form, configuration)
-        found = list(examine(configuration.with_options(base_url=f"{scheme}://{HOST}:1"), AGENT))
+        found = list(run_checks(configuration.with_options(base_url=f"{scheme}://{HOST}:1"), AGENT))
     in_base64 = base64.b64encode(f"user:{KEY}".encode()).decode()
     assert proxy.requests[0].headers["proxy-authorization"] == f"Basic {in_base64}"
     assert outcome.error is not None

@@ -9,7 +9,7 @@ import pytest
 from faults.calls import EAGER, HURRIED, SLACK, Form, everything_logged, nothing_is_told, outcome_of
 from faults.conftest import certificate_for
 from faults.server import RECORDED, TASK, Certificate, FaultServer, Peer, drips, never_reads, sends, wire
-from xpander_sdk import ConnectionFailedError, TimedOutError, Timeouts, Transport
+from xpander_sdk import ConnectionFailedError, TimedOutError, Timeouts, TransportSettings
 
 ALL = EAGER.attempts
 
@@ -27,7 +27,9 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(form: Form, ce
 def test_a_certificate_of_another_host_is_refused_at_once(form: Form, tmp_path):
     elsewhere = certificate_for("DNS:elsewhere.invalid", tmp_path)
     with FaultServer(RECORDED, tls=elsewhere.serving) as server:
-        outcome = outcome_of(form, form.configuration(server.url, transport=Transport(ca_bundle=elsewhere.path)))
+        outcome = outcome_of(
+            form, form.configuration(server.url, transport=TransportSettings(ca_bundle=elsewhere.path))
+        )
     assert type(outcome.error) is ConnectionFailedError
     assert (outcome.error.attempts, server.attempts) == (1, 1)
     assert server.requests == []
@@ -35,7 +37,7 @@ def test_a_certificate_of_another_host_is_refused_at_once(form: Form, tmp_path):
 
 def test_a_ca_bundle_is_trusted(form: Form, certificate: Certificate):
     with FaultServer(RECORDED, tls=certificate.serving) as server:
-        task = form.report(form.configuration(server.url, transport=Transport(ca_bundle=certificate.path)))
+        task = form.report(form.configuration(server.url, transport=TransportSettings(ca_bundle=certificate.path)))
     assert task.id == TASK["id"]
 
 
@@ -48,7 +50,10 @@ def test_the_certificates_of_the_environment_are_trusted(form: Form, certificate
 def test_a_context_of_ones_own_is_used(form: Form, certificate: Certificate):
     context = ssl.create_default_context(cafile=certificate.path)
     with FaultServer(RECORDED, tls=certificate.serving) as server:
-        assert form.report(form.configuration(server.url, transport=Transport(ssl_context=context))).id == TASK["id"]
+        assert (
+            form.report(form.configuration(server.url, transport=TransportSettings(ssl_context=context))).id
+            == TASK["id"]
+        )
 
 
 def asking_for_a_certificate(certificate: Certificate) -> ssl.SSLContext:
@@ -59,7 +64,7 @@ def asking_for_a_certificate(certificate: Certificate) -> ssl.SSLContext:
 
 
 def test_a_client_certificate_is_shown(form: Form, certificate: Certificate):
-    transport = Transport(ca_bundle=certificate.path, client_certificate=(certificate.path, certificate.key))
+    transport = TransportSettings(ca_bundle=certificate.path, client_certificate=(certificate.path, certificate.key))
     with FaultServer(RECORDED, tls=asking_for_a_certificate(certificate)) as server:
         assert form.report(form.configuration(server.url, transport=transport)).id == TASK["id"]
 
@@ -67,7 +72,9 @@ def test_a_client_certificate_is_shown(form: Form, certificate: Certificate):
 def test_a_client_certificate_that_is_missing_is_a_failed_connection(form: Form, certificate: Certificate, caplog):
     # TLS 1.3 tells it only after the handshake, in place of the answer.
     with everything_logged(caplog), FaultServer(RECORDED, tls=asking_for_a_certificate(certificate)) as server:
-        outcome = outcome_of(form, form.configuration(server.url, transport=Transport(ca_bundle=certificate.path)))
+        outcome = outcome_of(
+            form, form.configuration(server.url, transport=TransportSettings(ca_bundle=certificate.path))
+        )
     assert type(outcome.error) is ConnectionFailedError
     assert outcome.error.attempts == server.attempts
     assert server.requests == []
@@ -84,7 +91,9 @@ def garbles(peer: Peer) -> None:
 
 def test_encryption_that_breaks_is_a_failed_connection(form: Form, certificate: Certificate, caplog):
     with everything_logged(caplog), FaultServer(garbles, tls=certificate.serving) as server:
-        outcome = outcome_of(form, form.configuration(server.url, transport=Transport(ca_bundle=certificate.path)))
+        outcome = outcome_of(
+            form, form.configuration(server.url, transport=TransportSettings(ca_bundle=certificate.path))
+        )
     assert type(outcome.error) is ConnectionFailedError
     assert outcome.error.attempts == server.attempts == ALL
     nothing_is_told(outcome.error, caplog)
@@ -93,7 +102,9 @@ def test_encryption_that_breaks_is_a_failed_connection(form: Form, certificate: 
 def test_an_encrypted_answer_that_is_cut_off_is_none(form: Form, certificate: Certificate):
     # Without a goodbye, as an attacker could have cut it.
     with FaultServer(sends(wire(201, TASK)[:-10]), tls=certificate.serving) as server:
-        outcome = outcome_of(form, form.configuration(server.url, transport=Transport(ca_bundle=certificate.path)))
+        outcome = outcome_of(
+            form, form.configuration(server.url, transport=TransportSettings(ca_bundle=certificate.path))
+        )
     assert type(outcome.error) is ConnectionFailedError
     assert outcome.error.attempts == server.attempts == ALL
 
@@ -136,7 +147,7 @@ def test_a_handshake_has_the_time_for_connecting(step, form: Form):
 
 def test_an_encrypted_answer_byte_by_byte_ends_with_the_total(form: Form, certificate: Certificate):
     with FaultServer(drips(wire(201, TASK)), tls=certificate.serving) as server:
-        transport = Transport(ca_bundle=certificate.path)
+        transport = TransportSettings(ca_bundle=certificate.path)
         outcome = outcome_of(form, form.configuration(server.url, transport=transport, timeouts=Timeouts(total=1.0)))
     assert type(outcome.error) is TimedOutError
     assert outcome.error.attempts == server.attempts == 1

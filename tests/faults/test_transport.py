@@ -33,7 +33,7 @@ from xpander_sdk import (
     ServerError,
     TimedOutError,
     Timeouts,
-    Transport,
+    TransportSettings,
     __version__,
 )
 
@@ -56,7 +56,7 @@ def test_it_says_who_it_is_and_what_it_takes(form: Form):
 
 
 def test_headers_of_the_caller_are_sent_with_every_attempt(form: Form):
-    transport = Transport(headers={"X-Tenant": "blue", "User-Agent": "mine/1"})
+    transport = TransportSettings(headers={"X-Tenant": "blue", "User-Agent": "mine/1"})
     with FaultServer(answer(503), RECORDED) as server:
         form.report(form.configuration(server.url, transport=transport))
     assert [request.headers["x-tenant"] for request in server.requests] == ["blue", "blue"]
@@ -68,7 +68,7 @@ def test_headers_of_the_caller_are_sent_with_every_attempt(form: Form):
 
 def test_a_proxy_that_is_set_carries_the_report(form: Form):
     with FaultServer(relays) as proxy, FaultServer(RECORDED) as server:
-        configuration = form.configuration(server.url, transport=Transport(proxy=proxy.url))
+        configuration = form.configuration(server.url, transport=TransportSettings(proxy=proxy.url))
         assert form.report(configuration).id == TASK["id"]
     assert [request.target.startswith(configuration.base_url) for request in proxy.requests] == [True]
     assert len(server.requests) == 1
@@ -102,7 +102,7 @@ def test_no_proxy_of_other_hosts_changes_nothing(form: Form, monkeypatch):
 def test_a_proxy_that_is_set_comes_before_the_environment(form: Form, monkeypatch):
     with FaultServer(relays) as proxy, FaultServer(relays) as other, FaultServer(RECORDED) as server:
         monkeypatch.setenv("HTTP_PROXY", other.url)
-        form.report(form.configuration(server.url, transport=Transport(proxy=proxy.url)))
+        form.report(form.configuration(server.url, transport=TransportSettings(proxy=proxy.url)))
     assert (proxy.attempts, other.attempts) == (1, 0)
 
 
@@ -113,7 +113,7 @@ def test_a_proxy_tunnels_tls_and_sees_neither_key_nor_payload(
     with FaultServer(relays) as proxy, FaultServer(RECORDED, tls=certificate.serving) as server:
         if not is_set:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        transport = Transport(proxy=proxy.url if is_set else None, ca_bundle=certificate.path)
+        transport = TransportSettings(proxy=proxy.url if is_set else None, ca_bundle=certificate.path)
         form.report(form.configuration(server.url, transport=transport))
     (tunnel,) = proxy.requests
     assert (tunnel.method, tunnel.target) == ("CONNECT", f"{HOST}:{server.port}")
@@ -124,7 +124,7 @@ def test_a_proxy_tunnels_tls_and_sees_neither_key_nor_payload(
 def test_a_proxy_is_told_its_password_and_the_backend_is_not(form: Form, caplog):
     with everything_logged(caplog), FaultServer(relays) as proxy, FaultServer(RECORDED) as server:
         address = proxy.url.replace("//", "//user:p%40ss-of-the-proxy@")
-        form.report(form.configuration(server.url, transport=Transport(proxy=address)))
+        form.report(form.configuration(server.url, transport=TransportSettings(proxy=address)))
     assert proxy.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwQHNzLW9mLXRoZS1wcm94eQ=="
     assert "proxy-authorization" not in server.requests[0].headers
     assert "ss-of-the-proxy" not in caplog.text
@@ -132,7 +132,7 @@ def test_a_proxy_is_told_its_password_and_the_backend_is_not(form: Form, caplog)
 
 def test_a_proxy_that_speaks_tls_is_trusted_as_the_backend_is(form: Form, certificate: Certificate):
     with FaultServer(relays, tls=certificate.serving) as proxy, FaultServer(RECORDED) as server:
-        transport = Transport(proxy=proxy.url, ca_bundle=certificate.path)
+        transport = TransportSettings(proxy=proxy.url, ca_bundle=certificate.path)
         assert form.report(form.configuration(server.url, transport=transport)).id == TASK["id"]
 
 
@@ -140,7 +140,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_a_failed_connection(form: Form, cert
     refuses = answer(407, None, {"proxy-authenticate": "Basic"})
     with everything_logged(caplog), FaultServer(refuses) as proxy:
         address = proxy.url.replace("//", "//user:p-of-the-proxy@")
-        transport = Transport(proxy=address, ca_bundle=certificate.path)
+        transport = TransportSettings(proxy=address, ca_bundle=certificate.path)
         outcome = outcome_of(form, form.configuration("https://backend.invalid", transport=transport))
     assert type(outcome.error) is ConnectionFailedError
     assert outcome.error.attempts == proxy.attempts
@@ -151,7 +151,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_a_failed_connection(form: Form, cert
 
 def test_a_proxy_that_is_down_is_a_failed_connection(form: Form):
     with FaultServer(is_listening=False) as proxy, FaultServer(RECORDED) as server:
-        outcome = outcome_of(form, form.configuration(server.url, transport=Transport(proxy=proxy.url)))
+        outcome = outcome_of(form, form.configuration(server.url, transport=TransportSettings(proxy=proxy.url)))
     assert type(outcome.error) is ConnectionFailedError
     assert outcome.error.attempts == ALL
     assert server.attempts == 0
@@ -159,7 +159,7 @@ def test_a_proxy_that_is_down_is_a_failed_connection(form: Form):
 
 def test_a_proxy_that_never_answers_is_late(form: Form):
     with FaultServer(hangs()) as proxy:
-        transport = Transport(proxy=proxy.url)
+        transport = TransportSettings(proxy=proxy.url)
         outcome = outcome_of(form, form.configuration("https://backend.invalid", transport=transport, timeouts=HURRIED))
     assert type(outcome.error) is TimedOutError
     assert outcome.error.attempts == proxy.attempts == ALL
@@ -169,7 +169,7 @@ def test_a_proxy_of_a_kind_that_is_not_installed_is_an_error_of_the_settings(for
     # ALL_PROXY=socks5://… is what many a machine has.
     monkeypatch.setitem(__import__("sys").modules, "socksio", None)
     with FaultServer(RECORDED) as server, pytest.raises(ValueError, match="socks"):
-        form.report(form.configuration(server.url, transport=Transport(proxy="socks5://127.0.0.1:1")))
+        form.report(form.configuration(server.url, transport=TransportSettings(proxy="socks5://127.0.0.1:1")))
     assert server.attempts == 0
 
 
@@ -188,13 +188,13 @@ class Counted:
         return self._kind()
 
 
-def own() -> Transport:
-    return Transport(http=lambda: httpx.HTTPTransport(), async_http=lambda: httpx.AsyncHTTPTransport())
+def own() -> TransportSettings:
+    return TransportSettings(http=lambda: httpx.HTTPTransport(), async_http=lambda: httpx.AsyncHTTPTransport())
 
 
 def test_a_transport_of_ones_own_carries_every_report_and_is_made_once(form: Form):
     http, async_http = Counted(httpx.HTTPTransport), Counted(httpx.AsyncHTTPTransport)
-    transport = Transport(http=http, async_http=async_http, headers={"x-tenant": "blue"})
+    transport = TransportSettings(http=http, async_http=async_http, headers={"x-tenant": "blue"})
     with FaultServer(RECORDED) as server:
         configuration = form.configuration(server.url, transport=transport)
         for _ in range(3):
@@ -205,7 +205,11 @@ def test_a_transport_of_ones_own_carries_every_report_and_is_made_once(form: For
 
 
 def test_a_transport_for_the_other_form_alone_is_an_error_of_the_settings(form: Form):
-    only = Transport(http=httpx.HTTPTransport) if form.is_async else Transport(async_http=httpx.AsyncHTTPTransport)
+    only = (
+        TransportSettings(http=httpx.HTTPTransport)
+        if form.is_async
+        else TransportSettings(async_http=httpx.AsyncHTTPTransport)
+    )
     with FaultServer(RECORDED) as server, pytest.raises(ValueError, match="http="):
         form.report(form.configuration(server.url, transport=only))
     assert server.attempts == 0
@@ -255,7 +259,7 @@ def test_a_closed_port_is_a_failed_connection_through_a_transport_of_ones_own(fo
 
 def test_a_certificate_is_refused_through_a_transport_of_ones_own_too(form: Form, certificate: Certificate):
     context = ssl.create_default_context()
-    transport = Transport(
+    transport = TransportSettings(
         http=lambda: httpx.HTTPTransport(verify=context), async_http=lambda: httpx.AsyncHTTPTransport(verify=context)
     )
     with FaultServer(RECORDED, tls=certificate.serving) as server:
@@ -273,7 +277,7 @@ def on_asyncio() -> Iterator[Form]:
         yield Form(runner)
 
 
-FAST = Transport(async_http=AiohttpTransport)
+FAST = TransportSettings(async_http=AiohttpTransport)
 
 
 def test_reports_travel_over_the_extra_fast(on_asyncio: Form):

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from support.server import running_server
-from xpander_sdk import Backend, Configuration, Outbox, Tasks, Timeouts, loading
+from xpander_sdk import Backend, Configuration, OutboxSettings, Tasks, Timeouts
 
 AGENT = "agent-of-a-crowd"
 PROCESSES = 8
@@ -46,8 +46,9 @@ def report(configuration: Configuration, name: int, reports: int, go: int, told:
 
 def crowd(reports: int, configuration: Configuration) -> dict[str, Any]:
     """What each process waited; all is delivered then."""
-    loading.load()
-    import_module("xpander_sdk.outbox.processes")
+    import_module("xpander_sdk._runtime")
+
+    import_module("xpander_sdk.outbox.registry")
     go_read, go = os.pipe()
     figures, told = os.pipe()
     pids = []
@@ -90,7 +91,7 @@ def check(reports: int, configuration: Configuration) -> dict[str, Any]:
 def main(reports: int) -> dict[str, Any]:
     with TemporaryDirectory() as name, running_server(Path(name) / "store.db") as server:
         configuration = server.configuration.with_options(
-            outbox=Outbox(file=f"{name}/outbox.db", parallel=2), timeouts=Timeouts(total=60, read=30)
+            outbox=OutboxSettings(file=f"{name}/outbox.db", parallel=2), timeouts=Timeouts(total=60, read=30)
         )
         Backend(configuration).metrics(AGENT)
         figures = crowd(reports, configuration)

@@ -28,7 +28,7 @@ from typing import Any
 from attrs import define, field
 
 from support.server import KEY, ORGANIZATION, serving, url_in
-from xpander_sdk import Backend, Configuration, Outbox, Tasks, Timeouts, loading
+from xpander_sdk import Backend, Configuration, OutboxSettings, Tasks, Timeouts
 
 AGENT = "agent-of-durability"
 WRITERS = 4
@@ -137,8 +137,9 @@ class Chaos:
 
     def run(self) -> dict[str, Any]:
         # What a first call imports: else a writer would be killed before it has done anything.
-        loading.load()
-        import_module("xpander_sdk.outbox.processes")
+        import_module("xpander_sdk._runtime")
+
+        import_module("xpander_sdk.outbox.registry")
         with self._proxied():
             for _ in range(WRITERS):
                 self._start_writer()
@@ -169,7 +170,7 @@ class Chaos:
             self.configuration = Configuration(
                 base_url=f"http://127.0.0.1:{port}", api_key=KEY, organization_id=ORGANIZATION,
                 timeouts=Timeouts(connect=CALL_SECONDS, read=CALL_SECONDS, total=CALL_SECONDS),
-                outbox=Outbox(file=str(self.folder / "outbox.db"), durability=self.durability, parallel=2),  # type: ignore[arg-type]
+                outbox=OutboxSettings(file=str(self.folder / "outbox.db"), durability=self.durability, parallel=2),  # type: ignore[arg-type]
             )  # fmt: skip
             self._serve()
             try:

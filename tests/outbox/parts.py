@@ -9,14 +9,14 @@ from typing import Any
 from attrs import define, field
 
 from xpander_sdk import Configuration, Timeouts, errors
-from xpander_sdk.keeping import Outbox
-from xpander_sdk.outbox.books import Books
-from xpander_sdk.outbox.credentials import Keyring
-from xpander_sdk.outbox.database import Database
 from xpander_sdk.outbox.delivery import Delivery
-from xpander_sdk.outbox.file import File
-from xpander_sdk.outbox.records import Group, Stats
-from xpander_sdk.report import Report, encoded
+from xpander_sdk.outbox.keyring import Keyring
+from xpander_sdk.outbox.storage.connection import Database
+from xpander_sdk.outbox.storage.models import Batch, OutboxStats
+from xpander_sdk.outbox.storage.queue_store import QueueStore
+from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.reporting.report import Report, encode_json
+from xpander_sdk.settings.outbox import OutboxSettings
 
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
@@ -38,21 +38,21 @@ class Clock:
         self.now += round(seconds * SECOND)
 
 
-def file_at(path: Path, clock: Callable[[], int] | None = None) -> File:
+def file_at(path: Path, clock: Callable[[], int] | None = None) -> QueueStore:
     database = Database(str(path), "crash", 1_000)
-    return File(database) if clock is None else File(database, clock)
+    return QueueStore(database) if clock is None else QueueStore(database, clock)
 
 
 def report(id: str = "run-1", reported_at: int = 1, agent_id: str = "agent-1", **said: Any) -> Report:
-    return Report(agent_id=agent_id, id=id, reported_at=reported_at, content=encoded({"id": id, **said}))
+    return Report(agent_id=agent_id, id=id, reported_at=reported_at, content=encode_json({"id": id, **said}))
 
 
 def configuration(path: Path, base_url: str = "http://backend.test", **settings: Any) -> Configuration:
-    outbox = {name: settings.pop(name) for name in list(settings) if name in Outbox.__annotations__}
+    outbox = {name: settings.pop(name) for name in list(settings) if name in OutboxSettings.__annotations__}
     return Configuration(
         **{
             "base_url": base_url, "api_key": KEY, "agent_id": "agent-1", "timeouts": QUICK,
-            "outbox": Outbox(file=str(path), **outbox), **settings,
+            "outbox": OutboxSettings(file=str(path), **outbox), **settings,
         }
     )  # fmt: skip
 
@@ -60,10 +60,10 @@ def configuration(path: Path, base_url: str = "http://backend.test", **settings:
 def refusal(status: int, detail: str = "told", retry_after: float | None = None) -> errors.ModuleException:
     """The error that an answer with this status stands for."""
     said = json.dumps({"detail": detail}).encode()
-    return errors.from_answer(status, {}, said, errors.About(), retry_after, lambda text: text)
+    return errors.error_from_response(status, {}, said, errors.RequestInfo(), retry_after, lambda text: text)
 
 
-def balanced(stats: Stats) -> Stats:
+def balanced(stats: OutboxStats) -> OutboxStats:
     assert stats.accepted == stats.delivered + stats.pending + stats.dead + sum(stats.dropped.values())
     return stats
 
@@ -76,8 +76,8 @@ class Bench:
     send: Callable[[Configuration, Any], Any]
     clock: Clock = field(factory=Clock)
     max_dead: tuple[int, int] = (1_000_000, 1 << 30)
-    settled: list[tuple[Group, str, Any]] = field(factory=list)
-    file: File = field(init=False)
+    settled: list[tuple[Batch, str, Any]] = field(factory=list)
+    file: QueueStore = field(init=False)
     keyring: Keyring = field(init=False)
     delivery: Delivery = field(init=False)
 
@@ -97,7 +97,7 @@ class Bench:
         configured = configuration(self.path, **settings)
         return self.file.put(lambda salt: self.keyring.name(configured, salt), given, **ROOM)
 
-    def stats(self) -> Stats:
+    def stats(self) -> OutboxStats:
         return balanced(Books(self.file.database).stats())
 
     def deliver_due(self, at_most: int = 10_000) -> int:

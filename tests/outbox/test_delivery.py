@@ -12,11 +12,11 @@ from attrs import define, evolve, field
 
 from outbox.parts import HOUR, SECOND, Bench, refusal, report
 from xpander_sdk import Configuration, Timeouts, errors
-from xpander_sdk.configuration import KeyFile
-from xpander_sdk.outbox import rules
-from xpander_sdk.outbox.books import Books
-from xpander_sdk.outbox.credentials import Keyring
+from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.delivery import Delivery
+from xpander_sdk.outbox.keyring import Keyring
+from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.settings.configuration import KeyFile
 
 ONE, TWO = "http://one.test", "http://two.test"
 
@@ -121,7 +121,7 @@ def outage(bench: Bench, seconds: float, parallel: int = 8) -> int:
 def most_attempts(seconds: float, parallel: int) -> int:
     """What the schedule allows: as many as are in flight at first, then one after each wait, all as short as can be."""
     probes, failures = 0, 1
-    while (seconds := seconds - rules.target_wait(failures, None, lambda: 0.0) / SECOND) > 0:
+    while (seconds := seconds - policy.destination_backoff(failures, None, lambda: 0.0) / SECOND) > 0:
         probes, failures = probes + 1, failures + 1
     return parallel + probes
 
@@ -246,12 +246,12 @@ def test_a_key_that_is_not_let_in_keeps_all_and_stops_its_target_alone(status, b
     backend.answers[ONE] = status
     assert bench.deliver_due() == 51
     assert states(bench) == (50, 50, 0)
-    bench.clock.forward(rules.PAUSE / SECOND - 1)
+    bench.clock.forward(policy.PAUSE / SECOND - 1)
     assert bench.deliver_due() == 0
     bench.clock.forward(1)
     assert bench.deliver_due() == 1
     backend.answers.clear()
-    bench.clock.forward(rules.PAUSE / SECOND)
+    bench.clock.forward(policy.PAUSE / SECOND)
     assert bench.deliver_due() == 50
     assert states(bench) == (100, 0, 0)
 
@@ -320,7 +320,7 @@ def test_an_unknown_agent_is_asked_for_a_few_times_and_holds_up_nobody(bench: Be
     backend.answers["run-0"] = 404
     assert bench.deliver_due() == 3
     assert states(bench) == (2, 1, 0)
-    for _ in range(rules.UNKNOWN_AGENT_ATTEMPTS - 1):
+    for _ in range(policy.UNKNOWN_AGENT_ATTEMPTS - 1):
         bench.clock.forward(60)
         assert bench.deliver_due() == 1
     assert states(bench) == (2, 0, 1)

@@ -18,9 +18,9 @@ import pytest
 from outbox.parts import KEY, ROOM, balanced, configuration, file_at, report
 from outbox.test_queue import SOON, Backend, put, written
 from xpander_sdk import OutboxError
-from xpander_sdk.outbox.books import Books
-from xpander_sdk.outbox.queue import Queue
-from xpander_sdk.outbox.receipt import Receipt, ReceiptState
+from xpander_sdk.outbox.outbox import Outbox
+from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.receipt import Receipt, ReceiptState
 
 TESTS = Path(__file__).parents[1]
 
@@ -36,8 +36,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def queue(path: Path, backend: Backend) -> Iterator[Queue]:
-    queue = Queue(str(path), send=backend)
+def queue(path: Path, backend: Backend) -> Iterator[Outbox]:
+    queue = Outbox(str(path), send=backend)
     yield queue
     with suppress(OutboxError):
         queue.close(0)
@@ -51,7 +51,7 @@ def mode(path: Path | str) -> int:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o277])
-def test_the_file_is_its_owners_whatever_the_umask(umask, queue: Queue, path: Path):
+def test_the_file_is_its_owners_whatever_the_umask(umask, queue: Outbox, path: Path):
     path.parent.mkdir(mode=0o755)
     before = os.umask(umask)
     try:
@@ -64,26 +64,26 @@ def test_the_file_is_its_owners_whatever_the_umask(umask, queue: Queue, path: Pa
     assert not any(mode(each) & 0o077 for each in beside)
 
 
-def test_a_file_that_others_may_read_is_closed_to_them(queue: Queue, path: Path):
+def test_a_file_that_others_may_read_is_closed_to_them(queue: Outbox, path: Path):
     put(queue, worker="none")
     for each in path.parent.glob("outbox.db*"):
         each.chmod(0o644)
-    later = Queue(str(path))
+    later = Outbox(str(path))
     put(later, worker="none")
     assert {mode(each) for each in path.parent.glob("outbox.db*") if not each.name.endswith(".lock")} == {0o600}
     later.close(0)
 
 
-def test_its_folder_is_made_for_its_owner(queue: Queue, path: Path):
+def test_its_folder_is_made_for_its_owner(queue: Outbox, path: Path):
     put(queue, worker="none")
     assert mode(path.parent) == 0o700
 
 
-def test_the_key_is_nowhere_in_the_file(queue: Queue, path: Path, backend: Backend):
+def test_the_key_is_nowhere_in_the_file(queue: Outbox, path: Path, backend: Backend):
     put(queue, "run-1", worker="none")
     put(queue, "run-2", worker="none", api_key=lambda: KEY)
     (path.parent / "key").write_text(KEY)
-    from xpander_sdk.configuration import KeyFile
+    from xpander_sdk.settings.configuration import KeyFile
 
     put(queue, "run-3", worker="none", api_key=KeyFile(str(path.parent / "key")))
 
@@ -116,13 +116,13 @@ def scribbled(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [garbage, truncated, scribbled])
 def test_a_damaged_file_is_set_aside_and_never_deleted(damage, path: Path, backend: Backend, caplog):
-    before = Queue(str(path), send=backend)
+    before = Outbox(str(path), send=backend)
     for number in range(50):
         put(before, f"run-{number}", worker="none", result="x" * 500)
     before.close(0)
     damage(path)
     was = path.read_bytes()
-    queue = Queue(str(path), send=backend)
+    queue = Outbox(str(path), send=backend)
     receipt = put(queue, "run-after", worker="none")
     for _ in range(3):
         try:
@@ -142,7 +142,7 @@ def test_a_damaged_file_is_set_aside_and_never_deleted(damage, path: Path, backe
     queue.close(0)
 
 
-def test_an_empty_file_is_begun(queue: Queue, path: Path):
+def test_an_empty_file_is_begun(queue: Outbox, path: Path):
     path.parent.mkdir()
     path.touch()
     assert put(queue, worker="none").state is ReceiptState.Pending
@@ -151,19 +151,19 @@ def test_an_empty_file_is_begun(queue: Queue, path: Path):
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 5_000])
 def test_a_log_that_is_none_does_no_harm(content, path: Path, backend: Backend):
-    before = Queue(str(path), send=backend)
+    before = Outbox(str(path), send=backend)
     put(before, "run-1", worker="none")
     before.close(0)
     Path(f"{path}-wal").write_bytes(content)
     Path(f"{path}-shm").write_bytes(content)
-    queue = Queue(str(path), send=backend)
+    queue = Outbox(str(path), send=backend)
     put(queue, "run-2", worker="none")
     assert queue.drain(SOON)
     assert sorted(backend.runs) == ["run-1", "run-2"]
     queue.close(0)
 
 
-def test_a_file_of_a_newer_version_is_left_as_it_is(queue: Queue, path: Path):
+def test_a_file_of_a_newer_version_is_left_as_it_is(queue: Outbox, path: Path):
     put(queue, worker="none")
     queue.close(0)
     with sqlite3.connect(path) as newer:
@@ -176,7 +176,7 @@ def test_a_file_of_a_newer_version_is_left_as_it_is(queue: Queue, path: Path):
     assert path.read_bytes() == was
 
 
-def test_another_programs_file_is_left_as_it_is(queue: Queue, path: Path):
+def test_another_programs_file_is_left_as_it_is(queue: Outbox, path: Path):
     path.parent.mkdir()
     with sqlite3.connect(path) as theirs:
         theirs.execute("CREATE TABLE contacts (name TEXT)")
@@ -198,10 +198,10 @@ def test_the_store_of_an_embedded_target_is_another_programs_file(tmp_path: Path
     with Reporter(embedded) as reporter:
         reporter.report_external_task("agent-1", id="run-1")
     with pytest.raises(OutboxError, match="another program's"):
-        put(Queue(store), worker="none")
+        put(Outbox(store), worker="none")
 
 
-def test_a_folder_in_its_place_is_an_error_that_says_so(queue: Queue, path: Path):
+def test_a_folder_in_its_place_is_an_error_that_says_so(queue: Outbox, path: Path):
     path.mkdir(parents=True)
     with pytest.raises(OutboxError):
         put(queue, worker="none")
@@ -210,7 +210,7 @@ def test_a_folder_in_its_place_is_an_error_that_says_so(queue: Queue, path: Path
 # A file that changes under a running process
 
 
-def test_a_file_that_was_removed_is_begun_anew(queue: Queue, path: Path, backend: Backend, caplog):
+def test_a_file_that_was_removed_is_begun_anew(queue: Outbox, path: Path, backend: Backend, caplog):
     old = put(queue, "run-1", worker="none")
     for each in path.parent.glob("outbox.db*"):
         each.unlink()
@@ -221,7 +221,7 @@ def test_a_file_that_was_removed_is_begun_anew(queue: Queue, path: Path, backend
     assert backend.runs == ["run-2"]
 
 
-def test_a_folder_that_was_removed_is_made_again_by_a_report_only(queue: Queue, path: Path):
+def test_a_folder_that_was_removed_is_made_again_by_a_report_only(queue: Outbox, path: Path):
     put(queue).wait(SOON)
     shutil.rmtree(path.parent)
     assert queue._worker is not None
@@ -231,8 +231,8 @@ def test_a_folder_that_was_removed_is_made_again_by_a_report_only(queue: Queue, 
     assert put(queue, "run-2").wait(SOON) is ReceiptState.Delivered
 
 
-def test_a_file_that_was_put_in_its_place_is_used(queue: Queue, path: Path, tmp_path: Path, backend: Backend):
-    other = Queue(str(tmp_path / "other.db"), send=backend)
+def test_a_file_that_was_put_in_its_place_is_used(queue: Outbox, path: Path, tmp_path: Path, backend: Backend):
+    other = Outbox(str(tmp_path / "other.db"), send=backend)
     put(other, "run-of-other", worker="none")
     other.close(0)
     put(queue, "run-1", worker="none")
@@ -246,12 +246,12 @@ def test_a_file_that_was_put_in_its_place_is_used(queue: Queue, path: Path, tmp_
 
 @pytest.mark.parametrize("damage", [garbage, scribbled])
 def test_a_damaged_file_that_many_find_at_once_is_set_aside_once(damage, path: Path):
-    before = Queue(str(path))
+    before = Outbox(str(path))
     for number in range(20):
         put(before, f"before-{number}", worker="none", result="x" * 500)
     before.close(0)
     damage(path)
-    queues = [Queue(str(path)) for _ in range(6)]
+    queues = [Outbox(str(path)) for _ in range(6)]
     kept = at_once([lambda each=each, n=n: put(each, f"run-{n}", worker="none") for n, each in enumerate(queues)])
     assert {receipt.state for receipt in kept} == {ReceiptState.Pending}
     assert len([each for each in path.parent.glob("*.corrupt-*") if not each.name.endswith(("-wal", "-shm"))]) == 1
@@ -261,7 +261,7 @@ def test_a_damaged_file_that_many_find_at_once_is_set_aside_once(damage, path: P
 
 
 def test_many_begin_one_file_at_once(path: Path):
-    queues = [Queue(str(path)) for _ in range(8)]
+    queues = [Outbox(str(path)) for _ in range(8)]
     at_once(
         [
             lambda each=each, n=n: [put(each, f"run-{n}-{turn}", worker="none") for turn in range(10)]
@@ -301,7 +301,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 def test_a_full_disk_refuses_reports_and_lets_go_of_what_is_delivered(tmp_path: Path, backend: Backend):
     with small_disk(tmp_path / "disk", "16m") as disk:
-        queue = Queue(str(disk / "outbox.db"), send=backend)
+        queue = Outbox(str(disk / "outbox.db"), send=backend)
         receipts: list[Receipt[Any]] = []
 
         def fill() -> None:
@@ -326,10 +326,10 @@ import encodings.idna, os, sys
 sys.path[:0] = {paths!r}
 from outbox.test_queue import put
 from xpander_sdk import OutboxError
-from xpander_sdk.outbox.queue import Queue
+from xpander_sdk.outbox.outbox import Outbox
 # Only now: this Python may be in a folder of root's.
 os.setgid(65534); os.setuid(65534)
-queue = Queue({path!r})
+queue = Outbox({path!r})
 try:
     put(queue, worker="none")
 except OutboxError as error:
@@ -364,7 +364,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path
 
 def test_a_file_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path, backend: Backend):
     folder = tmp_path / "readonly"
-    queue = Queue(str(folder / "outbox.db"), send=backend)
+    queue = Outbox(str(folder / "outbox.db"), send=backend)
     put(queue, worker="none")
     queue.close(0)
     folder.chmod(0o755)
@@ -404,7 +404,7 @@ def test_the_file_gives_back_the_room_that_it_needs_no_more(path: Path):
     file.database.close()
 
 
-def test_the_log_stays_small_whatever_goes_through(queue: Queue, path: Path):
+def test_the_log_stays_small_whatever_goes_through(queue: Outbox, path: Path):
     largest = 0
     for number in range(3_000):
         put(queue, f"run-{number}", result="x" * 2_000)

@@ -12,13 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from outbox.parts import HOUR, SECOND, Clock, balanced, file_at, report
 from xpander_sdk import OutboxFullError
-from xpander_sdk.outbox import file as queue_file
-from xpander_sdk.outbox.books import Books
-from xpander_sdk.outbox.database import OVERHEAD
-from xpander_sdk.outbox.file import File
-from xpander_sdk.outbox.records import Group
-from xpander_sdk.outbox.rules import MAX_WAIT
-from xpander_sdk.report import Report
+from xpander_sdk.outbox.policy import MAX_WAIT
+from xpander_sdk.outbox.storage import queue_store as queue_file
+from xpander_sdk.outbox.storage.connection import OVERHEAD
+from xpander_sdk.outbox.storage.models import Batch
+from xpander_sdk.outbox.storage.queue_store import QueueStore
+from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.reporting.report import Report
 
 MAX_REPORTS = 8
 MAX_BYTES = 8 * OVERHEAD + 400
@@ -53,7 +53,7 @@ class ModelTarget:
 @define
 class Claim:
     holder: str
-    group: Group
+    group: Batch
     until: int
     is_lost: bool = False
 
@@ -104,7 +104,7 @@ class Model:
             seqs.append(seq)
         return seqs
 
-    def end_turn(self, run: Run, claimed: Group) -> None:
+    def end_turn(self, run: Run, claimed: Batch) -> None:
         turn, last = self.turns.get(run), claimed.seqs[-1]
         if turn is not None and turn.holder == claimed.turn:
             if turn.alone_to > last:
@@ -114,7 +114,7 @@ class Model:
         if run not in self.runs_of(run[0]):
             self.turns.pop(run, None)
 
-    def answers(self, target: int, claimed: Group) -> None:
+    def answers(self, target: int, claimed: Batch) -> None:
         if claimed.target.failures:
             self.targets[target] = ModelTarget()
 
@@ -139,7 +139,7 @@ class Machine(RuleBasedStateMachine):
         self.path = Path(self.folder.name) / "outbox.db"
         self.clock = Clock(1_800_000_000 * SECOND)
         self.model = Model()
-        self.files: dict[str, File] = {}
+        self.files: dict[str, QueueStore] = {}
         self.reported_at = 0
         self.open()
 

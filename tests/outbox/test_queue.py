@@ -18,9 +18,9 @@ from attrs import define, field
 
 from outbox.parts import balanced, configuration, file_at, refusal, report
 from xpander_sdk import Configuration, ConnectionFailedError, OutboxError, OutboxFullError, TimedOutError
-from xpander_sdk.outbox.database import Database
-from xpander_sdk.outbox.queue import Queue
-from xpander_sdk.outbox.receipt import Receipt, ReceiptState
+from xpander_sdk.outbox.outbox import Outbox
+from xpander_sdk.outbox.storage.connection import Database
+from xpander_sdk.receipt import Receipt, ReceiptState
 
 SOON = 20.0  # seconds, on a busy machine; nothing here takes that long
 
@@ -63,15 +63,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def queue(path: Path, backend: Backend) -> Iterator[Queue]:
-    queue = Queue(str(path), send=backend)
+def queue(path: Path, backend: Backend) -> Iterator[Outbox]:
+    queue = Outbox(str(path), send=backend)
     yield queue
     backend.open.set()
     queue.close(0)
 
 
 def put(
-    queue: Queue, id: str = "run-1", convert: Callable[[Any], Any] = lambda answer: answer, **settings: Any
+    queue: Outbox, id: str = "run-1", convert: Callable[[Any], Any] = lambda answer: answer, **settings: Any
 ) -> Receipt[Any]:
     said = {name: settings.pop(name) for name in ("result",) if name in settings}
     configured = configuration(Path(queue.path), **settings)
@@ -89,7 +89,7 @@ def eventually(condition: Callable[[], object]) -> None:
 # Receipts
 
 
-def test_a_receipt_tells_what_became_of_the_report(queue: Queue, backend: Backend):
+def test_a_receipt_tells_what_became_of_the_report(queue: Outbox, backend: Backend):
     backend.open.clear()
     receipt = put(queue, convert=lambda answer: answer["id"].upper())
     assert (receipt.state, receipt.task, receipt.id) == (ReceiptState.Pending, None, "run-1")
@@ -98,7 +98,7 @@ def test_a_receipt_tells_what_became_of_the_report(queue: Queue, backend: Backen
     assert receipt.task == "RUN-1"
 
 
-def test_an_answer_that_is_quicker_than_its_receipt_reaches_it(queue: Queue, path: Path):
+def test_an_answer_that_is_quicker_than_its_receipt_reaches_it(queue: Outbox, path: Path):
     file = queue._put_file("crash")
     kept = file.put
 
@@ -115,14 +115,14 @@ def test_an_answer_that_is_quicker_than_its_receipt_reaches_it(queue: Queue, pat
     assert not queue._early
 
 
-def test_receipts_of_a_run_that_went_out_once_all_get_its_task(queue: Queue, backend: Backend):
+def test_receipts_of_a_run_that_went_out_once_all_get_its_task(queue: Outbox, backend: Backend):
     receipts = [put(queue, worker="none") for _ in range(3)]
     queue.drain(SOON)
     assert [receipt.task for receipt in receipts] == [{"id": "run-1"}] * 3
     assert len(backend.recorded) == 1
 
 
-def test_a_receipt_of_a_task_that_cannot_be_read_is_delivered_all_the_same(queue: Queue):
+def test_a_receipt_of_a_task_that_cannot_be_read_is_delivered_all_the_same(queue: Outbox):
     def fails(answer: Any) -> Any:
         raise LookupError("a field that is newer than this client")
 
@@ -131,7 +131,7 @@ def test_a_receipt_of_a_task_that_cannot_be_read_is_delivered_all_the_same(queue
     assert receipt.task is None
 
 
-def test_nothing_is_kept_of_receipts_that_nobody_has(queue: Queue):
+def test_nothing_is_kept_of_receipts_that_nobody_has(queue: Outbox):
     for number in range(200):
         put(queue, f"run-{number}")
     assert queue.flush(SOON)
@@ -139,7 +139,7 @@ def test_nothing_is_kept_of_receipts_that_nobody_has(queue: Queue):
     assert (len(queue._receipts), len(queue._early), queue._putting) == (0, 0, 0)
 
 
-def test_a_receipt_of_another_file_is_unknown(queue: Queue, path: Path):
+def test_a_receipt_of_another_file_is_unknown(queue: Outbox, path: Path):
     receipt = put(queue, worker="none")
     queue.close(0)
     for each in path.parent.glob("outbox.db*"):
@@ -151,7 +151,7 @@ def test_a_receipt_of_another_file_is_unknown(queue: Queue, path: Path):
     assert other.task == {"id": "run-2"}
 
 
-def test_a_refused_report_is_a_dead_letter(queue: Queue):
+def test_a_refused_report_is_a_dead_letter(queue: Outbox):
     def refuses(configuration: Configuration, operation: Any) -> Any:
         raise refusal(422)
 
@@ -164,7 +164,7 @@ def test_a_refused_report_is_a_dead_letter(queue: Queue):
     balanced(queue.stats())
 
 
-def test_a_wait_ends_after_its_time(queue: Queue, backend: Backend):
+def test_a_wait_ends_after_its_time(queue: Outbox, backend: Backend):
     backend.is_away = True
     receipt = put(queue)
     began = time.monotonic()
@@ -173,7 +173,7 @@ def test_a_wait_ends_after_its_time(queue: Queue, backend: Backend):
 
 
 @pytest.mark.parametrize("run", [asyncio.run, trio.run], ids=["asyncio", "trio"])
-def test_a_receipt_can_be_awaited(run, queue: Queue, backend: Backend):
+def test_a_receipt_can_be_awaited(run, queue: Outbox, backend: Backend):
     backend.open.clear()
 
     async def main() -> ReceiptState:
@@ -184,7 +184,7 @@ def test_a_receipt_can_be_awaited(run, queue: Queue, backend: Backend):
     assert run(main) is ReceiptState.Delivered if run is trio.run else run(main()) is ReceiptState.Delivered
 
 
-def test_a_callable_that_is_slow_to_give_the_key_holds_up_nobody_else(queue: Queue):
+def test_a_callable_that_is_slow_to_give_the_key_holds_up_nobody_else(queue: Outbox):
     begun, go = threading.Event(), threading.Event()
 
     class Vault:
@@ -205,7 +205,7 @@ def test_a_callable_that_is_slow_to_give_the_key_holds_up_nobody_else(queue: Que
 # Room
 
 
-def test_a_full_outbox_raises_and_keeps_what_it_has(queue: Queue):
+def test_a_full_outbox_raises_and_keeps_what_it_has(queue: Outbox):
     receipts = [put(queue, f"run-{number}", max_reports=3, worker="none") for number in range(3)]
     with pytest.raises(OutboxFullError) as caught:
         put(queue, "run-3", max_reports=3, worker="none")
@@ -215,7 +215,7 @@ def test_a_full_outbox_raises_and_keeps_what_it_has(queue: Queue):
     assert balanced(queue.stats()).accepted == 3
 
 
-def test_bytes_are_bounded_too(queue: Queue):
+def test_bytes_are_bounded_too(queue: Outbox):
     size = len(report("run-0").content) + 250
     for number in range(4):
         put(queue, f"run-{number}", max_bytes=4 * size, worker="none")
@@ -224,7 +224,7 @@ def test_bytes_are_bounded_too(queue: Queue):
     assert queue.stats().pending_bytes == 4 * size
 
 
-def test_block_waits_for_room(queue: Queue, backend: Backend):
+def test_block_waits_for_room(queue: Outbox, backend: Backend):
     backend.open.clear()
     settings = {"max_reports": 2, "when_full": "block", "block_seconds": SOON}
     for number in range(2):
@@ -236,7 +236,7 @@ def test_block_waits_for_room(queue: Queue, backend: Backend):
     assert receipt.wait(SOON) is ReceiptState.Delivered
 
 
-def test_block_raises_at_its_deadline(queue: Queue):
+def test_block_raises_at_its_deadline(queue: Outbox):
     settings = {"max_reports": 1, "when_full": "block", "block_seconds": 0.3, "worker": "none"}
     put(queue, **settings)
     began = time.monotonic()
@@ -245,7 +245,7 @@ def test_block_raises_at_its_deadline(queue: Queue):
     assert 0.3 <= time.monotonic() - began < 3
 
 
-def test_drop_oldest_makes_room_and_counts_what_went(queue: Queue):
+def test_drop_oldest_makes_room_and_counts_what_went(queue: Outbox):
     settings = {"max_reports": 30, "when_full": "drop_oldest", "worker": "none"}
     receipts = [put(queue, f"run-{number}", **settings) for number in range(100)]
     stats = balanced(queue.stats())
@@ -257,7 +257,7 @@ def test_drop_oldest_makes_room_and_counts_what_went(queue: Queue):
     assert {receipt.state for receipt in receipts[gone:]} == {ReceiptState.Pending}
 
 
-def test_what_never_fits_drops_nothing(queue: Queue):
+def test_what_never_fits_drops_nothing(queue: Outbox):
     settings = {"max_bytes": 600, "when_full": "drop_oldest", "worker": "none"}
     kept = put(queue, **settings)
     with pytest.raises(OutboxFullError):
@@ -266,11 +266,11 @@ def test_what_never_fits_drops_nothing(queue: Queue):
 
 
 @pytest.mark.parametrize("when_full", ["raise", "block"])
-def test_a_process_that_finds_the_outbox_full_empties_it(when_full, queue: Queue, path: Path, backend: Backend):
+def test_a_process_that_finds_the_outbox_full_empties_it(when_full, queue: Outbox, path: Path, backend: Backend):
     for number in range(3):
         put(queue, f"run-{number}", max_reports=3, worker="none")
     queue._stop()
-    later = Queue(str(path), send=backend)
+    later = Outbox(str(path), send=backend)
     settings = {"max_reports": 3, "when_full": when_full, "block_seconds": SOON}
     if when_full == "raise":
         with pytest.raises(OutboxFullError):
@@ -280,7 +280,7 @@ def test_a_process_that_finds_the_outbox_full_empties_it(when_full, queue: Queue
     later.close()
 
 
-def test_dead_letters_are_bounded_by_the_settings(queue: Queue):
+def test_dead_letters_are_bounded_by_the_settings(queue: Outbox):
     def refuses(configuration: Configuration, operation: Any) -> Any:
         raise refusal(422)
 
@@ -294,7 +294,7 @@ def test_dead_letters_are_bounded_by_the_settings(queue: Queue):
 # The worker
 
 
-def test_different_runs_go_out_in_parallel_up_to_a_bound(queue: Queue, backend: Backend):
+def test_different_runs_go_out_in_parallel_up_to_a_bound(queue: Outbox, backend: Backend):
     backend.open.clear()
     for number in range(10):
         put(queue, f"run-{number}", parallel=3)
@@ -305,7 +305,7 @@ def test_different_runs_go_out_in_parallel_up_to_a_bound(queue: Queue, backend: 
     assert queue.flush(SOON)
 
 
-def test_reports_of_one_run_never_overtake_each_other(queue: Queue, backend: Backend):
+def test_reports_of_one_run_never_overtake_each_other(queue: Outbox, backend: Backend):
     order: dict[str, list[int]] = {}
     under_way: set[str] = set()
 
@@ -330,7 +330,7 @@ def test_reports_of_one_run_never_overtake_each_other(queue: Queue, backend: Bac
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_worker_that_died_is_made_anew(queue: Queue, backend: Backend):
+def test_a_worker_that_died_is_made_anew(queue: Outbox, backend: Backend):
     def dies(configuration: Configuration, operation: Any) -> Any:
         raise SystemExit
 
@@ -343,7 +343,7 @@ def test_a_worker_that_died_is_made_anew(queue: Queue, backend: Backend):
     assert sorted(backend.runs) == ["run-1", "run-2"]
 
 
-def test_a_worker_survives_trouble_with_its_file(queue: Queue, monkeypatch, caplog):
+def test_a_worker_survives_trouble_with_its_file(queue: Outbox, monkeypatch, caplog):
     refresh = queue._delivery.refresh
     troubles = [OutboxError("of a disk")] * 3
 
@@ -359,7 +359,7 @@ def test_a_worker_survives_trouble_with_its_file(queue: Queue, monkeypatch, capl
     assert caplog.text.count("trouble of its own") == 1
 
 
-def test_a_thread_that_cannot_be_started_is_no_error_of_a_report(queue: Queue, monkeypatch, caplog):
+def test_a_thread_that_cannot_be_started_is_no_error_of_a_report(queue: Outbox, monkeypatch, caplog):
     def fails(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -373,7 +373,7 @@ def test_a_thread_that_cannot_be_started_is_no_error_of_a_report(queue: Queue, m
 
 
 @pytest.mark.parametrize("is_away", [False, True], ids=["idle", "away"])
-def test_a_worker_with_nothing_to_do_does_nothing(is_away, queue: Queue, backend: Backend, monkeypatch):
+def test_a_worker_with_nothing_to_do_does_nothing(is_away, queue: Outbox, backend: Backend, monkeypatch):
     backend.is_away = is_away
     for number in range(50):
         put(queue, f"run-{number}")
@@ -395,7 +395,7 @@ def test_a_worker_with_nothing_to_do_does_nothing(is_away, queue: Queue, backend
 # Ending
 
 
-def test_flush_waits_for_what_another_process_is_sending(queue: Queue, path: Path):
+def test_flush_waits_for_what_another_process_is_sending(queue: Outbox, path: Path):
     put(queue, worker="none")
     other = file_at(path)
     group = other.claim("another process", [1], 30_000_000)
@@ -405,7 +405,7 @@ def test_flush_waits_for_what_another_process_is_sending(queue: Queue, path: Pat
     other.database.close()
 
 
-def test_flush_says_no_where_a_backend_is_away(queue: Queue, backend: Backend):
+def test_flush_says_no_where_a_backend_is_away(queue: Outbox, backend: Backend):
     backend.is_away = True
     put(queue)
     began = time.monotonic()
@@ -415,7 +415,7 @@ def test_flush_says_no_where_a_backend_is_away(queue: Queue, backend: Backend):
     assert queue.flush(SOON)
 
 
-def test_flush_leaves_what_came_later(queue: Queue, backend: Backend):
+def test_flush_leaves_what_came_later(queue: Outbox, backend: Backend):
     put(queue, worker="none")
     late = threading.Event()
 
@@ -431,7 +431,7 @@ def test_flush_leaves_what_came_later(queue: Queue, backend: Backend):
 
 
 @pytest.mark.parametrize("way", ["drain", "flush", "close"])
-def test_a_deadline_holds_where_a_backend_hangs(way, queue: Queue, backend: Backend):
+def test_a_deadline_holds_where_a_backend_hangs(way, queue: Outbox, backend: Backend):
     backend.open.clear()
     for number in range(20):
         put(queue, f"run-{number}", worker="none" if way == "drain" else "thread")
@@ -443,7 +443,7 @@ def test_a_deadline_holds_where_a_backend_hangs(way, queue: Queue, backend: Back
     assert sorted(set(backend.runs)) == sorted(f"run-{number}" for number in range(20))
 
 
-def test_a_drain_of_nothing_is_over_at_once(queue: Queue):
+def test_a_drain_of_nothing_is_over_at_once(queue: Outbox):
     put(queue, worker="none")
     assert queue.drain(SOON)
     began = time.monotonic()
@@ -452,7 +452,7 @@ def test_a_drain_of_nothing_is_over_at_once(queue: Queue):
     assert time.monotonic() - began < SOON / 2
 
 
-def test_a_drain_does_not_wait_for_what_is_due_after_it(queue: Queue):
+def test_a_drain_does_not_wait_for_what_is_due_after_it(queue: Outbox):
     def locked_out(configuration: Configuration, operation: Any) -> Any:
         raise refusal(401)
 
@@ -463,7 +463,7 @@ def test_a_drain_does_not_wait_for_what_is_due_after_it(queue: Queue):
     assert time.monotonic() - began < 5
 
 
-def test_a_drain_leaves_no_thread(queue: Queue):
+def test_a_drain_leaves_no_thread(queue: Outbox):
     for number in range(50):
         put(queue, f"run-{number}", worker="none")
     before = threading.active_count()
@@ -471,7 +471,7 @@ def test_a_drain_leaves_no_thread(queue: Queue):
     assert threading.active_count() == before
 
 
-def test_after_its_end_a_queue_can_be_used_again(queue: Queue):
+def test_after_its_end_a_queue_can_be_used_again(queue: Outbox):
     for number in range(3):
         receipt = put(queue, f"run-{number}")
         assert queue.close(SOON)
@@ -479,8 +479,8 @@ def test_after_its_end_a_queue_can_be_used_again(queue: Queue):
         assert queue._file.database._connection is None or queue._file.database is not None
 
 
-def test_two_queues_of_one_file_share_its_books(queue: Queue, path: Path, backend: Backend):
-    other = Queue(str(path), send=backend)
+def test_two_queues_of_one_file_share_its_books(queue: Outbox, path: Path, backend: Backend):
+    other = Outbox(str(path), send=backend)
     put(queue, "run-1")
     put(other, "run-2")
     assert queue.flush(SOON)
@@ -493,7 +493,7 @@ def test_two_queues_of_one_file_share_its_books(queue: Queue, path: Path, backen
 # Signals
 
 
-def test_a_signal_handler_may_report_whatever_it_interrupts(queue: Queue, backend: Backend):
+def test_a_signal_handler_may_report_whatever_it_interrupts(queue: Outbox, backend: Backend):
     receipts: list[Receipt[Any]] = []
     settings = {"max_reports": 20, "when_full": "drop_oldest", "worker": "none"}
 
@@ -553,7 +553,7 @@ def written(path: Path) -> bytes:
     return b"".join(each.read_bytes() for each in path.parent.glob("outbox.db*"))
 
 
-def test_a_mask_sees_a_report_before_the_disk_does(queue: Queue, path: Path, backend: Backend):
+def test_a_mask_sees_a_report_before_the_disk_does(queue: Outbox, path: Path, backend: Backend):
     def mask(said: dict[str, Any]) -> dict[str, Any]:
         return {**said, "result": said["result"].replace("secret", "***")}
 
@@ -568,7 +568,7 @@ def test_a_mask_sees_a_report_before_the_disk_does(queue: Queue, path: Path, bac
     [lambda said: 1 / 0, lambda said: None, lambda said: [said], lambda said: said.clear()],
     ids=["raises", "None", "list", "clears"],
 )
-def test_where_a_mask_fails_the_numbers_alone_are_kept(mask, queue: Queue, path: Path, backend: Backend, caplog):
+def test_where_a_mask_fails_the_numbers_alone_are_kept(mask, queue: Outbox, path: Path, backend: Backend, caplog):
     caplog.set_level(logging.DEBUG)
     configured = configuration(path, mask=mask, worker="none")
     assert configured.outbox is not None
@@ -592,13 +592,13 @@ def test_where_a_mask_fails_the_numbers_alone_are_kept(mask, queue: Queue, path:
     }  # fmt: skip
 
 
-def test_a_mask_cannot_change_which_run_it_is(queue: Queue, backend: Backend):
+def test_a_mask_cannot_change_which_run_it_is(queue: Outbox, backend: Backend):
     put(queue, mask=lambda said: {"id": "another", "result": "\ud800", 5: object()}, worker="none")
     queue.drain(SOON)
     assert backend.runs == ["run-1"]
 
 
-def test_a_mask_need_not_be_hashable(queue: Queue):
+def test_a_mask_need_not_be_hashable(queue: Outbox):
     @define
     class Mask:
         word: str

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from outbox.parts import HOUR, SECOND, refusal, report
 from xpander_sdk import errors
-from xpander_sdk.outbox import rules
-from xpander_sdk.outbox.rules import Verdict
-from xpander_server import tasks
+from xpander_sdk.outbox import policy
+from xpander_sdk.outbox.policy import FailureKind
 from xpander_server.contract import Report
+from xpander_server.domain import task as tasks
 
 tokens = st.fixed_dictionaries({kind: st.integers(0, 9) for kind in tasks.TOKEN_KINDS})
 said = st.fixed_dictionaries(
@@ -31,7 +31,7 @@ NOW = 1_800_000_000 * SECOND
 REPORTED = set(Report.__annotations__) - {"id"}
 
 
-def recorded(reports: list[rules.Report]) -> dict[str, Any]:
+def recorded(reports: list[policy.Report]) -> dict[str, Any]:
     """What the server makes of these, in this order."""
     task = None
     for each in reports:
@@ -52,7 +52,7 @@ def recorded(reports: list[rules.Report]) -> dict[str, Any]:
 def test_reports_that_merge_end_up_as_the_server_merges_them(given_reports):
     # In the order in which they were put, which clocks that differ need not agree with.
     reports = [report("run-1", NOW - 10 * SECOND + at, **body) for at, body in given_reports]
-    merged = rules.merged(reports)
+    merged = policy.merge_reports(reports)
     assert recorded([merged]) == recorded(reports)
     assert merged.reported_at == max(each.reported_at for each in reports)
     assert (merged.id, merged.agent_id) == ("run-1", "agent-1")
@@ -63,53 +63,54 @@ def test_a_part_that_went_out_before_changes_nothing(bodies, split):
     # Its answer was lost: it is sent again, merged with what came since.
     reports = [report("run-1", NOW - 10 * SECOND + at, **body) for at, body in enumerate(bodies)]
     before = reports[:split]
-    assert recorded([rules.merged(before), rules.merged(reports)]) == recorded(reports)
+    assert recorded([policy.merge_reports(before), policy.merge_reports(reports)]) == recorded(reports)
 
 
 def test_one_report_is_sent_as_it_was_written():
     alone = report("run-1", 5, result="ü", duration=1.50)
-    assert rules.merged([alone]) is alone
+    assert policy.merge_reports([alone]) is alone
 
 
 @given(st.integers(1, 10_000), st.booleans(), st.floats(0, 1))
 def test_a_run_waits_ever_longer_up_to_an_hour_or_a_minute_where_its_target_is_away(attempts, is_away, draw):
-    wait = rules.run_wait(attempts, is_away, lambda: draw)
+    wait = policy.run_backoff(attempts, is_away, lambda: draw)
     longest = min(60 * SECOND if is_away else HOUR, SECOND * 2 ** min(attempts - 1, 40))
     assert longest / 2 - 1 <= wait <= longest
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_a_target_is_left_alone_ever_longer_up_to_a_minute(failures, draw):
-    wait = rules.target_wait(failures, None, lambda: draw)
+    wait = policy.destination_backoff(failures, None, lambda: draw)
     longest = min(60 * SECOND, SECOND / 2 * 2 ** min(failures - 1, 40))
     assert longest / 2 - 1 <= wait <= longest
 
 
 @given(st.integers(1, 100), st.floats(0, allow_nan=False), st.floats(0, 1))
 def test_what_a_target_asks_for_is_granted_up_to_an_hour(failures, asked, draw):
-    wait = rules.target_wait(failures, asked, lambda: draw)
-    own = rules.target_wait(failures, None, lambda: draw)
+    wait = policy.destination_backoff(failures, asked, lambda: draw)
+    own = policy.destination_backoff(failures, None, lambda: draw)
     assert wait == own + round(min(asked, 3_600) * SECOND)
-    assert wait <= rules.MAX_WAIT, "a longer one would be taken for the mark of a clock that was put back"
+    assert wait <= policy.MAX_WAIT, "a longer one would be taken for the mark of a clock that was put back"
 
 
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (400, Verdict.REFUSED), (409, Verdict.REFUSED), (413, Verdict.REFUSED), (415, Verdict.REFUSED),
-        (422, Verdict.REFUSED), (401, Verdict.LOCKED_OUT), (403, Verdict.LOCKED_OUT), (404, Verdict.NOT_FOUND),
-        (408, Verdict.NOT_NOW), (429, Verdict.NOT_NOW), (502, Verdict.NOT_NOW), (503, Verdict.NOT_NOW),
-        (500, Verdict.FAILED), (302, Verdict.FAILED), (405, Verdict.FAILED), (418, Verdict.FAILED),
+        (400, FailureKind.REFUSED), (409, FailureKind.REFUSED), (413, FailureKind.REFUSED), (415, FailureKind.REFUSED),
+        (422, FailureKind.REFUSED), (401, FailureKind.LOCKED_OUT),
+        (403, FailureKind.LOCKED_OUT), (404, FailureKind.NOT_FOUND),
+        (408, FailureKind.NOT_NOW), (429, FailureKind.NOT_NOW), (502, FailureKind.NOT_NOW), (503, FailureKind.NOT_NOW),
+        (500, FailureKind.FAILED), (302, FailureKind.FAILED), (405, FailureKind.FAILED), (418, FailureKind.FAILED),
     ],
 )  # fmt: skip
 def test_what_an_answer_means(status, expected):
-    assert rules.verdict(refusal(status)) is expected
+    assert policy.classify_failure(refusal(status)) is expected
 
 
 @pytest.mark.parametrize("kind", [errors.ConnectionFailedError, errors.TimedOutError])
 def test_no_answer_means_not_now(kind):
-    assert rules.verdict(kind(None, "away")) is Verdict.NOT_NOW
+    assert policy.classify_failure(kind(None, "away")) is FailureKind.NOT_NOW
 
 
 def test_an_answer_that_is_none_is_a_failure_of_the_target():
-    assert rules.verdict(errors.ContractError(200, "it is HTML")) is Verdict.FAILED
+    assert policy.classify_failure(errors.ContractError(200, "it is HTML")) is FailureKind.FAILED

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpander_sdk import Configuration, Task, Tokens, arguments
+from xpander_sdk import Configuration, Task, Tokens
+from xpander_sdk.reporting import validation
 
 
 @pytest.fixture
@@ -17,59 +18,61 @@ def configuration() -> Configuration:
 
 
 def test_an_agent_comes_before_an_agent_id(configuration):
-    assert arguments.agent_of(configuration, agent=SimpleNamespace(id="object"), agent_id="argument") == "object"
+    assert (
+        validation.resolve_agent_id(configuration, agent=SimpleNamespace(id="object"), agent_id="argument") == "object"
+    )
 
 
 def test_an_agent_id_comes_before_the_environment(configuration, monkeypatch):
     monkeypatch.setenv("XPANDER_AGENT_ID", "environment")
-    assert arguments.agent_of(configuration, agent_id="argument") == "argument"
+    assert validation.resolve_agent_id(configuration, agent_id="argument") == "argument"
 
 
 def test_an_agent_whose_id_is_none_leaves_it_to_the_agent_id(configuration):
-    assert arguments.agent_of(configuration, agent=SimpleNamespace(id=None), agent_id="argument") == "argument"
+    assert validation.resolve_agent_id(configuration, agent=SimpleNamespace(id=None), agent_id="argument") == "argument"
 
 
 def test_the_environment_names_the_agent_that_nobody_else_names(configuration, monkeypatch):
     monkeypatch.setenv("XPANDER_AGENT_ID", "environment")
-    assert arguments.agent_of(configuration) == "environment"
-    assert arguments.agent_of(Configuration(agent_id="configured")) == "configured"
+    assert validation.resolve_agent_id(configuration) == "environment"
+    assert validation.resolve_agent_id(Configuration(agent_id="configured")) == "configured"
 
 
 def test_without_an_agent_the_error_names_the_three_places(configuration):
     with pytest.raises(ValueError, match=r"agent_id=.* agent=.* XPANDER_AGENT_ID"):
-        arguments.agent_of(configuration)
+        validation.resolve_agent_id(configuration)
 
 
 @pytest.mark.parametrize("agent", [{"id": "x"}, "agent-1", 5])
 def test_an_agent_without_an_id_is_an_error(configuration, agent):
     with pytest.raises(ValueError, match="agent must be an object with an id"):
-        arguments.agent_of(configuration, agent=agent)
+        validation.resolve_agent_id(configuration, agent=agent)
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", "a\nb", "\x00", "a" * 256, 7, uuid4(), {"id": 1}, None])
 def test_an_id_that_cannot_be_is_a_value_error_that_names_it(value):
     with pytest.raises(ValueError, match="task_id"):
-        arguments.identifier("task_id", value)
+        validation.parse_id("task_id", value)
 
 
 @pytest.mark.parametrize("value", ["a/b", "...", "a" * 255, "é", " "])
 def test_any_other_id_may_be(value):
-    assert arguments.identifier("id", value) == value
+    assert validation.parse_id("id", value) == value
 
 
 @pytest.mark.parametrize("value", [5, 1.5, {}, [], uuid4()])
 def test_a_text_of_a_wrong_type_is_a_value_error_that_says_what_to_do(value):
     with pytest.raises(ValueError, match=r"result must be a str or None, not \w+; write (str|json.dumps)\(result\)"):
-        arguments.text("result", value)
+        validation.parse_str("result", value)
 
 
 def test_a_lone_surrogate_becomes_the_replacement_character():
-    assert arguments.text("input", "a\ud800b\udfff") == "a�b�"
+    assert validation.parse_str("input", "a\ud800b\udfff") == "a�b�"
 
 
 @given(st.text())
 def test_a_text_that_utf_8_can_carry_passes_as_it_is(value):
-    assert arguments.text("input", value) == value
+    assert validation.parse_str("input", value) == value
 
 
 @pytest.mark.parametrize(
@@ -88,13 +91,13 @@ def test_a_text_that_utf_8_can_carry_passes_as_it_is(value):
     ],
 )
 def test_a_flag_is_what_the_official_client_takes_it_for(value, meaning):
-    assert arguments.flag("is_success", value) is meaning
+    assert validation.parse_bool("is_success", value) is meaning
 
 
 @pytest.mark.parametrize("value", [2, "", "maybe", [], math.nan])
 def test_any_other_flag_is_a_value_error(value):
     with pytest.raises(ValueError, match="is_success"):
-        arguments.flag("is_success", value)
+        validation.parse_bool("is_success", value)
 
 
 @pytest.mark.parametrize(
@@ -102,18 +105,18 @@ def test_any_other_flag_is_a_value_error(value):
     [(0, 0.0), ("1.5", 1.5), (b"1.5", 1.5), (True, 1.0), (Decimal("2.5"), 2.5), (-1, -1.0), (None, None)],
 )
 def test_a_duration_is_a_number_of_seconds(value, meaning):
-    assert arguments.seconds("duration", value) == meaning
+    assert validation.parse_duration("duration", value) == meaning
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan"])
 def test_a_duration_that_is_no_number_is_unknown(value):
-    assert arguments.seconds("duration", value) is None
+    assert validation.parse_duration("duration", value) is None
 
 
 @pytest.mark.parametrize("value", ["", "1,5", pytest.param(10**400, id="enormous"), timedelta(1), [], 1e10])
 def test_any_other_duration_is_a_value_error(value):
     with pytest.raises(ValueError, match="duration"):
-        arguments.seconds("duration", value)
+        validation.parse_duration("duration", value)
 
 
 @pytest.mark.parametrize("value", [5, "5", "5.0", 5.0, Decimal(5)])
@@ -139,13 +142,13 @@ def test_the_total_is_computed_whatever_is_passed():
 
 @pytest.mark.parametrize("value", [["b", "a", "b"], ("b", "a", "b"), iter(["b", "a", "b"])])
 def test_tool_names_keep_their_order_and_are_counted_as_often_as_given(value):
-    assert arguments.tool_names("used_tools", value) == ["b", "a", "b"]
+    assert validation.parse_tool_names("used_tools", value) == ["b", "a", "b"]
 
 
 @pytest.mark.parametrize("value", ["abc", {"a": 1}, 5, ["a", 1], [None], ["x" * 256], ["x"] * 10_001])
 def test_other_tool_names_are_a_value_error(value):
     with pytest.raises(ValueError, match="used_tools"):
-        arguments.tool_names("used_tools", value)
+        validation.parse_tool_names("used_tools", value)
 
 
 @pytest.mark.parametrize(
@@ -162,15 +165,15 @@ def test_other_tool_names_are_a_value_error(value):
     ],
 )
 def test_a_moment_may_be_written_in_many_ways(value):
-    assert arguments.moment("since", value) == datetime(2026, 1, 2, 3, tzinfo=UTC)
+    assert validation.parse_datetime("since", value) == datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 
 def test_a_date_is_its_first_moment():
-    assert arguments.moment("since", date(2026, 1, 2)) == datetime(2026, 1, 2, tzinfo=UTC)
-    assert arguments.moment("until", "2026-01-01T24:00:00Z") == datetime(2026, 1, 2, tzinfo=UTC)
+    assert validation.parse_datetime("since", date(2026, 1, 2)) == datetime(2026, 1, 2, tzinfo=UTC)
+    assert validation.parse_datetime("until", "2026-01-01T24:00:00Z") == datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("value", ["yesterday", "", "2026-13-01", 5])
 def test_a_moment_that_is_none_is_a_value_error(value):
     with pytest.raises(ValueError, match="since"):
-        arguments.moment("since", value)
+        validation.parse_datetime("since", value)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from xpander_sdk import Backend, Configuration, Outbox, Task
+from xpander_sdk import Backend, Configuration, OutboxSettings, Task
 from xpander_sdk.cli import main
 
 
@@ -15,7 +15,7 @@ def file(tmp_path) -> Path:
 
 @pytest.fixture
 def backend(embedded: Configuration, file) -> Backend:
-    return Backend(embedded.with_options(outbox=Outbox(file=file, worker="none")))
+    return Backend(embedded.with_options(outbox=OutboxSettings(file=file, worker="none")))
 
 
 @pytest.fixture
@@ -55,9 +55,11 @@ def test_drain_delivers_what_waits(cli, backend, embedded):
 
 
 def test_drain_says_why_something_still_waits(cli, file, monkeypatch):
-    there = Configuration(base_url="http://127.0.0.1:1", api_key="a-key-of-1", outbox=Outbox(file=file, worker="none"))
+    there = Configuration(
+        base_url="http://127.0.0.1:1", api_key="a-key-of-1", outbox=OutboxSettings(file=file, worker="none")
+    )
     Backend(there).submit_external_task(agent_id="a")
-    monkeypatch.setattr("xpander_sdk.outbox.processes._queues", {})  # as in a process of its own
+    monkeypatch.setattr("xpander_sdk.outbox.registry._queues", {})  # as in a process of its own
     done = cli("drain")
     assert done.exit_code == 75
     assert "1 wait" in done.stdout
@@ -67,9 +69,11 @@ def test_drain_says_why_something_still_waits(cli, file, monkeypatch):
 
 
 def test_drain_takes_another_key_only_when_told(cli, file, monkeypatch):
-    there = Configuration(base_url="http://127.0.0.1:1", api_key="the-old-key", outbox=Outbox(file=file, worker="none"))
+    there = Configuration(
+        base_url="http://127.0.0.1:1", api_key="the-old-key", outbox=OutboxSettings(file=file, worker="none")
+    )
     Backend(there).submit_external_task(agent_id="a")
-    monkeypatch.setattr("xpander_sdk.outbox.processes._queues", {})
+    monkeypatch.setattr("xpander_sdk.outbox.registry._queues", {})
     monkeypatch.setenv("XPANDER_API_KEY", "the-new-key")
     assert "its key is not known here" in cli("drain", "--deadline", "3").stderr
     assert "Connection refused" in cli("drain", "--any-key", "--deadline", "3").stderr

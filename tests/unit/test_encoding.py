@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpander_sdk import Configuration, Task, Tokens
-from xpander_sdk.encoding import CYCLE, MAX_LEVELS, TOO_DEEP, TOO_MANY, jsonable
+from xpander_sdk.reporting.json_encoder import CYCLE, MAX_LEVELS, TOO_DEEP, TOO_MANY, to_jsonable
 
 plain = st.recursive(
     st.none()
@@ -37,7 +37,7 @@ plain = st.recursive(
 
 @given(plain)
 def test_plain_json_passes_verbatim(value):
-    assert json.dumps(jsonable(value)) == json.dumps(value)
+    assert json.dumps(to_jsonable(value)) == json.dumps(value)
 
 
 anything = st.recursive(
@@ -64,7 +64,7 @@ anything = st.recursive(
 
 @given(anything)
 def test_whatever_it_is_given_it_makes_strict_utf_8_json(value):
-    json.dumps(jsonable(value), allow_nan=False, ensure_ascii=False).encode("utf-8")
+    json.dumps(to_jsonable(value), allow_nan=False, ensure_ascii=False).encode("utf-8")
 
 
 class Colour(Enum):
@@ -173,30 +173,30 @@ def numbers() -> Iterator[int]:
     ids=lambda value: type(value).__name__,
 )
 def test_what_json_has_no_word_for_comes_out_readable(value, encoded):
-    assert jsonable(value) == encoded
+    assert to_jsonable(value) == encoded
 
 
 def test_the_order_of_keys_is_kept():
-    assert list(jsonable({"z": 1, "a": 2, "m": {1: 2}})) == ["z", "a", "m"]
+    assert list(to_jsonable({"z": 1, "a": 2, "m": {1: 2}})) == ["z", "a", "m"]
 
 
 def test_an_enormous_integer_comes_out_in_hexadecimal():
-    assert jsonable(10**5000) == hex(10**5000)
-    assert jsonable(10**4298) == 10**4298
+    assert to_jsonable(10**5000) == hex(10**5000)
+    assert to_jsonable(10**4298) == 10**4298
 
 
 def test_a_cycle_is_cut_where_it_closes():
     value: dict[str, Any] = {"a": []}
     value["a"].append(value)
-    assert jsonable(value) == {"a": [CYCLE]}
+    assert to_jsonable(value) == {"a": [CYCLE]}
     node = Plain(None)
     node.value = [node]
-    assert jsonable(node) == {"value": [CYCLE]}
+    assert to_jsonable(node) == {"value": [CYCLE]}
 
 
 def test_what_is_only_repeated_is_no_cycle():
     shared = {"x": 1}
-    assert jsonable([shared, shared]) == [shared, shared]
+    assert to_jsonable([shared, shared]) == [shared, shared]
 
 
 def nested(levels: int) -> Any:
@@ -207,40 +207,40 @@ def nested(levels: int) -> Any:
 
 
 def test_nesting_is_kept_up_to_the_bound_and_cut_beyond_it():
-    assert jsonable(nested(MAX_LEVELS)) == nested(MAX_LEVELS)
-    assert TOO_DEEP in json.dumps(jsonable(nested(MAX_LEVELS + 1)))
-    assert TOO_DEEP in json.dumps(jsonable(nested(100_000)))
+    assert to_jsonable(nested(MAX_LEVELS)) == nested(MAX_LEVELS)
+    assert TOO_DEEP in json.dumps(to_jsonable(nested(MAX_LEVELS + 1)))
+    assert TOO_DEEP in json.dumps(to_jsonable(nested(100_000)))
 
 
 def test_an_endless_iterator_is_cut(monkeypatch):
-    monkeypatch.setattr("xpander_sdk.encoding.MAX_VALUES", 1_000)
+    monkeypatch.setattr("xpander_sdk.reporting.json_encoder.MAX_VALUES", 1_000)
 
     def endless() -> Iterator[int]:
         while True:
             yield 1
 
-    encoded = jsonable(endless())
+    encoded = to_jsonable(endless())
     assert len(encoded) == 1_001
     assert encoded[-1] == TOO_MANY
 
 
 def test_a_caller_deep_in_the_stack_gets_less_of_the_nesting_and_no_error():
     def deep(frames: int) -> Any:
-        return jsonable({"kept": nested(300)}) if frames == 0 else deep(frames - 1)
+        return to_jsonable({"kept": nested(300)}) if frames == 0 else deep(frames - 1)
 
     encoded = deep(sys.getrecursionlimit() - 350)
     assert list(encoded) == ["kept"]
 
 
 def test_what_gives_itself_for_ever_is_cut(monkeypatch):
-    monkeypatch.setattr("xpander_sdk.encoding.MAX_VALUES", 10_000)
+    monkeypatch.setattr("xpander_sdk.reporting.json_encoder.MAX_VALUES", 10_000)
 
     class Endless:
         def __iter__(self) -> Iterator[Any]:
             while True:
                 yield Endless()
 
-    assert TOO_MANY in json.dumps(jsonable(Endless()))
+    assert TOO_MANY in json.dumps(to_jsonable(Endless()))
 
 
 def test_an_iterator_that_breaks_keeps_what_it_gave():
@@ -248,12 +248,12 @@ def test_an_iterator_that_breaks_keeps_what_it_gave():
         yield 1
         raise RuntimeError
 
-    assert jsonable(broken()) == [1, "<left out: RuntimeError>"]
+    assert to_jsonable(broken()) == [1, "<left out: RuntimeError>"]
 
 
 def test_a_text_in_disguise_is_a_text():
-    assert jsonable(UserString("hello")) == "hello"
-    assert isinstance(jsonable(Mock(spec=str)), dict | list | str)
+    assert to_jsonable(UserString("hello")) == "hello"
+    assert isinstance(to_jsonable(Mock(spec=str)), dict | list | str)
 
 
 def test_a_dict_that_another_thread_fills_is_no_error():
@@ -272,21 +272,21 @@ def test_a_dict_that_another_thread_fills_is_no_error():
     thread.start()
     try:
         for _ in range(200):
-            jsonable(growing)
+            to_jsonable(growing)
     finally:
         is_over.set()
         thread.join()
 
 
 def test_a_mock_does_not_run_away():
-    assert isinstance(json.dumps(jsonable(Mock())), str)
+    assert isinstance(json.dumps(to_jsonable(Mock())), str)
 
 
 def test_no_key_gets_into_a_record():
     configuration = Configuration(api_key="hunter2")
-    assert "hunter2" not in json.dumps(jsonable({"configuration": configuration}))
+    assert "hunter2" not in json.dumps(to_jsonable({"configuration": configuration}))
     assert "configuration" not in {field.name for field in attrs.fields(Task) if field.repr}
-    assert jsonable(Attrs(1)) == {"x": 1}
+    assert to_jsonable(Attrs(1)) == {"x": 1}
 
 
 def test_numpy_like_arrays_are_lists():
@@ -294,14 +294,14 @@ def test_numpy_like_arrays_are_lists():
         def tolist(self) -> list[int]:
             return [1, 2]
 
-    assert jsonable(Array()) == [1, 2]
+    assert to_jsonable(Array()) == [1, 2]
 
 
 def test_importing_the_sdk_imports_neither_httpx_nor_the_server_nor_the_generated_client():
     check = (
         "import sys, xpander_sdk; "
         "left_out = {'httpx', 'httpcore', 'xpander_server', 'xpander_api', 'sqlalchemy', 'click', "
-        "'xpander_sdk.connection'}; "
+        "'xpander_sdk.client.client'}; "
         "loaded = left_out & set(sys.modules); "
         "sys.exit(str(loaded) if loaded else 0)"
     )

@@ -4,8 +4,8 @@ from xpander_sdk import errors
 
 
 def answer(status: int, body: bytes = b"", attempts: int = 1, headers=None):
-    about = errors.About(attempts=attempts, report_id="r", request_id="ours")
-    return errors.from_answer(status, headers or {}, body, about, None, str)
+    about = errors.RequestInfo(attempts=attempts, report_id="r", request_id="ours")
+    return errors.error_from_response(status, headers or {}, body, about, None, str)
 
 
 @pytest.mark.parametrize(

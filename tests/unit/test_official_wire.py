@@ -12,8 +12,9 @@ import pytest
 
 from interop.arguments import CALLS, ROWS, evaluated
 from interop.compare import DELIBERATE, difference
-from xpander_sdk import Configuration, connection
-from xpander_sdk.operations import Operation
+from xpander_sdk import Configuration
+from xpander_sdk.client import client as connection
+from xpander_sdk.client.operations import Operation
 
 OFFICIAL = json.loads(Path(__file__).with_name("official_bodies.json").read_text(encoding="utf-8"))
 

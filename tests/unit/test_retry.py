@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpander_sdk.retry import RetryPolicy, retry_after
+from xpander_sdk.settings.retry import RetryPolicy, retry_after
 
 POLICY = RetryPolicy(attempts=4, first_delay=0.25, max_delay=1.0, max_retry_after=20.0)
 

@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 from starlette.requests import Request
 
-from xpander_server import access as access_module
-from xpander_server.access import KeyAccess
-from xpander_server.auth import READ, Keys
-from xpander_server.errors import Refusal
+from xpander_server.auth import authentication as access_module
+from xpander_server.auth.api_keys import READ, Keys
+from xpander_server.auth.authentication import KeyAuthenticator
+from xpander_server.auth.verifier import Verifier
+from xpander_server.http.errors import HTTPError
 from xpander_server.store import Store
-from xpander_server.verification import Verifier
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def request(key: str, address: str = "192.0.2.1") -> Request:
     return Request({"type": "http", "headers": [(b"x-api-key", key.encode())], "client": (address, 1)})
 
 
-async def outcomes(access: KeyAccess, *requests: Request) -> list[object]:
+async def outcomes(access: KeyAuthenticator, *requests: Request) -> list[object]:
     """What becomes of requests at the same time: the organisation, or the status."""
 
     async def ask(request: Request) -> object:
         try:
             return (await access.admit(request, READ, {})).organization_id
-        except Refusal as refusal:
+        except HTTPError as refusal:
             return refusal.status
 
     return await asyncio.gather(*(ask(request) for request in requests))
@@ -49,18 +49,18 @@ def test_many_first_requests_with_one_key_cost_one_hash(store, monkeypatch):
         return scrypt(*arguments, **named)
 
     monkeypatch.setattr("hashlib.scrypt", counted)
-    found = asyncio.run(outcomes(KeyAccess(Verifier(store.keys)), *[request(key)] * 64))
+    found = asyncio.run(outcomes(KeyAuthenticator(Verifier(store.keys)), *[request(key)] * 64))
     assert (set(found), hashes["spent"]) == ({"org"}, 1)
 
 
 def test_who_is_known_does_not_wait_for_those_who_are_not(store, monkeypatch):
     key = Keys(store.keys).create("ci", "org")
-    access = KeyAccess(Verifier(store.keys))
+    access = KeyAuthenticator(Verifier(store.keys))
     go_on = threading.Event()
 
     async def scenario() -> object:
         assert await outcomes(access, request(key)) == ["org"]
-        monkeypatch.setattr("xpander_server.auth.find", lambda *_: go_on.wait(60) and None)
+        monkeypatch.setattr("xpander_server.auth.api_keys.find", lambda *_: go_on.wait(60) and None)
         guesses = asyncio.gather(*(outcomes(access, request(f"guess {number}")) for number in range(50)))
         await asyncio.sleep(0)
         known = await outcomes(access, *[request(key)] * 10)
@@ -72,7 +72,7 @@ def test_who_is_known_does_not_wait_for_those_who_are_not(store, monkeypatch):
 
 def test_only_so_many_may_wait_for_their_first_look(store, monkeypatch):
     monkeypatch.setattr(access_module, "MAX_WAITING", 5)
-    access = KeyAccess(Verifier(store.keys))
+    access = KeyAuthenticator(Verifier(store.keys))
     found = asyncio.run(outcomes(access, *(request(f"guess {number}") for number in range(50))))
     assert Counter(found) == {401: 5, 503: 45}
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from xpander_server.api.execution_reports import report_from_execution
 from xpander_server.embedded import Embedded
-from xpander_server.executions import as_report
 
 UNKNOWN = dict.fromkeys(["input", "tokens", "is_success", "result", "duration", "used_tools"])
 OFFICIAL = {
@@ -37,7 +37,7 @@ def report(app: Embedded, execution: object, agent: bytes = b"a") -> tuple[int, 
 
 
 def test_it_says_what_a_report_says():
-    assert as_report(OFFICIAL) == {
+    assert report_from_execution(OFFICIAL) == {
         "id": "t", "input": "hello", "is_success": True, "result": "res", "duration": None, "used_tools": ["x", "y"],
         "tokens": {"completion_tokens": 2, "prompt_tokens": 6, "cache_read_tokens": 1, "cache_write_tokens": 0},
     }  # fmt: skip
@@ -54,7 +54,7 @@ def test_it_says_what_a_report_says():
     ],
 )
 def test_what_it_does_not_know_is_null(execution):
-    assert as_report({"execution_id": "t", **execution}) == {"id": "t", **UNKNOWN}
+    assert report_from_execution({"execution_id": "t", **execution}) == {"id": "t", **UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_it_does_not_know_is_null(execution):
     [("completed", True), ("failed", False), ("error", False), ("stopped", False), ("executing", None)],
 )
 def test_the_status_tells_the_outcome(status, is_success):
-    assert as_report({"execution_id": "t", "status": status})["is_success"] is is_success
+    assert report_from_execution({"execution_id": "t", "status": status})["is_success"] is is_success
 
 
 def test_it_is_kept_as_a_task(app):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpander_server.metrics import add, agents, contribution, merged, movement, of_organization, summarise
-from xpander_server.tasks import TOKEN_KINDS, Task
+from xpander_server.domain.metrics import add, agents, contribution, delta, merge_amounts, of_organization, summarize
+from xpander_server.domain.task import TOKEN_KINDS, Task
 
 
 def task(status: str = "completed", **fields: Any) -> Task:
@@ -22,7 +22,7 @@ def tokens(**counts: int) -> dict[str, int]:
 
 
 def summary(*tasks: Task) -> dict[str, Any]:
-    return summarise(merged(contribution(task) for task in tasks))
+    return summarize(merge_amounts(contribution(task) for task in tasks))
 
 
 DURATIONS = st.floats(0, 1e9)
@@ -78,8 +78,8 @@ def test_what_is_below_zero_counts_as_zero():
 def test_the_largest_amounts_of_the_contract_add_up_exactly():
     most = task(duration=1e9, tokens=tokens(prompt_tokens=10**12), model="m", cost=2**63 - 1)
     amounts = contribution(most)
-    total = merged([{key: amount * 10**9 for key, amount in amounts.items()}])
-    assert summarise(total)["tokens"]["prompt_tokens"] == 10**21
+    total = merge_amounts([{key: amount * 10**9 for key, amount in amounts.items()}])
+    assert summarize(total)["tokens"]["prompt_tokens"] == 10**21
     assert total["completed cost"] == (2**63 - 1) * 10**9
 
 
@@ -105,7 +105,7 @@ def test_an_unknown_cost_is_unknown_and_not_zero():
 
 def test_an_organisation_knows_the_runs_of_its_agents():
     of = {"a": [task(), task("failed")], "b c": [task("executing")]}
-    total = merged(of_organization(name, contribution(one)) for name, tasks in of.items() for one in tasks)
+    total = merge_amounts(of_organization(name, contribution(one)) for name, tasks in of.items() for one in tasks)
     assert agents(total) == [
         {"agent_id": "a", "runs": {"total": 2, "completed": 1, "failed": 1, "executing": 0}},
         {"agent_id": "b c", "runs": {"total": 1, "completed": 0, "failed": 0, "executing": 1}},
@@ -117,6 +117,6 @@ def test_an_update_moves_what_a_task_contributes_and_leaves_nothing_behind(state
     total: dict[str, int] = {}
     before = None
     for state in states:
-        add(total, movement(before, state))
+        add(total, delta(before, state))
         before = state
     assert total == contribution(states[-1])

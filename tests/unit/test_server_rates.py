@@ -2,8 +2,8 @@
 
 import pytest
 
-from xpander_server import rates
-from xpander_server.rates import Limiter, Rate
+from xpander_server.auth import rate_limit
+from xpander_server.auth.rate_limit import Limiter, Rate
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_look_takes_nothing(seconds):
 
 
 def test_buckets_that_were_not_used_for_longest_are_forgotten(seconds, monkeypatch):
-    monkeypatch.setattr(rates, "MAX_BUCKETS", 2)
+    monkeypatch.setattr(rate_limit, "MAX_BUCKETS", 2)
     bucket = limiter("1/h", seconds)
     for name in ("a", "b", "a", "c"):
         bucket.take(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from xpander_server.store import Question, Store, StoreError, StoreUnavailable, Submission
+from xpander_server.store import Store, StoreError, StoreUnavailable, Submission, TaskQuery
 
 
 def url(path: Path) -> str:
@@ -96,7 +96,7 @@ def test_several_processes_may_open_and_write_one_new_file_at_once(path):
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     store = Store(url(path))
-    assert len(store.history(Question(organization_id="org"), limit=1_000).tasks) == 61
+    assert len(store.history(TaskQuery(organization_id="org"), limit=1_000).tasks) == 61
     assert store.metrics("org").amounts["completed runs"] == 60
     store.close()
 
@@ -114,7 +114,7 @@ def test_a_call_within_a_call_of_the_same_thread_is_refused_and_not_waited_for(s
 
 
 def test_while_it_is_paused_nobody_is_let_in(store, monkeypatch):
-    monkeypatch.setattr("xpander_server.store.turns.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("xpander_server.store.engine.locks.BUSY_SECONDS", 0.05)
     store.pause()
     with pytest.raises(StoreUnavailable, match="was busy"):
         store.ping()

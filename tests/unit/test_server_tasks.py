@@ -7,9 +7,9 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpander_server import views
+from xpander_server.api import serializers
 from xpander_server.contract import Report
-from xpander_server.tasks import FIRST, LAST, MAX_CLOCK_AHEAD, SECOND, Conflict, Task, merge, microseconds
+from xpander_server.domain.task import FIRST, LAST, MAX_CLOCK_AHEAD, SECOND, Conflict, Task, merge, microseconds
 
 NOW = 1_800_000_000 * SECOND
 
@@ -104,9 +104,9 @@ def test_a_time_that_is_far_ahead_is_not_used(name):
 
 def test_an_end_is_none_while_nobody_has_said_what_came_of_it():
     task = after(None, {"finished_at": "2020-01-01T00:00:00Z"})
-    assert (task.status, task.started_at, views.task(task)["finished_at"]) == ("executing", None, None)
+    assert (task.status, task.started_at, serializers.task(task)["finished_at"]) == ("executing", None, None)
     ended = after(task, {"is_success": True})
-    assert views.task(ended)["finished_at"] == "2020-01-01T00:00:00.000000Z"
+    assert serializers.task(ended)["finished_at"] == "2020-01-01T00:00:00.000000Z"
 
 
 def test_another_agent_is_refused():
@@ -176,4 +176,4 @@ def test_reports_of_different_times_end_up_the_same_in_any_order_and_sent_twice(
 )
 def test_every_time_of_rfc_3339_is_a_moment(timestamp, told):
     assert microseconds(timestamp) == told
-    assert views.timestamp(told).endswith("Z")
+    assert serializers.timestamp(told).endswith("Z")

@@ -4,16 +4,8 @@ from types import SimpleNamespace
 import pytest
 
 from xpander_api import models
-from xpander_sdk import (
-    AgentExecutionStatus,
-    Configuration,
-    ContractError,
-    Task,
-    Tasks,
-    TasksListItem,
-    Tokens,
-    operations,
-)
+from xpander_sdk import AgentExecutionStatus, Configuration, ContractError, Task, Tasks, TasksListItem, Tokens
+from xpander_sdk.client import operations
 
 CONFIGURATION = Configuration(base_url="sqlite:///unused.db")
 MINIMAL = {
@@ -113,7 +105,7 @@ def test_ids_are_escaped_in_the_path():
     ],
 )
 def test_what_cannot_be_asked_is_an_error_at_once(call, monkeypatch):
-    monkeypatch.setattr("xpander_sdk.connection.send", lambda *_: pytest.fail("something was sent"))
+    monkeypatch.setattr("xpander_sdk.client.client.send", lambda *_: pytest.fail("something was sent"))
     with pytest.raises(ValueError, match=r"must|cannot"):
         call(Tasks(CONFIGURATION))
 
@@ -134,7 +126,7 @@ def test_pages_are_fetched_when_they_are_reached(monkeypatch):
         names, cursor = (("1", "2"), "next") if len(asked) == 1 else (("3",), None)
         return operation.parse(items(*names), {"x-next-cursor": cursor} if cursor else {})
 
-    monkeypatch.setattr("xpander_sdk.connection.send", send)
+    monkeypatch.setattr("xpander_sdk.client.client.send", send)
     walk = Tasks(CONFIGURATION).iterate("a")
     assert [next(walk).id, next(walk).id, asked] == ["1", "2", [None]]
     assert [next(walk).id, asked] == ["3", [None, "next"]]
@@ -143,7 +135,7 @@ def test_pages_are_fetched_when_they_are_reached(monkeypatch):
 
 def test_a_cursor_that_comes_back_ends_the_walk(monkeypatch):
     monkeypatch.setattr(
-        "xpander_sdk.connection.send", lambda _, operation: operation.parse([], {"x-next-cursor": "on"})
+        "xpander_sdk.client.client.send", lambda _, operation: operation.parse([], {"x-next-cursor": "on"})
     )
     with pytest.raises(ContractError, match="circle"):
         Tasks(CONFIGURATION).list("a")
@@ -156,7 +148,7 @@ def test_a_limit_is_only_sent_where_less_than_a_page_will_do(monkeypatch):
         sent.append(operation.params)
         return operation.parse(items("1"), {})
 
-    monkeypatch.setattr("xpander_sdk.connection.send", send)
+    monkeypatch.setattr("xpander_sdk.client.client.send", send)
     Tasks(CONFIGURATION).list("a", {"status": AgentExecutionStatus.Failed})
     Tasks(CONFIGURATION).list("a", limit=3)
     assert sent == [{"status": "failed"}, {"limit": 3}]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from xpander_sdk.transfer import reports
-from xpander_sdk.transfer.source import MAX_LINE, Entry, OtherContent, Unreadable, source
+from xpander_sdk.import_export import jsonl as reports
+from xpander_sdk.import_export.reader import MAX_LINE, ContentChanged, Entry, UnreadableEntry, open_runs
 
 MICROSECONDS = 1_735_787_045_000_000  # 2025-01-02T03:04:05Z
 TIME = "2025-01-02T03:04:05Z"
@@ -20,7 +20,7 @@ TASK: dict[str, Any] = {
 
 
 def entries(content: bytes, after=None) -> list[Entry]:
-    found, kind = source(io.BytesIO(content), None, None)
+    found, kind = open_runs(io.BytesIO(content), None, None)
     assert kind == "jsonl"
     return list(found.entries(after))
 
@@ -118,20 +118,20 @@ def test_a_source_goes_on_after_any_place(pack):
 
 def test_another_content_at_the_place_is_noticed():
     place = entries(b'{"id": "1"}\n{"id": "2"}\n')[1].place
-    with pytest.raises(OtherContent):
+    with pytest.raises(ContentChanged):
         entries(b'{"id": "1"}\n{"id": "3"}\n', place)
-    with pytest.raises(OtherContent):
+    with pytest.raises(ContentChanged):
         entries(b"", place)
 
 
 def test_a_gzip_that_breaks_off_gives_what_is_there_and_says_so():
     lines = [json.dumps({"id": str(uuid.uuid4())}) for _ in range(2_000)]
-    walk = source(io.BytesIO(gzip.compress("\n".join(lines).encode())[:-200]), None, None)[0].entries(None)
+    walk = open_runs(io.BytesIO(gzip.compress("\n".join(lines).encode())[:-200]), None, None)[0].entries(None)
     assert next(walk).record is not None
-    with pytest.raises(Unreadable, match="cannot be read to its end"):
+    with pytest.raises(UnreadableEntry, match="cannot be read to its end"):
         list(walk)
 
 
 def test_what_is_no_gzip_after_all_says_so():
-    with pytest.raises(Unreadable):
-        source(io.BytesIO(b"\x1f\x8bnonsense"), None, None)
+    with pytest.raises(UnreadableEntry):
+        open_runs(io.BytesIO(b"\x1f\x8bnonsense"), None, None)

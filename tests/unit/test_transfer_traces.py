@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from xpander_sdk.transfer.record import Record
-from xpander_sdk.transfer.source import Entry, OtherContent, source
+from xpander_sdk.import_export.reader import ContentChanged, Entry, open_runs
+from xpander_sdk.import_export.record import Record
 
 DATA = Path(__file__).parents[1] / "data"
 START = 1_767_605_400_000_000_000  # 2026-01-05T09:30:00Z
@@ -17,7 +17,7 @@ TRACE, ROOT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 def entries(content: bytes, after=None) -> list[Entry]:
-    found, kind = source(io.BytesIO(content), None, None)
+    found, kind = open_runs(io.BytesIO(content), None, None)
     assert kind == "otlp"
     return list(found.entries(after))
 
@@ -238,5 +238,5 @@ def test_a_source_goes_on_after_any_place_of_the_same_content():
     content = (DATA / "otlp-messages.jsonl").read_bytes()
     found = entries(content)
     assert entries(content, found[0].place) == found[1:]
-    with pytest.raises(OtherContent):
+    with pytest.raises(ContentChanged):
         entries(content + b"\n", found[0].place)

@@ -6,16 +6,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from xpander_server.metrics import OUTCOMES, point
-from xpander_server.store.overview import BEGINNING, beginning
-from xpander_server.tasks import MAX_CHANGES, merge
-from xpander_server.web import texts
+from xpander_server.domain.metrics import OUTCOMES, point
+from xpander_server.domain.task import MAX_CHANGES, merge
+from xpander_server.store.previews import BEGINNING, beginning
+from xpander_server.web import template_filters
+from xpander_server.web.chart_data import as_csv, build_chart
 from xpander_server.web.charts import Drawn, SpanAxis, columns, lines
-from xpander_server.web.figures import as_csv, figure
 from xpander_server.web.filters import DAY, HOUR
-from xpander_server.web.spans import AT_MOST, Span, resolution, spans
-from xpander_server.web.tasks import updates
-from xpander_server.web.tree import MAX_LEVELS, MAX_NODES, MAX_TEXT, tree
+from xpander_server.web.json_tree import MAX_LEVELS, MAX_NODES, MAX_TEXT, render_json_tree
+from xpander_server.web.task import updates
+from xpander_server.web.time_buckets import AT_MOST, TimeBucket, resolution, time_buckets
 
 NOON = 20_000 * DAY + 12 * HOUR
 
@@ -29,7 +29,7 @@ NOON = 20_000 * DAY + 12 * HOUR
     ],
 )  # fmt: skip
 def test_durations_are_written_for_people(value, written):
-    assert texts.seconds(value) == written
+    assert template_filters.seconds(value) == written
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_durations_are_written_for_people(value, written):
     [(0, "0"), (999, "999"), (999.6, "1k"), (12_345, "12.3k"), (999_499, "999k"), (999_600, "1M"), (4.5e9, "4.5G")],
 )
 def test_large_numbers_are_shortened(value, written):
-    assert texts.short(value) == written
+    assert template_filters.short(value) == written
 
 
 @pytest.mark.parametrize(
@@ -45,18 +45,18 @@ def test_large_numbers_are_shortened(value, written):
     [(0.0, "$0.00"), (1_234.5, "$1,234.50"), (0.0123, "$0.01"), (0.00123, "$0.0012"), (1e-7, "<$0.0001"), (None, "–")],
 )
 def test_money_is_written_with_what_counts(value, written):
-    assert texts.dollars(value) == written
+    assert template_filters.dollars(value) == written
 
 
 @pytest.mark.parametrize(("value", "written"), [(1, "100 %"), (0.99999, "99.9 %"), (0.5, "50 %"), (0.985, "98.5 %")])
 def test_a_share_is_whole_only_where_all_are(value, written):
-    assert texts.share(value) == written
+    assert template_filters.share(value) == written
 
 
 def test_a_line_is_one_and_short():
-    assert texts.line("a\n\tb   c") == "a b c"
-    assert texts.line("x" * 200, 10) == "x" * 10 + "…"
-    assert texts.line(None) == ""
+    assert template_filters.line("a\n\tb   c") == "a b c"
+    assert template_filters.line("x" * 200, 10) == "x" * 10 + "…"
+    assert template_filters.line(None) == ""
 
 
 @pytest.mark.parametrize("character", ["a", '"', "\\", "\n", "é", "😀", "\u0001"])
@@ -73,37 +73,37 @@ def test_the_beginning_of_a_text_is_told_wherever_its_json_is_cut(character):
 
 def test_a_tree_escapes_every_text():
     attack = "</span><script>alert(1)</script>'\"&"
-    shown = str(tree(json.dumps({attack: [attack, {"a": attack}]})))
+    shown = str(render_json_tree(json.dumps({attack: [attack, {"a": attack}]})))
     assert "<script" not in shown
     assert shown.count("&lt;script&gt;") == 3
 
 
 def test_a_tree_shows_numbers_as_they_were_reported():
-    assert all(text in tree(f"[{text}]") for text in ("1.10", "12345678901234567890123", "-0", "1E+2"))
+    assert all(text in render_json_tree(f"[{text}]") for text in ("1.10", "12345678901234567890123", "-0", "1E+2"))
 
 
 def test_a_tree_has_bounds_and_tells_of_them():
-    many = str(tree(json.dumps(list(range(MAX_NODES * 2)))))
+    many = str(render_json_tree(json.dumps(list(range(MAX_NODES * 2)))))
     assert "More than fits here" in many
     assert many.count('class="leaf"') < MAX_NODES
     assert many.count("<details") == many.count("</details>")
-    deep = str(tree("[" * 512 + "]" * 512))
+    deep = str(render_json_tree("[" * 512 + "]" * 512))
     assert deep.count("<details") == MAX_LEVELS + 1
     assert "Deeper than fits here" in deep
-    assert "1 characters more" in tree(json.dumps("x" * (MAX_TEXT + 1)))
+    assert "1 characters more" in render_json_tree(json.dumps("x" * (MAX_TEXT + 1)))
 
 
 def test_spans_leave_no_gap_and_no_amount_out():
     points = [(NOON, {"completed runs": 1}), (NOON + 5 * HOUR, {"completed runs": 2, "failed runs": 1})]
-    found = spans(points, NOON - 3 * HOUR, None, NOON + 6 * HOUR)
+    found = time_buckets(points, NOON - 3 * HOUR, None, NOON + 6 * HOUR)
     assert [span.since for span in found] == [NOON + hour * HOUR for hour in range(-3, 6)]
     assert [sum(span.amounts.values()) for span in found] == [0, 0, 0, 1, 0, 0, 0, 0, 3]
-    assert spans([], None, None, NOON) == []
+    assert time_buckets([], None, None, NOON) == []
 
 
 @pytest.mark.parametrize(("days", "length"), [(1, HOUR), (7, 3 * HOUR), (30, DAY), (90, 3 * DAY), (365, 7 * DAY)])
 def test_there_are_as_many_spans_as_a_chart_has_room_for(days, length):
-    found = spans([(NOON, {"completed runs": 1})], NOON - days * DAY, NOON, NOON)
+    found = time_buckets([(NOON, {"completed runs": 1})], NOON - days * DAY, NOON, NOON)
     assert {span.until - span.since for span in found} == {length}
     assert len(found) <= AT_MOST + 1
     assert found[0].since <= NOON - days * DAY < found[0].until
@@ -111,7 +111,7 @@ def test_there_are_as_many_spans_as_a_chart_has_room_for(days, length):
 
 
 def test_columns_are_as_tall_as_their_numbers():
-    found = [Span(NOON + index * HOUR, NOON + (index + 1) * HOUR, {}) for index in range(3)]
+    found = [TimeBucket(NOON + index * HOUR, NOON + (index + 1) * HOUR, {}) for index in range(3)]
     axis = SpanAxis(found, ["#"] * 3, ["tip"] * 3)
     svg = ElementTree.fromstring(columns([Drawn("a", "first", [1, 2, 0]), Drawn("b", "second", [3, 0, 0])], axis, str))
     heights = {
@@ -124,9 +124,11 @@ def test_columns_are_as_tall_as_their_numbers():
 
 
 def test_a_line_is_broken_where_nothing_is_known():
-    found = [Span(NOON + index * HOUR, NOON + (index + 1) * HOUR, {}) for index in range(5)]
+    found = [TimeBucket(NOON + index * HOUR, NOON + (index + 1) * HOUR, {}) for index in range(5)]
     axis = SpanAxis(found, ["#"] * 5, ["tip"] * 5)
-    svg = ElementTree.fromstring(lines([Drawn("a", "first", [1.0, 2.0, None, 0.5, 1.0])], axis, texts.seconds))
+    svg = ElementTree.fromstring(
+        lines([Drawn("a", "first", [1.0, 2.0, None, 0.5, 1.0])], axis, template_filters.seconds)
+    )
     assert len(svg.findall(".//g[@class='first']/path")) == 2
     assert len(svg.findall(".//g[@class='first']/circle")) == 4
 
@@ -139,8 +141,8 @@ def test_every_figure_of_any_size_is_drawn_without_styles_in_it(name):
             "completed duration": size, "completed bucket 700": 3, "completed bucket 90": 1, "completed cost": size,
             "completed prompt_tokens": size, "completed completion_tokens": 1, "completed cache_read_tokens": size,
         }  # fmt: skip
-        found = [Span(NOON, NOON + DAY, amounts), Span(NOON + DAY, NOON + 2 * DAY, {})]
-        made = figure(name, found, [point(span.amounts) for span in found], ["/ui/a?b=1&c=2"] * 2)
+        found = [TimeBucket(NOON, NOON + DAY, amounts), TimeBucket(NOON + DAY, NOON + 2 * DAY, {})]
+        made = build_chart(name, found, [point(span.amounts) for span in found], ["/ui/a?b=1&c=2"] * 2)
         assert made.svg is not None
         assert not re.search(r"style=|<style|<script|http", made.svg)
         ElementTree.fromstring(made.svg)

@@ -22,7 +22,7 @@ from xpander_sdk.cli.common import (
     print_table,
     store_option,
 )
-from xpander_sdk.configuration import without_password
+from xpander_sdk.settings.configuration import without_password
 
 
 def on_store(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,7 +32,7 @@ def on_store(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**arguments: Any) -> None:
         try:
-            from xpander_server.administration import StoreError, StoreUnavailable
+            from xpander_server.admin import StoreError, StoreUnavailable
         except ModuleNotFoundError as missing:
             fail_without_server(missing)
         try:
@@ -80,9 +80,9 @@ def create(
     store: str, name: str, organization_id: str, scopes: tuple[str, ...], expires: timedelta | None, as_json: bool
 ) -> None:
     """Make a key, and show it this once."""
-    from xpander_server.administration import opened_keys
+    from xpander_server.admin import open_keys
 
-    with opened_keys(store) as table:
+    with open_keys(store) as table:
         expires_at = None if expires is None else datetime.now(UTC) + expires
         secret = table.create(
             name,
@@ -100,9 +100,9 @@ def create(
 @as_json_option
 def list_keys(store: str, organization_id: str | None, also_ended: bool, as_json: bool) -> None:
     """List keys: never themselves, only what is known of them. A key that is being rotated is there twice."""
-    from xpander_server.administration import opened_keys, timestamp
+    from xpander_server.admin import open_keys, timestamp
 
-    with opened_keys(store) as table:
+    with open_keys(store) as table:
         now = round(datetime.now(UTC).timestamp() * 1_000_000)
         found = [
             {
@@ -137,9 +137,9 @@ def list_keys(store: str, organization_id: str | None, also_ended: bool, as_json
 @as_json_option
 def rotate(store: str, name: str, organization_id: str, grace: timedelta, as_json: bool) -> None:
     """Give a key a new secret, and show it this once. Its name, scopes and expiry stay."""
-    from xpander_server.administration import opened_keys
+    from xpander_server.admin import open_keys
 
-    with opened_keys(store) as table:
+    with open_keys(store) as table:
         secret = table.rotate(name, organization_id, grace=grace // timedelta(microseconds=1))
     _show(name, organization_id, secret, as_json)
 
@@ -150,9 +150,9 @@ def rotate(store: str, name: str, organization_id: str, grace: timedelta, as_jso
 @_of_organization
 def revoke(store: str, name: str, organization_id: str) -> None:
     """End a key, and its old secret, if it is being rotated."""
-    from xpander_server.administration import opened_keys
+    from xpander_server.admin import open_keys
 
-    with opened_keys(store) as table:
+    with open_keys(store) as table:
         table.revoke(name, organization_id)
     click.echo(f"Revoked the key {name!r} of {organization_id!r}.")
 
@@ -162,9 +162,9 @@ def revoke(store: str, name: str, organization_id: str) -> None:
 @on_store
 def backup(store: str, file: Path) -> None:
     """Copy a SQLite store into FILE, keys included, whether or not it is being served."""
-    from xpander_server.administration import back_up
+    from xpander_server.admin import backup
 
-    tasks = back_up(store, file)
+    tasks = backup(store, file)
     click.echo(f"{tasks:,} tasks, as they were at one moment, are in {file}.")
 
 
@@ -174,7 +174,7 @@ def backup(store: str, file: Path) -> None:
 @click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
 def restore(store: str, file: Path, is_sure: bool) -> None:
     """Put the copy FILE in the place of all that is in a SQLite store, whether or not it is being served."""
-    from xpander_server.administration import restore as put_back
+    from xpander_server.admin import restore as put_back
 
     shown = without_password(store)
     if not is_sure:
@@ -187,9 +187,9 @@ def restore(store: str, file: Path, is_sure: bool) -> None:
 @click.option("--keep", type=SPAN, metavar="SPAN", required=True, help="How long a task is kept: 90d, 24h.")
 def prune(store: str, keep: timedelta) -> None:
     """Delete the tasks that were first seen longer ago, by whole hours; their metrics stay."""
-    from xpander_server.administration import forget_older
+    from xpander_server.admin import delete_older_than
 
-    click.echo(f"Deleted {forget_older(store, keep):,} tasks. Their metrics are still there.")
+    click.echo(f"Deleted {delete_older_than(store, keep):,} tasks. Their metrics are still there.")
 
 
 def _show(name: str, organization_id: str, secret: str, as_json: bool) -> None:

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xpander_sdk import Configuration, errors
-from xpander_sdk.arguments import agent_of
-from xpander_sdk.encoding import jsonable
+from xpander_sdk.reporting.json_encoder import to_jsonable
+from xpander_sdk.reporting.validation import resolve_agent_id
 
 REFUSED, USAGE, TRY_AGAIN = 1, 2, 75
 TRANSIENT = (errors.ConnectionFailedError, errors.TimedOutError, errors.ServerError, errors.RateLimitedError)
@@ -82,7 +82,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="JSON for 
 def agent_named(configuration: Configuration, agent_id: str | None, how: str) -> str:
     if agent_id is None and not (configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
         raise ValueError(f"no agent is named: give {how}, or set XPANDER_AGENT_ID")
-    return agent_of(configuration, agent_id=agent_id)
+    return resolve_agent_id(configuration, agent_id=agent_id)
 
 
 def pairs(facts: dict[str, str]) -> Table:
@@ -117,4 +117,4 @@ def print_table(table: RenderableType) -> None:
 
 
 def print_json(value: object) -> None:
-    click.echo(json.dumps(jsonable(value), ensure_ascii=True))
+    click.echo(json.dumps(to_jsonable(value), ensure_ascii=True))

@@ -19,7 +19,7 @@ from xpander_sdk.cli.common import (
     store_option,
     target,
 )
-from xpander_sdk.configuration import without_password
+from xpander_sdk.settings.configuration import without_password
 
 
 @click.command()
@@ -28,10 +28,10 @@ from xpander_sdk.configuration import without_password
 @target
 def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) -> None:
     """Look at each step on the way of a report, and explain what is wrong. Exit code 1 if anything is."""
-    from xpander_sdk.doctor import examine
+    from xpander_sdk.doctor import run_checks
 
     is_well = True
-    for finding in examine(configuration, agent_id):
+    for finding in run_checks(configuration, agent_id):
         is_well = is_well and finding.state != "failed"
         if as_json:
             print_json(finding)
@@ -109,11 +109,11 @@ def serve(
             click.echo(f"The store had no API key. This one was made, and is shown this once:\n\n  {made_key}\n")
         sys.stdout.flush()
 
-    server.set_up(log_format, log_level.upper())
+    server.configure_logging(log_format, log_level.upper())
     try:
         server.serve(
             store,
-            server.Listening(
+            server.BindSettings(
                 host=host,
                 port=port,
                 tls_certificate=tls_certificate,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from xpander_sdk import ModuleException, Outbox
+from xpander_sdk import ModuleException, Outbox, OutboxSettings
 from xpander_sdk.cli.common import (
     TRY_AGAIN,
     USAGE,
@@ -24,9 +24,8 @@ from xpander_sdk.cli.common import (
     print_table,
     printable,
 )
-from xpander_sdk.outbox.processes import queue_at
-from xpander_sdk.outbox.queue import Queue
-from xpander_sdk.outbox.records import DeadLetter, Stats, Target
+from xpander_sdk.outbox.registry import outbox_at
+from xpander_sdk.outbox.storage.models import DeadLetter, Destination, OutboxStats
 
 _ROUND_SECONDS = 5.0
 
@@ -37,7 +36,7 @@ _ROUND_SECONDS = 5.0
 def outbox(context: click.Context, file: str | None) -> None:
     """Reports that wait on this machine until a backend has them."""
     try:
-        context.obj = queue_at(Outbox(file=file).path)
+        context.obj = outbox_at(OutboxSettings(file=file).path)
         context.obj.stats()  # a file that cannot be used is told here, once for all commands
     except (ModuleException, ValueError) as error:
         fail(str(error), USAGE)
@@ -46,7 +45,7 @@ def outbox(context: click.Context, file: str | None) -> None:
 @outbox.command()
 @as_json_option
 @click.pass_obj
-def status(queue: Queue, as_json: bool) -> None:
+def status(queue: Outbox, as_json: bool) -> None:
     """Show the books: accepted = delivered + pending + dead + dropped."""
     stats = queue.stats()
     if as_json:
@@ -63,7 +62,7 @@ def status(queue: Queue, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at the most.")
 @as_json_option
 @click.pass_obj
-def dead(queue: Queue, limit: int, as_json: bool) -> None:
+def dead(queue: Outbox, limit: int, as_json: bool) -> None:
     """List the reports that a backend refused for good, newest first, with its answer. --json shows them whole."""
     letters = queue.dead(limit)
     if as_json:
@@ -79,7 +78,7 @@ def dead(queue: Queue, limit: int, as_json: bool) -> None:
 @outbox.command()
 @click.argument("numbers", type=int, nargs=-1)
 @click.pass_obj
-def retry(queue: Queue, numbers: tuple[int, ...]) -> None:
+def retry(queue: Outbox, numbers: tuple[int, ...]) -> None:
     """Let dead letters be delivered again, all or by NUMBERS, and end all waits."""
     click.echo(f"{queue.retry(list(numbers) or None)} dead letters wait for delivery again.")
 
@@ -88,7 +87,7 @@ def retry(queue: Queue, numbers: tuple[int, ...]) -> None:
 @click.argument("numbers", type=int, nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.pass_obj
-def discard(queue: Queue, numbers: tuple[int, ...], everything: bool) -> None:
+def discard(queue: Outbox, numbers: tuple[int, ...], everything: bool) -> None:
     """Give dead letters up: those of these NUMBERS, or --all."""
     if bool(numbers) == everything:
         fail("name the NUMBERS of dead letters, or --all", USAGE)
@@ -107,7 +106,7 @@ def discard(queue: Queue, numbers: tuple[int, ...], everything: bool) -> None:
     "sure that the new one belongs to the same organisation.",
 )
 @click.pass_obj
-def drain(queue: Queue, watch: bool, deadline: float | None, any_key: bool) -> None:
+def drain(queue: Outbox, watch: bool, deadline: float | None, any_key: bool) -> None:
     """Deliver what waits, until nothing does or no more can be. The key is read from XPANDER_API_KEY.
 
     Exit code 75 where something still waits.
@@ -141,11 +140,11 @@ def drain(queue: Queue, watch: bool, deadline: float | None, any_key: bool) -> N
     _tell(queue, before)
 
 
-def _settled(stats: Stats) -> int:
+def _settled(stats: OutboxStats) -> int:
     return stats.accepted - stats.pending
 
 
-def _tell(queue: Queue, before: Stats) -> None:
+def _tell(queue: Outbox, before: OutboxStats) -> None:
     after = queue.stats()
     click.echo(
         f"{after.delivered - before.delivered:,} delivered, {after.pending:,} wait, {after.dead:,} dead letters."
@@ -156,7 +155,7 @@ def _tell(queue: Queue, before: Stats) -> None:
     sys.exit(TRY_AGAIN if after.pending else 0)
 
 
-def _reason(queue: Queue, target: Target) -> str | None:
+def _reason(queue: Outbox, target: Destination) -> str | None:
     if not queue.is_waiting_for(target):
         return None
     if not queue.has_key_for(target):
@@ -164,7 +163,7 @@ def _reason(queue: Queue, target: Target) -> str | None:
     return target.trouble
 
 
-def _facts(queue: Queue, stats: Stats) -> dict[str, str]:
+def _facts(queue: Outbox, stats: OutboxStats) -> dict[str, str]:
     dropped = ", ".join(f"{amount:,} {reason}" for reason, amount in stats.dropped.items())
     return {
         "outbox": queue.path,

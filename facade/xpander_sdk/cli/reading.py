@@ -7,7 +7,6 @@ from functools import partial
 import click
 
 from xpander_sdk import Backend, Configuration, Task
-from xpander_sdk.arguments import moment
 from xpander_sdk.cli.common import (
     TRANSIENT,
     agent_named,
@@ -23,6 +22,7 @@ from xpander_sdk.cli.series import Step, series
 from xpander_sdk.cli.tables import following_table, history_table, metrics_table, series_table, task_facts
 from xpander_sdk.cli.tree import tree
 from xpander_sdk.cli.wanted import Wanted, wanted_options
+from xpander_sdk.reporting.validation import parse_datetime
 
 
 @click.command()
@@ -123,7 +123,7 @@ def metrics(
     """Show what the runs of an agent add up to. Default of AGENT_ID: XPANDER_AGENT_ID."""
     backend, agent = Backend(configuration), agent_named(configuration, agent_id, "AGENT_ID")
     if by is not None:
-        points = series(backend, agent, by, moment("since", since), moment("until", until))
+        points = series(backend, agent, by, parse_datetime("since", since), parse_datetime("until", until))
         if as_json:
             for point in points:
                 print_json(point)

@@ -8,7 +8,7 @@ import click
 
 from xpander_sdk import Backend, Configuration, Task, Tokens, errors
 from xpander_sdk.cli.common import agent_named, as_json_option, print_json, printable, target
-from xpander_sdk.tokens import KINDS
+from xpander_sdk.reporting.tokens import TOKEN_KINDS
 
 
 @click.command()
@@ -50,7 +50,7 @@ def send(
     """Record one run, or many with --from. A run whose id is known is updated: what is not given stays as it is."""
     if failed and in_progress:
         raise ValueError("a run that goes on has not failed: --failed or --in-progress?")
-    tokens = {kind: report.pop(kind) for kind in KINDS}
+    tokens = {kind: report.pop(kind) for kind in TOKEN_KINDS}
     if any(count is not None for count in tokens.values()):
         report["tokens"] = Tokens(**{kind: count or 0 for kind, count in tokens.items()})
     if reports is not None:

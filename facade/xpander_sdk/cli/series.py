@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from xpander_sdk import Backend, Tokens
-from xpander_sdk.metrics import Cost, Durations, Point, Runs
+from xpander_sdk.metrics import CostSummary, DurationSummary, MetricsPoint, RunCounts
 
 Step = Literal["hour", "day"]
 _LENGTHS: dict[Step, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
@@ -32,7 +32,9 @@ def _begin(by: Step, moment: datetime) -> datetime:
     return moment.replace(hour=0 if by == "day" else moment.hour, minute=0, second=0, microsecond=0)
 
 
-def series(backend: Backend, agent_id: str, by: Step, since: datetime | None, until: datetime | None) -> list[Point]:
+def series(
+    backend: Backend, agent_id: str, by: Step, since: datetime | None, until: datetime | None
+) -> list[MetricsPoint]:
     """The metrics of an agent by the hour or the day; the first and the last step only as far as the range goes."""
     starts = steps(by, since, until, datetime.now(UTC))
     if not starts:
@@ -42,12 +44,12 @@ def series(backend: Backend, agent_id: str, by: Step, since: datetime | None, un
     return [there.get(start) or _nothing(start) for start in starts]
 
 
-def _nothing(start: datetime) -> Point:
-    return Point(
+def _nothing(start: datetime) -> MetricsPoint:
+    return MetricsPoint(
         start=start,
-        runs=Runs(0, 0, 0, 0),
+        runs=RunCounts(0, 0, 0, 0),
         success_rate=None,
-        duration=Durations(0.0, None, None, None),
+        duration=DurationSummary(0.0, None, None, None),
         tokens=Tokens(),
-        cost=Cost(None, 0),
+        cost=CostSummary(None, 0),
     )

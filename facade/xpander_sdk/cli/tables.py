@@ -11,7 +11,7 @@ from xpander_sdk import Metrics, Task, TasksListItem
 from xpander_sdk.cli.charts import bar
 from xpander_sdk.cli.common import STYLES, cell, folded, printable, status
 from xpander_sdk.cli.series import Step
-from xpander_sdk.metrics import Point
+from xpander_sdk.metrics import MetricsPoint
 
 _SHORT_BAR, _LONG_BAR = 16, 30  # columns: with all else, a line of 80
 
@@ -66,7 +66,7 @@ def metrics_table(found: Metrics) -> Table:
     return table
 
 
-def series_table(points: Sequence[Point], by: Step) -> Table:
+def series_table(points: Sequence[MetricsPoint], by: Step) -> Table:
     """Metrics over time, a bar a step."""
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")

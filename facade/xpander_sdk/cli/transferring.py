@@ -19,10 +19,10 @@ from rich.table import Table
 from xpander_sdk import Configuration, ModuleException
 from xpander_sdk.cli.common import REFUSED, as_json_option, cell, print_json, print_table, printable, target
 from xpander_sdk.cli.wanted import Wanted, wanted_options
-from xpander_sdk.transfer.fetching import whole
-from xpander_sdk.transfer.sending import Stopped, send_all
-from xpander_sdk.transfer.sidefiles import Counts, SideFiles
-from xpander_sdk.transfer.source import Format, OtherContent, Place, Unreadable, open_binary, source
+from xpander_sdk.import_export.checkpoint import Checkpoint, Counts
+from xpander_sdk.import_export.exporter import load_tasks
+from xpander_sdk.import_export.importer import Stopped, import_runs
+from xpander_sdk.import_export.reader import ContentChanged, Format, Position, UnreadableEntry, open_binary, open_runs
 
 INTERRUPTED = 130
 _IN_FLIGHT = 32
@@ -93,7 +93,7 @@ def _import_file(
         "agent_id": agent_id,
         "format": format,
     }
-    side_files = SideFiles(None if path == "-" else path, beside, purpose)
+    side_files = Checkpoint(None if path == "-" else path, beside, purpose)
     with _broken_off(path, side_files):
         if restart:
             side_files.restart()
@@ -101,7 +101,7 @@ def _import_file(
         already = side_files.counts.recorded + side_files.counts.rejected
         try:
             found_format = _send(configuration, path, format, place, side_files, agent_id, in_flight)
-        except OtherContent:
+        except ContentChanged:
             # Another file of the same name.
             side_files.restart()
             already = 0
@@ -115,32 +115,32 @@ def _send(
     configuration: Configuration,
     path: str,
     format: Format | None,
-    place: Place | None,
-    side_files: SideFiles,
+    place: Position | None,
+    side_files: Checkpoint,
     agent_id: str | None,
     in_flight: int,
 ) -> Format:
     raw = open_binary(path)
     # To close standard input, one would have to wait until it says something more.
     with nullcontext() if path == "-" else raw, _progress(path, raw) as tell:
-        read, found = source(raw, format, agent_id)
+        read, found = open_runs(raw, format, agent_id)
         entries = read.entries(place)
-        asyncio.run(send_all(configuration, entries, side_files, in_flight=in_flight, settled=tell))
+        asyncio.run(import_runs(configuration, entries, side_files, in_flight=in_flight, settled=tell))
     return found
 
 
 @contextmanager
-def _broken_off(path: str, side_files: SideFiles) -> Iterator[None]:
+def _broken_off(path: str, side_files: Checkpoint) -> Iterator[None]:
     """Says what is done where an import does not come to its end."""
     try:
         yield
-    except (Stopped, Unreadable, KeyboardInterrupt) as cause:
+    except (Stopped, UnreadableEntry, KeyboardInterrupt) as cause:
         counts = side_files.counts
         told = f"{_shown(path)} is not done: so far, {counts.recorded:,} recorded, {counts.rejected:,} refused"
         click.echo(told + ("" if path == "-" else "; the same command goes on there"), err=True)
         if isinstance(cause, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
-        if isinstance(cause, Unreadable):
+        if isinstance(cause, UnreadableEntry):
             raise ValueError(f"{_shown(path)} {cause}") from None
         raise cause.error from None
     except OSError as error:
@@ -175,7 +175,7 @@ def export(configuration: Configuration, wanted: Wanted, output: str | None, in_
 async def _export(configuration: Configuration, wanted: Wanted, output: str | None, in_flight: int) -> int:
     written = 0
     with _output(output) as file, _count("tasks") as tell:
-        async with aclosing(whole(wanted.aitems(configuration), in_flight)) as tasks:
+        async with aclosing(load_tasks(wanted.aitems(configuration), in_flight)) as tasks:
             async for task in tasks:
                 file.write(json.dumps(task.to_dict(), ensure_ascii=True).encode("ascii") + b"\n")
                 written += 1
@@ -226,7 +226,7 @@ def _progress(path: str, raw: IO[bytes]) -> Iterator[Any]:
     with Progress(*columns, console=console, transient=True) as progress:
         shown = progress.add_task(_shown(path), total=size, told="")
 
-        def tell(place: Place, counts: Counts) -> None:
+        def tell(place: Position, counts: Counts) -> None:
             told = f"{counts.recorded:,} recorded" + (f", {counts.rejected:,} refused" if counts.rejected else "")
             # In bytes as they are on the disk.
             progress.update(shown, completed=raw.tell() if size is not None else None, told=told)

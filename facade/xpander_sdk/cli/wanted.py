@@ -9,9 +9,9 @@ import click
 from attrs import field, frozen
 
 from xpander_sdk import AgentExecutionStatus, Configuration, Tasks, TasksListItem
-from xpander_sdk.arguments import moment
 from xpander_sdk.cli.common import agent_named
-from xpander_sdk.transfer.fetching import Range
+from xpander_sdk.import_export.exporter import TimeRange
+from xpander_sdk.reporting.validation import parse_datetime
 
 
 @frozen
@@ -21,12 +21,12 @@ class Wanted:
     agent_id: str | None
     user_id: str | None
     filters: Mapping[str, str | None]
-    times: Range = field(factory=Range)
+    times: TimeRange = field(factory=TimeRange)
 
     def items(self, configuration: Configuration, limit: int) -> Iterator[TasksListItem]:
         """The newest first, at the most `limit`."""
         tasks, (of_user, owner, filters) = Tasks(configuration), self._asked(configuration)
-        if self.times == Range():
+        if self.times == TimeRange():
             listed = tasks.list_user_tasks if of_user else tasks.list
             return iter(listed(owner, filters, limit=limit))
         walk = tasks.iterate_user_tasks if of_user else tasks.iterate
@@ -64,7 +64,7 @@ def wanted_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(agent_id: str | None, user_id: str | None, since: str | None, until: str | None, **arguments: Any) -> None:
         filters = {name: arguments.pop(name) for name in ("status", "parent_task_id", "triggering_agent_id")}
-        times = Range(moment("since", since), moment("until", until))
+        times = TimeRange(parse_datetime("since", since), parse_datetime("until", until))
         command(wanted=Wanted(agent_id, user_id, filters, times), **arguments)
 
     return run

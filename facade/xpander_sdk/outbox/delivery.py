@@ -9,18 +9,20 @@ from typing import Any
 
 from attrs import evolve
 
-from xpander_sdk import connection, errors, operations
-from xpander_sdk.configuration import Configuration
-from xpander_sdk.outbox import rules
-from xpander_sdk.outbox.credentials import Keyring
-from xpander_sdk.outbox.file import File
-from xpander_sdk.outbox.records import Group, Target
-from xpander_sdk.outbox.rules import SECOND, Verdict
+from xpander_sdk import errors
+from xpander_sdk.client import client as connection
+from xpander_sdk.client import operations
+from xpander_sdk.outbox import policy
+from xpander_sdk.outbox.keyring import Keyring
+from xpander_sdk.outbox.policy import SECOND, FailureKind
+from xpander_sdk.outbox.storage.models import Batch, Destination
+from xpander_sdk.outbox.storage.queue_store import QueueStore
+from xpander_sdk.settings.configuration import Configuration
 
 _log = logging.getLogger("xpander_sdk")
 
 Send = Callable[[Configuration, operations.Operation[Any]], Any]
-Settled = Callable[[Group, str, Any], None]
+Settled = Callable[[Batch, str, Any], None]
 _MARGIN = 5  # seconds that a turn is held beyond the longest call
 _MAX_CALL = 600.0  # seconds: a turn that was held for longer than all waits would seem to be free
 _LEAST_CALL = 0.05
@@ -39,7 +41,7 @@ class Delivery:
 
     def __init__(
         self,
-        file: File,
+        file: QueueStore,
         keyring: Keyring,
         holder: str,
         settled: Settled,
@@ -54,7 +56,7 @@ class Delivery:
         self._send = send
         self.max_dead = max_dead
         self._lock = threading.Lock()
-        self._ways: dict[int, tuple[Target, Configuration]] = {}
+        self._ways: dict[int, tuple[Destination, Configuration]] = {}
         self._generation = -1
         self._looked = 0.0
         self._turn = 0
@@ -79,7 +81,7 @@ class Delivery:
         """The targets that this process can reach."""
         return list(self._ways)
 
-    def claim(self) -> Group | None:
+    def claim(self) -> Batch | None:
         """Take what waits of one run; None where nothing is due. Whatever comes of it, `deliver` it."""
         if self._keyring.generation != self._generation or time.monotonic() > self._looked + _LOOK_SECONDS:
             self.refresh()
@@ -97,7 +99,7 @@ class Delivery:
                 self.in_flight += 1
         return group
 
-    def deliver(self, group: Group, ends: float | None = None) -> None:
+    def deliver(self, group: Batch, ends: float | None = None) -> None:
         """Send what was taken.
 
         Args:
@@ -109,24 +111,24 @@ class Delivery:
             with self._lock:
                 self.in_flight -= 1
 
-    def _deliver(self, group: Group, ends: float | None) -> None:
+    def _deliver(self, group: Batch, ends: float | None) -> None:
         way = self._way(group, ends)
         if way is None:
             self._file.give_back(group)
             self.refresh()
             return
-        report = rules.merged(group.reports)
+        report = policy.merge_reports(group.reports)
         operation = evolve(operations.report_task(report), parse=_recorded(report.id))
         try:
             answer = self._send(way, operation)
         except errors.ModuleException as error:
-            self._failed(group, rules.verdict(error), str(error), error.status_code, error.retry_after)
+            self._failed(group, policy.classify_failure(error), str(error), error.status_code, error.retry_after)
         except ValueError as error:
             # The key cannot be had: its file is gone, its callable fails.
-            self._failed(group, Verdict.LOCKED_OUT, str(error), None, None)
+            self._failed(group, FailureKind.LOCKED_OUT, str(error), None, None)
         except Exception as error:
             _log.exception("a report could not be sent")
-            self._failed(group, Verdict.FAILED, type(error).__name__, None, None)
+            self._failed(group, FailureKind.FAILED, type(error).__name__, None, None)
         except BaseException:
             self._file.give_back(group)
             raise
@@ -134,7 +136,7 @@ class Delivery:
             self._file.delivered(group)
             self._settled(group, "delivered", answer)
 
-    def _way(self, group: Group, ends: float | None) -> Configuration | None:
+    def _way(self, group: Batch, ends: float | None) -> Configuration | None:
         """None where the file was replaced: its numbers stand for other targets now."""
         target, configuration = self._ways.get(group.target.id, (None, None))
         if target is None or configuration is None or target.name != group.target.name:
@@ -148,12 +150,14 @@ class Delivery:
         )
         return configuration.with_options(timeouts=shorter)
 
-    def _failed(self, group: Group, verdict: Verdict, told: str, status: int | None, retry_after: float | None) -> None:
+    def _failed(
+        self, group: Batch, verdict: FailureKind, told: str, status: int | None, retry_after: float | None
+    ) -> None:
         told = told.encode(errors="replace").decode()  # of what a backend says, not all can be written
         attempts = group.attempts + 1
-        if verdict is Verdict.NOT_FOUND and attempts >= rules.UNKNOWN_AGENT_ATTEMPTS:
-            verdict = Verdict.REFUSED
-        if verdict is Verdict.REFUSED:
+        if verdict is FailureKind.NOT_FOUND and attempts >= policy.UNKNOWN_AGENT_ATTEMPTS:
+            verdict = FailureKind.REFUSED
+        if verdict is FailureKind.REFUSED:
             if self._file.refused(group, status, told[:2_000], max_dead=self.max_dead):
                 _log.error(
                     "%s refuses a report for good, which is now a dead letter of the outbox %s: %s",
@@ -162,14 +166,14 @@ class Delivery:
                 self._settled(group, "dead", None)
             return
         target_wait: int | None
-        if verdict is Verdict.LOCKED_OUT:
-            run_wait, target_wait = 0, rules.PAUSE
+        if verdict is FailureKind.LOCKED_OUT:
+            run_wait, target_wait = 0, policy.PAUSE
             if not group.target.failures:
                 _log.error("%s does not let us in; the outbox keeps its reports: %s", group.target.base_url, told)
         else:
-            run_wait = rules.run_wait(attempts, is_away=verdict is Verdict.NOT_NOW)
-            answers = verdict is Verdict.NOT_FOUND
-            target_wait = None if answers else rules.target_wait(group.target.failures + 1, retry_after)
+            run_wait = policy.run_backoff(attempts, is_away=verdict is FailureKind.NOT_NOW)
+            answers = verdict is FailureKind.NOT_FOUND
+            target_wait = None if answers else policy.destination_backoff(group.target.failures + 1, retry_after)
         self._file.put_off(group, told[:500], run_wait=run_wait, target_wait=target_wait)
 
     def seconds_to_next(self, limit: float) -> float | None:

@@ -5,33 +5,33 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpcore
 
-from xpander_sdk import loading
-from xpander_sdk.configuration import Transport
-from xpander_sdk.transport.tls import ssl_context_of
+from xpander_sdk import _fork
+from xpander_sdk.settings.configuration import TransportSettings
+from xpander_sdk.transport.tls import build_ssl_context
 
 
-def proxy_of(settings: Transport, url: SplitResult) -> str | None:
+def find_proxy(settings: TransportSettings, url: SplitResult) -> str | None:
     """The URL of the proxy that requests to `url` go through; None for none."""
     address = settings.proxy or _environment_proxy(url)
     return address if address is None or "://" in address else f"http://{address}"
 
 
-def proxy_for(settings: Transport, url: SplitResult) -> httpcore.Proxy | None:
-    scheme = urlsplit(proxy_of(settings, url) or "").scheme
+def proxy_for(settings: TransportSettings, url: SplitResult) -> httpcore.Proxy | None:
+    scheme = urlsplit(find_proxy(settings, url) or "").scheme
     if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         # No variable of this frame holds the password of the proxy: tools that report errors would show it.
         raise ValueError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
-    address = proxy_of(settings, url)
+    address = find_proxy(settings, url)
     if address is None:
         return None
     parts = urlsplit(address)
     auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    context = ssl_context_of(settings) if parts.scheme == "https" else None
+    context = build_ssl_context(settings) if parts.scheme == "https" else None
     return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth, ssl_context=context)
 
 
 def _environment_proxy(url: SplitResult) -> str | None:
-    with loading.lock:
+    with _fork.import_lock:
         from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()

@@ -3,11 +3,11 @@
 import os
 import ssl
 
-from xpander_sdk import loading
-from xpander_sdk.configuration import Transport
+from xpander_sdk import _fork
+from xpander_sdk.settings.configuration import TransportSettings
 
 
-def ssl_context_of(settings: Transport) -> ssl.SSLContext:
+def build_ssl_context(settings: TransportSettings) -> ssl.SSLContext:
     if settings.ssl_context is not None:
         return settings.ssl_context
     # Building one takes tens of milliseconds; a sender does it once.
@@ -18,7 +18,7 @@ def ssl_context_of(settings: Transport) -> ssl.SSLContext:
 
 
 def _certifi() -> str:
-    with loading.lock:
+    with _fork.import_lock:
         import certifi
 
     return certifi.where()

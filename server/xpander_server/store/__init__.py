@@ -1,27 +1,27 @@
 """Where tasks, metrics and keys are kept: SQLAlchemy Core over SQLite and PostgreSQL."""
 
 from xpander_server.store.commit import Submission
-from xpander_server.store.errors import StoreError, StoreUnavailable
-from xpander_server.store.history import Page, Question
+from xpander_server.store.engine.errors import StoreError, StoreUnavailable
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
+from xpander_server.store.metrics.queries import MetricsQueries
 from xpander_server.store.sessions import SessionRow, SessionTable
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
-from xpander_server.store.totals import Totals
+from xpander_server.store.task_query import Page, TaskQuery
 from xpander_server.store.writer import Writer
 
 __all__ = [
     "DEFAULT_ORGANIZATION",
     "KeyRow",
     "KeyTable",
+    "MetricsQueries",
     "NameTaken",
     "Page",
-    "Question",
     "SessionRow",
     "SessionTable",
     "Store",
     "StoreError",
     "StoreUnavailable",
     "Submission",
-    "Totals",
+    "TaskQuery",
     "Writer",
 ]

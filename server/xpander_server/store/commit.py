@@ -8,11 +8,11 @@ from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xpander_server.contract import Report
-from xpander_server.metrics import Amounts, contribution, movement
-from xpander_server.store import rollups
-from xpander_server.store.prepared import ManyRows
-from xpander_server.store.tables import Json, as_text, tasks
-from xpander_server.tasks import Conflict, Task, merge
+from xpander_server.domain.metrics import Amounts, contribution, delta
+from xpander_server.domain.task import Conflict, Task, merge
+from xpander_server.store.bulk import BulkStatement
+from xpander_server.store.metrics import rollups
+from xpander_server.store.schema.tables import Json, as_text, tasks
 
 Key = tuple[str, str]
 """An organisation, and the id of one of its tasks."""
@@ -31,8 +31,8 @@ _SELECT = (
     .order_by(tasks.c.id)  # locked in order, too
     .with_for_update()
 )
-_INSERT = ManyRows(insert(tasks), _COLUMNS)
-_UPDATE = ManyRows(
+_INSERT = BulkStatement(insert(tasks), _COLUMNS)
+_UPDATE = BulkStatement(
     update(tasks)
     .where(tasks.c.organization_id == bindparam("its_organization_id"), tasks.c.id == bindparam("its_id"))
     .values({name: bindparam(name) for name in _COLUMNS if name not in ("organization_id", "id")}),
@@ -89,7 +89,7 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
     _INSERT.execute(connection, [_row(after[key]) for key in written if key not in stored])
     _UPDATE.execute(connection, [_row(after[key]) for key in written if key in stored])
     moves = (move for key in written for move in _moves(stored.get(key), after[key]))
-    rollups.record(connection, rollups.collected(moves))
+    rollups.append_deltas(connection, rollups.collected(moves))
     return outcomes
 
 
@@ -97,7 +97,7 @@ def _moves(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:
     if before is not None and before.created_at != after.created_at:  # it counts at another time from now on
         yield before, {key: -amount for key, amount in contribution(before).items()}
         before = None
-    yield after, movement(before, after)
+    yield after, delta(before, after)
 
 
 def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Task]:

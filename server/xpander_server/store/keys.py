@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 from attrs import asdict, evolve, frozen
 from sqlalchemy import ColumnElement, Connection, insert, or_, select, update
 
-from xpander_server.store.tables import keys
+from xpander_server.store.schema.tables import keys
 
 T = TypeVar("T")
 

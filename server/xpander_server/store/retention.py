@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from xpander_server.store.tables import retention, tasks
+from xpander_server.store.schema.tables import retention, tasks
 
 AT_A_TIME = 1_000  # tasks
 
@@ -14,7 +14,7 @@ def organizations(connection: Connection, before: int) -> Sequence[str]:
     return connection.scalars(select(tasks.c.organization_id).where(tasks.c.created_at < before).distinct()).all()
 
 
-def forget(connection: Connection, organization_id: str, before: int) -> int:
+def delete_before(connection: Connection, organization_id: str, before: int) -> int:
     """Delete some of the tasks that were first seen before an hour, and tell how many."""
     _mark(connection, organization_id, before)
     old = select(tasks.c.id).where(tasks.c.organization_id == organization_id, tasks.c.created_at < before)

@@ -3,9 +3,9 @@
 from attrs import asdict, frozen
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
-from xpander_server.store.database import Database
+from xpander_server.store.engine.database import Database
 from xpander_server.store.keys import KeyRow
-from xpander_server.store.tables import keys, sessions
+from xpander_server.store.schema.tables import keys, sessions
 
 
 @frozen

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import ArgumentError
 
-from xpander_server.store import overview, retention
+from xpander_server.domain.task import Conflict, Task
+from xpander_server.store import previews, retention
 from xpander_server.store.commit import Submission, commit
-from xpander_server.store.database import database_at
-from xpander_server.store.errors import StoreError
-from xpander_server.store.history import Page, Question
+from xpander_server.store.engine.database import open_database
+from xpander_server.store.engine.errors import StoreError
 from xpander_server.store.keys import KeyTable
-from xpander_server.store.rebuild import rebuild
-from xpander_server.store.rollups import HOUR
-from xpander_server.store.schema import bring_up_to_date
+from xpander_server.store.metrics.queries import MetricsQueries, Range
+from xpander_server.store.metrics.rebuild import rebuild
+from xpander_server.store.metrics.rollups import HOUR
+from xpander_server.store.schema.migrate import migrate
+from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
-from xpander_server.store.tables import tasks
-from xpander_server.store.totals import Range, Totals
-from xpander_server.tasks import Conflict, Task
+from xpander_server.store.task_query import Page, TaskQuery
 
 DEFAULT_ORGANIZATION = "local"
 """Whose the tasks are where nobody names an organisation: on one's own machine."""
@@ -35,9 +35,9 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        self._database = database_at(url)
+        self._database = open_database(url)
         try:
-            bring_up_to_date(self._database)
+            migrate(self._database)
         except Exception as error:
             self._database.close()
             raise StoreError(f"Cannot open the store {_shown(url)}: {error}") from None
@@ -82,7 +82,7 @@ class Store:
         row = self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else Task(**row._mapping)
 
-    def history(self, question: Question, *, limit: int, cursor: str | None = None) -> Page:
+    def history(self, question: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
         """Tasks, newest first, without their documents.
 
         Args:
@@ -93,13 +93,13 @@ class Store:
         """
         return self._database.read(lambda connection: question.page(connection, limit=limit, cursor=cursor))
 
-    def overview(self, question: Question, *, limit: int, cursor: str | None = None) -> Page:
+    def overview(self, question: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
         """As `history`, with what a line about a task tells, and of long texts only the beginning.
 
         Raises:
             ValueError: the cursor is none of ours.
         """
-        return self._database.read(lambda connection: overview.page(connection, question, limit=limit, cursor=cursor))
+        return self._database.read(lambda connection: previews.page(connection, question, limit=limit, cursor=cursor))
 
     def metrics(
         self,
@@ -110,7 +110,7 @@ class Store:
         until: int | None = None,
         hours: int | None = None,
         compared: int = 0,
-    ) -> Totals:
+    ) -> MetricsQueries:
         """What tasks add up to that were first seen from `since` to before `until`.
 
         Args:
@@ -146,7 +146,9 @@ class Store:
     def _forget(self, organization_id: str, before: int) -> int:
         forgotten = 0
         while True:
-            count = self._database.write(lambda connection: retention.forget(connection, organization_id, before))
+            count = self._database.write(
+                lambda connection: retention.delete_before(connection, organization_id, before)
+            )
             forgotten += count
             if count < retention.AT_A_TIME:
                 return forgotten

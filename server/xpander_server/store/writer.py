@@ -7,10 +7,10 @@ import sys
 import threading
 from collections.abc import Iterable
 
+from xpander_server.domain.task import Task
 from xpander_server.store.commit import Submission
-from xpander_server.store.errors import StoreUnavailable
+from xpander_server.store.engine.errors import StoreUnavailable
 from xpander_server.store.store import Store
-from xpander_server.tasks import Task
 
 MAX_BATCH = 256  # reports in one commit
 MAX_QUEUE = 4_096  # reports that wait for theirs

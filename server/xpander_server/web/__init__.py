@@ -1,5 +1,5 @@
 """Pages for people: history, tasks and metrics. Rendered here, readable without JavaScript."""
 
-from xpander_server.web.pages import pages
+from xpander_server.web.routes import page_routes
 
-__all__ = ["pages"]
+__all__ = ["page_routes"]

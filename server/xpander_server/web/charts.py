@@ -11,9 +11,9 @@ from attrs import frozen
 from leather import Axis, Chart, Dots, Line, Scale, Series, Shape, theme
 from markupsafe import Markup
 
-from xpander_server.web import texts
+from xpander_server.web import template_filters
 from xpander_server.web.filters import DAY
-from xpander_server.web.spans import Span
+from xpander_server.web.time_buckets import TimeBucket
 
 WIDTH, HEIGHT = 440, 190
 _GAP = 0.14  # of a span, between two columns
@@ -74,7 +74,7 @@ class SpanAxis:
         tips: what is told of each span under the pointer.
     """
 
-    def __init__(self, spans: Sequence[Span], links: Sequence[str], tips: Sequence[str]) -> None:
+    def __init__(self, spans: Sequence[TimeBucket], links: Sequence[str], tips: Sequence[str]) -> None:
         self.spans = spans
         self._links = links
         self._tips = tips
@@ -84,7 +84,11 @@ class SpanAxis:
         count = len(self.spans)
         every = -(-count // _LABELS)
         ticks = [index + 0.5 for index in range(0, count, every)]
-        write = texts.clock if count and self.spans[-1].until - self.spans[0].since <= 2 * DAY else texts.day
+        write = (
+            template_filters.clock
+            if count and self.spans[-1].until - self.spans[0].since <= 2 * DAY
+            else template_filters.day
+        )
         chart.set_x_scale(_Linear(count))
         chart.set_x_axis(Axis(ticks, lambda value, _, __: write(self.spans[int(value)].since)))
         return chart

@@ -7,10 +7,11 @@ from typing import Any
 from attrs import frozen
 from starlette.requests import Request
 
-from xpander_server import contract, views
-from xpander_server.errors import Refusal, invalid
-from xpander_server.store import Question
-from xpander_server.tasks import microseconds
+from xpander_server import contract
+from xpander_server.api import serializers
+from xpander_server.domain.task import microseconds
+from xpander_server.http.errors import HTTPError, invalid
+from xpander_server.store import TaskQuery
 
 HOUR = 3_600_000_000  # microseconds
 DAY = 24 * HOUR
@@ -34,8 +35,8 @@ class View:
     last: str | None
     """A key of `LASTS`, where the time is so many hours or days until now."""
 
-    def question(self, organization_id: str) -> Question:
-        return Question(organization_id=organization_id, filters=self.filters, since=self.since, until=self.until)
+    def question(self, organization_id: str) -> TaskQuery:
+        return TaskQuery(organization_id=organization_id, filters=self.filters, since=self.since, until=self.until)
 
 
 def has_empty(request: Request) -> bool:
@@ -54,7 +55,7 @@ def read_view(request: Request, now: int, last: str | None = None) -> View:
         last: the time where it says none.
 
     Raises:
-        Refusal: it is not as the contract says.
+        HTTPError: it is not as the contract says.
     """
     given = {
         name: value
@@ -87,13 +88,13 @@ def read_view(request: Request, now: int, last: str | None = None) -> View:
 def one(request: Request, name: str) -> str:
     value = request.query_params.get(name)
     if not value:
-        raise Refusal(404, f"The link has no {name}.")
+        raise HTTPError(404, f"The link has no {name}.")
     return value
 
 
 def local(microseconds: int | None) -> str:
     """For a field for a time, in UTC."""
-    return "" if microseconds is None else views.timestamp(microseconds)[:16]
+    return "" if microseconds is None else serializers.timestamp(microseconds)[:16]
 
 
 def _microseconds(name: str, given: Any) -> int | None:

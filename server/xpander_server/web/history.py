@@ -7,14 +7,14 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from xpander_server.errors import invalid
-from xpander_server.running import in_thread
+from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.errors import invalid
 from xpander_server.store import Page as Found
 from xpander_server.store import Store
+from xpander_server.web.filter_options import FilterOptions
 from xpander_server.web.filters import LASTS, View, has_empty, local, read_view, without_empty
-from xpander_server.web.names import Names
+from xpander_server.web.rendering import link, redirect, rendered
 from xpander_server.web.sessions import Visitor
-from xpander_server.web.shell import link, redirect, rendered
 
 PAGE = 50  # tasks
 STATUSES = ("completed", "failed", "executing")
@@ -25,13 +25,13 @@ class History:
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self._store = store
         self._clock = clock
-        self._names = Names(store)
+        self._names = FilterOptions(store)
 
     async def show(self, request: Request, visitor: Visitor) -> Response:
         if has_empty(request):
             return redirect(link("history", without_empty(request)))
         view = read_view(request, self._clock())
-        found = await in_thread(lambda: self._found(view, visitor.organization_id))
+        found = await run_in_threadpool(lambda: self._found(view, visitor.organization_id))
         context = {
             "visitor": visitor,
             "view": view,
@@ -44,7 +44,7 @@ class History:
         }
         if "part" in request.query_params:
             return _unless_known(request, rendered("runs.html", context))
-        names = await in_thread(lambda: self._names.of(visitor.organization_id))
+        names = await run_in_threadpool(lambda: self._names.of(visitor.organization_id))
         more = {
             "names": names,
             "lasts": LASTS,

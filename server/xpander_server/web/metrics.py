@@ -7,16 +7,17 @@ from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response
 
-from xpander_server import metrics, views
-from xpander_server.answers import as_json
-from xpander_server.errors import Refusal
-from xpander_server.running import in_thread
-from xpander_server.store import Store, Totals
-from xpander_server.web.figures import TITLES, Row, as_csv, figure, rows_of
+from xpander_server.api import serializers
+from xpander_server.api.responses import json_response
+from xpander_server.domain import metrics
+from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.errors import HTTPError
+from xpander_server.store import MetricsQueries, Store
+from xpander_server.web.chart_data import TITLES, Row, as_csv, build_chart, rows_of
 from xpander_server.web.filters import LASTS, View, has_empty, local, read_view, without_empty
+from xpander_server.web.rendering import link, redirect, rendered
 from xpander_server.web.sessions import Visitor
-from xpander_server.web.shell import link, redirect, rendered
-from xpander_server.web.spans import Span, resolution, spans
+from xpander_server.web.time_buckets import TimeBucket, resolution, time_buckets
 
 COMPARED = 10
 """Agents of which more is told than their runs."""
@@ -43,24 +44,24 @@ class Metrics:
         if has_empty(request):
             return redirect(link("metrics", without_empty(request)))
         view, now = self._view(request), self._clock()
-        return rendered("metrics.html", await in_thread(lambda: self._context(view, visitor, now)))
+        return rendered("metrics.html", await run_in_threadpool(lambda: self._context(view, visitor, now)))
 
     async def numbers(self, request: Request, visitor: Visitor) -> Response:
         """The numbers of one figure, as CSV or JSON."""
         name, form = (request.query_params.get(key, "") for key in ("figure", "form"))
         if name not in (*TITLES, *_TABLES) or form not in ("csv", "json"):
-            raise Refusal(404, "There are no such numbers.")
+            raise HTTPError(404, "There are no such numbers.")
         view, now = self._view(request), self._clock()
-        rows = await in_thread(lambda: self._rows(name, view, visitor.organization_id, now))
+        rows = await run_in_threadpool(lambda: self._rows(name, view, visitor.organization_id, now))
         headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"'}
         if form == "json":
-            return as_json(rows, headers=headers)
+            return json_response(rows, headers=headers)
         return Response(as_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
 
     def _view(self, request: Request) -> View:
         view = read_view(request, self._clock(), last="7d")
         if unfit := set(view.filters) - {"agent_id"}:
-            raise Refusal(422, f"Metrics are of all runs or of an agent's, not by {', '.join(sorted(unfit))}.")
+            raise HTTPError(422, f"Metrics are of all runs or of an agent's, not by {', '.join(sorted(unfit))}.")
         return view
 
     def _context(self, view: View, visitor: Visitor, now: int) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class Metrics:
         summaries = [metrics.point(span.amounts) for span in cut]
         links = [self._zoomed(view, span) for span in cut]
         agents = _agents(totals)
-        summary = metrics.summarise(totals.amounts)
+        summary = metrics.summarize(totals.amounts)
         return {
             "visitor": visitor,
             "view": view,
@@ -76,7 +77,7 @@ class Metrics:
             "local": local,
             "agent_id": view.filters.get("agent_id"),
             "summary": summary,
-            "figures": [figure(name, cut, summaries, links) for name in TITLES] if cut else [],
+            "figures": [build_chart(name, cut, summaries, links) for name in TITLES] if cut else [],
             "links": links,
             "tables": [
                 Ranked(name, rows[:_SHOWN], len(rows))
@@ -91,11 +92,11 @@ class Metrics:
         if name == "agents":
             return _agents(totals)
         if name in _TABLES:
-            rows: list[Row] = metrics.summarise(totals.amounts)[name]
+            rows: list[Row] = metrics.summarize(totals.amounts)[name]
             return rows
         return rows_of(name, cut, [metrics.point(span.amounts) for span in cut])
 
-    def _totals(self, view: View, organization_id: str, now: int) -> tuple[Totals, list[Span]]:
+    def _totals(self, view: View, organization_id: str, now: int) -> tuple[MetricsQueries, list[TimeBucket]]:
         totals = self._store.metrics(
             organization_id,
             view.filters.get("agent_id"),
@@ -104,19 +105,19 @@ class Metrics:
             hours=resolution(view.since, now, view.until),
             compared=COMPARED,
         )
-        return totals, spans(totals.series or [], view.since, view.until, now)
+        return totals, time_buckets(totals.series or [], view.since, view.until, now)
 
     @staticmethod
-    def _zoomed(view: View, span: Span) -> str:
+    def _zoomed(view: View, span: TimeBucket) -> str:
         return link(
             "metrics",
             agent_id=view.filters.get("agent_id"),
-            since=views.timestamp(span.since)[:19] + "Z",
-            until=views.timestamp(span.until)[:19] + "Z",
+            since=serializers.timestamp(span.since)[:19] + "Z",
+            until=serializers.timestamp(span.until)[:19] + "Z",
         )
 
 
-def _agents(totals: Totals) -> list[Row]:
+def _agents(totals: MetricsQueries) -> list[Row]:
     """All agents by their runs; of the busiest, more."""
     rows: list[Row] = []
     for agent in metrics.agents(totals.amounts):

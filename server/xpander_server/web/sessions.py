@@ -13,14 +13,14 @@ from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response
 
-from xpander_server.access import KeyAccess
-from xpander_server.auth import READ
-from xpander_server.auth import now as time_now
-from xpander_server.errors import Refusal
-from xpander_server.frame import About
-from xpander_server.running import in_thread
+from xpander_server.auth.api_keys import READ
+from xpander_server.auth.api_keys import now as time_now
+from xpander_server.auth.authentication import KeyAuthenticator
+from xpander_server.auth.verifier import KeyGrant
+from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.dispatcher import RequestState
+from xpander_server.http.errors import HTTPError
 from xpander_server.store import SessionRow, SessionTable
-from xpander_server.verification import Grant
 
 LASTS = 7 * 24 * 3_600  # seconds
 MAX_OF_KEY = 100
@@ -43,7 +43,7 @@ class Visitor:
 class Sessions:
     """Begins, finds and ends sessions."""
 
-    def __init__(self, table: SessionTable, access: KeyAccess, clock: Callable[[], int] = time_now) -> None:
+    def __init__(self, table: SessionTable, access: KeyAuthenticator, clock: Callable[[], int] = time_now) -> None:
         self._table = table
         self._access = access
         self._clock = clock
@@ -52,31 +52,31 @@ class Sessions:
         """Sign in with a key: give `answer` the cookie.
 
         Raises:
-            Refusal: the key opens nothing, or may not read; or too many were tried.
+            HTTPError: the key opens nothing, or may not read; or too many were tried.
         """
-        about: About = request.scope["xpander.about"]
+        about: RequestState = request.scope["xpander.about"]
         verdict = await self._access.find(key.encode(), request)
         if verdict.grant is None or verdict.row is None:
-            raise Refusal(401, "This key is not known here, or has ended.")
+            raise HTTPError(401, "This key is not known here, or has ended.")
         self._access.allow(verdict.grant, READ, about.headers)
         row, token, now = verdict.row, secrets.token_bytes(32), self._clock()
         session = SessionRow(row.organization_id, _digest(token), row.salt, now, now + LASTS * _SECOND)
-        await in_thread(lambda: self._table.add(session, at_most=MAX_OF_KEY))
+        await run_in_threadpool(lambda: self._table.add(session, at_most=MAX_OF_KEY))
         value = f"{_text(row.organization_id.encode())}.{_text(token)}"
         answer.set_cookie(
             _COOKIE, value, max_age=LASTS, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax"
         )
 
     async def visitor(self, request: Request) -> Visitor | None:
-        """Who asks, noted for logs; None for a stranger. Raises Refusal where the key is used too often."""
-        about: About = request.scope["xpander.about"]
+        """Who asks, noted for logs; None for a stranger. Raises HTTPError where the key is used too often."""
+        about: RequestState = request.scope["xpander.about"]
         named = _named(request)
         if named is None:
             return None
-        row = await in_thread(lambda: self._table.key_of(*named, self._clock()))
+        row = await run_in_threadpool(lambda: self._table.key_of(*named, self._clock()))
         if row is None:
             return None
-        grant = Grant(row.organization_id, row.name, frozenset(row.scopes))
+        grant = KeyGrant(row.organization_id, row.name, frozenset(row.scopes))
         admission = self._access.allow(grant, READ, about.headers)
         about.organization_id, about.key = admission.organization_id, admission.key
         return Visitor(admission.organization_id, admission.key)
@@ -85,7 +85,7 @@ class Sessions:
         """Sign out: the session ends here, and the browser forgets the cookie."""
         named = _named(request)
         if named is not None:
-            await in_thread(lambda: self._table.end(*named))
+            await run_in_threadpool(lambda: self._table.end(*named))
         answer.delete_cookie(_COOKIE, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax")
 
 

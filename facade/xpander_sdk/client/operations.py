@@ -1,0 +1,166 @@
+"""Each operation of the contract as a pure value: what to send, and how to read the answer.
+
+All of them are safe to send again: a report carries its id, and the others only read.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from xpander_api import models
+from xpander_api.api.metrics import get_agent_metrics as get_agent_metrics_endpoint
+from xpander_api.api.metrics import get_organization_metrics as get_organization_metrics_endpoint
+from xpander_api.api.tasks import get_task as get_task_endpoint
+from xpander_api.api.tasks import list_agent_tasks as list_agent_tasks_endpoint
+from xpander_api.api.tasks import list_user_tasks as list_user_tasks_endpoint
+from xpander_api.api.tasks import report_task as report_task_endpoint
+from xpander_sdk.reporting.report import Report
+from xpander_sdk.reporting.validation import parse_datetime, parse_id
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@frozen(kw_only=True)
+class Operation(Generic[T]):
+    """One call of the backend.
+
+    Attributes:
+        name: what it is called in the contract, in Python's form.
+        url: the path, percent-encoded, as it follows the target's URL.
+        parse: a decoded 2xx body and the answer's headers → the result. Raises whatever it likes if they are not as the
+            contract says.
+        report_id: the id of the report, where it is one.
+    """
+
+    name: str
+    method: str
+    url: str
+    parse: Callable[[Any, Mapping[str, str]], T]
+    params: dict[str, Any] = field(factory=dict)
+    headers: dict[str, str] = field(factory=dict)
+    content: bytes | None = field(default=None, repr=False)
+    report_id: str | None = None
+
+    def then(self, convert: Callable[[T], U]) -> "Operation[U]":
+        """The same operation, its result converted further: what `convert` raises is the answer's fault, too."""
+        return Operation(
+            name=self.name,
+            method=self.method,
+            url=self.url,
+            parse=lambda body, headers: convert(self.parse(body, headers)),
+            params=self.params,
+            headers=self.headers,
+            content=self.content,
+            report_id=self.report_id,
+        )
+
+
+@frozen
+class Page:
+    """A page of history, and the cursor of the next one."""
+
+    items: list[models.TaskListItem]
+    next_cursor: str | None
+
+
+FILTERS = (
+    "user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status", "tool", "model", "q", "since",
+    "until",
+)  # fmt: skip
+_TIMES = frozenset({"since", "until"})
+
+
+def report_task(report: Report) -> Operation[models.Task]:
+    request = report_task_endpoint._get_kwargs(
+        report.agent_id, body=models.TaskReport(), x_reported_at=report.reported_at
+    )
+    return _operation("report_task", request, lambda body, _: models.Task.from_dict(body), report)
+
+
+def get_task(task_id: object) -> Operation[models.Task]:
+    request = get_task_endpoint._get_kwargs(parse_id("task_id", task_id))
+    return _operation("get_task", request, lambda body, _: models.Task.from_dict(body))
+
+
+def list_agent_tasks(
+    agent_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
+) -> Operation[Page]:
+    request = list_agent_tasks_endpoint._get_kwargs(parse_id("agent_id", agent_id))
+    return _operation("list_agent_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
+
+
+def list_user_tasks(
+    user_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
+) -> Operation[Page]:
+    request = list_user_tasks_endpoint._get_kwargs(parse_id("user_id", user_id))
+    return _operation("list_user_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
+
+
+def get_agent_metrics(
+    agent_id: str, since: datetime | None, until: datetime | None, by: str | None
+) -> Operation[models.AgentMetrics]:
+    request = get_agent_metrics_endpoint._get_kwargs(agent_id)
+    request["params"] = _metrics_parameters(since, until, by)
+    return _operation("get_agent_metrics", request, lambda body, _: models.AgentMetrics.from_dict(body))
+
+
+def get_organization_metrics(
+    since: datetime | None, until: datetime | None, by: str | None
+) -> Operation[models.OrganizationMetrics]:
+    request = get_organization_metrics_endpoint._get_kwargs()
+    request["params"] = _metrics_parameters(since, until, by)
+    return _operation("get_organization_metrics", request, lambda body, _: models.OrganizationMetrics.from_dict(body))
+
+
+def _metrics_parameters(since: datetime | None, until: datetime | None, by: str | None) -> dict[str, str]:
+    if by not in (None, "hour", "day"):
+        raise ValueError(f"by must be 'hour', 'day' or None, not {by!r}")
+    times = {"since": since, "until": until}
+    given = {"by": by, **{name: None if time is None else time.isoformat() for name, time in times.items()}}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _operation(
+    name: str, request: dict[str, Any], parse: Callable[[Any, Mapping[str, str]], T], report: Report | None = None
+) -> Operation[T]:
+    return Operation(
+        name=name,
+        method=request["method"].upper(),
+        url=request["url"],
+        parse=parse,
+        params=request.get("params", {}),
+        headers=request.get("headers", {}),
+        content=None if report is None else report.content,
+        report_id=None if report is None else report.id,
+    )
+
+
+def _page(body: Any, headers: Mapping[str, str]) -> Page:
+    if not isinstance(body, list):
+        raise TypeError("a history is an array")
+    return Page([models.TaskListItem.from_dict(item) for item in body], headers.get("x-next-cursor"))
+
+
+def _page_parameters(filters: Mapping[str, Any], limit: int | None, cursor: str | None) -> dict[str, Any]:
+    if not isinstance(filters, Mapping):
+        raise ValueError(f"filters must be a dict, not {type(filters).__name__}")
+    unknown = set(filters) - set(FILTERS)
+    if unknown:
+        raise ValueError(f"filters cannot have {', '.join(sorted(map(repr, unknown)))}; it takes {', '.join(FILTERS)}")
+    given = {name: value for name, value in filters.items() if value is not None}
+    for name in _TIMES & given.keys():
+        if (time := parse_datetime(f"filters[{name!r}]", given[name])) is not None:
+            given[name] = time.isoformat()
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise ValueError(f"filters[{name!r}] must be a str, not {type(value).__name__}")
+    if (status := given.get("status")) is not None and status not in list(models.TaskStatus):
+        raise ValueError(f"filters['status'] cannot be {status!r}; it takes {', '.join(models.TaskStatus)}")
+    return {
+        **{name: str(getattr(value, "value", value)) for name, value in given.items()},
+        **({"limit": limit} if limit is not None else {}),
+        **({"cursor": cursor} if cursor is not None else {}),
+    }

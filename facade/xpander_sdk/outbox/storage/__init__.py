@@ -1,0 +1,1 @@
+"""Storage of the outbox: one SQLite file that several processes share."""

@@ -1,0 +1,1 @@
+"""Settings: destination, credentials, timeouts, retries, transport and outbox."""

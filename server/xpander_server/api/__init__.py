@@ -1,0 +1,1 @@
+"""HTTP API of the contract: routes, request bodies, responses and serializers."""

@@ -1,0 +1,1 @@
+"""API keys, authentication, authorization and rate limits."""

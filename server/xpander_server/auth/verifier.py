@@ -1,0 +1,105 @@
+"""Keys of requests, verified at the cost of microseconds.
+
+What was found of a key is remembered for a moment: that it is good, and that it is not. After that moment one cheap
+look into the store tells whether it was revoked; scrypt is spent once for each key and process.
+"""
+
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+
+from attrs import define, frozen
+
+from xpander_server.auth import api_keys
+from xpander_server.store import KeyRow, KeyTable, StoreUnavailable
+
+REMEMBERED_SECONDS = 2.0
+"""How long a revoked key may still be let in, and a new one that somebody tried too early be refused."""
+MAX_UNKNOWN = 10_000
+_HOUR = 3_600 * 1_000_000  # microseconds
+
+
+@frozen
+class KeyGrant:
+    """What a key opens."""
+
+    organization_id: str
+    key: str
+    """The key's name."""
+    scopes: frozenset[str]
+
+
+@define
+class Verdict:
+    """What is known of a key: `grant` is None if it opens nothing."""
+
+    grant: KeyGrant | None
+    checked_at: float
+    row: KeyRow | None = None
+
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.checked_at < REMEMBERED_SECONDS
+
+
+class Verifier:
+    """Tells what a key opens. Safe to share between threads."""
+
+    def __init__(self, table: KeyTable, clock: Callable[[], int] = api_keys.now) -> None:
+        self._table = table
+        self._clock = clock
+        # By a digest that is of no use outside this process.
+        self._pepper = secrets.token_bytes(32)
+        self._good: dict[bytes, Verdict] = {}
+        self._unknown: OrderedDict[bytes, Verdict] = OrderedDict()
+
+    def remembered(self, key: bytes) -> Verdict | None:
+        """What is known of a key, if anything is; takes microseconds. What is not fresh is to be looked at again."""
+        digest = self._digest(key)
+        verdict = self._good.get(digest) or self._unknown.get(digest)
+        if verdict is None or (verdict.grant is None and not verdict.is_fresh()):
+            return None
+        if verdict.row is not None and not verdict.row.is_live(self._clock()):
+            return self._refuse(digest)  # expired, just now
+        return verdict
+
+    def verify(self, key: bytes) -> Verdict:
+        """Find out about a key that is not remembered. May take a scrypt."""
+        remembered = self.remembered(key)  # by another request, while this one waited
+        if remembered is not None:
+            return remembered
+        return self._keep(self._digest(key), api_keys.find(self._table, key))
+
+    def look_again(self, key: bytes, verdict: Verdict) -> Verdict:
+        """Whether a key that was good still is; also notes, once an hour, that it is used."""
+        # Meanwhile, others go by what was known: one look is enough for all.
+        before, verdict.checked_at = verdict.checked_at, time.monotonic()
+        assert verdict.row is not None
+        try:
+            return self._keep(self._digest(key), self._table.one(verdict.row.organization_id, verdict.row.salt))
+        except BaseException:
+            verdict.checked_at = before
+            raise
+
+    def _keep(self, digest: bytes, row: KeyRow | None) -> Verdict:
+        now = self._clock()
+        if row is None or not row.is_live(now):
+            return self._refuse(digest)
+        if row.last_used_at is None or now - row.last_used_at > _HOUR:
+            with suppress(StoreUnavailable):  # the next look notes it
+                self._table.used(row.organization_id, row.salt, now)
+        verdict = Verdict(KeyGrant(row.organization_id, row.name, frozenset(row.scopes)), time.monotonic(), row)
+        self._good[digest] = verdict
+        return verdict
+
+    def _refuse(self, digest: bytes) -> Verdict:
+        self._good.pop(digest, None)
+        verdict = self._unknown[digest] = Verdict(None, time.monotonic())
+        while len(self._unknown) > MAX_UNKNOWN:
+            self._unknown.popitem(last=False)
+        return verdict
+
+    def _digest(self, key: bytes) -> bytes:
+        return hmac.digest(self._pepper, key, "sha256")

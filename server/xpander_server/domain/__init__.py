@@ -1,0 +1,1 @@
+"""Rules of tasks, metrics and prices. Pure: no I/O."""

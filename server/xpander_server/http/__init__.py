@@ -1,0 +1,1 @@
+"""HTTP layer around the application: protocol, dispatcher, bind address and concurrency."""

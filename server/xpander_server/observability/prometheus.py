@@ -1,0 +1,91 @@
+"""What the server tells of itself while it runs: a line a request, and figures for Prometheus."""
+
+import logging
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+from starlette.types import Scope
+
+from xpander_server.http.dispatcher import RequestState
+from xpander_server.observability.logging import with_fields
+from xpander_server.store import Writer
+
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_WENT_AWAY = 499  # as nginx says of a client that did not wait for its answer
+
+_log = logging.getLogger("xpander_server.auth.authentication")
+
+
+class RequestMetrics:
+    """Counts and logs requests. Never sees a key or a body."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._requests = Counter(
+            "xpander_requests", "Requests answered.", ["operation", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "xpander_request_seconds", "From head to answer.", ["operation"], buckets=_SECONDS, registry=self.registry
+        )
+        self._store_failures = Counter(
+            "xpander_store_failures", "Requests that the store did not answer.", registry=self.registry
+        )
+        self.registry.register(_Commits(writer))
+        self._counters: dict[tuple[str, int], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+
+    def __call__(self, scope: Scope, about: RequestState, seconds: float) -> None:
+        status = about.status or _WENT_AWAY
+        # labels() costs more than counting.
+        counter = self._counters.get((about.operation, status))
+        if counter is None:
+            counter = self._requests.labels(about.operation, str(status))
+            self._counters[about.operation, status] = counter
+        counter.inc()
+        histogram = self._histograms.get(about.operation)
+        if histogram is None:
+            histogram = self._histograms[about.operation] = self._seconds.labels(about.operation)
+        histogram.observe(seconds)
+        if about.has_store_failed:
+            self._store_failures.inc()
+        if _log.isEnabledFor(logging.INFO):
+            _tell(scope, about, status, seconds)
+
+    def exposition(self) -> bytes:
+        """All figures, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Commits(Collector):
+    """What the writer counts by itself."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def collect(self) -> Iterator[Metric]:
+        writer = self._writer
+        yield GaugeMetricFamily("xpander_reports_waiting", "Reports that wait for their commit.", writer.waiting)
+        yield CounterMetricFamily("xpander_commits", "Transactions with reports.", writer.commits)
+        yield CounterMetricFamily("xpander_reports_committed", "Reports in those transactions.", writer.committed)
+
+
+def _tell(scope: Scope, about: RequestState, status: int, seconds: float) -> None:
+    # The path without its query: filters may hold what is nobody's business.
+    path = scope["raw_path"].decode("latin-1")
+    facts = {
+        "method": scope["method"],
+        "path": path,
+        "status": status,
+        "milliseconds": round(seconds * 1_000, 3),
+        "operation": about.operation,
+        "organization_id": about.organization_id,
+        "key": about.key,
+        "client": scope["client"][0] if scope["client"] else "",
+    }
+    _log.info("%s %s %d", scope["method"], path, status, extra=with_fields(facts))

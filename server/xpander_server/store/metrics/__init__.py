@@ -1,0 +1,1 @@
+"""Stored metrics: deltas, rollups, queries and rebuild."""

@@ -1,0 +1,107 @@
+"""What the documents say is so: their code runs, their links lead somewhere, their commands exist."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xpander_sdk
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+# Blocks with a top-level await are notebooks' code: they are run inside an event loop.
+RUNNER = """
+import ast, asyncio, inspect, sys
+code = compile(sys.stdin.read(), "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+names = {"__name__": "__main__"}
+result = eval(code, names)
+if inspect.iscoroutine(result):
+    asyncio.run(result)
+"""
+
+
+def python_blocks() -> list:
+    return [
+        pytest.param(code, id=f"{path.relative_to(ROOT)}-{number}")
+        for path in DOCUMENTS
+        for number, (language, code) in enumerate(FENCE.findall(path.read_text("utf-8")), start=1)
+        if language == "python"
+    ]
+
+
+@pytest.mark.parametrize("code", python_blocks())
+def test_every_python_block_runs(code, tmp_path, monkeypatch):
+    monkeypatch.setenv("XPANDER_BASE_URL", f"sqlite:///{tmp_path}/runs.db")
+    monkeypatch.setenv("XPANDER_AGENT_ID", "agent-of-the-documents")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUNNER],
+        input=code,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_into_the_project_leads_somewhere(path):
+    text = FENCE.sub("", path.read_text("utf-8"))
+    targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", text)
+    assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_target_that_is_named_exists(path):
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text("utf-8"), re.MULTILINE))
+    assert [target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+def test_make_help_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [target for target in targets if not re.search(rf"^{target}\s", listed, re.MULTILINE)] == []
+
+
+def test_reference_documents_every_public_name():
+    reference = (ROOT / "docs" / "reference" / "sdk.md").read_text("utf-8")
+    documented = set(re.findall(r"^\.\. auto\w+:: xpander_sdk\.(\w+)$", reference, re.MULTILINE))
+    assert documented == set(xpander_sdk.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        module.name
+        for module in pkgutil.walk_packages(xpander_sdk.__path__, "xpander_sdk.")
+        if ".cli" not in module.name
+    ],
+)
+def test_the_examples_of_docstrings_are_true(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XPANDER_BASE_URL", "sqlite:///runs.db")
+    monkeypatch.setenv("XPANDER_OUTBOX", "outbox.db")
+    module = importlib.import_module(name)
+    assert doctest.testmod(module).failed == 0
+
+
+def test_no_path_of_a_machine_is_named_in_the_project():
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split("\0")
+    if tracked == [""]:
+        pytest.skip("not a git checkout")
+    homes = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/\w")
+    named = [name for name in tracked if name and homes.search(_text(ROOT / name))]
+    assert named == []
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8", "replace") if path.is_file() else ""

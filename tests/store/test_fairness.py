@@ -1,0 +1,39 @@
+"""Several processes on one file: each gets its turns."""
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+from store.reports import submission
+from xpander_server.store import Store, TaskQuery
+
+PROCESSES = 8
+REPORTS = 800  # of all of them together
+
+
+def report_until_enough(url: str, mine: int, counts: Any, together: Any) -> None:
+    store = Store(url)
+    together.wait(60)
+    while sum(counts) < REPORTS:
+        store.report(submission(f"{mine} {counts[mine]}"))
+        counts[mine] += 1
+    store.close()
+
+
+def test_no_process_is_starved_by_others_that_never_pause(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/store.db"
+    context = multiprocessing.get_context("spawn")
+    counts = context.Array("i", PROCESSES, lock=False)
+    together = context.Barrier(PROCESSES)
+    processes = [
+        context.Process(target=report_until_enough, args=(url, number, counts, together)) for number in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(110)
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    store = Store(url)
+    assert len(store.history(TaskQuery(organization_id="org"), limit=1_000).tasks) == sum(counts)
+    store.close()
+    assert min(counts) > REPORTS / PROCESSES / 4, list(counts)

@@ -1,0 +1,111 @@
+"""What only PostgreSQL can do: be restarted, be reached by several processes, refuse, and lose a race."""
+
+import multiprocessing
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from store.reports import submission
+from support.postgres import Postgres
+from xpander_server.store import Store, StoreError, StoreUnavailable, TaskQuery
+
+
+@pytest.fixture
+def store_url(postgresql_url: str) -> str:
+    return postgresql_url
+
+
+@pytest.fixture
+def own_server() -> Iterator[Postgres]:
+    """A server that waits for the disk, to be stopped and started."""
+    server = Postgres(Path(tempfile.gettempdir(), f"postgres-{secrets.token_hex(8)}"), "fsync=on")
+    yield server
+    server.close()
+
+
+def test_a_connection_that_the_server_closed_is_made_anew(store, store_url):
+    store.report(submission("before"))
+    other = Store(store_url)
+    others = "datname = current_database() AND pid != pg_backend_pid()"
+    kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    for _ in range(2):
+        other._database.read(lambda connection: connection.exec_driver_sql(kill).all())
+        store.report(submission("after"))
+        other._database.read(lambda connection: connection.exec_driver_sql(kill).all())
+        assert store.task("org", "after") is not None
+    other.close()
+
+
+def test_what_was_committed_survives_a_power_loss_and_the_store_goes_on(own_server):
+    store = Store(own_server.url())
+    store.report(submission("before", result="kept"))
+    own_server.stop("immediate")
+    with pytest.raises(StoreUnavailable):
+        store.task("org", "before")
+    own_server.start()
+    assert store.task("org", "before").result == "kept"
+    store.report(submission("after"))
+    assert store.metrics("org").amounts["executing runs"] == 2
+    store.close()
+
+
+def test_a_lost_race_for_a_new_id_is_run_again(store, store_url):
+    other = Store(store_url)
+    raced = []
+
+    def report_from_elsewhere(connection, cursor, statement, *_):
+        if statement.startswith("INSERT INTO tasks") and not raced:
+            raced.append(True)
+            other.report(submission("t", result="theirs"))
+
+    event.listen(store._database._kind.engine, "before_cursor_execute", report_from_elsewhere)
+    task = store.report(submission("t", duration=1.0))
+    assert (task.result, task.duration) == ("theirs", 1.0)
+    assert store.metrics("org").amounts["executing runs"] == 1
+    other.close()
+
+
+def report_some(store_url: str, name: str) -> None:
+    store = Store(store_url)
+    for number in range(20):
+        batch = [submission(f"shared {n}", **{name: "x"}) for n in range(10)]
+        if number % 2:
+            batch.reverse()
+        store.commit([*batch, submission(f"{name} {number}", is_success=True)])
+    store.close()
+
+
+def test_several_processes_on_one_database_are_as_one(store, store_url):
+    names = ("input", "result", "user_id")
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=report_some, args=(store_url, name)) for name in names]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    amounts = store.metrics("org").amounts
+    assert (amounts["completed runs"], amounts["executing runs"]) == (60, 10)
+    shared = store.task("org", "shared 3")
+    assert (shared.input, shared.result, shared.user_id) == ("x", "x", "x")
+    assert len(store.history(TaskQuery(organization_id="org"), limit=1_000).tasks) == 70
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://",
+        "postgresql://u:hunter2@127.0.0.1:1",
+        "postgresql://u:hunter2@127.0.0.1:x/db",
+        "postgresql://u:hunter2@127.0.0.1:1/db?password=hunter2",
+        "mysql://u:hunter2@host/db",
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_told_without_its_password(url):
+    with pytest.raises(StoreError) as refused:
+        Store(url)
+    assert "hunter2" not in str(refused.value)
