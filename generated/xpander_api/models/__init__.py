@@ -12,7 +12,7 @@ from .get_agent_metrics_by import GetAgentMetricsBy
 from .get_organization_metrics_by import GetOrganizationMetricsBy
 from .health import Health
 from .metrics_point import MetricsPoint
-from .model_use import ModelUse
+from .model_usage import ModelUsage
 from .organization_metrics import OrganizationMetrics
 from .problem import Problem
 from .run_counts import RunCounts
@@ -41,7 +41,7 @@ __all__ = (
     "GetOrganizationMetricsBy",
     "Health",
     "MetricsPoint",
-    "ModelUse",
+    "ModelUsage",
     "OrganizationMetrics",
     "Problem",
     "RunCounts",

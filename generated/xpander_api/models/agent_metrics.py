@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..models.cost_summary import CostSummary
     from ..models.duration_summary import DurationSummary
     from ..models.metrics_point import MetricsPoint
-    from ..models.model_use import ModelUse
+    from ..models.model_usage import ModelUsage
     from ..models.run_counts import RunCounts
     from ..models.token_totals import TokenTotals
     from ..models.tool_use import ToolUse
@@ -47,7 +47,7 @@ class AgentMetrics:
      """
     tools: list[ToolUse]
     """ Most called first. """
-    models: list[ModelUse]
+    models: list[ModelUsage]
     """ Most used first. """
     series: list[MetricsPoint] | None
     """ With `by`: the same by hours or days in the order of time, those without tasks left out; of more than
@@ -131,7 +131,7 @@ class AgentMetrics:
         from ..models.cost_summary import CostSummary  # noqa: PLC0415
         from ..models.duration_summary import DurationSummary  # noqa: PLC0415
         from ..models.metrics_point import MetricsPoint  # noqa: PLC0415
-        from ..models.model_use import ModelUse  # noqa: PLC0415
+        from ..models.model_usage import ModelUsage  # noqa: PLC0415
         from ..models.run_counts import RunCounts  # noqa: PLC0415
         from ..models.token_totals import TokenTotals  # noqa: PLC0415
         from ..models.tool_use import ToolUse  # noqa: PLC0415
@@ -208,7 +208,7 @@ class AgentMetrics:
         models = []
         _models = d.pop("models")
         for models_item_data in _models:
-            models_item = ModelUse.from_dict(models_item_data)
+            models_item = ModelUsage.from_dict(models_item_data)
 
             models.append(models_item)
 

@@ -6,11 +6,11 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-T = TypeVar("T", bound="ModelUse")
+T = TypeVar("T", bound="ModelUsage")
 
 
 @_attrs_define
-class ModelUse:
+class ModelUsage:
     name: str
     runs: int
     total_tokens: int
@@ -63,7 +63,7 @@ class ModelUse:
 
         unpriced_runs = d.pop("unpriced_runs")
 
-        model_use = cls(
+        model_usage = cls(
             name=name,
             runs=runs,
             total_tokens=total_tokens,
@@ -71,8 +71,8 @@ class ModelUse:
             unpriced_runs=unpriced_runs,
         )
 
-        model_use.additional_properties = d
-        return model_use
+        model_usage.additional_properties = d
+        return model_usage
 
     @property
     def additional_keys(self) -> list[str]:
