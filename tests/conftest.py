@@ -1,4 +1,4 @@
-"""Fixtures that every kind of test may use."""
+"""Fixtures for all test folders."""
 
 import os
 import secrets
@@ -15,54 +15,56 @@ from support.server import ORGANIZATION, Server, running_server
 from xpander_sdk import Backend, Configuration
 from xpander_server.store import Store
 
-SETTINGS = ("API_KEY", "ORGANIZATION_ID", "BASE_URL", "AGENT_ID", "OUTBOX")
+SDK_VARIABLES = (
+    "XPANDER_API_KEY", "XPANDER_ORGANIZATION_ID", "XPANDER_BASE_URL", "XPANDER_AGENT_ID", "XPANDER_OUTBOX", "IS_STG",
+)  # fmt: skip
 
 
-# A shell that runs the tests in the background has SIGINT ignored, and so would all programs that they start.
+# A shell that runs the tests in the background ignores SIGINT, and every process that the tests start inherits this.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A machine that is busy with something else says nothing about the code.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ours")
+# No time limits for single examples: they depend on how busy the machine is.
+settings.register_profile("without time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("without time limits")
 
-# Of all processes of one run of the tests: the first that needs PostgreSQL starts it.
-POSTGRES = "POSTGRES_OF_THE_TESTS"
+# Environment variable with the folder of the PostgreSQL server, which all worker processes of pytest-xdist share.
+# The first process that needs the server starts it.
+POSTGRES_FOLDER = "POSTGRES_OF_THE_TESTS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        os.environ[POSTGRES] = str(Path(tempfile.gettempdir(), f"postgres-of-tests-{secrets.token_hex(8)}"))
+        os.environ[POSTGRES_FOLDER] = str(Path(tempfile.gettempdir(), f"postgres-of-tests-{secrets.token_hex(8)}"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput") and Path(os.environ[POSTGRES]).exists():
-        Postgres(Path(os.environ[POSTGRES])).close()
+    if not hasattr(config, "workerinput") and Path(os.environ[POSTGRES_FOLDER]).exists():
+        Postgres(Path(os.environ[POSTGRES_FOLDER])).close()
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SETTINGS:
-        monkeypatch.delenv(f"XPANDER_{name}", raising=False)
-    monkeypatch.delenv("IS_STG", raising=False)
+def _without_sdk_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SDK_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> str:
-    """The URL of a PostgreSQL server, which all tests of a run share."""
-    return Postgres(Path(os.environ[POSTGRES])).url()
+    """URL of a PostgreSQL server that all tests of a run share."""
+    return Postgres(Path(os.environ[POSTGRES_FOLDER])).url()
 
 
 @pytest.fixture
 def postgresql_url(postgres: str) -> Iterator[str]:
-    """An empty database of its own."""
+    """URL of an empty PostgreSQL database."""
     with new_database(postgres) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def postgresql_template(postgres: str) -> Iterator[str]:
-    """A database with our schema, to make others from: far quicker than to migrate each."""
+    """Name of a database with the server's schema. Copying it is much faster than running the migrations."""
     with new_database(postgres) as url:
         Store(url).close()
         yield url.rpartition("/")[2]
@@ -70,7 +72,7 @@ def postgresql_template(postgres: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A store of its own, of each kind."""
+    """URL of a new store; the test runs with SQLite and with PostgreSQL."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/store.db"
         return
@@ -80,14 +82,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def embedded(tmp_path) -> Configuration:
-    """An embedded target of its own."""
+def embedded(tmp_path: Path) -> Configuration:
+    """Configuration of a new embedded SQLite store."""
     return Configuration(base_url=f"sqlite:///{tmp_path}/runs.db")
 
 
 @pytest.fixture(scope="session")
 def embedded_database(postgres: str, postgresql_template: str) -> Iterator[Configuration]:
-    """An embedded PostgreSQL target for the whole session of a worker, to be used as `server` is."""
+    """Configuration of an embedded PostgreSQL store; tests share it, as they share `server`."""
     with new_database(postgres, postgresql_template) as url:
         configuration = Configuration(base_url=url, organization_id=ORGANIZATION)
         yield configuration
@@ -96,18 +98,19 @@ def embedded_database(postgres: str, postgresql_template: str) -> Iterator[Confi
 
 @pytest.fixture(scope="session")
 def server_on_postgresql(postgres: str, postgresql_template: str) -> Iterator[Server]:
-    """As `server`, on PostgreSQL."""
+    """Server with a PostgreSQL store; tests share it, as they share `server`."""
     with new_database(postgres, postgresql_template) as url, running_server(url) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def server_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the whole session of a worker: tests that share it keep to agents of their own."""
+    """Server with a SQLite store; tests share it, and each test uses agents that no other test uses."""
     with running_server(tmp_path_factory.mktemp("server") / "store.db") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def server(server_on_sqlite: Server) -> Server:
+    """Server with the default store, for tests that do not depend on the kind of store."""
     return server_on_sqlite

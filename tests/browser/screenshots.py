@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from browser.conftest import BROWSERS
-from support.corpus import CORPUS, lines, report_of, runs
+from support.corpus import CORPUS, load_runs, report_for_run, report_lines
 from support.server import KEY, ORGANIZATION, running_server
 from xpander_sdk import Backend, Configuration
 
@@ -43,7 +43,7 @@ def main() -> None:
 def fill(folder: Path, configuration: Configuration) -> str:
     """Import the corpus, spread over days; the id of the run to show."""
     file = folder / "runs.jsonl"
-    found = [json.loads(line) for line in lines(DAYS)]
+    found = [json.loads(line) for line in report_lines(DAYS)]
     # The corpus is in the order of its sources; people's runs are not.
     times = [{name: run.pop(name) for name in ("created_at", "finished_at")} for run in found]
     random.Random(7).shuffle(found)
@@ -54,10 +54,10 @@ def fill(folder: Path, configuration: Configuration) -> str:
     subprocess.run(command, check=True, env=settings, cwd=folder)
     # Many tools, and a response that is not too long.
     run = max(
-        (run for run in runs() if len(run["steps"]) > 1 and run["steps"][0]["provider"] == "openai"),
-        key=lambda run: len(report_of(run)["used_tools"]) * 5 - len(str(run)) / 4_000,
+        (run for run in load_runs() if len(run["steps"]) > 1 and run["steps"][0]["provider"] == "openai"),
+        key=lambda run: len(report_for_run(run)["used_tools"]) * 5 - len(str(run)) / 4_000,
     )
-    report = {"agent_id": f"{run['steps'][0]['provider']}-agent", **report_of(run)}
+    report = {"agent_id": f"{run['steps'][0]['provider']}-agent", **report_for_run(run)}
     backend = Backend(configuration)
     backend.report_external_task(**report, result="A first answer, before the tools were asked.")
     backend.report_external_task(**report, result="The answer, with what the tools have found.")

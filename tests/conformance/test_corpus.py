@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from support.corpus import CORPUS, report_of, runs
+from support.corpus import CORPUS, load_runs, report_for_run
 from xpander_sdk import Backend, Tasks
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of real runs is not beside this checkout")
 def test_every_real_run_is_reported_and_reads_back_equal(target, agent_id):
     backend = Backend(target)
-    reports = {f"{agent_id}/{run['run']}": report_of(run) for run in runs()}
+    reports = {f"{agent_id}/{run['run']}": report_for_run(run) for run in load_runs()}
     assert len(reports) == 833
     for run_id, report in reports.items():
         backend.report_external_task(agent_id=agent_id, **{**report, "id": run_id})

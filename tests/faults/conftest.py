@@ -1,9 +1,7 @@
 """What the tests of faults share: both forms, a certificate, and no proxy of this machine."""
 
 import asyncio
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from opentelemetry import trace
@@ -12,7 +10,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from faults.calls import Form
-from faults.server import HOST, Certificate
+from faults.server import HOST
+from support.certificates import create_certificate
 
 OF_THE_MACHINE = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
@@ -51,19 +50,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
     exporter.shutdown()
 
 
-def certificate_for(names: str, folder: Path) -> Certificate:
-    """Made anew each time: a key in a repository is one that somebody will trust."""
-    made = Certificate(str(folder / "certificate.pem"), str(folder / "key.pem"))
-    command = [
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-        "-subj", "/CN=of a test", "-addext", f"subjectAltName={names}",
-        "-addext", "keyUsage=critical,digitalSignature,keyCertSign", "-out", made.path, "-keyout", made.key,
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    return made
-
-
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """For the loopback."""
-    return certificate_for(f"DNS:localhost,IP:{HOST}", tmp_path_factory.mktemp("certificate"))
+    return create_certificate(f"DNS:localhost,IP:{HOST}", tmp_path_factory.mktemp("certificate"))

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 
 HOST = "127.0.0.1"
 OTHER_HOST = "127.0.0.2"
@@ -396,17 +396,3 @@ def relays(peer: Peer) -> None:
                 if not data:
                     return
                 other[source].sendall(data)
-
-
-@frozen
-class Certificate:
-    """A certificate for the loopback that nobody but a test trusts."""
-
-    path: str
-    key: str = field(repr=False)
-
-    @property
-    def serving(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.path, self.key)
-        return context

@@ -7,15 +7,15 @@ import ssl
 import pytest
 
 from faults.calls import EAGER, HURRIED, SLACK, Form, everything_logged, nothing_is_told, outcome_of
-from faults.conftest import certificate_for
-from faults.server import RECORDED, TASK, Certificate, FaultServer, Peer, drips, never_reads, sends, wire
+from faults.server import RECORDED, TASK, FaultServer, Peer, drips, never_reads, sends, wire
+from support.certificates import Certificate, create_certificate
 from xpander_sdk import ConnectionFailedError, TimedOutError, Timeouts, TransportSettings
 
 ALL = EAGER.attempts
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(form: Form, certificate: Certificate, caplog):
-    with everything_logged(caplog), FaultServer(RECORDED, tls=certificate.serving) as server:
+    with everything_logged(caplog), FaultServer(RECORDED, tls=certificate.server_context) as server:
         outcome = outcome_of(form, form.configuration(server.url))
     assert type(outcome.error) is ConnectionFailedError
     assert (outcome.error.status_code, outcome.error.attempts, server.attempts) == (None, 1, 1)
@@ -25,8 +25,8 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(form: Form, ce
 
 
 def test_a_certificate_of_another_host_is_refused_at_once(form: Form, tmp_path):
-    elsewhere = certificate_for("DNS:elsewhere.invalid", tmp_path)
-    with FaultServer(RECORDED, tls=elsewhere.serving) as server:
+    elsewhere = create_certificate("DNS:elsewhere.invalid", tmp_path)
+    with FaultServer(RECORDED, tls=elsewhere.server_context) as server:
         outcome = outcome_of(
             form, form.configuration(server.url, transport=TransportSettings(ca_bundle=elsewhere.path))
         )
@@ -36,20 +36,20 @@ def test_a_certificate_of_another_host_is_refused_at_once(form: Form, tmp_path):
 
 
 def test_a_ca_bundle_is_trusted(form: Form, certificate: Certificate):
-    with FaultServer(RECORDED, tls=certificate.serving) as server:
+    with FaultServer(RECORDED, tls=certificate.server_context) as server:
         task = form.report(form.configuration(server.url, transport=TransportSettings(ca_bundle=certificate.path)))
     assert task.id == TASK["id"]
 
 
 def test_the_certificates_of_the_environment_are_trusted(form: Form, certificate: Certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", certificate.path)
-    with FaultServer(RECORDED, tls=certificate.serving) as server:
+    with FaultServer(RECORDED, tls=certificate.server_context) as server:
         assert form.report(form.configuration(server.url)).id == TASK["id"]
 
 
 def test_a_context_of_ones_own_is_used(form: Form, certificate: Certificate):
     context = ssl.create_default_context(cafile=certificate.path)
-    with FaultServer(RECORDED, tls=certificate.serving) as server:
+    with FaultServer(RECORDED, tls=certificate.server_context) as server:
         assert (
             form.report(form.configuration(server.url, transport=TransportSettings(ssl_context=context))).id
             == TASK["id"]
@@ -57,7 +57,7 @@ def test_a_context_of_ones_own_is_used(form: Form, certificate: Certificate):
 
 
 def asking_for_a_certificate(certificate: Certificate) -> ssl.SSLContext:
-    context = certificate.serving
+    context = certificate.server_context
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(certificate.path)
     return context
@@ -90,7 +90,7 @@ def garbles(peer: Peer) -> None:
 
 
 def test_encryption_that_breaks_is_a_failed_connection(form: Form, certificate: Certificate, caplog):
-    with everything_logged(caplog), FaultServer(garbles, tls=certificate.serving) as server:
+    with everything_logged(caplog), FaultServer(garbles, tls=certificate.server_context) as server:
         outcome = outcome_of(
             form, form.configuration(server.url, transport=TransportSettings(ca_bundle=certificate.path))
         )
@@ -101,7 +101,7 @@ def test_encryption_that_breaks_is_a_failed_connection(form: Form, certificate: 
 
 def test_an_encrypted_answer_that_is_cut_off_is_none(form: Form, certificate: Certificate):
     # Without a goodbye, as an attacker could have cut it.
-    with FaultServer(sends(wire(201, TASK)[:-10]), tls=certificate.serving) as server:
+    with FaultServer(sends(wire(201, TASK)[:-10]), tls=certificate.server_context) as server:
         outcome = outcome_of(
             form, form.configuration(server.url, transport=TransportSettings(ca_bundle=certificate.path))
         )
@@ -125,7 +125,7 @@ def test_plain_http_where_tls_is_expected_is_told_at_once(form: Form, caplog):
 
 
 def test_tls_where_plain_http_is_expected_is_a_failed_connection(form: Form, certificate: Certificate, caplog):
-    with everything_logged(caplog), FaultServer(RECORDED, tls=certificate.serving) as server:
+    with everything_logged(caplog), FaultServer(RECORDED, tls=certificate.server_context) as server:
         outcome = outcome_of(form, form.configuration(server.url.replace("https:", "http:")))
     assert type(outcome.error) is ConnectionFailedError
     assert outcome.error.attempts == server.attempts == ALL
@@ -146,7 +146,7 @@ def test_a_handshake_has_the_time_for_connecting(step, form: Form):
 
 
 def test_an_encrypted_answer_byte_by_byte_ends_with_the_total(form: Form, certificate: Certificate):
-    with FaultServer(drips(wire(201, TASK)), tls=certificate.serving) as server:
+    with FaultServer(drips(wire(201, TASK)), tls=certificate.server_context) as server:
         transport = TransportSettings(ca_bundle=certificate.path)
         outcome = outcome_of(form, form.configuration(server.url, transport=transport, timeouts=Timeouts(total=1.0)))
     assert type(outcome.error) is TimedOutError

@@ -14,7 +14,6 @@ from faults.server import (
     HOST,
     RECORDED,
     TASK,
-    Certificate,
     FaultServer,
     Step,
     answer,
@@ -26,6 +25,7 @@ from faults.server import (
     wire,
     zipped,
 )
+from support.certificates import Certificate
 from xpander_sdk import (
     ConnectionFailedError,
     ContractError,
@@ -110,7 +110,7 @@ def test_a_proxy_that_is_set_comes_before_the_environment(form: Form, monkeypatc
 def test_a_proxy_tunnels_tls_and_sees_neither_key_nor_payload(
     is_set: bool, form: Form, certificate: Certificate, monkeypatch
 ):
-    with FaultServer(relays) as proxy, FaultServer(RECORDED, tls=certificate.serving) as server:
+    with FaultServer(relays) as proxy, FaultServer(RECORDED, tls=certificate.server_context) as server:
         if not is_set:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         transport = TransportSettings(proxy=proxy.url if is_set else None, ca_bundle=certificate.path)
@@ -131,7 +131,7 @@ def test_a_proxy_is_told_its_password_and_the_backend_is_not(form: Form, caplog)
 
 
 def test_a_proxy_that_speaks_tls_is_trusted_as_the_backend_is(form: Form, certificate: Certificate):
-    with FaultServer(relays, tls=certificate.serving) as proxy, FaultServer(RECORDED) as server:
+    with FaultServer(relays, tls=certificate.server_context) as proxy, FaultServer(RECORDED) as server:
         transport = TransportSettings(proxy=proxy.url, ca_bundle=certificate.path)
         assert form.report(form.configuration(server.url, transport=transport)).id == TASK["id"]
 
@@ -262,7 +262,7 @@ def test_a_certificate_is_refused_through_a_transport_of_ones_own_too(form: Form
     transport = TransportSettings(
         http=lambda: httpx.HTTPTransport(verify=context), async_http=lambda: httpx.AsyncHTTPTransport(verify=context)
     )
-    with FaultServer(RECORDED, tls=certificate.serving) as server:
+    with FaultServer(RECORDED, tls=certificate.server_context) as server:
         outcome = outcome_of(form, form.configuration(server.url, transport=transport))
     assert type(outcome.error) is ConnectionFailedError
     assert server.requests == []

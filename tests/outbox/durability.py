@@ -27,7 +27,7 @@ from typing import Any
 
 from attrs import define, field
 
-from support.server import KEY, ORGANIZATION, serving, url_in
+from support.server import KEY, ORGANIZATION, serve_command, server_url
 from xpander_sdk import Backend, Configuration, OutboxSettings, Tasks, Timeouts
 
 AGENT = "agent-of-durability"
@@ -187,7 +187,7 @@ class Chaos:
     def _serve(self) -> None:
         """Start it, and go on: what reports meanwhile finds nobody there."""
         self.server = subprocess.Popen(
-            serving(self.folder / "store.db"), stdout=subprocess.PIPE, text=True, process_group=0
+            serve_command(self.folder / "store.db"), stdout=subprocess.PIPE, text=True, process_group=0
         )
         assert self.server.stdout is not None
         self.selector.register(self.server.stdout, selectors.EVENT_READ, self)
@@ -195,7 +195,7 @@ class Chaos:
     def read(self) -> None:
         """The server says where it listens."""
         assert self.server.stdout is not None
-        self.url = url_in(self.server.stdout.readline())
+        self.url = server_url(self.server.stdout.readline())
         self.selector.unregister(self.server.stdout)
         with Backend(self._direct()) as backend:
             backend.metrics(AGENT)  # to check a key for the first time takes it longer than writers live

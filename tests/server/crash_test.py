@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import define, field
 
-from support.server import KEY, ORGANIZATION, serving, url_in
+from support.server import KEY, ORGANIZATION, serve_command, server_url
 from xpander_server.store import Store
 
 AGENTS = 4
@@ -96,7 +96,7 @@ class Killed:
     """A server on one port, which is killed and started again."""
 
     def __init__(self, store_url: str) -> None:
-        command = serving(store_url)
+        command = serve_command(store_url)
         self._process = self._start(command)
         self.port = int(self._url.rpartition(":")[2])
         self._command = [
@@ -108,7 +108,7 @@ class Killed:
     def _start(self, command: list[str]) -> "subprocess.Popen[str]":
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
-        self._url = url_in(process.stdout.readline())
+        self._url = server_url(process.stdout.readline())
         return process
 
     def kill(self) -> None:

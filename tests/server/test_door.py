@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from faults.conftest import certificate_for
 from server.conftest import Shop
+from support.certificates import create_certificate
 from support.server import KEY, running_server
 
 
@@ -56,7 +56,7 @@ def test_a_live_key_of_the_store_is_enough(shop: Shop):
 
 
 def test_it_speaks_tls(shop: Shop, tmp_path: Path):
-    certificate = certificate_for("DNS:localhost,IP:127.0.0.1", tmp_path)
+    certificate = create_certificate("DNS:localhost,IP:127.0.0.1", tmp_path)
     options = ["--tls-certificate", certificate.path, "--tls-key", certificate.key, "--host", "0.0.0.0"]
     with running_server(shop.path, *options) as server:
         assert server.url.startswith("https://0.0.0.0:")
@@ -74,7 +74,7 @@ def test_a_certificate_needs_its_key_and_both_must_fit(shop: Shop, tmp_path: Pat
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    one, other = certificate_for("DNS:a", here), certificate_for("DNS:b", there)
+    one, other = create_certificate("DNS:a", here), create_certificate("DNS:b", there)
     for options, told in (
         (["--tls-certificate", one.path], "needs its key"),
         (["--tls-key", one.key], "needs its key"),

