@@ -1,7 +1,7 @@
-"""Build generated/xpander_api from task-report.yaml, or check that what is checked in equals what would be built.
+"""Generate the package generated/xpander_api from task-report.yaml, or compare it with the checked-in package.
 
-python openapi/generate.py            rebuild
-python openapi/generate.py --check    exit 1 and name the files where they differ; change nothing
+python openapi/generate.py            generate the package
+python openapi/generate.py --check    list the files that differ, and exit with 1 if any does; change no file
 """
 
 import filecmp
@@ -20,8 +20,11 @@ CONTRACT = HERE / "task-report.yaml"
 CHECKED_IN = HERE.parent / "generated" / "xpander_api"
 
 
-def build(package: Path) -> None:
-    """Generate the client into `package`, which must not exist yet: the generator leaves stale files behind."""
+def generate(package: Path) -> None:
+    """Generate the package in the directory `package`.
+
+    The directory must not exist: the generator does not remove stale files.
+    """
     subprocess.run(
         [
             sys.executable, "-m", "openapi_python_client", "generate",
@@ -30,43 +33,46 @@ def build(package: Path) -> None:
             "--meta", "none", "--output-path", str(package), "--fail-on-warning",
         ],
         check=True,
-        # The hooks must find the pinned ruff, not one of the machine.
+        # The post hooks must find the pinned ruff of the virtual environment, not a ruff of the machine.
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
     )  # fmt: skip
     (package / "py.typed").touch()
-    # The server validates by these, and serves them as they are.
+    # The server validates requests against these two files, and serves them.
     shutil.copyfile(CONTRACT, package / "contract.yaml")
     contract = yaml.safe_load(CONTRACT.read_text("utf-8"))
     (package / "contract.json").write_text(json.dumps(contract, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
-def files(package: Path) -> set[str]:
-    found = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(package).as_posix() for path in found}
+def list_files(package: Path) -> set[str]:
+    """Return the paths of all files of a package, relative to it."""
+    paths = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(package).as_posix() for path in paths}
 
 
-def differences(built: Path, checked_in: Path) -> list[str]:
-    ours, theirs = files(built), files(checked_in)
-    _, changed, unreadable = filecmp.cmpfiles(built, checked_in, sorted(ours & theirs), shallow=False)
+def compare(generated: Path, checked_in: Path) -> list[str]:
+    """Return one line for each file that differs between two packages."""
+    expected, actual = list_files(generated), list_files(checked_in)
+    _, changed, unreadable = filecmp.cmpfiles(generated, checked_in, sorted(expected & actual), shallow=False)
     return (
-        [f"missing: {name}" for name in sorted(ours - theirs)]
-        + [f"left over: {name}" for name in sorted(theirs - ours)]
+        [f"missing: {name}" for name in sorted(expected - actual)]
+        + [f"not generated: {name}" for name in sorted(actual - expected)]
         + [f"differs: {name}" for name in sorted(changed + unreadable)]
     )
 
 
 def main(arguments: list[str]) -> int:
-    with tempfile.TemporaryDirectory() as scratch:
-        built = Path(scratch, "xpander_api")
-        build(built)
+    """Run the command, and return its exit status."""
+    with tempfile.TemporaryDirectory() as directory:
+        generated = Path(directory, "xpander_api")
+        generate(generated)
         if arguments == ["--check"]:
-            drift = differences(built, CHECKED_IN)
-            print("\n".join(drift) if drift else "generated/ is what openapi/ says.")
-            if drift:
-                print("\nRun `make generate` and commit the result; generated/ is never edited by hand.")
-            return 1 if drift else 0
+            differences = compare(generated, CHECKED_IN)
+            print("\n".join(differences) if differences else "generated/ matches openapi/.")
+            if differences:
+                print("\nRun `make generate` and commit the result. Do not edit generated/ by hand.")
+            return 1 if differences else 0
         shutil.rmtree(CHECKED_IN, ignore_errors=True)
-        shutil.copytree(built, CHECKED_IN)
+        shutil.copytree(generated, CHECKED_IN)
         return 0
 
 

@@ -1,6 +1,6 @@
 """A client library for accessing Task report"""
 
-# Lazily: the client imports httpx, which takes longer than all the rest, and the models need none of it.
+# The client is imported at first use: it imports httpx, which is slow to import and which the models do not need.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

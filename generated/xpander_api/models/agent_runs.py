@@ -15,9 +15,11 @@ T = TypeVar("T", bound="AgentRuns")
 
 @_attrs_define
 class AgentRuns:
+    """The runs of one agent."""
+
     agent_id: str
     runs: RunCounts
-    """ Tasks by what became of them. """
+    """ Number of tasks by outcome. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

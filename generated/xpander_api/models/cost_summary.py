@@ -11,15 +11,16 @@ T = TypeVar("T", bound="CostSummary")
 
 @_attrs_define
 class CostSummary:
-    """US dollars, by the public price of the model that a task's `llm_response` names and by its tokens, at the time
-    when it was first seen. What is not known is unknown, and not zero: such tasks are counted as unpriced.
+    """Cost in US dollars. The cost of a task is computed from its tokens and from the public price, at
+    `created_at`, of the model named in its `llm_response`. A task with an unknown cost is counted
+    as unpriced, not as zero.
 
     """
 
     total: float | None
-    """ Of the tasks whose cost is known; null where there are none. """
+    """ The cost of all tasks with a known cost. Null if no task has one. """
     unpriced_runs: int
-    """ Tasks whose cost is not known. """
+    """ The number of tasks with an unknown cost. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,9 +11,10 @@ T = TypeVar("T", bound="DurationSummary")
 
 @_attrs_define
 class DurationSummary:
-    """Seconds, over the tasks that ended and told a duration; null where there are none. The total is exact to a
-    microsecond a task. A percentile is the smallest duration that at least that share of them do not exceed
-    (nearest rank), within 1 %.
+    """Durations, in seconds, of the tasks that ended and have a duration. The percentiles are null if
+    no task has one. The total is exact to one microsecond for each task. A percentile is the
+    smallest duration that at least that share of the tasks does not exceed (nearest rank), with a
+    relative error of at most 1 %.
 
     """
 

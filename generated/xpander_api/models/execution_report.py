@@ -18,19 +18,19 @@ T = TypeVar("T", bound="ExecutionReport")
 
 @_attrs_define
 class ExecutionReport:
-    """What the official SDK's `report_metrics` says of a run. Other properties are let through, unused."""
+    """A report in the format of the official SDK's `report_metrics`. Other properties are accepted and ignored."""
 
     execution_id: str
-    """ No control characters; not `.` or `..`, which would change the path. """
+    """ An id without control characters. `.` and `..` are not allowed because they would change the path. """
     task: None | str | Unset = UNSET
-    """ What the agent was asked. """
+    """ The input of the agent. """
     status: None | str | Unset = UNSET
     duration: float | None | Unset = UNSET
-    """ Wall-clock seconds; 0 stands for unknown. """
+    """ Wall-clock duration in seconds. 0 means unknown. """
     api_calls_made: list[ExecutionReportApiCallsMadeType0ItemType1 | str] | None | Unset = UNSET
-    """ Names of the tools that were called, one entry a call. An object is a call that has no name here. """
+    """ Names of the called tools, one entry for each call. An object is a call without a known name. """
     result: None | str | Unset = UNSET
-    """ The final answer of the agent. """
+    """ The final result of the agent. """
     llm_tokens: ExecutionTokens | None | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -17,7 +17,7 @@ T = TypeVar("T", bound="ExecutionTokens")
 
 @_attrs_define
 class ExecutionTokens:
-    """Tokens of a run, by who used them."""
+    """Token usage of a run, by component."""
 
     inner: None | TokenShare | Unset = UNSET
     worker: None | TokenShare | Unset = UNSET

@@ -9,7 +9,7 @@ class GetAgentMetricsBy(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> GetAgentMetricsBy | None:
-        # A value that is newer than this client must not make a whole response unreadable.
+        # Accept a value that is newer than this client: it must not make the whole response unreadable.
         if not isinstance(value, str):
             return None
         member = str.__new__(cls, value)

@@ -9,7 +9,7 @@ class GetOrganizationMetricsBy(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> GetOrganizationMetricsBy | None:
-        # A value that is newer than this client must not make a whole response unreadable.
+        # Accept a value that is newer than this client: it must not make the whole response unreadable.
         if not isinstance(value, str):
             return None
         member = str.__new__(cls, value)

@@ -11,6 +11,8 @@ T = TypeVar("T", bound="Health")
 
 @_attrs_define
 class Health:
+    """The state of a backend that can accept reports."""
+
     status: Literal["ok"]
     version: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -11,11 +11,13 @@ T = TypeVar("T", bound="ModelUsage")
 
 @_attrs_define
 class ModelUsage:
+    """Usage of one model."""
+
     name: str
     runs: int
     total_tokens: int
     cost: float | None
-    """ US dollars, as in `CostSummary`. """
+    """ The cost in US dollars. Null if no task of the model has a known cost; see `CostSummary`. """
     unpriced_runs: int
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

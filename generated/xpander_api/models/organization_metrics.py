@@ -24,37 +24,41 @@ T = TypeVar("T", bound="OrganizationMetrics")
 
 @_attrs_define
 class OrganizationMetrics:
+    """Metrics of all agents of an organization."""
+
     organization_id: str
     since: datetime.datetime | None
     until: datetime.datetime | None
     runs: RunCounts
-    """ Tasks by what became of them. """
+    """ Number of tasks by outcome. """
     success_rate: float | None
-    """ Completed over completed and failed; null before the first task has ended. """
+    """ The share of completed tasks among completed and failed tasks. Null if no task has ended. """
     duration: DurationSummary
-    """ Seconds, over the tasks that ended and told a duration; null where there are none. The total is exact to a
-    microsecond a task. A percentile is the smallest duration that at least that share of them do not exceed
-    (nearest rank), within 1 %.
+    """ Durations, in seconds, of the tasks that ended and have a duration. The percentiles are null if
+    no task has one. The total is exact to one microsecond for each task. A percentile is the
+    smallest duration that at least that share of the tasks does not exceed (nearest rank), with a
+    relative error of at most 1 %.
      """
     tokens: TokenTotals
-    """ Tokens of all tasks together, by kind. The total is completion and prompt together; cached tokens are no
-    part.
+    """ Tokens of all tasks, by kind. The total is the sum of completion and prompt tokens and excludes
+    cached tokens.
      """
     cost: CostSummary
-    """ US dollars, by the public price of the model that a task's `llm_response` names and by its tokens, at the
-    time
-    when it was first seen. What is not known is unknown, and not zero: such tasks are counted as unpriced.
+    """ Cost in US dollars. The cost of a task is computed from its tokens and from the public price, at
+    `created_at`, of the model named in its `llm_response`. A task with an unknown cost is counted
+    as unpriced, not as zero.
      """
     tools: list[ToolUse]
-    """ Most called first. """
+    """ Usage of each tool, the most called tool first. """
     models: list[ModelUsage]
-    """ Most used first. """
+    """ Usage of each model, the most used model first. """
     series: list[MetricsPoint] | None
-    """ With `by`: the same by hours or days in the order of time, those without tasks left out; of more than
-    1,000, the newest. A first or last one that the range cuts through counts what is in the range.
+    """ The same metrics for each hour or day, in order of time; null without `by`. Hours or days
+    without tasks are omitted, and only the newest 1,000 are included. The first and the last point
+    count only tasks within `since` and `until`.
      """
     agents: list[AgentRuns]
-    """ The runs of each agent, the busiest first. """
+    """ The runs of each agent, the agent with the most runs first. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

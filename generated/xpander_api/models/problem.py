@@ -11,8 +11,10 @@ T = TypeVar("T", bound="Problem")
 
 @_attrs_define
 class Problem:
+    """One violation of this description."""
+
     loc: list[int | str]
-    """ Where it is, from the outside in. """
+    """ The path to the invalid value, from the outermost element to the innermost. """
     msg: str
     type_: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="RunCounts")
 
 @_attrs_define
 class RunCounts:
-    """Tasks by what became of them."""
+    """Number of tasks by outcome."""
 
     total: int
     completed: int

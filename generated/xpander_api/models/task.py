@@ -21,34 +21,35 @@ T = TypeVar("T", bound="Task")
 
 @_attrs_define
 class Task:
-    """The record that a backend keeps of one run."""
+    """The record of one run in a backend."""
 
     id: str
     agent_id: str
     organization_id: str
     input_: TaskInput
-    """ What the agent was asked. """
+    """ The input of the agent. """
     status: TaskStatus
+    """ The state of a run. """
     created_at: datetime.datetime
-    """ When the task was first seen; an update keeps it, unless it says `created_at` itself. """
+    """ The time at which the task was created. An update keeps it, unless the update contains `created_at`. """
     started_at: datetime.datetime | None | Unset = UNSET
-    """ When it finished, less its duration. """
+    """ The time at which the run ended, minus its duration. """
     paused_at: datetime.datetime | None | Unset = UNSET
     finished_at: datetime.datetime | None | Unset = UNSET
-    """ When it was first known to have ended, or what a report said of that. """
+    """ The `finished_at` of a report, or else the time of arrival of the first report with an outcome. """
     updated_at: datetime.datetime | None | Unset = UNSET
-    """ When a report last changed it. """
+    """ The time at which a report last changed the task. """
     internal_status: None | str | Unset = UNSET
     agent_version: None | str | Unset = UNSET
     result: None | str | Unset = UNSET
     llm_response: Any | Unset = UNSET
-    """ As it was reported, value for value and key for key. """
+    """ The reported value, with every value and key unchanged. """
     tokens: None | Tokens | Unset = UNSET
     used_tools: list[str] | None | Unset = UNSET
     duration: float | None | Unset = UNSET
-    """ Wall-clock seconds. """
+    """ Wall-clock duration in seconds. """
     source: None | str | Unset = UNSET
-    """ `external` for a reported run. """
+    """ The origin of the task. `external` for a reported run. """
     title: None | str | Unset = UNSET
     user_id: None | str | Unset = UNSET
     parent_task_id: None | str | Unset = UNSET

@@ -17,7 +17,7 @@ T = TypeVar("T", bound="TaskInput")
 
 @_attrs_define
 class TaskInput:
-    """What the agent was asked."""
+    """The input of the agent."""
 
     text: None | str | Unset = UNSET
     files: list[str] | None | Unset = UNSET

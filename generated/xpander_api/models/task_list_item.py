@@ -16,12 +16,13 @@ T = TypeVar("T", bound="TaskListItem")
 
 @_attrs_define
 class TaskListItem:
-    """A task as history shows it."""
+    """A task in the history, without its documents."""
 
     id: str
     agent_id: str
     organization_id: str
     status: TaskStatus
+    """ The state of a run. """
     user_id: None | str | Unset = UNSET
     parent_task_id: None | str | Unset = UNSET
     triggering_agent_id: None | str | Unset = UNSET

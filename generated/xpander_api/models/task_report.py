@@ -18,30 +18,31 @@ T = TypeVar("T", bound="TaskReport")
 
 @_attrs_define
 class TaskReport:
-    """What the caller knows of one run. Null stands for unknown."""
+    """The facts that a caller has about one run. Null means unknown."""
 
     id: None | str | Unset = UNSET
     input_: None | str | Unset = UNSET
-    """ What the agent was asked. """
+    """ The input of the agent. """
     llm_response: Any | Unset = UNSET
-    """ The raw response of the provider, any JSON value, kept verbatim. """
+    """ The raw response of the model provider. Any JSON value; stored unchanged. """
     tokens: None | Tokens | Unset = UNSET
     is_success: bool | None | Unset = UNSET
-    """ Null while the run goes on. """
+    """ Whether the run succeeded. Null while the run is executing. """
     result: None | str | Unset = UNSET
-    """ The final answer of the agent. """
+    """ The final result of the agent. """
     duration: float | None | Unset = UNSET
-    """ Wall-clock seconds. Below zero, as after a clock was set back, it is kept, and counts as zero in metrics.
+    """ Wall-clock duration in seconds. A negative number, which a clock adjustment can cause, is
+    stored, and metrics count it as zero.
      """
     used_tools: list[str] | None | Unset = UNSET
-    """ Names of the tools that were called, one entry a call. """
+    """ Names of the called tools, one entry for each call. """
     user_id: None | str | Unset = UNSET
     parent_task_id: None | str | Unset = UNSET
     triggering_agent_id: None | str | Unset = UNSET
     created_at: datetime.datetime | None | Unset = UNSET
-    """ From 1971 to 2999, to the microsecond. """
+    """ A time from 1971 to 2999, with a precision of one microsecond. """
     finished_at: datetime.datetime | None | Unset = UNSET
-    """ From 1971 to 2999, to the microsecond. """
+    """ A time from 1971 to 2999, with a precision of one microsecond. """
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.tokens import Tokens  # noqa: PLC0415

@@ -11,7 +11,7 @@ T = TypeVar("T", bound="TaskUser")
 
 @_attrs_define
 class TaskUser:
-    """On whose behalf an agent ran."""
+    """The user on whose behalf an agent ran."""
 
     id: str
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)

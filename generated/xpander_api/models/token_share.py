@@ -13,16 +13,16 @@ T = TypeVar("T", bound="TokenShare")
 
 @_attrs_define
 class TokenShare:
-    """Tokens of a part of a run. Other properties, a total included, are let through, unused."""
+    """Token usage of a part of a run. Other properties, including a total, are accepted and ignored."""
 
     completion_tokens: int | None | Unset = UNSET
-    """ Below zero it stands for unknown. """
+    """ A number of tokens. A negative number means unknown. """
     prompt_tokens: int | None | Unset = UNSET
-    """ Below zero it stands for unknown. """
+    """ A number of tokens. A negative number means unknown. """
     cache_read_tokens: int | None | Unset = UNSET
-    """ Below zero it stands for unknown. """
+    """ A number of tokens. A negative number means unknown. """
     cache_write_tokens: int | None | Unset = UNSET
-    """ Below zero it stands for unknown. """
+    """ A number of tokens. A negative number means unknown. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

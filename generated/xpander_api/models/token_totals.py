@@ -11,7 +11,10 @@ T = TypeVar("T", bound="TokenTotals")
 
 @_attrs_define
 class TokenTotals:
-    """Tokens of all tasks together, by kind. The total is completion and prompt together; cached tokens are no part."""
+    """Tokens of all tasks, by kind. The total is the sum of completion and prompt tokens and excludes
+    cached tokens.
+
+    """
 
     completion_tokens: int
     prompt_tokens: int

@@ -12,18 +12,29 @@ T = TypeVar("T", bound="Tokens")
 
 @_attrs_define
 class Tokens:
-    """Token usage of one run, replaced as a whole by an update. A kind that is missing or null is answered as 0."""
+    """Token usage of one run. An update replaces all counts together. Responses contain 0 for a count
+    that is absent or null.
+
+    """
 
     completion_tokens: int | None | Unset = UNSET
-    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
+    """ A number of tokens. Some providers send a negative number for an unknown count; it is stored,
+    and metrics count it as zero.
+     """
     prompt_tokens: int | None | Unset = UNSET
-    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
+    """ A number of tokens. Some providers send a negative number for an unknown count; it is stored,
+    and metrics count it as zero.
+     """
     cache_read_tokens: int | None | Unset = UNSET
-    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
+    """ A number of tokens. Some providers send a negative number for an unknown count; it is stored,
+    and metrics count it as zero.
+     """
     cache_write_tokens: int | None | Unset = UNSET
-    """ Below zero, as some providers say for unknown, it is kept, and counts as zero in metrics. """
+    """ A number of tokens. Some providers send a negative number for an unknown count; it is stored,
+    and metrics count it as zero.
+     """
     total_tokens: int | None | Unset = UNSET
-    """ Completion and prompt tokens together. A backend computes it anew; what is sent is not used. """
+    """ The sum of completion and prompt tokens. The backend computes it and ignores the value in a report. """
 
     def to_dict(self) -> dict[str, Any]:
         completion_tokens: int | None | Unset

@@ -11,11 +11,13 @@ T = TypeVar("T", bound="ToolUse")
 
 @_attrs_define
 class ToolUse:
+    """Usage of one tool."""
+
     name: str
     calls: int
-    """ How often it was called. """
+    """ The number of calls of the tool. """
     runs: int
-    """ In how many tasks it was called. """
+    """ The number of tasks that called the tool. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,6 +15,8 @@ T = TypeVar("T", bound="ValidationError")
 
 @_attrs_define
 class ValidationError:
+    """The response to a request that violates this description."""
+
     detail: list[Problem]
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 

@@ -122,16 +122,15 @@ def sync_detailed(
     until: datetime.datetime | Unset = UNSET,
     by: GetAgentMetricsBy | Unset = UNSET,
 ) -> Response[AgentMetrics | Error | ValidationError]:
-    """Read what the runs of an agent add up to.
+    """Get the metrics of an agent.
 
-     Counts each task once, in the state that it has now. A task belongs to the time at which it was
-    first seen
-    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
-    counts at
-    the new time and no more at the old one. An agent without tasks has zeros.
+     Each task is counted once, in its current state, at its `created_at`. An update does not move a
+    task to another time, unless the update contains `created_at`: the task is then counted at the
+    new time only. An agent without tasks has zeros.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
         by (GetAgentMetricsBy | Unset):
@@ -166,16 +165,15 @@ def sync(
     until: datetime.datetime | Unset = UNSET,
     by: GetAgentMetricsBy | Unset = UNSET,
 ) -> AgentMetrics | Error | ValidationError | None:
-    """Read what the runs of an agent add up to.
+    """Get the metrics of an agent.
 
-     Counts each task once, in the state that it has now. A task belongs to the time at which it was
-    first seen
-    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
-    counts at
-    the new time and no more at the old one. An agent without tasks has zeros.
+     Each task is counted once, in its current state, at its `created_at`. An update does not move a
+    task to another time, unless the update contains `created_at`: the task is then counted at the
+    new time only. An agent without tasks has zeros.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
         by (GetAgentMetricsBy | Unset):
@@ -205,16 +203,15 @@ async def asyncio_detailed(
     until: datetime.datetime | Unset = UNSET,
     by: GetAgentMetricsBy | Unset = UNSET,
 ) -> Response[AgentMetrics | Error | ValidationError]:
-    """Read what the runs of an agent add up to.
+    """Get the metrics of an agent.
 
-     Counts each task once, in the state that it has now. A task belongs to the time at which it was
-    first seen
-    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
-    counts at
-    the new time and no more at the old one. An agent without tasks has zeros.
+     Each task is counted once, in its current state, at its `created_at`. An update does not move a
+    task to another time, unless the update contains `created_at`: the task is then counted at the
+    new time only. An agent without tasks has zeros.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
         by (GetAgentMetricsBy | Unset):
@@ -247,16 +244,15 @@ async def asyncio(
     until: datetime.datetime | Unset = UNSET,
     by: GetAgentMetricsBy | Unset = UNSET,
 ) -> AgentMetrics | Error | ValidationError | None:
-    """Read what the runs of an agent add up to.
+    """Get the metrics of an agent.
 
-     Counts each task once, in the state that it has now. A task belongs to the time at which it was
-    first seen
-    (`created_at`), so that an update never moves it, unless it says `created_at` itself: then the task
-    counts at
-    the new time and no more at the old one. An agent without tasks has zeros.
+     Each task is counted once, in its current state, at its `created_at`. An update does not move a
+    task to another time, unless the update contains `created_at`: the task is then counted at the
+    new time only. An agent without tasks has zeros.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
         by (GetAgentMetricsBy | Unset):

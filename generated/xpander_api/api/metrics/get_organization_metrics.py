@@ -117,9 +117,9 @@ def sync_detailed(
     until: datetime.datetime | Unset = UNSET,
     by: GetOrganizationMetricsBy | Unset = UNSET,
 ) -> Response[Error | OrganizationMetrics | ValidationError]:
-    """Read what the runs of all agents of the organisation add up to.
+    """Get the metrics of all agents of the organization.
 
-     As `getAgentMetrics`, over all agents, and with the runs of each.
+     Like `getAgentMetrics`, but over all agents, with the runs of each agent.
 
     Args:
         since (datetime.datetime | Unset):
@@ -154,9 +154,9 @@ def sync(
     until: datetime.datetime | Unset = UNSET,
     by: GetOrganizationMetricsBy | Unset = UNSET,
 ) -> Error | OrganizationMetrics | ValidationError | None:
-    """Read what the runs of all agents of the organisation add up to.
+    """Get the metrics of all agents of the organization.
 
-     As `getAgentMetrics`, over all agents, and with the runs of each.
+     Like `getAgentMetrics`, but over all agents, with the runs of each agent.
 
     Args:
         since (datetime.datetime | Unset):
@@ -186,9 +186,9 @@ async def asyncio_detailed(
     until: datetime.datetime | Unset = UNSET,
     by: GetOrganizationMetricsBy | Unset = UNSET,
 ) -> Response[Error | OrganizationMetrics | ValidationError]:
-    """Read what the runs of all agents of the organisation add up to.
+    """Get the metrics of all agents of the organization.
 
-     As `getAgentMetrics`, over all agents, and with the runs of each.
+     Like `getAgentMetrics`, but over all agents, with the runs of each agent.
 
     Args:
         since (datetime.datetime | Unset):
@@ -221,9 +221,9 @@ async def asyncio(
     until: datetime.datetime | Unset = UNSET,
     by: GetOrganizationMetricsBy | Unset = UNSET,
 ) -> Error | OrganizationMetrics | ValidationError | None:
-    """Read what the runs of all agents of the organisation add up to.
+    """Get the metrics of all agents of the organization.
 
-     As `getAgentMetrics`, over all agents, and with the runs of each.
+     Like `getAgentMetrics`, but over all agents, with the runs of each agent.
 
     Args:
         since (datetime.datetime | Unset):

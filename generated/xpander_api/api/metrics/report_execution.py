@@ -125,20 +125,19 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: ExecutionReport,
 ) -> Response[Error | Task | ValidationError]:
-    """Report a run in the form of the official SDK's `report_metrics`.
+    """Report a run in the format of the official SDK's `report_metrics`.
 
-     Creates or updates a task, as `reportTask` does, from what this form says of it: `task` is the
-    input,
-    `api_calls_made` the tools, `llm_tokens` added up the tokens. What it cannot know it sends as zero
-    or as nothing:
-    a duration of 0, no tokens at all and no calls leave what is stored. Of an ended run the status
-    tells the
-    outcome: `completed`, or else `failed`, `error`, `stopped`.
+     Creates or updates a task, as `reportTask` does. `task` is the input, `api_calls_made` are the
+    tools, and the sum of `llm_tokens` is the token usage. The official SDK sends zero or an empty
+    list for a value that it does not know: a duration of 0, zero tokens of every kind and an empty
+    `api_calls_made` keep the stored values. The status `completed` means success; `failed`, `error`
+    and `stopped` mean failure; any other status leaves the outcome unknown.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        body (ExecutionReport): What the official SDK's `report_metrics` says of a run. Other
-            properties are let through, unused.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        body (ExecutionReport): A report in the format of the official SDK's `report_metrics`.
+            Other properties are accepted and ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -166,20 +165,19 @@ def sync(
     client: AuthenticatedClient,
     body: ExecutionReport,
 ) -> Error | Task | ValidationError | None:
-    """Report a run in the form of the official SDK's `report_metrics`.
+    """Report a run in the format of the official SDK's `report_metrics`.
 
-     Creates or updates a task, as `reportTask` does, from what this form says of it: `task` is the
-    input,
-    `api_calls_made` the tools, `llm_tokens` added up the tokens. What it cannot know it sends as zero
-    or as nothing:
-    a duration of 0, no tokens at all and no calls leave what is stored. Of an ended run the status
-    tells the
-    outcome: `completed`, or else `failed`, `error`, `stopped`.
+     Creates or updates a task, as `reportTask` does. `task` is the input, `api_calls_made` are the
+    tools, and the sum of `llm_tokens` is the token usage. The official SDK sends zero or an empty
+    list for a value that it does not know: a duration of 0, zero tokens of every kind and an empty
+    `api_calls_made` keep the stored values. The status `completed` means success; `failed`, `error`
+    and `stopped` mean failure; any other status leaves the outcome unknown.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        body (ExecutionReport): What the official SDK's `report_metrics` says of a run. Other
-            properties are let through, unused.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        body (ExecutionReport): A report in the format of the official SDK's `report_metrics`.
+            Other properties are accepted and ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -202,20 +200,19 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: ExecutionReport,
 ) -> Response[Error | Task | ValidationError]:
-    """Report a run in the form of the official SDK's `report_metrics`.
+    """Report a run in the format of the official SDK's `report_metrics`.
 
-     Creates or updates a task, as `reportTask` does, from what this form says of it: `task` is the
-    input,
-    `api_calls_made` the tools, `llm_tokens` added up the tokens. What it cannot know it sends as zero
-    or as nothing:
-    a duration of 0, no tokens at all and no calls leave what is stored. Of an ended run the status
-    tells the
-    outcome: `completed`, or else `failed`, `error`, `stopped`.
+     Creates or updates a task, as `reportTask` does. `task` is the input, `api_calls_made` are the
+    tools, and the sum of `llm_tokens` is the token usage. The official SDK sends zero or an empty
+    list for a value that it does not know: a duration of 0, zero tokens of every kind and an empty
+    `api_calls_made` keep the stored values. The status `completed` means success; `failed`, `error`
+    and `stopped` mean failure; any other status leaves the outcome unknown.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        body (ExecutionReport): What the official SDK's `report_metrics` says of a run. Other
-            properties are let through, unused.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        body (ExecutionReport): A report in the format of the official SDK's `report_metrics`.
+            Other properties are accepted and ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -241,20 +238,19 @@ async def asyncio(
     client: AuthenticatedClient,
     body: ExecutionReport,
 ) -> Error | Task | ValidationError | None:
-    """Report a run in the form of the official SDK's `report_metrics`.
+    """Report a run in the format of the official SDK's `report_metrics`.
 
-     Creates or updates a task, as `reportTask` does, from what this form says of it: `task` is the
-    input,
-    `api_calls_made` the tools, `llm_tokens` added up the tokens. What it cannot know it sends as zero
-    or as nothing:
-    a duration of 0, no tokens at all and no calls leave what is stored. Of an ended run the status
-    tells the
-    outcome: `completed`, or else `failed`, `error`, `stopped`.
+     Creates or updates a task, as `reportTask` does. `task` is the input, `api_calls_made` are the
+    tools, and the sum of `llm_tokens` is the token usage. The official SDK sends zero or an empty
+    list for a value that it does not know: a duration of 0, zero tokens of every kind and an empty
+    `api_calls_made` keep the stored values. The status `completed` means success; `failed`, `error`
+    and `stopped` mean failure; any other status leaves the outcome unknown.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        body (ExecutionReport): What the official SDK's `report_metrics` says of a run. Other
-            properties are let through, unused.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        body (ExecutionReport): A report in the format of the official SDK's `report_metrics`.
+            Other properties are accepted and ignored.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -98,7 +98,8 @@ def sync_detailed(
     """Get one task.
 
     Args:
-        task_id (str): No control characters; not `.` or `..`, which would change the path.
+        task_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -127,7 +128,8 @@ def sync(
     """Get one task.
 
     Args:
-        task_id (str): No control characters; not `.` or `..`, which would change the path.
+        task_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -151,7 +153,8 @@ async def asyncio_detailed(
     """Get one task.
 
     Args:
-        task_id (str): No control characters; not `.` or `..`, which would change the path.
+        task_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -178,7 +181,8 @@ async def asyncio(
     """Get one task.
 
     Args:
-        task_id (str): No control characters; not `.` or `..`, which would change the path.
+        task_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -166,14 +166,15 @@ def sync_detailed(
     """List the tasks of an agent, newest first.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -234,14 +235,15 @@ def sync(
     """List the tasks of an agent, newest first.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -297,14 +299,15 @@ async def asyncio_detailed(
     """List the tasks of an agent, newest first.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -363,14 +366,15 @@ async def asyncio(
     """List the tasks of an agent, newest first.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):

@@ -162,18 +162,18 @@ def sync_detailed(
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of the organisation, newest first.
+    """List the tasks of the organization, newest first.
 
     Args:
-        agent_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -231,18 +231,18 @@ def sync(
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of the organisation, newest first.
+    """List the tasks of the organization, newest first.
 
     Args:
-        agent_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -295,18 +295,18 @@ async def asyncio_detailed(
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of the organisation, newest first.
+    """List the tasks of the organization, newest first.
 
     Args:
-        agent_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -362,18 +362,18 @@ async def asyncio(
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of the organisation, newest first.
+    """List the tasks of the organization, newest first.
 
     Args:
-        agent_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        user_id (str | Unset): No control characters; not `.` or `..`, which would change the
-            path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        user_id (str | Unset): An id without control characters. `.` and `..` are not allowed
+            because they would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):

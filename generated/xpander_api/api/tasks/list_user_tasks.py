@@ -162,12 +162,13 @@ def sync_detailed(
     """List the tasks of a user, newest first.
 
     Args:
-        user_id (str): No control characters; not `.` or `..`, which would change the path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        user_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -226,12 +227,13 @@ def sync(
     """List the tasks of a user, newest first.
 
     Args:
-        user_id (str): No control characters; not `.` or `..`, which would change the path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        user_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -285,12 +287,13 @@ async def asyncio_detailed(
     """List the tasks of a user, newest first.
 
     Args:
-        user_id (str): No control characters; not `.` or `..`, which would change the path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        user_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -347,12 +350,13 @@ async def asyncio(
     """List the tasks of a user, newest first.
 
     Args:
-        user_id (str): No control characters; not `.` or `..`, which would change the path.
-        parent_task_id (str | Unset): No control characters; not `.` or `..`, which would change
-            the path.
-        triggering_agent_id (str | Unset): No control characters; not `.` or `..`, which would
-            change the path.
-        status (TaskStatus | Unset):
+        user_id (str): An id without control characters. `.` and `..` are not allowed because they
+            would change the path.
+        parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        status (TaskStatus | Unset): The state of a run.
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):

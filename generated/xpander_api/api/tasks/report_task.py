@@ -136,14 +136,15 @@ def sync_detailed(
 ) -> Response[Error | Task | ValidationError]:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
-    may be packed:
-    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
+     Creates a task, or updates the task with this id. The request can be repeated safely if it
+    contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
+    complete stream of at most 4 MiB after decompression.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         x_reported_at (int | Unset):
-        body (TaskReport): What the caller knows of one run. Null stands for unknown.
+        body (TaskReport): The facts that a caller has about one run. Null means unknown.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -175,14 +176,15 @@ def sync(
 ) -> Error | Task | ValidationError | None:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
-    may be packed:
-    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
+     Creates a task, or updates the task with this id. The request can be repeated safely if it
+    contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
+    complete stream of at most 4 MiB after decompression.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         x_reported_at (int | Unset):
-        body (TaskReport): What the caller knows of one run. Null stands for unknown.
+        body (TaskReport): The facts that a caller has about one run. Null means unknown.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -209,14 +211,15 @@ async def asyncio_detailed(
 ) -> Response[Error | Task | ValidationError]:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
-    may be packed:
-    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
+     Creates a task, or updates the task with this id. The request can be repeated safely if it
+    contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
+    complete stream of at most 4 MiB after decompression.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         x_reported_at (int | Unset):
-        body (TaskReport): What the caller knows of one run. Null stands for unknown.
+        body (TaskReport): The facts that a caller has about one run. Null means unknown.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -246,14 +249,15 @@ async def asyncio(
 ) -> Error | Task | ValidationError | None:
     """Report a run.
 
-     Creates the task, or updates the one that has this id. Safe to repeat when `id` is given. The body
-    may be packed:
-    `Content-Encoding: gzip` or `zstd`, one whole stream, which unpacked has at most 4 MiB.
+     Creates a task, or updates the task with this id. The request can be repeated safely if it
+    contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
+    complete stream of at most 4 MiB after decompression.
 
     Args:
-        agent_id (str): No control characters; not `.` or `..`, which would change the path.
+        agent_id (str): An id without control characters. `.` and `..` are not allowed because
+            they would change the path.
         x_reported_at (int | Unset):
-        body (TaskReport): What the caller knows of one run. Null stands for unknown.
+        body (TaskReport): The facts that a caller has about one run. Null means unknown.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
