@@ -29,9 +29,10 @@ from xpander_sdk.errors import (
 from xpander_sdk.metrics import CostSummary, DurationSummary, Metrics, MetricsPoint, ModelUsage, RunCounts, ToolUse
 from xpander_sdk.receipt import Receipt, ReceiptState
 from xpander_sdk.reporting.tokens import Tokens
-from xpander_sdk.settings.configuration import Configuration, TransportSettings
+from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.outbox import OutboxSettings
 from xpander_sdk.settings.retry import RetryPolicy, Timeouts
+from xpander_sdk.settings.transport import TransportSettings
 from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
 from xpander_sdk.tasks import Tasks
 from xpander_sdk.version import __version__

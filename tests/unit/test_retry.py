@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpander_sdk.settings.retry import RetryPolicy, retry_after
+from xpander_sdk.client.retry_budget import parse_retry_after
+from xpander_sdk.settings.retry import RetryPolicy
 
 POLICY = RetryPolicy(attempts=4, first_delay=0.25, max_delay=1.0, max_retry_after=20.0)
 
@@ -61,8 +62,8 @@ def test_no_wait_is_negative_or_goes_beyond_what_remains(attempts, asked, remain
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value, seconds):
-    assert retry_after({"retry-after": value}, now=datetime(2026, 1, 5, 9, 30, tzinfo=UTC)) == seconds
+    assert parse_retry_after({"retry-after": value}, now=datetime(2026, 1, 5, 9, 30, tzinfo=UTC)) == seconds
 
 
 def test_an_absent_retry_after_asks_for_nothing():
-    assert retry_after({}) is None
+    assert parse_retry_after({}) is None

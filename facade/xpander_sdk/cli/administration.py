@@ -22,7 +22,7 @@ from xpander_sdk.cli.common import (
     print_table,
     store_option,
 )
-from xpander_sdk.settings.configuration import without_password
+from xpander_sdk.settings.base_url import without_password
 
 
 def on_store(command: Callable[..., None]) -> Callable[..., None]:

@@ -19,7 +19,7 @@ from xpander_sdk.cli.common import (
     store_option,
     target,
 )
-from xpander_sdk.settings.configuration import without_password
+from xpander_sdk.settings.base_url import without_password
 
 
 @click.command()

@@ -7,8 +7,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from attrs import define, field, frozen
 
-from xpander_sdk.settings.configuration import Configuration, TransportSettings
-from xpander_sdk.settings.retry import RetryBudget
+from xpander_sdk.client.retry_budget import RetryBudget
+from xpander_sdk.settings.configuration import Configuration
+from xpander_sdk.settings.transport import TransportSettings
 from xpander_sdk.version import __version__
 
 _log = logging.getLogger("xpander_sdk")

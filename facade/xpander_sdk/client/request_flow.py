@@ -16,8 +16,9 @@ from xpander_sdk import errors
 from xpander_sdk.client.destination import Destination
 from xpander_sdk.client.operations import Operation
 from xpander_sdk.client.redaction import Redaction
+from xpander_sdk.client.retry_budget import parse_retry_after
 from xpander_sdk.settings.configuration import Configuration
-from xpander_sdk.settings.retry import RETRIED_STATUSES, retry_after
+from xpander_sdk.settings.retry import RETRIED_STATUSES
 from xpander_sdk.transport.base import DecodingError, Request, Response, TransportError
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ def request_flow(
 ) -> Generator[SendAttempt | Sleep, Any, T]:
     request, about = build_request(configuration, route, operation, redaction.key)
     deadline = time.monotonic() + configuration.timeouts.total
-    route.budget.call()
+    route.budget.deposit()
     attempts = 0
     while True:
         attempts += 1
@@ -58,7 +59,7 @@ def request_flow(
             if 200 <= outcome.status < 300:
                 route.health.is_well()
                 return _parsed(operation, outcome, about, redaction)
-            asked = retry_after(outcome.headers)
+            asked = parse_retry_after(outcome.headers)
         may_pass = (
             outcome.status in RETRIED_STATUSES
             if isinstance(outcome, Response)
@@ -67,7 +68,7 @@ def request_flow(
         if may_pass:
             route.health.is_ill(str(told))
             delay = configuration.retry.delay(attempts, asked, deadline - time.monotonic())
-            if delay is not None and route.budget.spend():
+            if delay is not None and route.budget.withdraw():
                 yield Sleep(delay)
                 continue
         raise error_from_outcome(outcome, configuration, about, asked, redaction)

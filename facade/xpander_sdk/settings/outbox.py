@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
 from xpander_sdk import _fork
+from xpander_sdk.settings.validators import at_least, one_of, optional_callable
 
 Durability = Literal["crash", "power"]
 WhenFull = Literal["block", "raise", "drop_oldest"]
@@ -25,29 +26,6 @@ def _file(given: "str | os.PathLike[str] | None") -> str | None:
         raise ValueError("the outbox must be a path, which cannot have a NUL")
     # Absolute from now on: a relative file would be another one after a change of directory.
     return os.path.abspath(os.path.expanduser(path))
-
-
-def _one_of(kind: Any) -> Callable[[object, "Attribute[Any]", object], None]:
-    def check(instance: object, attribute: "Attribute[Any]", value: object) -> None:
-        if value not in get_args(kind):
-            raise ValueError(f"{attribute.name} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
-
-    return check
-
-
-def _from(least: int, kind: type = int) -> Callable[[object, "Attribute[Any]", Any], None]:
-    def check(instance: object, attribute: "Attribute[Any]", value: Any) -> None:
-        is_number = isinstance(value, int | kind) and not isinstance(value, bool)
-        if not (is_number and least <= value < float("inf")):
-            whole = "a whole number" if kind is int else "a number"
-            raise ValueError(f"{attribute.name} must be {whole} from {least}, not {value!r}")
-
-    return check
-
-
-def _callable(instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    if value is not None and not callable(value):
-        raise ValueError(f"{attribute.name} must be callable, not {type(value).__name__}")
 
 
 @frozen(kw_only=True)
@@ -84,16 +62,18 @@ class OutboxSettings:
     """
 
     file: str | None = field(default=None, converter=_file)
-    durability: Durability = field(default="crash", validator=_one_of(Durability))
-    max_reports: int = field(default=1_000_000, validator=_from(1))
-    max_bytes: int = field(default=1 << 30, validator=_from(1))
-    when_full: WhenFull = field(default="raise", validator=_one_of(WhenFull))
-    block_seconds: float = field(default=5.0, validator=_from(0, float))
+    durability: Durability = field(default="crash", validator=one_of(Durability))
+    max_reports: int = field(default=1_000_000, validator=at_least(1))
+    max_bytes: int = field(default=1 << 30, validator=at_least(1))
+    when_full: WhenFull = field(default="raise", validator=one_of(WhenFull))
+    block_seconds: float = field(default=5.0, validator=at_least(0, float))
     # A callable of its own kind need not be hashable, as configurations have to be.
-    mask: Callable[[dict[str, Any]], Mapping[str, Any]] | None = field(default=None, validator=_callable, hash=False)
-    worker: WorkerKind = field(default="thread", validator=_one_of(WorkerKind))
-    parallel: int = field(default=8, validator=_from(1))
-    exit_seconds: float = field(default=2.0, validator=_from(0, float))
+    mask: Callable[[dict[str, Any]], Mapping[str, Any]] | None = field(
+        default=None, validator=optional_callable, hash=False
+    )
+    worker: WorkerKind = field(default="thread", validator=one_of(WorkerKind))
+    parallel: int = field(default=8, validator=at_least(1))
+    exit_seconds: float = field(default=2.0, validator=at_least(0, float))
 
     @property
     def path(self) -> str:

@@ -17,8 +17,8 @@ import httpcore
 import sniffio
 from attrs import frozen
 
-from xpander_sdk.settings.configuration import TransportSettings
 from xpander_sdk.settings.retry import Timeouts
+from xpander_sdk.settings.transport import TransportSettings
 from xpander_sdk.transport import log_filter  # noqa: F401  (from its import on, httpcore's logs are redacted)
 from xpander_sdk.transport.base import Request, Response, TransportError, bounded, build_response
 from xpander_sdk.transport.network_asyncio import AsyncioNetwork

@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpcore
 
 from xpander_sdk import _fork
-from xpander_sdk.settings.configuration import TransportSettings
+from xpander_sdk.settings.transport import TransportSettings
 from xpander_sdk.transport.tls import build_ssl_context
 
 

@@ -4,7 +4,7 @@ import os
 import ssl
 
 from xpander_sdk import _fork
-from xpander_sdk.settings.configuration import TransportSettings
+from xpander_sdk.settings.transport import TransportSettings
 
 
 def build_ssl_context(settings: TransportSettings) -> ssl.SSLContext:
