@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from xpander_server.api.serializers import timestamp
 from xpander_server.auth.api_keys import Keys
+from xpander_server.clock import format_timestamp
 from xpander_server.maintenance.backup import backup, restore
 from xpander_server.maintenance.retention import prune
 from xpander_server.store import Store, StoreError, StoreUnavailable
 
-__all__ = ["StoreError", "StoreUnavailable", "backup", "delete_older_than", "open_keys", "restore", "timestamp"]
+__all__ = ["StoreError", "StoreUnavailable", "backup", "delete_older_than", "format_timestamp", "open_keys", "restore"]
 
 
 @contextmanager

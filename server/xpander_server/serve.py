@@ -16,10 +16,11 @@ from starlette.routing import BaseRoute, Route
 from xpander_server.api.app import create_app
 from xpander_server.api.endpoint import require_scope
 from xpander_server.api.responses import handle_errors, static_response
-from xpander_server.auth.api_keys import ADMIN, Keys, now
+from xpander_server.auth.api_keys import ADMIN, Keys
 from xpander_server.auth.authentication import Authenticator, KeyAuthenticator
 from xpander_server.auth.rate_limit import Rate
 from xpander_server.auth.verifier import Verifier
+from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
 from xpander_server.http.concurrency import run_in_threadpool

@@ -20,12 +20,12 @@ from xpander_server.auth.api_keys import Keys
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.rate_limit import Rate
 from xpander_server.auth.verifier import Verifier
+from xpander_server.clock import SECOND
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.store import Store, Submission
 from xpander_server.web import page_routes
 from xpander_server.web.sessions import LASTS, MAX_OF_KEY
 
-SECOND = 1_000_000
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 
 

@@ -4,10 +4,9 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 
+from xpander_server.clock import DAY, HOUR
 from xpander_server.store import Submission
 
-HOUR = 3_600_000_000
-DAY = 24 * HOUR
 NOON = 20_000 * DAY + 12 * HOUR
 """A time, in microseconds since 1970."""
 

@@ -11,9 +11,8 @@ from xpander_server.auth import api_keys as auth
 from xpander_server.auth import verifier as verification
 from xpander_server.auth.api_keys import SCOPES, Keys
 from xpander_server.auth.verifier import Verifier
+from xpander_server.clock import SECOND
 from xpander_server.store import KeyTable, Store, StoreUnavailable
-
-SECOND = 1_000_000
 
 
 class Clock:

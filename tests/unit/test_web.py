@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from xpander_server.clock import DAY, HOUR
 from xpander_server.domain.metrics import OUTCOMES, point
 from xpander_server.domain.task import MAX_CHANGES, merge
 from xpander_server.store.previews import BEGINNING, beginning
 from xpander_server.web import template_filters
 from xpander_server.web.chart_data import as_csv, build_chart
 from xpander_server.web.charts import Drawn, SpanAxis, columns, lines
-from xpander_server.web.filters import DAY, HOUR
 from xpander_server.web.json_tree import MAX_LEVELS, MAX_NODES, MAX_TEXT, render_json_tree
 from xpander_server.web.task import updates
 from xpander_server.web.time_buckets import AT_MOST, TimeBucket, resolution, time_buckets

@@ -100,7 +100,7 @@ def create(
 @as_json_option
 def list_keys(store: str, organization_id: str | None, also_ended: bool, as_json: bool) -> None:
     """List keys: never themselves, only what is known of them. A key that is being rotated is there twice."""
-    from xpander_server.admin import open_keys, timestamp
+    from xpander_server.admin import format_timestamp, open_keys
 
     with open_keys(store) as table:
         now = round(datetime.now(UTC).timestamp() * 1_000_000)
@@ -110,10 +110,10 @@ def list_keys(store: str, organization_id: str | None, also_ended: bool, as_json
                 "name": row.name,
                 "scopes": row.scopes,
                 "state": "live" if row.is_live(now) else "expired" if row.revoked_at is None else "revoked",
-                "created_at": timestamp(row.created_at),
-                "last_used_at": timestamp(row.last_used_at),
-                "expires_at": timestamp(row.expires_at),
-                "revoked_at": timestamp(row.revoked_at),
+                "created_at": format_timestamp(row.created_at),
+                "last_used_at": format_timestamp(row.last_used_at),
+                "expires_at": format_timestamp(row.expires_at),
+                "revoked_at": format_timestamp(row.revoked_at),
             }
             for row in table.of(organization_id)
             if also_ended or row.is_live(now)

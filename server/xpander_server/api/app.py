@@ -16,11 +16,11 @@ from xpander_server.api import serializers
 from xpander_server.api.endpoint import Call, Endpoint, Handler
 from xpander_server.api.execution_reports import report_from_execution
 from xpander_server.api.responses import error_response, handle_errors, json_response, static_response
-from xpander_server.auth.api_keys import now
 from xpander_server.auth.authentication import Authenticator
+from xpander_server.clock import format_timestamp, now, parse_timestamp
 from xpander_server.contract import Report
 from xpander_server.domain import metrics
-from xpander_server.domain.task import Task, microseconds
+from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import Runner
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.http.errors import HTTPError, invalid
@@ -155,8 +155,8 @@ class _Api:
         )
         summary = {
             "organization_id": call.organization_id,
-            "since": serializers.timestamp(since),
-            "until": serializers.timestamp(until),
+            "since": format_timestamp(since),
+            "until": format_timestamp(until),
             **metrics.summarize(totals.amounts),
             "series": None if totals.series is None else [serializers.point(*point) for point in totals.series],
         }
@@ -175,7 +175,7 @@ def _range(given: dict[str, Any]) -> tuple[int | None, int | None]:
 
 def _microseconds(name: str, given: str | None) -> int | None:
     try:
-        return None if given is None else microseconds(given)
+        return None if given is None else parse_timestamp(given)
     except ValueError:
         raise invalid("query", name, "is no time of the calendar", "format") from None
 

@@ -7,22 +7,17 @@ told by a 15-bit tag before any scrypt is spent on it. The tag says far too litt
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from itertools import count
 
+from xpander_server.clock import now
 from xpander_server.store import KeyRow, KeyTable, NameTaken
 
 PREFIX = "xpr_"
 REPORT, READ, ADMIN = "report", "read", "admin"
 SCOPES = (REPORT, READ, ADMIN)
 """What a key may do: send reports; read tasks and metrics; look into the server."""
-
-
-def now() -> int:
-    """Microseconds since 1970 (UTC)."""
-    return time.time_ns() // 1_000
 
 
 class Keys:

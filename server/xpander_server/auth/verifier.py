@@ -14,12 +14,12 @@ from contextlib import suppress
 from attrs import define, frozen
 
 from xpander_server.auth import api_keys
+from xpander_server.clock import HOUR, now
 from xpander_server.store import KeyRow, KeyTable, StoreUnavailable
 
 REMEMBERED_SECONDS = 2.0
 """How long a revoked key may still be let in, and a new one that somebody tried too early be refused."""
 MAX_UNKNOWN = 10_000
-_HOUR = 3_600 * 1_000_000  # microseconds
 
 
 @frozen
@@ -47,7 +47,7 @@ class Verdict:
 class Verifier:
     """Tells what a key opens. Safe to share between threads."""
 
-    def __init__(self, table: KeyTable, clock: Callable[[], int] = api_keys.now) -> None:
+    def __init__(self, table: KeyTable, clock: Callable[[], int] = now) -> None:
         self._table = table
         self._clock = clock
         # By a digest that is of no use outside this process.
@@ -84,12 +84,12 @@ class Verifier:
             raise
 
     def _keep(self, digest: bytes, row: KeyRow | None) -> Verdict:
-        now = self._clock()
-        if row is None or not row.is_live(now):
+        current = self._clock()
+        if row is None or not row.is_live(current):
             return self._refuse(digest)
-        if row.last_used_at is None or now - row.last_used_at > _HOUR:
+        if row.last_used_at is None or current - row.last_used_at > HOUR:
             with suppress(StoreUnavailable):  # the next look notes it
-                self._table.used(row.organization_id, row.salt, now)
+                self._table.used(row.organization_id, row.salt, current)
         verdict = Verdict(KeyGrant(row.organization_id, row.name, frozenset(row.scopes)), time.monotonic(), row)
         self._good[digest] = verdict
         return verdict

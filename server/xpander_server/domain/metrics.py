@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from xpander_server.clock import SECOND
 from xpander_server.domain.pricing import NANODOLLARS
 from xpander_server.domain.task import TOKEN_KINDS, Task, total_tokens
 
@@ -17,7 +18,6 @@ Amounts = dict[str, int]
 """By "outcome measure label": what tasks add up to. None is zero."""
 
 OUTCOMES = ("completed", "failed", "executing")
-MICROSECONDS = 1_000_000  # in a second
 
 # Durations are counted in buckets, each 2 % wider than the one before it: whatever is in a bucket is within 1 % of its
 # middle (as in DDSketch). Buckets of different hours and servers simply add up.
@@ -32,7 +32,7 @@ def contribution(task: Task) -> Amounts:
     outcome = task.status
     amounts: Amounts = {f"{outcome} runs": 1}
     if task.duration is not None and outcome != "executing":
-        duration = max(0, round(task.duration * MICROSECONDS))
+        duration = max(0, round(task.duration * SECOND))
         amounts[f"{outcome} duration"] = duration
         amounts[f"{outcome} bucket {_bucket(duration)}"] = 1
     for kind, count in (task.tokens or {}).items():
@@ -141,7 +141,7 @@ def point(amounts: Mapping[str, int]) -> dict[str, Any]:
     return {
         "runs": {"total": sum(runs.values()), **runs},
         "success_rate": runs["completed"] / ended if ended else None,
-        "duration": {"total": totals.get("duration", 0) / MICROSECONDS, **_percentiles(buckets)},
+        "duration": {"total": totals.get("duration", 0) / SECOND, **_percentiles(buckets)},
         "tokens": {**tokens, "total_tokens": total_tokens(tokens)},
         "cost": {
             "total": totals.get("cost", 0) / NANODOLLARS if unpriced < sum(runs.values()) else None,
@@ -184,7 +184,7 @@ def _percentile(buckets: Iterable[tuple[int, int]], total: int, percent: int) ->
     for bucket, count in buckets:
         rank -= count
         if rank <= 0:
-            return _GROWTH ** (bucket - 1) / MICROSECONDS if bucket else 0.0
+            return _GROWTH ** (bucket - 1) / SECOND if bucket else 0.0
     return None
 
 

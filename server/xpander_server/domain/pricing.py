@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from xpander_server.clock import HOUR
+
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider
 
@@ -21,7 +23,6 @@ NANODOLLARS = 1_000_000_000
 
 MAX_COST = 2**63 - 1
 _MAX_MODEL = 255
-_HOUR = 3_600_000_000  # microseconds
 _MILLION = 1_000_000
 
 
@@ -84,7 +85,7 @@ def cost_of(model: str | None, tokens: Mapping[str, int] | None, at: int) -> int
     # Anthropic counts what went through a cache beside the prompt, the others within it.
     if "claude" in model or cache_read + cache_write > prompt:
         prompt += cache_read + cache_write
-    price = _price(model, at // _HOUR)
+    price = _price(model, at // HOUR)
     if price is None:
         return None
     cost = price.of(prompt, completion, cache_read, cache_write)

@@ -5,25 +5,18 @@ task may therefore arrive late, twice and in any order, and the task ends up the
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
 import msgspec
 from attrs import evolve, field, frozen
 
+from xpander_server.clock import SECOND, parse_timestamp
 from xpander_server.contract import Report
 from xpander_server.domain.pricing import cost_of, model_of
 
-MICROSECOND = 1
-SECOND = 1_000_000 * MICROSECOND
 MAX_CLOCK_AHEAD = 300 * SECOND
 """A caller whose clock is further ahead than this would shut out every later report, and stand first in the history for
 years; its times are not used."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST, LAST = (
-    (moment.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for moment in (datetime.min, datetime.max)
-)
-"""Of all moments that a calendar has."""
 
 TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
 
@@ -177,7 +170,7 @@ def _reported(report: Report, now: int) -> dict[str, Any]:
     if "duration" in fields:
         fields["duration"] = float(fields["duration"])
     for name in ("created_at", "finished_at"):
-        if name in fields and (told := microseconds(fields.pop(name))) <= now + MAX_CLOCK_AHEAD:
+        if name in fields and (told := parse_timestamp(fields.pop(name))) <= now + MAX_CLOCK_AHEAD:
             fields[name] = told
     return fields
 
@@ -185,22 +178,6 @@ def _reported(report: Report, now: int) -> dict[str, Any]:
 def _tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:
     # int(): to JSON Schema, 17046.0 is an integer.
     return {kind: int(reported.get(kind) or 0) for kind in TOKEN_KINDS}
-
-
-def microseconds(timestamp: str) -> int:
-    """RFC 3339 → microseconds since 1970 (UTC); what is before the year 1 or after 9999 counts as the end of them.
-
-    Raises ValueError for what the format allows and no calendar has.
-    """
-    text = timestamp.upper()
-    if text.startswith("0000-"):
-        return FIRST
-    is_leap_second = text[17:19] == "60"
-    moment = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if is_leap_second else text)
-    # Counted by itself: in UTC, the moment may be in a year that there is not.
-    offset = moment.utcoffset() or timedelta()
-    told = (moment.replace(tzinfo=UTC) - EPOCH - offset) // timedelta(microseconds=1)
-    return min(max(told + is_leap_second * SECOND, FIRST), LAST)
 
 
 def total_tokens(tokens: Mapping[str, int]) -> int:

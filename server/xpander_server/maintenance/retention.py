@@ -4,7 +4,7 @@ import logging
 import threading
 from datetime import timedelta
 
-from xpander_server.auth.api_keys import now
+from xpander_server.clock import now
 from xpander_server.store import Store, StoreUnavailable
 
 EVERY = timedelta(hours=1)

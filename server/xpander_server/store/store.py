@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import make_url, select
 from sqlalchemy.exc import ArgumentError
 
+from xpander_server.clock import HOUR
 from xpander_server.domain.task import Conflict, Task
 from xpander_server.store import previews, retention
 from xpander_server.store.commit import Submission, commit
@@ -13,7 +14,6 @@ from xpander_server.store.engine.errors import StoreError
 from xpander_server.store.keys import KeyTable
 from xpander_server.store.metrics.queries import MetricsQueries, Range
 from xpander_server.store.metrics.rebuild import rebuild
-from xpander_server.store.metrics.rollups import HOUR
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 from markupsafe import Markup
 
-from xpander_server.api import serializers
+from xpander_server.clock import format_timestamp
 from xpander_server.web import template_filters
 from xpander_server.web.charts import Drawn, SpanAxis, columns, lines
 from xpander_server.web.time_buckets import TimeBucket
@@ -77,7 +77,7 @@ COUNTED = frozenset({"ended", "unpriced_runs"})
 def rows_of(name: str, spans: Sequence[TimeBucket], summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
     """The numbers of a figure over time."""
     return [
-        {"since": serializers.timestamp(span.since), "until": serializers.timestamp(span.until), **_told(name, summary)}
+        {"since": format_timestamp(span.since), "until": format_timestamp(span.until), **_told(name, summary)}
         for span, summary in zip(spans, summaries, strict=True)
     ]
 

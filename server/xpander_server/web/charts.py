@@ -11,8 +11,8 @@ from attrs import frozen
 from leather import Axis, Chart, Dots, Line, Scale, Series, Shape, theme
 from markupsafe import Markup
 
+from xpander_server.clock import DAY
 from xpander_server.web import template_filters
-from xpander_server.web.filters import DAY
 from xpander_server.web.time_buckets import TimeBucket
 
 WIDTH, HEIGHT = 440, 190

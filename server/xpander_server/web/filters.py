@@ -8,13 +8,10 @@ from attrs import frozen
 from starlette.requests import Request
 
 from xpander_server import contract
-from xpander_server.api import serializers
-from xpander_server.domain.task import microseconds
+from xpander_server.clock import DAY, HOUR, format_timestamp, parse_timestamp
 from xpander_server.http.errors import HTTPError, invalid
 from xpander_server.store import TaskQuery
 
-HOUR = 3_600_000_000  # microseconds
-DAY = 24 * HOUR
 LASTS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
 _LAST = {"24h": (HOUR, 24), "7d": (DAY, 7), "30d": (DAY, 30), "90d": (DAY, 90)}
 _NAMES = ("agent_id", "user_id", "parent_task_id", "triggering_agent_id", "status", "tool", "model", "q")
@@ -94,11 +91,11 @@ def one(request: Request, name: str) -> str:
 
 def local(microseconds: int | None) -> str:
     """For a field for a time, in UTC."""
-    return "" if microseconds is None else serializers.timestamp(microseconds)[:16]
+    return "" if microseconds is None else format_timestamp(microseconds)[:16]
 
 
 def _microseconds(name: str, given: Any) -> int | None:
     try:
-        return None if given is None else microseconds(given)
+        return None if given is None else parse_timestamp(given)
     except ValueError:
         raise invalid("query", name, "is no time of the calendar", "format") from None

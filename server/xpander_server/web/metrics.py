@@ -7,8 +7,8 @@ from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response
 
-from xpander_server.api import serializers
 from xpander_server.api.responses import json_response
+from xpander_server.clock import format_timestamp
 from xpander_server.domain import metrics
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
@@ -112,8 +112,8 @@ class Metrics:
         return link(
             "metrics",
             agent_id=view.filters.get("agent_id"),
-            since=serializers.timestamp(span.since)[:19] + "Z",
-            until=serializers.timestamp(span.until)[:19] + "Z",
+            since=format_timestamp(span.since)[:19] + "Z",
+            until=format_timestamp(span.until)[:19] + "Z",
         )
 
 

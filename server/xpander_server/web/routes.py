@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from xpander_server.api.responses import static_response
-from xpander_server.auth.api_keys import now as time_now
 from xpander_server.auth.authentication import KeyAuthenticator
+from xpander_server.clock import now as time_now
 from xpander_server.store import Store
 from xpander_server.web.history import History
 from xpander_server.web.login import LoginPages

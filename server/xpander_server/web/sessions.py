@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.auth.api_keys import READ
-from xpander_server.auth.api_keys import now as time_now
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.verifier import KeyGrant
+from xpander_server.clock import SECOND
+from xpander_server.clock import now as time_now
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.dispatcher import RequestState
 from xpander_server.http.errors import HTTPError
@@ -28,7 +29,6 @@ MAX_OF_KEY = 100
 PATH = "/ui"
 _COOKIE = "xpander_session"
 _MAX_COOKIE = 700
-_SECOND = 1_000_000  # microseconds
 
 
 @frozen
@@ -60,7 +60,7 @@ class Sessions:
             raise HTTPError(401, "This key is not known here, or has ended.")
         self._access.allow(verdict.grant, READ, about.headers)
         row, token, now = verdict.row, secrets.token_bytes(32), self._clock()
-        session = SessionRow(row.organization_id, _digest(token), row.salt, now, now + LASTS * _SECOND)
+        session = SessionRow(row.organization_id, _digest(token), row.salt, now, now + LASTS * SECOND)
         await run_in_threadpool(lambda: self._table.add(session, at_most=MAX_OF_KEY))
         value = f"{_text(row.organization_id.encode())}.{_text(token)}"
         answer.set_cookie(

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from xpander_server.api.serializers import timestamp
+from xpander_server.clock import SECOND, format_timestamp
 from xpander_server.domain.pricing import NANODOLLARS
 
 NONE = "–"
@@ -16,18 +16,18 @@ def when(microseconds: int | None) -> str:
     """`2026-11-22 18:31:05`, in UTC."""
     if microseconds is None:
         return NONE
-    return timestamp(microseconds)[:19].replace("T", " ")
+    return format_timestamp(microseconds)[:19].replace("T", " ")
 
 
 def day(microseconds: int) -> str:
     """`22 Nov`."""
-    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+    moment = datetime.fromtimestamp(microseconds // SECOND, UTC)
     return f"{moment.day} {moment:%b}"
 
 
 def clock(microseconds: int) -> str:
     """`18:31`."""
-    return f"{datetime.fromtimestamp(microseconds // 1_000_000, UTC):%H:%M}"
+    return f"{datetime.fromtimestamp(microseconds // SECOND, UTC):%H:%M}"
 
 
 def seconds(value: float | None) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from xpander_server.clock import DAY, HOUR
 from xpander_server.domain.metrics import Amounts, merge_amounts
-from xpander_server.web.filters import DAY, HOUR
 
 AT_MOST = 62
 """Spans of a chart, but where there are more than that many times 28 days."""

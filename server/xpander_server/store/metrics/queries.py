@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from attrs import evolve, field, frozen
 from sqlalchemy import Connection, or_, select
 
+from xpander_server.clock import HOUR
 from xpander_server.domain.metrics import Amounts, add, agents, contribution, of_organization
 from xpander_server.domain.task import Task
-from xpander_server.store.metrics.rollups import HOUR, ORGANIZATION, SPANS, Moved, each
+from xpander_server.store.metrics.rollups import ORGANIZATION, SPANS, Moved, each
 from xpander_server.store.schema.tables import metric_deltas, rollups, tasks
 
 POINTS = 1_000

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from xpander_server.clock import HOUR
 from xpander_server.domain.metrics import Amounts, add, of_organization
 from xpander_server.domain.task import Task
 from xpander_server.store.bulk import BulkStatement
 from xpander_server.store.schema.tables import as_text, metric_deltas, rollups
 
-HOUR = 3_600_000_000  # microseconds
 SPANS = (1, 24, 768)
 """Hours that one rollup sums up."""
 
