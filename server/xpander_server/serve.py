@@ -121,8 +121,8 @@ def _operating(access: Authenticator, watcher: RequestMetrics) -> list[BaseRoute
         return Response(watcher.exposition(), media_type=MEDIA_TYPE)
 
     return [
-        Route("/healthz", handle_errors(b'{"status":"ok"}', "application/json")),
-        Route("/metrics", static_response(figures)),
+        Route("/healthz", static_response(b'{"status":"ok"}', "application/json")),
+        Route("/metrics", handle_errors(figures)),
     ]
 
 

@@ -67,14 +67,14 @@ def create_app(
     plain: list[Route] = []
     prefixed: list[Route] = []
     for name, operation in contract.operations().items():
-        answer = static_response(Endpoint(operation, handlers[name], access, body_seconds).answer)
+        answer = handle_errors(Endpoint(operation, handlers[name], access, body_seconds).answer)
         plain.append(Route(operation.path, answer, methods=[operation.method]))
         if operation.scope is not None:
             # Self-hosted controllers have the organisation in front.
             prefixed.append(Route("/{organization_id}" + operation.path, answer, methods=[operation.method]))
     described: list[BaseRoute] = [
-        Route("/openapi.yaml", handle_errors(contract.text("yaml"), "application/yaml")),
-        Route("/openapi.json", handle_errors(contract.text("json"), contract.JSON)),
+        Route("/openapi.yaml", static_response(contract.text("yaml"), "application/yaml")),
+        Route("/openapi.json", static_response(contract.text("json"), contract.JSON)),
     ]
     operations = [*plain, *prefixed]
     # The operations are in there as well, for what asks for one of them in a wrong way.

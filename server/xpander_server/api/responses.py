@@ -25,7 +25,7 @@ def error_response(status: int, detail: str | list[Problem], headers: Mapping[st
     return json_response({"detail": detail}, status, headers)
 
 
-def static_response(answer: Answering) -> Answering:
+def handle_errors(answer: Answering) -> Answering:
     """`answer`, with whatever it raises turned into the answer that the contract has for it."""
 
     async def answering(request: Request) -> Response:
@@ -48,7 +48,7 @@ def static_response(answer: Answering) -> Answering:
     return answering
 
 
-def handle_errors(body: bytes, media_type: str) -> Answering:
+def static_response(body: bytes, media_type: str) -> Answering:
     """Always the same."""
 
     async def answer(_: Request) -> Response:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from xpander_server.api.responses import Answering, static_response
+from xpander_server.api.responses import Answering, handle_errors
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoreUnavailable
 from xpander_server.web import template_filters
@@ -55,7 +55,7 @@ class PageRenderer:
             except StoreUnavailable:
                 return told(HTTPError(503, "The store does not answer.", {"Retry-After": "1"}))
 
-        return static_response(answer)
+        return handle_errors(answer)
 
 
 def form(name: str, answer: Answering) -> Answering:
@@ -70,7 +70,7 @@ def form(name: str, answer: Answering) -> Answering:
         except HTTPError as refusal:
             return told(refusal)
 
-    return static_response(answering)
+    return handle_errors(answering)
 
 
 def rendered(

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from xpander_server.api.responses import static_response
+from xpander_server.api.responses import handle_errors
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.clock import now as time_now
 from xpander_server.store import Store
@@ -31,7 +31,7 @@ def page_routes(store: Store, access: KeyAuthenticator, clock: Callable[[], int]
         Route("/", _to_history),
         Route(PATH, _to_history),
         Route(PATH + "/", _to_history),
-        Route(PATH + "/sign-in", static_response(entrance.show), methods=["GET"]),
+        Route(PATH + "/sign-in", handle_errors(entrance.show), methods=["GET"]),
         Route(PATH + "/sign-in", form("pageSignIn", entrance.sign_in), methods=["POST"]),
         Route(PATH + "/sign-out", form("pageSignOut", entrance.sign_out), methods=["POST"]),
         Route(PATH + "/history", shell.page("pageHistory", history.show)),
@@ -40,7 +40,7 @@ def page_routes(store: Store, access: KeyAuthenticator, clock: Callable[[], int]
         Route(PATH + "/response.json", shell.page("pageResponseJson", tasks.response)),
         Route(PATH + "/metrics", shell.page("pageMetrics", metrics.show)),
         Route(PATH + "/numbers", shell.page("pageNumbers", metrics.numbers)),
-        Route(PATH + "/static/{name}", static_response(static)),
+        Route(PATH + "/static/{name}", handle_errors(static)),
     ]
 
 
