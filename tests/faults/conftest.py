@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from faults.calls import Form
 from faults.server import HOST
-from support.certificates import create_certificate
+from support.certificates import Certificate, create_certificate
 
 OF_THE_MACHINE = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
