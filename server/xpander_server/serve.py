@@ -65,7 +65,7 @@ def serve(
     listening.check()
     store = Store(store_url)
     try:
-        has_key = api_key is not None or store.keys.any_live(now())
+        has_key = api_key is not None or store.keys.has_active_key(now())
         with listening.open(has_key=has_key) as listener:
             keys = Keys(store.keys)
             made = None
@@ -128,7 +128,7 @@ def _operating(access: Authenticator, watcher: RequestMetrics) -> list[BaseRoute
 
 def _warm_up() -> None:
     """Do before the first report what would hold it up."""
-    pricing.load()
+    pricing.load_prices()
     # What is there now stays. Otherwise the garbage collector would look through it again and again, and everybody
     # would wait for 50 ms each time.
     gc.collect()

@@ -110,7 +110,7 @@ def test_a_restore_makes_a_store_where_there_is_none(shop: Shop, tmp_path: Path)
 def keys_of(path: Path):
     store = Store(f"sqlite:///{path}")
     try:
-        return store.keys.of()
+        return store.keys.list_keys()
     finally:
         store.close()
 

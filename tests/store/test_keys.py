@@ -69,7 +69,7 @@ def test_a_key_is_kept_as_a_salted_hash(tmp_path):
     store = Store(f"sqlite:///{tmp_path}/store.db")
     given = [Keys(store.keys).create(name, "org") for name in ("one", "two")]
     Keys(store.keys).ensure("hunter2", "org")
-    rows = store.keys.of()
+    rows = store.keys.list_keys()
     assert len({row.salt for row in rows}) == len({row.hash for row in rows}) == 3
     store.close()
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
@@ -217,7 +217,7 @@ def test_a_key_is_good_while_its_use_cannot_be_noted(keys, verifier, monkeypatch
         raise StoreUnavailable("database is locked")
 
     key = keys.create("ci", "org")
-    monkeypatch.setattr("xpander_server.store.keys.KeyTable.used", unavailable)
+    monkeypatch.setattr("xpander_server.store.keys.KeyTable.record_use", unavailable)
     assert opened(verifier, key)
 
 
@@ -230,7 +230,7 @@ def test_while_the_store_does_not_answer_a_stale_key_is_asked_for_again(keys, ve
         raise StoreUnavailable("database is locked")
 
     with monkeypatch.context() as patched:
-        patched.setattr("xpander_server.store.keys.KeyTable.one", unavailable)
+        patched.setattr("xpander_server.store.keys.KeyTable.get", unavailable)
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
                 opened(verifier, key)
@@ -242,7 +242,7 @@ def test_what_is_unknown_is_remembered_for_a_moment_without_a_look_into_the_stor
 ):
     assert opened(verifier, "late") is None
     with monkeypatch.context() as patched:
-        patched.setattr("xpander_server.store.keys.KeyTable.tagged", lambda *_: pytest.fail("looked again"))
+        patched.setattr("xpander_server.store.keys.KeyTable.find_by_tag", lambda *_: pytest.fail("looked again"))
         assert opened(verifier, "late") is None
     keys.ensure("late", "org")
     monotonic[0] += verification.REMEMBERED_SECONDS
@@ -275,11 +275,11 @@ def test_keys_that_serve_was_given_have_names_of_their_own(keys):
 def test_servers_that_add_a_key_at_once_add_one_that_ends_as_one(store, clock, monkeypatch):
     # As if both had looked before either added.
     with monkeypatch.context() as patched:
-        patched.setattr(KeyTable, "tagged", lambda *_: [])
+        patched.setattr(KeyTable, "find_by_tag", lambda *_: [])
         patched.setattr("xpander_server.store.keys._named", lambda *_: (false(),))
         for _ in range(2):
             Keys(store.keys, clock).ensure("known", "org")
-    names = [row.name for row in store.keys.of("org")]
+    names = [row.name for row in store.keys.list_keys("org")]
     assert len(names) == 2
     Keys(store.keys, clock).revoke(names[0], "org")
     assert opened(Verifier(store.keys, clock), "known") is None
@@ -304,6 +304,6 @@ def test_keys_of_the_first_version_may_do_everything_and_have_names(tmp_path):
             connection.execute("INSERT INTO api_keys VALUES (?, ?, ?, ?, ?)", row)
         connection.commit()
     store = Store(f"sqlite:///{tmp_path}/store.db")
-    assert [row.name for row in store.keys.of("org")] == ["key-00000000", "key-01010101"]
+    assert [row.name for row in store.keys.list_keys("org")] == ["key-00000000", "key-01010101"]
     assert opened(Verifier(store.keys), "key 1").scopes == set(SCOPES)
     store.close()

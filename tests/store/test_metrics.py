@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from store.reports import DAY, EXAMPLES, HOUR, NOON, submission
-from xpander_server.domain.metrics import add, contribution, merge_amounts, of_organization
+from xpander_server.domain.metrics import add_amounts, merge_amounts, task_amounts, with_agent_runs
 from xpander_server.store import Store, TaskQuery
 from xpander_server.store.metrics import rollups
 from xpander_server.store.metrics.queries import END, cover
@@ -66,23 +66,23 @@ def test_metrics_are_those_of_the_tasks_after_any_history(store_of_example, hist
             elif step == "forget":
                 gone = [t for t in tasks(store) if t.created_at < (NOON - 20 * DAY) // HOUR * HOUR]
                 forgotten += gone
-                store.forget(NOON - 20 * DAY)
+                store.delete_before(NOON - 20 * DAY)
             else:
                 store.commit(step)
         there = tasks(store)
         both = [*there, *forgotten]
-        assert store.metrics("org").amounts == merge_amounts(of_organization(t.agent_id, contribution(t)) for t in both)
+        assert store.metrics("org").amounts == merge_amounts(with_agent_runs(t.agent_id, task_amounts(t)) for t in both)
         since, until = sorted(bounds)
         if not forgotten:
             for agent_id in ("agent a", "agent b"):
                 expected = [t for t in there if t.agent_id == agent_id and since <= t.created_at < until]
                 for hours in (1, 24):
                     found = store.metrics("org", agent_id, since=since, until=until, hours=hours)
-                    assert found.amounts == merge_amounts(map(contribution, expected))
+                    assert found.amounts == merge_amounts(map(task_amounts, expected))
                     points = {}
                     for task in expected:
                         start = task.created_at // (hours * HOUR) * hours * HOUR
-                        add(points.setdefault(start, {}), contribution(task))
+                        add_amounts(points.setdefault(start, {}), task_amounts(task))
                     assert found.series == sorted(points.items())
         before = kept(store)
         store.rebuild_metrics()

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url, text
 
 from store.ddl import DIALECTS, FOLDER, ddl
-from xpander_server.domain.metrics import contribution, merge_amounts, of_organization
+from xpander_server.domain.metrics import merge_amounts, task_amounts, with_agent_runs
 from xpander_server.store import Store, StoreError, TaskQuery
 from xpander_server.store.schema import migrate as schema_module
 from xpander_server.store.schema.tables import REVISION, metadata
@@ -64,7 +64,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date_with_its_metrics_whi
         assert [task.model for task in tasks] == [None, "gpt-4o", None]
         assert [task.cost for task in tasks] == [None, 2_500_000_000, None]
         totals = store.metrics("org")
-        assert totals.amounts == merge_amounts(of_organization(task.agent_id, contribution(task)) for task in tasks)
+        assert totals.amounts == merge_amounts(with_agent_runs(task.agent_id, task_amounts(task)) for task in tasks)
         assert totals.amounts["completed runs"] == 2
         store.close()
     assert other.execute("SELECT count(*) FROM tasks WHERE model IS NOT NULL").fetchone() == (1,)

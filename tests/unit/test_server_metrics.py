@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xpander_server.domain.metrics import add, agents, contribution, delta, merge_amounts, of_organization, summarize
+from xpander_server.domain.metrics import (
+    add_amounts,
+    merge_amounts,
+    summarize,
+    summarize_agents,
+    task_amounts,
+    task_delta,
+    with_agent_runs,
+)
 from xpander_server.domain.task import TOKEN_KINDS, Task
 
 
@@ -22,7 +30,7 @@ def tokens(**counts: int) -> dict[str, int]:
 
 
 def summary(*tasks: Task) -> dict[str, Any]:
-    return summarize(merge_amounts(contribution(task) for task in tasks))
+    return summarize(merge_amounts(task_amounts(task) for task in tasks))
 
 
 DURATIONS = st.floats(0, 1e9)
@@ -77,7 +85,7 @@ def test_what_is_below_zero_counts_as_zero():
 
 def test_the_largest_amounts_of_the_contract_add_up_exactly():
     most = task(duration=1e9, tokens=tokens(prompt_tokens=10**12), model="m", cost=2**63 - 1)
-    amounts = contribution(most)
+    amounts = task_amounts(most)
     total = merge_amounts([{key: amount * 10**9 for key, amount in amounts.items()}])
     assert summarize(total)["tokens"]["prompt_tokens"] == 10**21
     assert total["completed cost"] == (2**63 - 1) * 10**9
@@ -105,8 +113,8 @@ def test_an_unknown_cost_is_unknown_and_not_zero():
 
 def test_an_organisation_knows_the_runs_of_its_agents():
     of = {"a": [task(), task("failed")], "b c": [task("executing")]}
-    total = merge_amounts(of_organization(name, contribution(one)) for name, tasks in of.items() for one in tasks)
-    assert agents(total) == [
+    total = merge_amounts(with_agent_runs(name, task_amounts(one)) for name, tasks in of.items() for one in tasks)
+    assert summarize_agents(total) == [
         {"agent_id": "a", "runs": {"total": 2, "completed": 1, "failed": 1, "executing": 0}},
         {"agent_id": "b c", "runs": {"total": 1, "completed": 0, "failed": 0, "executing": 1}},
     ]
@@ -117,6 +125,6 @@ def test_an_update_moves_what_a_task_contributes_and_leaves_nothing_behind(state
     total: dict[str, int] = {}
     before = None
     for state in states:
-        add(total, delta(before, state))
+        add_amounts(total, task_delta(before, state))
         before = state
-    assert total == contribution(states[-1])
+    assert total == task_amounts(states[-1])

@@ -109,7 +109,7 @@ def test_a_path_is_taken_to_the_letter(tmp_path):
 
 
 def test_a_call_within_a_call_of_the_same_thread_is_refused_and_not_waited_for(store):
-    with store._database._turns.writer(), pytest.raises(StoreUnavailable, match="in the middle of another call"):
+    with store._database._gate.write(), pytest.raises(StoreUnavailable, match="in the middle of another call"):
         store.report(submission())
 
 

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import pytest
 
 from xpander_server.clock import DAY, HOUR
-from xpander_server.domain.metrics import OUTCOMES, point
+from xpander_server.domain.metrics import OUTCOMES, summarize_point
 from xpander_server.domain.task import MAX_CHANGES, merge
-from xpander_server.store.previews import BEGINNING, beginning
+from xpander_server.store.previews import PREVIEW_LENGTH, decode_preview
 from xpander_server.web import template_filters
 from xpander_server.web.chart_data import as_csv, build_chart
 from xpander_server.web.charts import Drawn, SpanAxis, columns, lines
@@ -64,11 +64,11 @@ def test_the_beginning_of_a_text_is_told_wherever_its_json_is_cut(character):
     text = character * 1_000
     for shift in range(12):
         whole = "-" * shift + text
-        begun = beginning(json.dumps(whole)[:BEGINNING])
+        begun = decode_preview(json.dumps(whole)[:PREVIEW_LENGTH])
         assert begun.endswith("…")
         assert whole.startswith(begun[:-1])
-        assert len(begun) >= (BEGINNING - 14) / 12
-    assert beginning(json.dumps(character)) == character
+        assert len(begun) >= (PREVIEW_LENGTH - 14) / 12
+    assert decode_preview(json.dumps(character)) == character
 
 
 def test_a_tree_escapes_every_text():
@@ -142,7 +142,7 @@ def test_every_figure_of_any_size_is_drawn_without_styles_in_it(name):
             "completed prompt_tokens": size, "completed completion_tokens": 1, "completed cache_read_tokens": size,
         }  # fmt: skip
         found = [TimeBucket(NOON, NOON + DAY, amounts), TimeBucket(NOON + DAY, NOON + 2 * DAY, {})]
-        made = build_chart(name, found, [point(span.amounts) for span in found], ["/ui/a?b=1&c=2"] * 2)
+        made = build_chart(name, found, [summarize_point(span.amounts) for span in found], ["/ui/a?b=1&c=2"] * 2)
         assert made.svg is not None
         assert not re.search(r"style=|<style|<script|http", made.svg)
         ElementTree.fromstring(made.svg)

@@ -109,14 +109,14 @@ def list_keys(store: str, organization_id: str | None, also_ended: bool, as_json
                 "organization_id": row.organization_id,
                 "name": row.name,
                 "scopes": row.scopes,
-                "state": "live" if row.is_live(now) else "expired" if row.revoked_at is None else "revoked",
+                "state": "live" if row.is_active(now) else "expired" if row.revoked_at is None else "revoked",
                 "created_at": format_timestamp(row.created_at),
                 "last_used_at": format_timestamp(row.last_used_at),
                 "expires_at": format_timestamp(row.expires_at),
                 "revoked_at": format_timestamp(row.revoked_at),
             }
             for row in table.of(organization_id)
-            if also_ended or row.is_live(now)
+            if also_ended or row.is_active(now)
         ]
     if as_json:
         for key in found:

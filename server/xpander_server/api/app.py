@@ -24,7 +24,7 @@ from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import Runner
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.http.errors import HTTPError, invalid
-from xpander_server.store import MetricsQueries, Page, Store, Submission, TaskQuery
+from xpander_server.store import MetricsResult, Page, Store, Submission, TaskQuery
 
 PAGE = 1_000  # tasks, as the contract says
 _HOURS = {None: None, "hour": 1, "day": 24}
@@ -145,9 +145,9 @@ class _Api:
 
     async def get_organization_metrics(self, call: Call) -> Response:
         summary, totals = await self._metrics(call, None)
-        return json_response({**summary, "agents": metrics.agents(totals.amounts)})
+        return json_response({**summary, "agents": metrics.summarize_agents(totals.amounts)})
 
-    async def _metrics(self, call: Call, agent_id: str | None) -> tuple[dict[str, Any], MetricsQueries]:
+    async def _metrics(self, call: Call, agent_id: str | None) -> tuple[dict[str, Any], MetricsResult]:
         since, until = _range(dict(call.given))
         hours = _HOURS.get(call.given.get("by"))
         totals = await self._run(

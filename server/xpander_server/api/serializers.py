@@ -52,4 +52,4 @@ def list_item(task: Task) -> dict[str, Any]:
 
 def point(start: int, amounts: Amounts) -> dict[str, Any]:
     """The contract's `MetricsPoint`."""
-    return {"start": format_timestamp(start), **metrics.point(amounts)}
+    return {"start": format_timestamp(start), **metrics.summarize_point(amounts)}

@@ -28,8 +28,8 @@ class Keys:
         self._clock = clock
 
     def of(self, organization_id: str | None = None) -> list[KeyRow]:
-        """The keys of an organisation, or of all; with `is_live` of each, whether it is good."""
-        return self._table.of(organization_id)
+        """The keys of an organisation, or of all; with `is_active` of each, whether it is good."""
+        return self._table.list_keys(organization_id)
 
     def create(
         self, name: str, organization_id: str, *, scopes: Collection[str] = SCOPES, expires_at: int | None = None
@@ -55,7 +55,7 @@ class Keys:
         """
         secret = _new_secret()
         row = self._row(secret, name, organization_id, (), None)
-        self._table.succeed(row, row.created_at + grace)
+        self._table.rotate(row, row.created_at + grace)
         return secret
 
     def revoke(self, name: str, organization_id: str) -> None:
@@ -88,7 +88,7 @@ class Keys:
             raise ValueError(
                 f"this API key belongs to the organisation {row.organization_id!r} already, not to {organization_id!r}"
             )
-        if not row.is_live(self._clock()):
+        if not row.is_active(self._clock()):
             ended = "was revoked" if row.revoked_at is not None else "has expired"
             raise ValueError(f"this API key, {row.name!r}, {ended}: take another one")
 
@@ -107,7 +107,7 @@ class Keys:
 
 def find(table: KeyTable, key: bytes) -> KeyRow | None:
     """The row of a key, dead or live; None if it is unknown. May take a scrypt."""
-    for row in table.tagged(_tag(key)):
+    for row in table.find_by_tag(_tag(key)):
         if hmac.compare_digest(row.hash, _hash(key, row.salt)):
             return row
     return None

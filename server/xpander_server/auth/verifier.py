@@ -61,7 +61,7 @@ class Verifier:
         verdict = self._good.get(digest) or self._unknown.get(digest)
         if verdict is None or (verdict.grant is None and not verdict.is_fresh()):
             return None
-        if verdict.row is not None and not verdict.row.is_live(self._clock()):
+        if verdict.row is not None and not verdict.row.is_active(self._clock()):
             return self._refuse(digest)  # expired, just now
         return verdict
 
@@ -78,18 +78,18 @@ class Verifier:
         before, verdict.checked_at = verdict.checked_at, time.monotonic()
         assert verdict.row is not None
         try:
-            return self._keep(self._digest(key), self._table.one(verdict.row.organization_id, verdict.row.salt))
+            return self._keep(self._digest(key), self._table.get(verdict.row.organization_id, verdict.row.salt))
         except BaseException:
             verdict.checked_at = before
             raise
 
     def _keep(self, digest: bytes, row: KeyRow | None) -> Verdict:
         current = self._clock()
-        if row is None or not row.is_live(current):
+        if row is None or not row.is_active(current):
             return self._refuse(digest)
         if row.last_used_at is None or current - row.last_used_at > HOUR:
             with suppress(StoreUnavailable):  # the next look notes it
-                self._table.used(row.organization_id, row.salt, current)
+                self._table.record_use(row.organization_id, row.salt, current)
         verdict = Verdict(KeyGrant(row.organization_id, row.name, frozenset(row.scopes)), time.monotonic(), row)
         self._good[digest] = verdict
         return verdict

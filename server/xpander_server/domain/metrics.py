@@ -27,7 +27,7 @@ _LOG_GROWTH = math.log(_GROWTH)
 _NO_TOKENS = dict.fromkeys(TOKEN_KINDS, 0)
 
 
-def contribution(task: Task) -> Amounts:
+def task_amounts(task: Task) -> Amounts:
     """What a task adds to the metrics of its agent. Durations are microseconds, costs nano-dollars."""
     outcome = task.status
     amounts: Amounts = {f"{outcome} runs": 1}
@@ -58,16 +58,16 @@ def contribution(task: Task) -> Amounts:
     return {key: amount for key, amount in amounts.items() if amount > 0}
 
 
-def delta(before: Task | None, after: Task) -> Amounts:
+def task_delta(before: Task | None, after: Task) -> Amounts:
     """What the metrics move by when a task changes."""
-    amounts = contribution(after)
+    amounts = task_amounts(after)
     if before is not None:
-        for key, amount in contribution(before).items():
+        for key, amount in task_amounts(before).items():
             amounts[key] = amounts.get(key, 0) - amount
     return amounts
 
 
-def add(total: Amounts, amounts: Mapping[str, int]) -> None:
+def add_amounts(total: Amounts, amounts: Mapping[str, int]) -> None:
     """Add `amounts` to `total`, in which no zero stays."""
     for key, amount in amounts.items():
         now = total.get(key, 0) + amount
@@ -77,7 +77,7 @@ def add(total: Amounts, amounts: Mapping[str, int]) -> None:
             total.pop(key, None)
 
 
-def of_organization(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
+def with_agent_runs(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
     """What the amounts of one of its agents are to an organisation: the same, and its runs by agent."""
     runs = {f"{outcome} agent_runs {agent_id}": amounts.get(f"{outcome} runs", 0) for outcome in OUTCOMES}
     return {**amounts, **{key: amount for key, amount in runs.items() if amount}}
@@ -94,7 +94,7 @@ def summarize(amounts: Mapping[str, int]) -> dict[str, Any]:
         if label:
             named[measure][label[0]] += amount
     return {
-        **point(amounts),
+        **summarize_point(amounts),
         "tools": [
             {"name": name, "calls": calls, "runs": named["tool_runs"][name]}
             for name, calls in _most_first(named["tool_calls"])
@@ -122,7 +122,7 @@ def _part(key: str) -> tuple[int | None, str, str | None]:
     return None, outcome, measure if measure in _PLAIN else None
 
 
-def point(amounts: Mapping[str, int]) -> dict[str, Any]:
+def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
     """The part of a summary that a series shows: without names."""
     totals: dict[str, int] = {}
     runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
@@ -150,7 +150,7 @@ def point(amounts: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
+def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
     """Of an organisation's amounts: its agents and their runs, busiest first."""
     runs: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
     for key, amount in amounts.items():
@@ -192,5 +192,5 @@ def merge_amounts(parts: Iterable[Mapping[str, int]]) -> Amounts:
     """The sum of several amounts."""
     total: Amounts = {}
     for part in parts:
-        add(total, part)
+        add_amounts(total, part)
     return total

@@ -42,7 +42,7 @@ _named = msgspec.json.Decoder(_Named)
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def model_of(llm_response: str | None) -> str | None:
+def parse_model(llm_response: str | None) -> str | None:
     """The model that a response, or each response of a list that names one, was made by.
 
     Args:
@@ -73,7 +73,7 @@ def _model_in(response: str | bytes) -> str | None:
     return None
 
 
-def cost_of(model: str | None, tokens: Mapping[str, int] | None, at: int) -> int | None:
+def compute_cost(model: str | None, tokens: Mapping[str, int] | None, at: int) -> int | None:
     """Nano-dollars that a run cost, by the price of its model at the time `at` (microseconds since 1970); None where
     that is not known."""
     if model is None or tokens is None:
@@ -92,7 +92,7 @@ def cost_of(model: str | None, tokens: Mapping[str, int] | None, at: int) -> int
     return cost if cost is not None and cost <= MAX_COST else None
 
 
-def load() -> None:
+def load_prices() -> None:
     """Load the prices now, which takes a third of a second, and not at the first report."""
     _model_info("")
 
@@ -147,7 +147,7 @@ def _price(model: str, hour: int) -> _Price | None:
 
 @lru_cache(maxsize=4_096)
 def _model_info(name: str) -> "tuple[ModelInfo, Provider] | None":
-    # Imported late, for what never asks: see load. Not by its own look-up, which remembers every name for ever.
+    # Imported late, for what never asks: see load_prices. Not by its own look-up, which remembers every name for ever.
     from genai_prices.data_snapshot import get_snapshot
 
     providers = get_snapshot().providers

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from xpander_server.clock import SECOND, parse_timestamp
 from xpander_server.contract import Report
-from xpander_server.domain.pricing import cost_of, model_of
+from xpander_server.domain.pricing import compute_cost, parse_model
 
 MAX_CLOCK_AHEAD = 300 * SECOND
 """A caller whose clock is further ahead than this would shut out every later report, and stand first in the history for
@@ -157,9 +157,9 @@ def _cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> d
     """The model and the cost of a task whose response or whose tokens have changed."""
     model, tokens = (None, None) if stored is None else (stored.model, stored.tokens)
     if "llm_response" in changed:
-        model = model_of(changed["llm_response"])
+        model = parse_model(changed["llm_response"])
     tokens = changed.get("tokens", tokens)
-    return {"model": model, "cost": cost_of(model, tokens, at=created_at)}
+    return {"model": model, "cost": compute_cost(model, tokens, at=created_at)}
 
 
 def _reported(report: Report, now: int) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def restore(store_url: str, file: Path) -> int:
         with closing(_opened(copy)) as source, closing(_opened(path)) as target:
             target.execute("PRAGMA synchronous = FULL")
             # Past the turnstile nobody else begins to write, and this gets its turn, however much is being reported.
-            with FairFileLock(path.with_name(f"{path.name}-turn")).turn():
+            with FairFileLock(path.with_name(f"{path.name}-turn")).hold():
                 source.backup(target, progress=_unless_locked)
     return tasks
 

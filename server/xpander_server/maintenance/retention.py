@@ -21,7 +21,7 @@ def prune(store: Store, keep: timedelta) -> int:
     Raises:
         StoreUnavailable: the store does not answer; what was deleted until then stays deleted.
     """
-    return store.forget(now() - keep // timedelta(microseconds=1))
+    return store.delete_before(now() - keep // timedelta(microseconds=1))
 
 
 class RetentionTask:

@@ -70,9 +70,9 @@ class _Commits(Collector):
 
     def collect(self) -> Iterator[Metric]:
         writer = self._writer
-        yield GaugeMetricFamily("xpander_reports_waiting", "Reports that wait for their commit.", writer.waiting)
-        yield CounterMetricFamily("xpander_commits", "Transactions with reports.", writer.commits)
-        yield CounterMetricFamily("xpander_reports_committed", "Reports in those transactions.", writer.committed)
+        yield GaugeMetricFamily("xpander_reports_waiting", "Reports that wait for their commit.", writer.queue_size)
+        yield CounterMetricFamily("xpander_commits", "Transactions with reports.", writer.commit_count)
+        yield CounterMetricFamily("xpander_reports_committed", "Reports in those transactions.", writer.report_count)
 
 
 def _tell(scope: Scope, about: RequestState, status: int, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from xpander_server.store.commit import Submission
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
-from xpander_server.store.metrics.queries import MetricsQueries
+from xpander_server.store.metrics.queries import MetricsResult
 from xpander_server.store.sessions import SessionRow, SessionTable
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
 from xpander_server.store.task_query import Page, TaskQuery
@@ -13,7 +13,7 @@ __all__ = [
     "DEFAULT_ORGANIZATION",
     "KeyRow",
     "KeyTable",
-    "MetricsQueries",
+    "MetricsResult",
     "NameTaken",
     "Page",
     "SessionRow",

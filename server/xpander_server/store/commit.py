@@ -8,7 +8,7 @@ from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xpander_server.contract import Report
-from xpander_server.domain.metrics import Amounts, contribution, delta
+from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.task import Conflict, Task, merge
 from xpander_server.store.bulk import BulkStatement
 from xpander_server.store.metrics import rollups
@@ -95,9 +95,9 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
 
 def _moves(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:
     if before is not None and before.created_at != after.created_at:  # it counts at another time from now on
-        yield before, {key: -amount for key, amount in contribution(before).items()}
+        yield before, {key: -amount for key, amount in task_amounts(before).items()}
         before = None
-    yield after, delta(before, after)
+    yield after, task_delta(before, after)
 
 
 def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Task]:

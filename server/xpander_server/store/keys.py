@@ -32,7 +32,7 @@ class KeyRow:
     revoked_at: int | None = None
     last_used_at: int | None = None
 
-    def is_live(self, now: int) -> bool:
+    def is_active(self, now: int) -> bool:
         """Whether it still opens anything."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
@@ -48,19 +48,19 @@ class KeyTable:
         self._read = read
         self._write = write
 
-    def of(self, organization_id: str | None = None) -> list[KeyRow]:
+    def list_keys(self, organization_id: str | None = None) -> list[KeyRow]:
         """Those of an organisation, or of all; dead ones, too."""
         wanted = [] if organization_id is None else [keys.c.organization_id == organization_id]
         return self._read(lambda connection: _rows(connection, *wanted))
 
-    def tagged(self, tag: int) -> list[KeyRow]:
+    def find_by_tag(self, tag: int) -> list[KeyRow]:
         return self._read(lambda connection: _rows(connection, keys.c.tag == tag))
 
-    def one(self, organization_id: str, salt: bytes) -> KeyRow | None:
+    def get(self, organization_id: str, salt: bytes) -> KeyRow | None:
         return self._read(lambda connection: next(iter(_rows(connection, *_is(organization_id, salt))), None))
 
-    def any_live(self, now: int) -> bool:
-        query = select(keys.c.name).where(*_is_live(now)).limit(1)
+    def has_active_key(self, now: int) -> bool:
+        query = select(keys.c.name).where(*_is_active(now)).limit(1)
         return self._read(lambda connection: connection.execute(query).first() is not None)
 
     def add(self, row: KeyRow) -> None:
@@ -71,13 +71,13 @@ class KeyTable:
         """
 
         def add(connection: Connection) -> None:
-            if _rows(connection, *_named(row.organization_id, row.name), *_is_live(row.created_at)):
+            if _rows(connection, *_named(row.organization_id, row.name), *_is_active(row.created_at)):
                 raise NameTaken(f"the organisation {row.organization_id!r} has a key {row.name!r} already")
             connection.execute(insert(keys).values(asdict(row)))
 
         self._write(add)
 
-    def succeed(self, new: KeyRow, old_until: int) -> None:
+    def rotate(self, new: KeyRow, old_until: int) -> None:
         """Keep `new` as the secret of the live key of its name, with that one's scopes and expiry. The old secret is
         good until `old_until`.
 
@@ -91,7 +91,7 @@ class KeyTable:
         )
 
         def succeed(connection: Connection) -> None:
-            old = _rows(connection, *of_name, *_is_live(new.created_at))
+            old = _rows(connection, *of_name, *_is_active(new.created_at))
             if not old:
                 raise _unknown(new.organization_id, new.name)
             connection.execute(shorten)
@@ -106,11 +106,11 @@ class KeyTable:
         Raises:
             LookupError: there is no such live key.
         """
-        end = update(keys).where(*_named(organization_id, name), *_is_live(now)).values(revoked_at=now)
+        end = update(keys).where(*_named(organization_id, name), *_is_active(now)).values(revoked_at=now)
         if not self._write(lambda connection: connection.execute(end).rowcount):
             raise _unknown(organization_id, name)
 
-    def used(self, organization_id: str, salt: bytes, now: int) -> None:
+    def record_use(self, organization_id: str, salt: bytes, now: int) -> None:
         note = update(keys).where(*_is(organization_id, salt)).values(last_used_at=now)
         self._write(lambda connection: connection.execute(note))
 
@@ -132,7 +132,7 @@ def _named(organization_id: str, name: str) -> _Conditions:
     return keys.c.organization_id == organization_id, keys.c.name == name
 
 
-def _is_live(now: int) -> _Conditions:
+def _is_active(now: int) -> _Conditions:
     return keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Dialect, Text, TypeDec
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.task_query import Page, TaskQuery, in_order
 
-BEGINNING = 300
+PREVIEW_LENGTH = 300
 """Characters of JSON of a long text."""
 _LONGEST_ESCAPE = 12  # characters: a pair of surrogates
 
@@ -20,12 +20,12 @@ class _Beginning(TypeDecorator[Any]):
     cache_ok = True
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else beginning(value)
+        return None if value is None else decode_preview(value)
 
 
-def beginning(text: str) -> str:
+def decode_preview(text: str) -> str:
     """As much of a JSON string as its beginning tells."""
-    if len(text) < BEGINNING:
+    if len(text) < PREVIEW_LENGTH:
         whole: str = msgspec.json.decode(text)
         return whole
     for cut in range(_LONGEST_ESCAPE):
@@ -38,7 +38,7 @@ def beginning(text: str) -> str:
 
 
 def _begun(column: Column[Any]) -> ColumnElement[Any]:
-    return type_coerce(func.substr(type_coerce(column, Text), 1, BEGINNING), _Beginning).label(column.name)
+    return type_coerce(func.substr(type_coerce(column, Text), 1, PREVIEW_LENGTH), _Beginning).label(column.name)
 
 
 _PLACE: list[ColumnElement[Any]] = [
@@ -57,6 +57,6 @@ _TOLD = [
 
 def page(connection: Connection, question: TaskQuery, *, limit: int, cursor: str | None) -> Page:
     """Raises ValueError where the cursor is none of ours."""
-    found = question.page(connection, limit=limit, cursor=cursor, listed=_PLACE)
+    found = question.page(connection, limit=limit, cursor=cursor, columns=_PLACE)
     told = in_order(connection, question.organization_id, [task.id for task in found.tasks], _TOLD)
     return Page(list(told), found.next_cursor)

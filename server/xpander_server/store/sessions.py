@@ -24,8 +24,8 @@ class SessionTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, row: SessionRow, *, at_most: int) -> None:
-        """Add a session. Those that have expired go, and the oldest beyond `at_most` of the same key."""
+    def add(self, row: SessionRow, *, max_sessions: int) -> None:
+        """Add a session. Those that have expired go, and the oldest beyond `max_sessions` of the same key."""
         of_organization = sessions.c.organization_id == row.organization_id
         of_key = (
             select(sessions.c.digest)
@@ -36,13 +36,13 @@ class SessionTable:
         def exchange(connection: Connection) -> None:
             connection.execute(delete(sessions).where(of_organization, sessions.c.expires_at <= row.created_at))
             connection.execute(insert(sessions).values(asdict(row)))
-            oldest = connection.scalars(of_key.offset(at_most)).all()
+            oldest = connection.scalars(of_key.offset(max_sessions)).all()
             if oldest:
                 connection.execute(delete(sessions).where(of_organization, sessions.c.digest.in_(oldest)))
 
         self._database.write(exchange)
 
-    def key_of(self, organization_id: str, digest: bytes, now: int) -> KeyRow | None:
+    def find_key(self, organization_id: str, digest: bytes, now: int) -> KeyRow | None:
         """The key of a session that has not expired, if that key is still good."""
         query = select(keys).join_from(
             sessions,
@@ -52,9 +52,9 @@ class SessionTable:
         query = query.where(*_is(organization_id, digest), sessions.c.expires_at > now)
         row = self._database.read(lambda connection: connection.execute(query).mappings().one_or_none())
         key = None if row is None else KeyRow(**row)
-        return key if key is not None and key.is_live(now) else None
+        return key if key is not None and key.is_active(now) else None
 
-    def end(self, organization_id: str, digest: bytes) -> None:
+    def delete(self, organization_id: str, digest: bytes) -> None:
         gone = delete(sessions).where(*_is(organization_id, digest))
         self._database.write(lambda connection: connection.execute(gone))
 

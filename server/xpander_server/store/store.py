@@ -12,7 +12,7 @@ from xpander_server.store.commit import Submission, commit
 from xpander_server.store.engine.database import open_database
 from xpander_server.store.engine.errors import StoreError
 from xpander_server.store.keys import KeyTable
-from xpander_server.store.metrics.queries import MetricsQueries, Range
+from xpander_server.store.metrics.queries import MetricsResult, Range
 from xpander_server.store.metrics.rebuild import rebuild
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
@@ -93,7 +93,7 @@ class Store:
         """
         return self._database.read(lambda connection: question.page(connection, limit=limit, cursor=cursor))
 
-    def overview(self, question: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
+    def previews(self, question: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
         """As `history`, with what a line about a task tells, and of long texts only the beginning.
 
         Raises:
@@ -109,23 +109,23 @@ class Store:
         since: int | None = None,
         until: int | None = None,
         hours: int | None = None,
-        compared: int = 0,
-    ) -> MetricsQueries:
+        top_agents: int = 0,
+    ) -> MetricsResult:
         """What tasks add up to that were first seen from `since` to before `until`.
 
         Args:
             agent_id: None for all agents of the organisation.
             hours: 1 or 24, for a series of spans of as many hours.
-            compared: of how many agents, the busiest, to tell what each adds up to.
+            top_agents: of how many agents, the busiest, to tell what each adds up to.
         """
         wanted = Range(organization_id, agent_id, since, until)
-        return self._database.read(lambda connection: wanted.totals(connection, hours=hours, compared=compared))
+        return self._database.read(lambda connection: wanted.totals(connection, hours=hours, top_agents=top_agents))
 
     def rebuild_metrics(self) -> None:
         """Make all metrics anew from the tasks; while that goes on, reports wait."""
         self._database.write(rebuild)
 
-    def forget(self, before: int) -> int:
+    def delete_before(self, before: int) -> int:
         """Delete the tasks that were first seen before a time; their metrics stay.
 
         It is done in small transactions, so that reports need not wait. What is forgotten counts by whole hours:

@@ -78,7 +78,7 @@ class TaskQuery:
         *,
         limit: int,
         cursor: str | None,
-        listed: Sequence[ColumnElement[Any]] = _LISTED,
+        columns: Sequence[ColumnElement[Any]] = _LISTED,
     ) -> Page:
         """Tasks, newest first, without their documents, with the columns `listed` at least. Raises ValueError where the
         cursor is none of ours."""
@@ -94,7 +94,7 @@ class TaskQuery:
             there.append(tasks.c.created_at < self.until)
         if sought:
             return self._seek(connection, there, sought, limit, place)
-        query = select(*listed).where(*there).order_by(*_NEWEST_FIRST).limit(limit + 1)
+        query = select(*columns).where(*there).order_by(*_NEWEST_FIRST).limit(limit + 1)
         found = [Task(**row._mapping) for row in connection.execute(_after(query, place))]
         shown = found[:limit]
         return Page(shown, _cursor(shown[-1].created_at, shown[-1].id) if len(found) > limit else None)

@@ -36,13 +36,13 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="group commit", daemon=True)
         self._wake = threading.Event()
         self._is_closed = False
-        self.commits = 0
+        self.commit_count = 0
         """How many transactions there were."""
-        self.committed = 0
+        self.report_count = 0
         """How many reports they held."""
 
     @property
-    def waiting(self) -> int:
+    def queue_size(self) -> int:
         """How many reports wait for their commit."""
         return self._queue.qsize()
 
@@ -96,8 +96,8 @@ class Writer:
         submissions = [submission for submission, _ in entries]
         try:
             outcomes: list[_Outcome] = list(self._store.commit(submissions))
-            self.commits += 1
-            self.committed += len(outcomes)
+            self.commit_count += 1
+            self.report_count += len(outcomes)
         except StoreUnavailable as unavailable:
             outcomes = [unavailable] * len(entries)
         except Exception as error:

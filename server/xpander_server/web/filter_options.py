@@ -37,7 +37,7 @@ class FilterOptions:
         amounts = self._store.metrics(organization_id).amounts
         summary = metrics.summarize(amounts)
         fresh = Known(
-            [agent["agent_id"] for agent in metrics.agents(amounts)[:AT_MOST]],
+            [agent["agent_id"] for agent in metrics.summarize_agents(amounts)[:AT_MOST]],
             [tool["name"] for tool in summary["tools"][:AT_MOST]],
             [model["name"] for model in summary["models"][:AT_MOST]],
         )

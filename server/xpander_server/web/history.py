@@ -55,7 +55,7 @@ class History:
 
     def _found(self, view: View, organization_id: str) -> Found:
         try:
-            return self._store.overview(view.question(organization_id), limit=PAGE, cursor=view.cursor)
+            return self._store.previews(view.question(organization_id), limit=PAGE, cursor=view.cursor)
         except ValueError as error:
             raise invalid("query", "cursor", str(error), "cursor") from None
 

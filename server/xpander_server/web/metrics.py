@@ -12,7 +12,7 @@ from xpander_server.clock import format_timestamp
 from xpander_server.domain import metrics
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
-from xpander_server.store import MetricsQueries, Store
+from xpander_server.store import MetricsResult, Store
 from xpander_server.web.chart_data import TITLES, Row, as_csv, build_chart, rows_of
 from xpander_server.web.filters import LASTS, View, has_empty, local, read_view, without_empty
 from xpander_server.web.rendering import link, redirect, rendered
@@ -66,7 +66,7 @@ class Metrics:
 
     def _context(self, view: View, visitor: Visitor, now: int) -> dict[str, Any]:
         totals, cut = self._totals(view, visitor.organization_id, now)
-        summaries = [metrics.point(span.amounts) for span in cut]
+        summaries = [metrics.summarize_point(span.amounts) for span in cut]
         links = [self._zoomed(view, span) for span in cut]
         agents = _agents(totals)
         summary = metrics.summarize(totals.amounts)
@@ -94,16 +94,16 @@ class Metrics:
         if name in _TABLES:
             rows: list[Row] = metrics.summarize(totals.amounts)[name]
             return rows
-        return rows_of(name, cut, [metrics.point(span.amounts) for span in cut])
+        return rows_of(name, cut, [metrics.summarize_point(span.amounts) for span in cut])
 
-    def _totals(self, view: View, organization_id: str, now: int) -> tuple[MetricsQueries, list[TimeBucket]]:
+    def _totals(self, view: View, organization_id: str, now: int) -> tuple[MetricsResult, list[TimeBucket]]:
         totals = self._store.metrics(
             organization_id,
             view.filters.get("agent_id"),
             since=view.since,
             until=view.until,
             hours=resolution(view.since, now, view.until),
-            compared=COMPARED,
+            top_agents=COMPARED,
         )
         return totals, time_buckets(totals.series or [], view.since, view.until, now)
 
@@ -117,17 +117,17 @@ class Metrics:
         )
 
 
-def _agents(totals: MetricsQueries) -> list[Row]:
+def _agents(totals: MetricsResult) -> list[Row]:
     """All agents by their runs; of the busiest, more."""
     rows: list[Row] = []
-    for agent in metrics.agents(totals.amounts):
+    for agent in metrics.summarize_agents(totals.amounts):
         runs = agent["runs"]
         ended = runs["completed"] + runs["failed"]
         row: Row = {"agent_id": agent["agent_id"], **runs}
         row["success_rate"] = runs["completed"] / ended if ended else None
         row.update(dict.fromkeys(("p50", "p95", "total_tokens", "cost")))
         if agent["agent_id"] in totals.by_agent:
-            more = metrics.point(totals.by_agent[agent["agent_id"]])
+            more = metrics.summarize_point(totals.by_agent[agent["agent_id"]])
             row.update(
                 p50=more["duration"]["p50"],
                 p95=more["duration"]["p95"],

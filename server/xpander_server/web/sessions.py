@@ -61,7 +61,7 @@ class Sessions:
         self._access.allow(verdict.grant, READ, about.headers)
         row, token, now = verdict.row, secrets.token_bytes(32), self._clock()
         session = SessionRow(row.organization_id, _digest(token), row.salt, now, now + LASTS * SECOND)
-        await run_in_threadpool(lambda: self._table.add(session, at_most=MAX_OF_KEY))
+        await run_in_threadpool(lambda: self._table.add(session, max_sessions=MAX_OF_KEY))
         value = f"{_text(row.organization_id.encode())}.{_text(token)}"
         answer.set_cookie(
             _COOKIE, value, max_age=LASTS, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax"
@@ -73,7 +73,7 @@ class Sessions:
         named = _named(request)
         if named is None:
             return None
-        row = await run_in_threadpool(lambda: self._table.key_of(*named, self._clock()))
+        row = await run_in_threadpool(lambda: self._table.find_key(*named, self._clock()))
         if row is None:
             return None
         grant = KeyGrant(row.organization_id, row.name, frozenset(row.scopes))
@@ -85,7 +85,7 @@ class Sessions:
         """Sign out: the session ends here, and the browser forgets the cookie."""
         named = _named(request)
         if named is not None:
-            await run_in_threadpool(lambda: self._table.end(*named))
+            await run_in_threadpool(lambda: self._table.delete(*named))
         answer.delete_cookie(_COOKIE, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax")
 
 

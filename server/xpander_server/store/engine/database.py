@@ -37,7 +37,7 @@ class Database:
         self._kind = kind
         # Many rows go in by one statement, and not by one for each.
         kind.engine.dialect.use_insertmanyvalues_wo_returning = True
-        self._turns = ReadWriteGate(one_writer=kind.one_writer)
+        self._gate = ReadWriteGate(one_writer=kind.one_writer)
 
     @property
     def dialect(self) -> str:
@@ -49,7 +49,7 @@ class Database:
         Raises:
             StoreUnavailable: locked for too long, disk full, or gone.
         """
-        with self._turns.reader():
+        with self._gate.read():
             return self._transaction(call, writes=False)
 
     def write(self, call: Callable[[Connection], T]) -> T:
@@ -58,7 +58,7 @@ class Database:
         Raises:
             StoreUnavailable: locked for too long, disk full, or gone.
         """
-        with self._turns.writer():
+        with self._gate.write():
             return self._transaction(call, writes=True)
 
     def _transaction(self, call: Callable[[Connection], T], *, writes: bool) -> T:
@@ -81,11 +81,11 @@ class Database:
 
     def pause(self) -> None:
         """Close the database, and hold back who wants it, until `resume`."""
-        self._turns.stop()
+        self._gate.close()
         self._kind.close()
 
     def resume(self) -> None:
-        self._turns.go_on()
+        self._gate.open()
 
     def close(self) -> None:
         self._kind.close()

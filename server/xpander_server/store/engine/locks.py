@@ -32,17 +32,17 @@ class ReadWriteGate:
         self._writer: int | None = None
 
     @contextmanager
-    def reader(self) -> Iterator[None]:
-        with self._turn(writes=False):
+    def read(self) -> Iterator[None]:
+        with self._enter(writes=False):
             yield
 
     @contextmanager
-    def writer(self) -> Iterator[None]:
-        with self._turn(writes=True):
+    def write(self) -> Iterator[None]:
+        with self._enter(writes=True):
             yield
 
     @contextmanager
-    def _turn(self, *, writes: bool) -> Iterator[None]:
+    def _enter(self, *, writes: bool) -> Iterator[None]:
         me = threading.get_ident()
         with self._changed:
             if me in self._inside:
@@ -65,7 +65,7 @@ class ReadWriteGate:
     def _is_open(self, writes: bool) -> bool:
         return not self._is_stopped and not (writes and self._one_writer and self._writer is not None)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Let nobody in, and wait until all are out, or as long as anybody may wait for a lock."""
         deadline = time.monotonic() + BUSY_SECONDS
         me = threading.get_ident()
@@ -73,7 +73,7 @@ class ReadWriteGate:
             self._is_stopped = True
             self._changed.wait_for(lambda: all(one == me for one in self._inside), deadline - time.monotonic())
 
-    def go_on(self) -> None:
+    def open(self) -> None:
         with self._changed:
             self._is_stopped = False
             self._changed.notify_all()
@@ -93,7 +93,7 @@ class FairFileLock:
         self._path = path
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         if fcntl is None:
             yield
             return

@@ -17,7 +17,7 @@ class Sqlite:
 
     def __init__(self, url: str) -> None:
         self.path = _path(url)
-        self._turnstile = FairFileLock(self.path.with_name(f"{self.path.name}-turn"))
+        self._write_lock = FairFileLock(self.path.with_name(f"{self.path.name}-turn"))
         self.engine = create_engine(
             URL.create("sqlite", database=str(self.path)),
             hide_parameters=True,
@@ -31,7 +31,7 @@ class Sqlite:
             if writes:
                 # A transaction that reads first and then writes would fail with "locked" where another one wrote in
                 # between, without waiting for it; so one that will write takes its lock at the start.
-                with self._turnstile.turn():
+                with self._write_lock.hold():
                     _lock(driver)
             else:
                 driver.execute("BEGIN")

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from sqlalchemy import Connection, or_, select
 
 from xpander_server.clock import HOUR
-from xpander_server.domain.metrics import Amounts, add, agents, contribution, of_organization
+from xpander_server.domain.metrics import Amounts, add_amounts, summarize_agents, task_amounts, with_agent_runs
 from xpander_server.domain.task import Task
 from xpander_server.store.metrics.rollups import ORGANIZATION, SPANS, Moved, each
 from xpander_server.store.schema.tables import metric_deltas, rollups, tasks
@@ -31,7 +31,7 @@ COUNTED = [
 
 
 @frozen
-class MetricsQueries:
+class MetricsResult:
     """What the tasks of a range add up to."""
 
     amounts: Amounts
@@ -55,7 +55,7 @@ class Range:
         since = 0 if self.since is None else max(0, self.since)
         return since, max(since, END if self.until is None else min(END, self.until))
 
-    def totals(self, connection: Connection, *, hours: int | None = None, compared: int = 0) -> MetricsQueries:
+    def totals(self, connection: Connection, *, hours: int | None = None, top_agents: int = 0) -> MetricsResult:
         """All that they add up to; with `hours` (1 or 24), by spans of that many, too; of so many agents, the busiest,
         what each adds up to."""
         since, until = self._bounds
@@ -63,10 +63,8 @@ class Range:
         pending = self._pending(moved)
         amounts = self._sum(connection, pending, since, until)
         series = None if hours is None else self._series(connection, pending, hours)
-        busiest = [agent["agent_id"] for agent in agents(amounts)[:compared]]
-        return MetricsQueries(
-            amounts, series, {agent_id: self._of(agent_id, connection, moved) for agent_id in busiest}
-        )
+        busiest = [agent["agent_id"] for agent in summarize_agents(amounts)[:top_agents]]
+        return MetricsResult(amounts, series, {agent_id: self._of(agent_id, connection, moved) for agent_id in busiest})
 
     def _of(self, agent_id: str, connection: Connection, moved: Moved) -> Amounts:
         of_agent = evolve(self, agent_id=agent_id)
@@ -81,10 +79,10 @@ class Range:
         self._add_tasks(connection, total, since, first)
         self._add_tasks(connection, total, last, until)
         for _, amounts in self._rollups(connection, list(cover(first, last))):
-            add(total, amounts)
+            add_amounts(total, amounts)
         for hour, amounts in pending:
             if first <= hour < last:
-                add(total, amounts)
+                add_amounts(total, amounts)
         return total
 
     def _series(
@@ -100,7 +98,7 @@ class Range:
             points.update(self._rollups(connection, [(hours, first, last)], newest=POINTS))
             for hour, amounts in pending:
                 if first <= hour < last:
-                    add(points.setdefault(hour // size * size, {}), amounts)
+                    add_amounts(points.setdefault(hour // size * size, {}), amounts)
             # The two ends, where they are no whole spans.
             if since < first:
                 points[first - size] = self._sum(connection, pending, since, first)
@@ -128,7 +126,7 @@ class Range:
         if self.agent_id is not None:
             return list(moved.get(self.agent_id, {}).items())
         return [
-            (hour, of_organization(agent_id, amounts))
+            (hour, with_agent_runs(agent_id, amounts))
             for agent_id, by_hour in moved.items()
             for hour, amounts in by_hour.items()
         ]
@@ -143,8 +141,8 @@ class Range:
             query = query.where(tasks.c.agent_id == self.agent_id)
         for row in connection.execute(query):
             task = Task(**row._mapping)
-            amounts: Mapping[str, int] = contribution(task)
-            add(total, amounts if self.agent_id is not None else of_organization(task.agent_id, amounts))
+            amounts: Mapping[str, int] = task_amounts(task)
+            add_amounts(total, amounts if self.agent_id is not None else with_agent_runs(task.agent_id, amounts))
 
 
 def _moved(connection: Connection, organization_id: str) -> Moved:
@@ -154,7 +152,7 @@ def _moved(connection: Connection, organization_id: str) -> Moved:
         select(metric_deltas.c.amounts).where(metric_deltas.c.organization_id == organization_id)
     ):
         for agent_id, hour, amounts in each(by_agent):
-            add(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
+            add_amounts(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
     return moved
 
 

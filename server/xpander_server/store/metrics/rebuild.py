@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, text, tuple_, update
 
-from xpander_server.domain.metrics import contribution
-from xpander_server.domain.pricing import cost_of, model_of
+from xpander_server.domain.metrics import task_amounts
+from xpander_server.domain.pricing import compute_cost, parse_model
 from xpander_server.domain.task import Task
 from xpander_server.store.metrics.queries import COUNTED
 from xpander_server.store.metrics.rollups import FOLDING, ORGANIZATION, SPANS, Moved, add_to_rollups, collected, compact
@@ -37,7 +37,7 @@ def rebuild(connection: Connection) -> None:
     for chunk in _chunks(connection, COUNTED):
         # Tasks of hours that are kept are in them already.
         counted = (task for task in chunk if task.created_at >= forgotten.get(task.organization_id, 0))
-        for organization_id, moved in collected((task, contribution(task)) for task in counted).items():
+        for organization_id, moved in collected((task, task_amounts(task)) for task in counted).items():
             add_to_rollups(connection, organization_id, moved)
 
 
@@ -60,14 +60,14 @@ def price(connection: Connection) -> None:
     for chunk in _chunks(connection, [*COUNTED, tasks.c.llm_response]):
         priced = []
         for task in chunk:
-            model = model_of(task.llm_response)
+            model = parse_model(task.llm_response)
             if model is not None:
                 priced.append(
                     {
                         "its_organization_id": task.organization_id,
                         "its_id": task.id,
                         "its_model": model,
-                        "its_cost": cost_of(model, task.tokens, at=task.created_at),
+                        "its_cost": compute_cost(model, task.tokens, at=task.created_at),
                     }
                 )
         if priced:

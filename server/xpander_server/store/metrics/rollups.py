@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from xpander_server.clock import HOUR
-from xpander_server.domain.metrics import Amounts, add, of_organization
+from xpander_server.domain.metrics import Amounts, add_amounts, with_agent_runs
 from xpander_server.domain.task import Task
 from xpander_server.store.bulk import BulkStatement
 from xpander_server.store.schema.tables import as_text, metric_deltas, rollups
@@ -59,7 +59,7 @@ def collected(changes: Iterable[tuple[Task, Amounts]]) -> dict[str, Moved]:
     by_organization: dict[str, Moved] = {}
     for task, amounts in changes:
         hours = by_organization.setdefault(task.organization_id, {}).setdefault(task.agent_id, {})
-        add(hours.setdefault(task.created_at // HOUR * HOUR, {}), amounts)
+        add_amounts(hours.setdefault(task.created_at // HOUR * HOUR, {}), amounts)
     return by_organization
 
 
@@ -84,7 +84,7 @@ def compact(connection: Connection, organization_id: str) -> None:
     moved: Moved = {}
     for by_agent in connection.scalars(_TAKE, {"its_organization_id": organization_id}):
         for agent_id, hour, amounts in each(by_agent):
-            add(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
+            add_amounts(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
     if moved:
         add_to_rollups(connection, organization_id, moved)
 
@@ -104,11 +104,11 @@ def add_to_rollups(connection: Connection, organization_id: str, moved: Moved, s
     sums: dict[tuple[str, int, int], Amounts] = {}
     for agent_id, by_hour in moved.items():
         for hour, amounts in by_hour.items():
-            of_all = of_organization(agent_id, amounts)
+            of_all = with_agent_runs(agent_id, amounts)
             for hours in spans:
                 start = hour // (hours * HOUR) * hours * HOUR
-                add(sums.setdefault((agent_id, hours, start), {}), amounts)
-                add(sums.setdefault((ORGANIZATION, hours, start), {}), of_all)
+                add_amounts(sums.setdefault((agent_id, hours, start), {}), amounts)
+                add_amounts(sums.setdefault((ORGANIZATION, hours, start), {}), of_all)
     stored = _stored(connection, organization_id, sums)
     made, changed = [], []
     for (agent_id, hours, start), amounts in sorted(sums.items()):
@@ -124,7 +124,7 @@ def add_to_rollups(connection: Connection, organization_id: str, moved: Moved, s
                 }
             )
         else:
-            add(total, amounts)
+            add_amounts(total, amounts)
             changed.append(
                 {
                     "its_organization_id": organization_id,
