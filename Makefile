@@ -9,22 +9,22 @@ LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
 .PHONY: help setup hooks demo serve generate drift lint format types test test-fast coverage docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
-help: ## list everything
+help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(READY) ## make .venv with everything, .venv/bin/xpander-report included
+setup: $(READY) ## create .venv with all dependencies and the command .venv/bin/xpander-report
 
 $(READY): pyproject.toml requirements/dev.txt facade/xpander_sdk/version.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xpander-report needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "xpander-report needs Python 3.11 or newer: set PYTHON to its path")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv -c requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements/dev.txt -e '.[all,fast]' --group dev
 	@touch $@
 
-hooks: setup ## install the hooks of pre-commit, which check each commit
+hooks: setup ## install the pre-commit hooks
 	$(BIN)/pre-commit install
 
-demo: setup ## report runs into a file, and show their history and metrics: no server, no key
+demo: setup ## report runs into a file and show their history and metrics; needs no server and no key
 	@$(BIN)/python examples/demo.py
 
 serve: setup ## serve ./xpander.db at http://127.0.0.1:8100
@@ -33,50 +33,50 @@ serve: setup ## serve ./xpander.db at http://127.0.0.1:8100
 generate: setup ## rebuild generated/ from openapi/
 	$(BIN)/python openapi/generate.py
 
-drift: setup ## fail where generated/ is not what openapi/ says
+drift: setup ## fail if generated/ differs from the result of `make generate`
 	$(BIN)/python openapi/generate.py --check
 
-lint: setup ## ruff, the contract's own validity, the import layers
+lint: setup ## run ruff, validate the OpenAPI description, check the import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/openapi-spec-validator openapi/task-report.yaml
 	$(BIN)/lint-imports --no-cache
 
-format: setup ## put the code in its form
+format: setup ## format the code and apply the fixes of ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: setup ## mypy --strict and pyright
+types: setup ## run mypy --strict and pyright
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 
-test: setup ## all tests except those of `make interop` and `make contract`
+test: setup ## run all tests except those of `make interop` and `make contract`
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
 
-test-fast: setup ## the tests that are not marked slow: at most 3 minutes on 2 cores
+test-fast: setup ## run the tests that are not marked slow: at most 3 minutes on 2 cores
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not slow" tests
 
-coverage: setup ## the tests with a report of the lines that they run, in build/coverage; programs in other processes do not count
+coverage: setup ## run the tests and report the covered lines in build/coverage; subprocesses are not measured
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official" --cov --cov-report=term --cov-report=html tests
 
 docs: setup ## build the documentation site into build/docs; a warning is an error
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --builder html --doctree-dir build/doctrees docs build/docs
 
-durability: setup ## the outbox's kill test, 1,000 kills in each level of durability: about 15 minutes
+durability: setup ## kill programs 1,000 times at each durability level of the outbox; takes about 15 minutes
 	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000
 	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000 --durability power
 
-screenshots: setup ## pictures of the pages with real runs, into docs/; needs a browser, and the corpus beside the checkout
+screenshots: setup ## take the pictures of the web pages for docs/; needs a browser and the corpus
 	@cd tests && ../$(BIN)/python -m browser.screenshots
 
-bench-pages: setup ## how long the pages take to render over a million tasks (TASKS=N; takes minutes)
+bench-pages: setup ## measure how long pages take to render over a million tasks (TASKS=N changes the number); takes minutes
 	@$(BIN)/python -m benchmarks.pages $(if $(TASKS),--tasks $(TASKS))
 
-contract: setup ## fuzz a really started server with schemathesis
+contract: setup ## fuzz a running server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py
 
-interop: setup $(OFFICIAL) ## the official SDK as a client of our server, and both on the wire
+interop: setup $(OFFICIAL) ## test our server with the official SDK, and compare both SDKs on the wire
 	$(BIN)/pytest -m official tests/interop
 
 $(OFFICIAL): requirements/interop.txt
@@ -84,10 +84,10 @@ $(OFFICIAL): requirements/interop.txt
 	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r requirements/interop.txt
 	@touch $@
 
-bench: setup $(OFFICIAL) ## our client beside the official SDK, httpx and aiohttp; writes its part of docs/benchmarks.md (QUICK=1: prints only)
+bench: setup $(OFFICIAL) ## compare our client with the official SDK, httpx and aiohttp; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.client $(if $(QUICK),--quick)
 
-bench-outbox: setup $(RECORDERS) ## our outbox beside langsmith, langfuse and opik; writes its part of docs/benchmarks.md (QUICK=1: prints only)
+bench-outbox: setup $(RECORDERS) ## compare our outbox with langsmith, langfuse and opik; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.outbox $(if $(QUICK),--quick)
 
 .recorders/%/.ready: requirements/bench-outbox.txt | $(READY)
@@ -100,21 +100,21 @@ bench-outbox: setup $(RECORDERS) ## our outbox beside langsmith, langfuse and op
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c requirements/bench-server.txt $*
 	@touch $@
 
-bench-server: setup $(LOGGERS) ## our server under load, beside MLflow and Phoenix, and as tasks become many; writes its part of docs/benchmarks.md (QUICK=1: prints only)
+bench-server: setup $(LOGGERS) ## compare our server with MLflow and Phoenix, and measure it with many tasks; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.server $(if $(QUICK),--quick)
 
-wheel: build ## the wheel in a clean environment: how much it brings, and that it reports to a server
+wheel: build ## install the wheel into a clean environment, check its size, and report to a server with it
 	$(BIN)/python tests/wheel.py dist
 
-build: setup ## the wheel and the sdist, in dist/
+build: setup ## build the wheel and the sdist into dist/
 	@rm -rf dist
 	$(BIN)/python -m build --quiet --installer uv --outdir dist .
 
-constraints: ## rewrite requirements/dev.txt from pyproject.toml; keeps the versions that still fit (UPGRADE=1: takes the newest)
+constraints: ## update requirements/dev.txt from pyproject.toml; versions that still fit stay (UPGRADE=1: newest versions)
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links --universal --python-version 3.11 \
 		$(if $(UPGRADE),--upgrade) --extra all --extra fast --group dev pyproject.toml -o requirements/dev.txt
 	@sed -i '1i # Versions of everything that `make setup` installs; written by `make constraints`.' requirements/dev.txt
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> requirements/dev.txt
 
-clean: ## remove what the other targets made
+clean: ## remove the files that the other targets create
 	rm -rf .venv .official-venv .recorders .loggers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
