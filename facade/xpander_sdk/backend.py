@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from xpander_sdk import _lazy, metrics
-from xpander_sdk.client import transport_registry
+from xpander_sdk.client.transport_registry import transports
 from xpander_sdk.metrics import Metrics
 from xpander_sdk.reporting.tokens import Tokens
 from xpander_sdk.reporting.validation import parse_datetime, resolve_agent_id
@@ -53,11 +53,11 @@ class Backend:
     def close(self) -> None:
         """Close the connections that are kept for this target. Not a must: they are closed when the program ends, and a
         later call opens new ones. `with Backend() as backend:` closes at its end."""
-        transport_registry.close(self.configuration)
+        transports.close(self.configuration)
 
     async def aclose(self) -> None:
         """Close the connections that are kept for this target in this event loop, as its end would do, too."""
-        await transport_registry.aclose(self.configuration)
+        await transports.aclose(self.configuration)
 
     def __enter__(self) -> Self:
         return self
@@ -301,12 +301,12 @@ class Backend:
     ) -> "operations.Operation[Metrics]":
         agent = resolve_agent_id(self.configuration, agent_id=agent_id)
         operation = _lazy.operations.get_agent_metrics(agent, *_time_range(since, until), by)
-        return operation.then(metrics.metrics_from_response)
+        return operation.map(metrics.metrics_from_response)
 
 
 def _organization_metrics(since: Any, until: Any, by: str | None) -> "operations.Operation[Metrics]":
     operation = _lazy.operations.get_organization_metrics(*_time_range(since, until), by)
-    return operation.then(metrics.metrics_from_response)
+    return operation.map(metrics.metrics_from_response)
 
 
 def _time_range(since: Any, until: Any) -> tuple[datetime | None, datetime | None]:

@@ -155,7 +155,7 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        operation = _lazy.operations.report_task(said).then(partial(cls._from_answer, configuration))
+        operation = _lazy.operations.report_task(said).map(partial(cls._from_answer, configuration))
         try:
             return _lazy.client.send(configuration, operation)
         except ModuleException as error:
@@ -189,7 +189,7 @@ class Task:
             duration=duration,
             used_tools=used_tools,
         )
-        operation = _lazy.operations.report_task(said).then(partial(cls._from_answer, configuration))
+        operation = _lazy.operations.report_task(said).map(partial(cls._from_answer, configuration))
         try:
             return await _lazy.client.asend(configuration, operation)
         except ModuleException as error:
@@ -206,14 +206,14 @@ class Task:
             ModuleException: the backend refused, or did not answer.
         """
         configuration = resolve_configuration(configuration)
-        operation = _lazy.operations.get_task(task_id).then(partial(cls._from_answer, configuration))
+        operation = _lazy.operations.get_task(task_id).map(partial(cls._from_answer, configuration))
         return _lazy.client.send(configuration, operation)
 
     @classmethod
     async def aload(cls, task_id: str, configuration: Configuration | None = None) -> Self:
         """`load`, without blocking the event loop."""
         configuration = resolve_configuration(configuration)
-        operation = _lazy.operations.get_task(task_id).then(partial(cls._from_answer, configuration))
+        operation = _lazy.operations.get_task(task_id).map(partial(cls._from_answer, configuration))
         return await _lazy.client.asend(configuration, operation)
 
     def to_dict(self) -> dict[str, Any]:

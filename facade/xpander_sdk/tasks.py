@@ -146,7 +146,7 @@ class _Paging:
     def _ask(self, cursor: str | None) -> "Operation[_Page]":
         # A backend may not know `limit`: it is only sent where less than a whole page will do.
         few = self._left is not None and self._left < PAGE
-        return self._query(self._left if few else None, cursor).then(self._read)
+        return self._query(self._left if few else None, cursor).map(self._read)
 
     def turn(self, page: _Page) -> builtins.list[TasksListItem]:
         """The items of a page that are wanted; sets what to ask next."""

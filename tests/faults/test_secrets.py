@@ -35,7 +35,7 @@ from faults.table import ROWS, Row
 from xpander_sdk import Backend, Configuration, Tasks, TransportSettings
 from xpander_sdk.client import operations
 from xpander_sdk.client.redaction import Redaction
-from xpander_sdk.client.transport_registry import destination_for
+from xpander_sdk.client.transport_registry import transports
 from xpander_sdk.doctor import run_checks
 from xpander_sdk.settings.configuration import KeyFile
 from xpander_sdk.transport.base import Request, Response
@@ -129,8 +129,8 @@ def test_no_repr_tells_the_key_or_a_password(embedded, tmp_path):
         KeyFile(str(tmp_path / "key")),
         Configuration(api_key=KeyFile(str(tmp_path / "key"))),
         operation,
-        destination_for(configuration),
-        Redaction(KEY, destination_for(configuration)),
+        transports.destination(configuration),
+        Redaction(KEY, transports.destination(configuration)),
         Request("POST", b"/", [(b"x-api-key", KEY.encode())], KEY.encode()),
         Response(200, {"x-api-key": KEY}, KEY.encode()),
     ]

@@ -106,7 +106,7 @@ def test_a_daemon_thread_in_the_middle_of_a_report_does_not_hold_up_the_exit(beh
     if behaviour == "refusing":
         # That the target is in trouble is said, once; then it waits for the next attempt.
         assert process.stderr is not None
-        assert "does not answer as it should" in process.stderr.readline()
+        assert "is unavailable" in process.stderr.readline()
     done = end(process)
     assert (done.code, done.err) == (0, "")
     assert_at_once(done)

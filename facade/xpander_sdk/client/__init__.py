@@ -1,1 +1,1 @@
-"""Client of the contract: operations, the request flow and the two drivers that run it."""
+"""HTTP client of the API: operations, retries, and one transport per destination."""

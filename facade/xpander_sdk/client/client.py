@@ -1,4 +1,18 @@
-"""Sends an operation to its target, sync or async: two drivers for one plan."""
+"""Execution of operations, synchronous and asynchronous.
+
+`request_flow` decides what happens next, and does no I/O. `send` and `asend` drive it: they carry out each step that
+the flow yields, and pass the outcome back in.
+
+    flow                                        driver
+    yield SendAttempt(request, deadline)   →    transport.send(…)
+                                           ←    Response, TransportError or DecodingError
+    yield Sleep(0.25)                      →    time.sleep / anyio.sleep
+                                           ←    None
+    return result                          →    returned to the caller
+    raise ModuleException                  →    raised to the caller
+
+The two drivers differ only in their `await`s.
+"""
 
 import time
 from typing import Any, TypeVar
@@ -7,7 +21,7 @@ from xpander_sdk.client.operations import Operation
 from xpander_sdk.client.redaction import Redaction
 from xpander_sdk.client.request_flow import Sleep, build_request, error_from_outcome, request_flow
 from xpander_sdk.client.telemetry import start_span
-from xpander_sdk.client.transport_registry import async_transport_for, close_if_ending, destination_for, transport_for
+from xpander_sdk.client.transport_registry import transports
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.transport import log_filter
 from xpander_sdk.transport.base import DecodingError, Response, TransportError
@@ -16,78 +30,88 @@ T = TypeVar("T")
 
 
 def send(configuration: Configuration, operation: Operation[T]) -> T:
-    """Carry out the operation, and return what it answers.
+    """Execute the operation and return its result.
 
     Raises:
-        ModuleException: it was refused, or there was no usable answer.
-        ValueError: the configuration cannot reach any backend; nothing was sent.
+        ModuleException: The backend returned an error, or no usable response.
+        ValueError: The configuration is incomplete; no request was sent.
     """
-    route = destination_for(configuration)
-    with start_span(operation.name, route.url.netloc) as current:
-        redaction = Redaction(configuration.current_key(), route)
-        plan = request_flow(configuration, route, operation, redaction, current)
-        sender = transport_for(route)
+    destination = transports.destination(configuration)
+    with start_span(operation.name, destination.url.netloc) as span:
+        redaction = Redaction(configuration.current_key(), destination)
+        flow = request_flow(configuration, destination, operation, redaction, span)
+        transport = transports.transport(destination)
         token = log_filter.redaction.set(redaction)
         outcome: Any = None
         try:
             while True:
-                step = plan.send(outcome)
+                step = flow.send(outcome)
                 if isinstance(step, Sleep):
                     time.sleep(step.seconds)
                     outcome = None
                 else:
                     try:
-                        outcome = sender.send(step.request, configuration.timeouts, step.deadline)
+                        outcome = transport.send(step.request, configuration.timeouts, step.deadline)
                     except (TransportError, DecodingError) as error:
                         outcome = error
-        except StopIteration as done:
-            result: T = done.value
+        except StopIteration as end:
+            result: T = end.value
             return result
         finally:
             log_filter.redaction.reset(token)
-            close_if_ending()
+            transports.close_if_exiting()
 
 
 async def asend(configuration: Configuration, operation: Operation[T]) -> T:
-    """`send`, without blocking the event loop, on asyncio and on trio."""
+    """Execute the operation on asyncio or trio and return its result.
+
+    Raises:
+        ModuleException: The backend returned an error, or no usable response.
+        ValueError: The configuration is incomplete; no request was sent.
+    """
     import anyio
 
-    route = destination_for(configuration)
-    with start_span(operation.name, route.url.netloc) as current:
-        redaction = Redaction(configuration.current_key(), route)
-        plan = request_flow(configuration, route, operation, redaction, current)
-        sender = await async_transport_for(route)
+    destination = transports.destination(configuration)
+    with start_span(operation.name, destination.url.netloc) as span:
+        redaction = Redaction(configuration.current_key(), destination)
+        flow = request_flow(configuration, destination, operation, redaction, span)
+        transport = await transports.async_transport(destination)
         token = log_filter.redaction.set(redaction)
         outcome: Any = None
         try:
             while True:
-                step = plan.send(outcome)
+                step = flow.send(outcome)
                 if isinstance(step, Sleep):
                     await anyio.sleep(step.seconds)
                     outcome = None
                 else:
                     try:
-                        outcome = await sender.send(step.request, configuration.timeouts, step.deadline)
+                        outcome = await transport.send(step.request, configuration.timeouts, step.deadline)
                     except (TransportError, DecodingError) as error:
                         outcome = error
-        except StopIteration as done:
-            result: T = done.value
+        except StopIteration as end:
+            result: T = end.value
             return result
         finally:
             log_filter.redaction.reset(token)
 
 
 def probe(configuration: Configuration, operation: Operation[Any]) -> Response:
-    """The bare answer to one attempt, whatever it says. Errors as for `send`, where there is none."""
-    route = destination_for(configuration)
-    redaction = Redaction(configuration.current_key(), route)
-    request, about = build_request(configuration, route, operation, redaction.key)
+    """Send one request and return the raw response, whatever its status.
+
+    Raises:
+        ModuleException: The backend did not respond, or the response cannot be decoded.
+        ValueError: The configuration is incomplete; no request was sent.
+    """
+    destination = transports.destination(configuration)
+    redaction = Redaction(configuration.current_key(), destination)
+    request, info = build_request(configuration, destination, operation, redaction.key)
     deadline = time.monotonic() + configuration.timeouts.total
     token = log_filter.redaction.set(redaction)
     try:
-        return transport_for(route).send(request, configuration.timeouts, deadline)
+        return transports.transport(destination).send(request, configuration.timeouts, deadline)
     except (TransportError, DecodingError) as error:
         outcome = error
     finally:
         log_filter.redaction.reset(token)
-    raise error_from_outcome(outcome, configuration, about, None, redaction)
+    raise error_from_outcome(outcome, configuration, info, None, redaction)

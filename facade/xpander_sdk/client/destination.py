@@ -1,4 +1,4 @@
-"""A target, as all who report there share it. It holds no key."""
+"""Destination of requests: state that all callers of one backend share. It contains no key."""
 
 import logging
 import sys
@@ -17,26 +17,40 @@ _log = logging.getLogger("xpander_sdk")
 
 @define
 class DestinationHealth:
-    """Says once when a target goes away, and once when it is back."""
+    """Availability of a backend. Logs one warning when it becomes unavailable, and one when it recovers."""
 
     target: str
-    _is_ill: bool = False
+    _is_unavailable: bool = False
 
-    def is_ill(self, told: str) -> None:
-        if not self._is_ill:
-            self._is_ill = True
+    def mark_unavailable(self, reason: str) -> None:
+        """Record a failed attempt; log it if the backend was available until now."""
+        if not self._is_unavailable:
+            self._is_unavailable = True
             _log.warning(
-                "%s does not answer as it should: %s. This is said once, until it does again", self.target, told
+                "%s is unavailable: %s. Further failures are not logged until it recovers", self.target, reason
             )
 
-    def is_well(self) -> None:
-        if self._is_ill:
-            self._is_ill = False
-            _log.warning("%s answers again", self.target)
+    def mark_available(self) -> None:
+        """Record a successful attempt; log it if the backend was unavailable until now."""
+        if self._is_unavailable:
+            self._is_unavailable = False
+            _log.warning("%s is available again", self.target)
 
 
 @frozen(eq=False)
 class Destination:
+    """State that all configurations of one destination share.
+
+    Attributes:
+        url: URL that precedes the paths of the API; `http://embedded` for an embedded backend.
+        prefix: Path of `url`, percent-encoded, without a slash at its end.
+        transport: Settings of the transport.
+        store: `base_url` and organization of an embedded backend; None for all others.
+        headers: Headers of each request. They may contain credentials, and are not part of the repr.
+        budget: Retries that are left.
+        health: Availability of the backend.
+    """
+
     url: SplitResult
     prefix: str
     transport: TransportSettings
@@ -47,15 +61,20 @@ class Destination:
 
 
 def destination_key(configuration: Configuration) -> tuple[Any, ...]:
-    """What two configurations have in common that share a route."""
-    return _store(configuration) or _base(configuration), configuration.transport, configuration.retry.budget
+    """Return the key by which configurations share a destination: equal keys, same destination."""
+    return _store(configuration) or _base_url(configuration), configuration.transport, configuration.retry.budget
 
 
 def build_destination(configuration: Configuration) -> Destination:
-    url = urlsplit(_base(configuration))
-    agent = f"xpander-report/{__version__} python/{sys.version.split()[0]}"
-    fixed = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": agent}
-    headers = {**fixed, **{name.lower(): value for name, value in configuration.transport.headers}}
+    """Return a new destination.
+
+    Raises:
+        ValueError: A self-hosted controller needs `organization_id`.
+    """
+    url = urlsplit(_base_url(configuration))
+    user_agent = f"xpander-report/{__version__} python/{sys.version.split()[0]}"
+    default_headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": user_agent}
+    headers = {**default_headers, **{name.lower(): value for name, value in configuration.transport.headers}}
     return Destination(
         url=url,
         prefix=quote(url.path.rstrip("/"), safe="/%:@!$&'()*+,;=~"),
@@ -67,7 +86,7 @@ def build_destination(configuration: Configuration) -> Destination:
     )
 
 
-def _base(configuration: Configuration) -> str:
+def _base_url(configuration: Configuration) -> str:
     return "http://embedded" if configuration.is_embedded else configuration.get_full_url()
 
 

@@ -44,7 +44,7 @@ class Operation(Generic[T]):
     content: bytes | None = field(default=None, repr=False)
     report_id: str | None = None
 
-    def then(self, convert: Callable[[T], U]) -> "Operation[U]":
+    def map(self, convert: Callable[[T], U]) -> "Operation[U]":
         """The same operation, its result converted further: what `convert` raises is the answer's fault, too."""
         return Operation(
             name=self.name,

@@ -1,4 +1,7 @@
-"""Takes what is secret out of what is shown: a backend, or a proxy, may repeat what it was sent."""
+"""Removal of secrets from logs and errors.
+
+A backend or a proxy may repeat what it received: the API key, or the password of the proxy.
+"""
 
 import base64
 import json
@@ -8,44 +11,49 @@ from urllib.parse import quote, unquote, urlsplit
 from xpander_sdk.client.destination import Destination
 
 HIDDEN = "***"
-_SHORTEST = 4  # characters; less is no secret, and part of many a word
+_MIN_LENGTH = 4  # characters; a shorter secret is part of many ordinary words
 
 
 class Redaction:
-    """What must not be shown of one call: its key, and the password of the proxy that it goes through.
+    """Function that replaces the secrets of one call by `***`.
 
-    Called with a text, it gives the text without them, in all the forms in which they may come back. Its repr tells
-    none of them.
+    The secrets are the API key and the password of the proxy, each in the encodings in which a response may repeat
+    it: plain, escaped as JSON, percent-encoded, and the base64 form of HTTP's basic authentication.
+
+    Args:
+        key: The API key; None if there is none.
+        destination: Destination of the call, which may have a proxy.
     """
 
-    def __init__(self, key: str | None, route: Destination) -> None:
+    def __init__(self, key: str | None, destination: Destination) -> None:
         self.key = key
-        self._route = route
-        self._forms: list[str] | None = None
+        self._destination = destination
+        self._encodings: list[str] | None = None
 
     def __call__(self, text: str) -> str:
-        if self._forms is None:
-            found = {form for secret in self._secrets() if len(secret) >= _SHORTEST for form in _forms(secret)}
-            self._forms = sorted(found, key=len, reverse=True)  # one of them may be part of another
-        for form in self._forms:
-            text = text.replace(form, HIDDEN)
+        if self._encodings is None:
+            encodings = {form for secret in self._secrets() if len(secret) >= _MIN_LENGTH for form in _encode(secret)}
+            self._encodings = sorted(encodings, key=len, reverse=True)  # one of them may be part of another
+        for encoding in self._encodings:
+            text = text.replace(encoding, HIDDEN)
         return text
 
     def _secrets(self) -> Iterator[str]:
         if self.key is not None:
             yield self.key
-        route = self._route
-        if route.store is None and route.transport.http is None and route.transport.async_http is None:
+        destination = self._destination
+        settings = destination.transport
+        if destination.store is None and settings.http is None and settings.async_http is None:
             from xpander_sdk.transport.proxies import find_proxy
 
-            proxy = urlsplit(find_proxy(route.transport, route.url) or "")
+            proxy = urlsplit(find_proxy(settings, destination.url) or "")
             if proxy.password:
                 user, password = unquote(proxy.username or ""), unquote(proxy.password)
                 yield password
                 yield base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
-def _forms(secret: str) -> Iterator[str]:
+def _encode(secret: str) -> Iterator[str]:
     yield secret
     yield json.dumps(secret)[1:-1]
     yield quote(secret)

@@ -1,5 +1,22 @@
-"""One call, as a plan: what to send when, and what an answer means. A generator, which does no I/O: a driver does the
-sending and the waiting that it asks for.
+"""Retry loop of one call, without I/O (compare httpx's `auth_flow`).
+
+`request_flow` is a generator. It yields the next step and receives the outcome of that step:
+
+    step                  outcome                            next
+    SendAttempt           Response 2xx                       return the parsed result
+    SendAttempt           Response 408, 429, 5xx *           Sleep, then SendAttempt; or raise
+    SendAttempt           Response of any other status       raise
+    SendAttempt           TransportError, retryable          Sleep, then SendAttempt; or raise
+    SendAttempt           TransportError, not retryable      raise
+    SendAttempt           DecodingError                      raise: the backend may have recorded the report
+    Sleep                 None                               SendAttempt
+
+    * RETRIED_STATUSES
+
+The flow raises when the attempts, the time or the retry budget of the destination are used up. Example: a backend that
+is overloaded for a moment, and then accepts the report:
+
+    SendAttempt → 503 (Retry-After: 2) → Sleep(2.1) → SendAttempt → 201 → return Task
 """
 
 import json
@@ -28,95 +45,143 @@ _log = logging.getLogger("xpander_sdk")
 
 @frozen
 class Sleep:
+    """Instruction to wait before the next attempt."""
+
     seconds: float
 
 
 @frozen
 class SendAttempt:
+    """Instruction to send the request once.
+
+    Attributes:
+        request: The request; all attempts of a call send the same one.
+        deadline: End of the total timeout (monotonic clock, seconds).
+    """
+
     request: Request
     deadline: float
 
 
 def request_flow(
-    configuration: Configuration, route: Destination, operation: Operation[T], redaction: Redaction, current: Any
+    configuration: Configuration, destination: Destination, operation: Operation[T], redaction: Redaction, span: Any
 ) -> Generator[SendAttempt | Sleep, Any, T]:
-    request, about = build_request(configuration, route, operation, redaction.key)
+    """Yield the steps of one call, and return its result.
+
+    Args:
+        configuration: Timeouts, retry policy and credentials.
+        destination: Shared state: retry budget and health.
+        operation: The operation to execute.
+        redaction: Removes secrets from logs and errors.
+        span: OpenTelemetry span of the call, or None.
+
+    Yields:
+        The next step. The caller sends in its outcome: a `Response`, a `TransportError`, a `DecodingError`, or None
+        after `Sleep`.
+    """
+    request, info = build_request(configuration, destination, operation, redaction.key)
     deadline = time.monotonic() + configuration.timeouts.total
-    route.budget.deposit()
+    destination.budget.deposit()
     attempts = 0
     while True:
         attempts += 1
         outcome = yield SendAttempt(request, deadline)
-        told = outcome.status if isinstance(outcome, Response) else redaction(str(outcome))
-        _log.debug("%s %s [%s] attempt %d: %s", operation.method, operation.url, about.request_id, attempts, told)
-        if current is not None:
-            current.set_attribute("xpander.attempts", attempts)
-        about = evolve(about, attempts=attempts)
-        asked = None
+        summary = outcome.status if isinstance(outcome, Response) else redaction(str(outcome))
+        _log.debug("%s %s [%s] attempt %d: %s", operation.method, operation.url, info.request_id, attempts, summary)
+        info = evolve(info, attempts=attempts)
+        _annotate(span, attempts, outcome)
+        retry_after = None
         if isinstance(outcome, Response):
-            if current is not None:
-                current.set_attribute("http.response.status_code", outcome.status)
             if 200 <= outcome.status < 300:
-                route.health.is_well()
-                return _parsed(operation, outcome, about, redaction)
-            asked = parse_retry_after(outcome.headers)
-        may_pass = (
-            outcome.status in RETRIED_STATUSES
-            if isinstance(outcome, Response)
-            else isinstance(outcome, TransportError) and outcome.is_retryable
-        )
-        if may_pass:
-            route.health.is_ill(str(told))
-            delay = configuration.retry.delay(attempts, asked, deadline - time.monotonic())
-            if delay is not None and route.budget.withdraw():
+                destination.health.mark_available()
+                return _parse(operation, outcome, info, redaction)
+            retry_after = parse_retry_after(outcome.headers)
+        if _is_retryable(outcome):
+            destination.health.mark_unavailable(str(summary))
+            delay = configuration.retry.delay(attempts, retry_after, deadline - time.monotonic())
+            if delay is not None and destination.budget.withdraw():
                 yield Sleep(delay)
                 continue
-        raise error_from_outcome(outcome, configuration, about, asked, redaction)
+        raise error_from_outcome(outcome, configuration, info, retry_after, redaction)
+
+
+def _annotate(span: Any, attempts: int, outcome: Any) -> None:
+    if span is not None:
+        span.set_attribute("xpander.attempts", attempts)
+        if isinstance(outcome, Response):
+            span.set_attribute("http.response.status_code", outcome.status)
+
+
+def _is_retryable(outcome: Any) -> bool:
+    if isinstance(outcome, Response):
+        return outcome.status in RETRIED_STATUSES
+    return isinstance(outcome, TransportError) and outcome.is_retryable
 
 
 def build_request(
-    configuration: Configuration, route: Destination, operation: Operation[Any], key: str | None
+    configuration: Configuration, destination: Destination, operation: Operation[Any], key: str | None
 ) -> tuple[Request, errors.RequestInfo]:
+    """Return the request of an operation, and its description for errors.
+
+    Raises:
+        ValueError: The backend needs a key, and there is none.
+    """
     request_id = uuid.uuid4().hex
-    headers = [*route.headers, (b"x-request-id", request_id.encode("ascii")), *_identity(configuration, key)]
+    headers = [*destination.headers, (b"x-request-id", request_id.encode("ascii")), *_key_header(configuration, key)]
     headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in operation.headers.items()]
     if operation.content is not None:
         headers.append((b"content-length", str(len(operation.content)).encode("ascii")))
-    request = Request(operation.method, _path(route, operation), headers, operation.content or b"")
+    request = Request(operation.method, _path(destination, operation), headers, operation.content or b"")
     return request, errors.RequestInfo(report_id=operation.report_id, request_id=request_id)
 
 
-def _path(route: Destination, operation: Operation[Any]) -> bytes:
+def _path(destination: Destination, operation: Operation[Any]) -> bytes:
     query = f"?{urlencode(operation.params)}" if operation.params else ""
-    return f"{route.prefix}{operation.url}{query}".encode("ascii")
+    return f"{destination.prefix}{operation.url}{query}".encode("ascii")
 
 
-def _identity(configuration: Configuration, key: str | None) -> list[tuple[bytes, bytes]]:
+def _key_header(configuration: Configuration, key: str | None) -> list[tuple[bytes, bytes]]:
     if key is not None:
         return [(b"x-api-key", key.encode("ascii"))]
     if configuration.is_embedded:
         return []
-    raise ValueError(f"{configuration.target} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
+    raise ValueError(
+        f"api_key must be set for {configuration.target}; pass Configuration(api_key=…) or set XPANDER_API_KEY"
+    )
 
 
 def error_from_outcome(
-    outcome: Any, configuration: Configuration, about: errors.RequestInfo, asked: float | None, redaction: Redaction
+    outcome: Any,
+    configuration: Configuration,
+    info: errors.RequestInfo,
+    retry_after: float | None,
+    redaction: Redaction,
 ) -> errors.ModuleException:
+    """Return the error for an unsuccessful attempt.
+
+    Args:
+        outcome: A `Response` of a status other than 2xx, a `TransportError` or a `DecodingError`.
+        configuration: Names the backend in the text.
+        info: Describes the request.
+        retry_after: Seconds that the backend asks to wait, or None.
+        redaction: Removes secrets from the text.
+    """
     if isinstance(outcome, Response):
-        return errors.error_from_response(outcome.status, outcome.headers, outcome.body, about, asked, redaction)
+        return errors.error_from_response(outcome.status, outcome.headers, outcome.body, info, retry_after, redaction)
     if isinstance(outcome, DecodingError):
-        told = f"{configuration.target} gave an answer that cannot be read: {redaction(str(outcome))}"
-        return errors.ContractError(outcome.status, told, about)
+        description = f"{configuration.target} sent a response that cannot be decoded: {redaction(str(outcome))}"
+        return errors.ContractError(outcome.status, description, info)
     kind = errors.TimedOutError if outcome.is_timeout else errors.ConnectionFailedError
-    return kind(None, f"{configuration.target} gave no answer: {redaction(str(outcome))}", about)
+    return kind(None, f"{configuration.target} did not respond: {redaction(str(outcome))}", info)
 
 
-def _parsed(operation: Operation[T], answer: Response, about: errors.RequestInfo, redaction: Redaction) -> T:
+def _parse(operation: Operation[T], response: Response, info: errors.RequestInfo, redaction: Redaction) -> T:
     try:
-        return operation.parse(json.loads(answer.body), answer.headers)
+        return operation.parse(json.loads(response.body), response.headers)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError) as error:
-        told = f"{type(error).__name__}: {redaction(str(error))[:300]}"
-    # Not from the error above: it carries the answer, in which the backend may repeat what it was sent.
+        reason = f"{type(error).__name__}: {redaction(str(error))[:300]}"
+    # Raised outside `except`, so that it does not reference the original error: that error holds the response, in which
+    # the backend may repeat a secret.
     raise errors.ContractError(
-        answer.status, f"the answer is not what the contract says ({told}). Is base_url the URL of a backend?", about
+        response.status, f"the response does not match the API ({reason}). Is base_url the URL of a backend?", info
     )

@@ -1,4 +1,4 @@
-"""Looking inside: a span for each call, where opentelemetry-api is installed; nothing where it is not."""
+"""OpenTelemetry spans: one per call, if `opentelemetry-api` is installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,16 @@ def _tracer() -> Any:
 
 @contextmanager
 def start_span(operation_id: str, server: str) -> Iterator[Any]:
-    """A client span around a call; yields it, or None. An error that leaves it is recorded by its type alone."""
+    """Start a client span for a call, and end it with the block.
+
+    Args:
+        operation_id: Name of the operation, from which the name of the span is built.
+        server: Host and port of the backend.
+
+    Yields:
+        The span, or None without OpenTelemetry. If the block raises an error, the span records its type only: its text
+        may repeat what the backend sent.
+    """
     tracer = _tracer()
     if tracer is None:
         yield None
@@ -33,11 +42,10 @@ def start_span(operation_id: str, server: str) -> Iterator[Any]:
         attributes={"server.address": server},
         record_exception=False,
         set_status_on_exception=False,
-    ) as current:
+    ) as span:
         try:
-            yield current
+            yield span
         except Exception as error:
-            # Not its text: it may repeat what a backend answered.
-            current.set_attribute("error.type", type(error).__name__)
-            current.set_status(Status(StatusCode.ERROR))
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(Status(StatusCode.ERROR))
             raise

@@ -1,14 +1,15 @@
-"""Cache of transports: one per destination, for each process (sync) and for each event loop (async)."""
+"""Cache of transports: one per destination, for each process (synchronous) and for each event loop (asynchronous)."""
 
 import atexit
 import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from xpander_sdk import _fork
 from xpander_sdk.client.destination import Destination, build_destination, destination_key
+from xpander_sdk.client.transport_factory import create_async_transport, create_transport
 from xpander_sdk.settings.configuration import Configuration
 
 if TYPE_CHECKING:
@@ -17,118 +18,194 @@ if TYPE_CHECKING:
 
 
 @frozen
-class _Kept:
+class _LoopTransport:
+    """Transport of an event loop, and the generator that closes it when the loop ends."""
+
     transport: "AsyncTransport"
-    keeper: AsyncGenerator[None, None]
+    closer: AsyncGenerator[None, None]
 
 
-class _State:
-    """All that is kept, of this process."""
+@define(eq=False)
+class _Caches:
+    """All that a process has opened."""
+
+    destinations: dict[tuple[Any, ...], Destination] = field(factory=dict)
+    transports: "dict[Destination, Transport]" = field(factory=dict)
+    loop_transports: "weakref.WeakKeyDictionary[Any, dict[Destination, _LoopTransport]]" = field(
+        factory=weakref.WeakKeyDictionary
+    )
+    stores: "dict[tuple[str, str | None], Embedded]" = field(factory=dict)
+
+
+class TransportRegistry:
+    """Cache of destinations, transports and embedded stores.
+
+    Life cycle:
+
+    - A transport is created for the first call to its destination, and shared by all further calls.
+    - A synchronous transport is closed by `close`, or at interpreter exit.
+    - An asynchronous transport belongs to one event loop. It is closed by `aclose`, or when the loop ends.
+    - A forked child starts with empty caches.
+
+    Reads take no lock: dictionaries are safe to read while another thread adds an entry.
+    """
 
     def __init__(self) -> None:
-        self.is_ending = False  # the program ends: what a last report opens, it closes
-        # The lock of the imports, too: two locks could be taken in either order. One that the same thread may take
-        # twice, since a signal handler may report as well.
-        self.lock = _fork.import_lock
-        self.destinations: dict[tuple[Any, ...], Destination] = {}
-        self.transports: dict[Destination, Transport] = {}
-        self.async_transports: weakref.WeakKeyDictionary[Any, dict[Destination, _Kept]] = weakref.WeakKeyDictionary()
-        self.stores: dict[tuple[str, str | None], Embedded] = {}
+        self._caches = _Caches()
+        # Caches of parent processes. They are kept so that no finalizer of the parent's objects runs in the child.
+        self._inherited: list[_Caches] = []
+        self._is_exiting = False
+        # The import lock guards the caches too: with two locks, two threads could take them in different orders. It is
+        # reentrant, because a signal handler may send a report while its own thread holds the lock.
+        self._lock = _fork.import_lock
 
+    def destination(self, configuration: Configuration) -> Destination:
+        """Return the shared destination of a configuration.
 
-_state = _State()
-_of_parents: list[_State] = []
+        Raises:
+            ValueError: A self-hosted controller needs `organization_id`.
+        """
+        key = destination_key(configuration)
+        destination = self._caches.destinations.get(key)
+        if destination is None:
+            destination = build_destination(configuration)
+            with self._lock:
+                destination = self._caches.destinations.setdefault(key, destination)
+        return destination
 
+    def transport(self, destination: Destination) -> "Transport":
+        """Return the synchronous transport of a destination; create it if there is none.
 
-def destination_for(configuration: Configuration) -> Destination:
-    key = destination_key(configuration)
-    destination = _state.destinations.get(key)
-    if destination is None:
-        destination = build_destination(configuration)
-        with _state.lock:
-            destination = _state.destinations.setdefault(key, destination)
-    return destination
+        Raises:
+            ValueError: The transport cannot be created from its settings, or the embedded store cannot be opened.
+            ModuleNotFoundError: The embedded store needs the server extra.
+        """
+        transport = self._caches.transports.get(destination)
+        if transport is None:
+            store = self._store(destination)
+            with self._lock:
+                transport = self._caches.transports.get(destination)
+                if transport is None:
+                    transport = self._caches.transports[destination] = create_transport(destination, store)
+        return transport
 
+    async def async_transport(self, destination: Destination) -> "AsyncTransport":
+        """Return the transport of a destination for the running event loop; create it if there is none.
 
-def transport_for(destination: Destination) -> "Transport":
-    transport = _state.transports.get(destination)
-    if transport is None:
-        store = _embedded(destination)
-        with _state.lock:
-            transport = _state.transports.get(destination)
-            if transport is None:
-                transport = _state.transports[destination] = _sender(destination, store)
-    return transport
+        Raises:
+            ValueError: The transport cannot be created from its settings, or the embedded store cannot be opened.
+            ModuleNotFoundError: The embedded store needs the server extra.
+        """
+        entries = self._entries_of_loop()
+        entry = entries.get(destination)
+        if entry is None:
+            import anyio.to_thread
 
+            # In a thread: opening a store may wait for a lock of its file, and may migrate its schema.
+            store = await anyio.to_thread.run_sync(self._store, destination) if destination.store else None
+            if (entry := entries.get(destination)) is not None:
+                return entry.transport
+            transport = create_async_transport(destination, store)
+            entry = _LoopTransport(transport, _close_with_loop(entries, destination, transport))
+            entries[destination] = entry
+            await entry.closer.__anext__()  # registers the generator with the event loop
+        return entry.transport
 
-async def async_transport_for(destination: Destination) -> "AsyncTransport":
-    transports = _transports_of_loop()
-    kept = transports.get(destination)
-    if kept is None:
-        import anyio.to_thread
-
-        # Opening a store may wait for a lock of its file, and brings its schema up to date.
-        store = await anyio.to_thread.run_sync(_embedded, destination) if destination.store else None
-        if (kept := transports.get(destination)) is not None:
-            return kept.transport
-        transport = _async_sender(destination, store)
-        kept = transports[destination] = _Kept(transport, _keep(transports, destination, transport))
-        await kept.keeper.__anext__()
-    return kept.transport
-
-
-def _sender(destination: Destination, store: "Embedded | None") -> "Transport":
-    with _fork.import_lock:
+    def close(self, configuration: Configuration) -> None:
+        """Close the synchronous transport and the embedded store of a configuration. The next call creates new ones."""
+        destination = self.destination(configuration)
+        with self._lock:
+            transport = self._caches.transports.pop(destination, None)
+            store = self._caches.stores.pop(destination.store, None) if destination.store else None
+        if transport is not None:
+            transport.close()
         if store is not None:
-            from xpander_sdk.transport.in_process import InProcessTransport
+            store.close()
 
-            return InProcessTransport(store)
-        if destination.transport.http is not None:
-            from xpander_sdk.transport.httpx_adapter import HttpxTransport
+    async def aclose(self, configuration: Configuration) -> None:
+        """Close the transport of a configuration in the running event loop. The next call creates a new one."""
+        entry = self._caches.loop_transports.get(_running_loop(), {}).pop(self.destination(configuration), None)
+        if entry is not None:
+            await entry.closer.aclose()
 
-            return HttpxTransport(destination.transport.http, destination.url)
-        if destination.transport.async_http is not None:
-            raise ValueError("the transport has async_http= and no http=, which the synchronous forms need")
-        from xpander_sdk.transport.http import HttpTransport
+    def close_all(self) -> None:
+        """Close all synchronous transports and embedded stores, at interpreter exit."""
+        caches, self._caches = self._caches, _Caches()
+        self._is_exiting = True
+        for transport in list(caches.transports.values()):
+            transport.close()
+        for store in list(caches.stores.values()):
+            store.close()
 
-        return HttpTransport(destination.transport, destination.url)
+    def close_if_exiting(self) -> None:
+        """Close what a call has opened after `close_all`: another exit handler may send a report."""
+        if self._is_exiting:
+            self.close_all()
+
+    def _entries_of_loop(self) -> "dict[Destination, _LoopTransport]":
+        loop = _running_loop()
+        entries = self._caches.loop_transports.get(loop)
+        if entries is None:
+            import asyncio
+
+            with self._lock:
+                # A loop that is closed without `shutdown_asyncgens` never runs its closers. Its transports reference
+                # it, so the weak dictionary would keep it. (trio always finalizes its generators.)
+                for other in list(self._caches.loop_transports):
+                    if isinstance(other, asyncio.AbstractEventLoop) and other.is_closed():
+                        del self._caches.loop_transports[other]
+                entries = self._caches.loop_transports.setdefault(loop, {})
+        return entries
+
+    def _store(self, destination: Destination) -> "Embedded | None":
+        if destination.store is None:
+            return None
+        with self._lock:
+            if destination.store not in self._caches.stores:
+                try:
+                    from xpander_server.embedded import Embedded, StoreError
+                except ModuleNotFoundError as missing:
+                    raise ModuleNotFoundError(
+                        f"{destination.health.target} is an embedded backend, which needs the module {missing.name}; "
+                        "run pip install 'xpander-report[server]'",
+                        name=missing.name,
+                    ) from missing
+                try:
+                    self._caches.stores[destination.store] = Embedded(*destination.store)
+                except StoreError as error:
+                    raise ValueError(str(error)) from error
+            return self._caches.stores[destination.store]
+
+    def before_fork(self) -> None:
+        """Close the databases of the embedded stores until the fork is over.
+
+        A connection that is open in the parent is of no use to a child, and SQLite's list of the file locks that a
+        process holds would be copied into the child. The import lock, which `_fork` holds during a fork, ensures that
+        no other thread is opening a store.
+        """
+        for store in list(self._caches.stores.values()):
+            store.pause()
+
+    def after_fork_in_parent(self) -> None:
+        """Open the databases again."""
+        for store in list(self._caches.stores.values()):
+            store.resume()
+
+    def after_fork_in_child(self) -> None:
+        """Start with empty caches.
+
+        The child closes its copies of the parent's idle sockets, which sends nothing to the peer. Connections that are
+        in use, or that belong to an event loop, stay as they are.
+        """
+        self._inherited.append(self._caches)
+        for transport in list(self._caches.transports.values()):
+            transport.close()
+        self._caches = _Caches()
+        self._is_exiting = False
 
 
-def _async_sender(destination: Destination, store: "Embedded | None") -> "AsyncTransport":
-    with _fork.import_lock:
-        if store is not None:
-            from xpander_sdk.transport.in_process import AsyncInProcessTransport
-
-            return AsyncInProcessTransport(store)
-        if destination.transport.async_http is not None:
-            from xpander_sdk.transport.httpx_adapter import AsyncHttpxTransport
-
-            return AsyncHttpxTransport(destination.transport.async_http, destination.url)
-        if destination.transport.http is not None:
-            raise ValueError("the transport has http= and no async_http=, which the asynchronous forms need")
-        from xpander_sdk.transport.http import AsyncHttpTransport
-
-        return AsyncHttpTransport(destination.transport, destination.url)
-
-
-def _transports_of_loop() -> "dict[Destination, _Kept]":
-    loop = _event_loop()
-    transports = _state.async_transports.get(loop)
-    if transports is None:
-        import asyncio
-
-        with _state.lock:
-            # A loop that was closed without being wound up finished no generator; what was kept for it holds it, so
-            # that it would never go by itself. (trio always winds up.)
-            for other in list(_state.async_transports):
-                if isinstance(other, asyncio.AbstractEventLoop) and other.is_closed():
-                    del _state.async_transports[other]
-            transports = _state.async_transports.setdefault(loop, {})
-    return transports
-
-
-def _event_loop() -> Any:
-    """What stands for the event loop that this runs in: the same object for as long as it lives."""
+def _running_loop() -> Any:
+    """Return an object that identifies the running event loop of asyncio or trio."""
     import sniffio
 
     if sniffio.current_async_library() == "trio":
@@ -140,96 +217,23 @@ def _event_loop() -> Any:
     return asyncio.get_running_loop()
 
 
-async def _keep(
-    transports: "dict[Destination, _Kept]", destination: Destination, transport: "AsyncTransport"
+async def _close_with_loop(
+    entries: "dict[Destination, _LoopTransport]", destination: Destination, transport: "AsyncTransport"
 ) -> AsyncGenerator[None, None]:
-    # An event loop that ends (asyncio.run, trio.run) first finishes the asynchronous generators that were begun in it:
-    # the one moment at which its connections can still be closed properly.
+    """Close the transport when the event loop ends.
+
+    `asyncio.run` and `trio.run` finalize the asynchronous generators that were started in them before they close the
+    loop. No later moment allows a connection to be closed properly.
+    """
     try:
         yield
     finally:
-        if (kept := transports.get(destination)) is not None and kept.transport is transport:
-            del transports[destination]
+        if (entry := entries.get(destination)) is not None and entry.transport is transport:
+            del entries[destination]
         await transport.close()
 
 
-def _embedded(destination: Destination) -> "Embedded | None":
-    if destination.store is None:
-        return None
-    with _state.lock:
-        if destination.store not in _state.stores:
-            try:
-                from xpander_server.embedded import Embedded, StoreError
-            except ModuleNotFoundError as missing:
-                raise ModuleNotFoundError(
-                    f"{destination.health.target} is an embedded target, which needs {missing.name}: "
-                    "pip install 'xpander-report[server]'",
-                    name=missing.name,
-                ) from missing
-            try:
-                _state.stores[destination.store] = Embedded(*destination.store)
-            except StoreError as error:
-                raise ValueError(str(error)) from error
-        return _state.stores[destination.store]
+transports = TransportRegistry()
 
-
-def close(configuration: Configuration) -> None:
-    """Close what is kept for the synchronous forms; the next call makes it anew."""
-    destination = destination_for(configuration)
-    with _state.lock:
-        transport = _state.transports.pop(destination, None)
-        store = _state.stores.pop(destination.store, None) if destination.store else None
-    if transport is not None:
-        transport.close()
-    if store is not None:
-        store.close()
-
-
-async def aclose(configuration: Configuration) -> None:
-    """Close what is kept for this event loop; the next call makes it anew."""
-    kept = _state.async_transports.get(_event_loop(), {}).pop(destination_for(configuration), None)
-    if kept is not None:
-        await kept.keeper.aclose()
-
-
-def close_if_ending() -> None:
-    """Close what a report opened that came after the end of the program."""
-    if _state.is_ending:
-        _close_all()
-
-
-def _close_all() -> None:
-    global _state
-    ended, _state = _state, _State()
-    _state.is_ending = True
-    for transport in list(ended.transports.values()):
-        transport.close()
-    for store in list(ended.stores.values()):
-        store.close()
-
-
-def _before_fork() -> None:
-    # A database that is open in the parent is of no use to a child, and SQLite's own book of the locks that a process
-    # holds is copied as it is at this moment. So nothing is open while the process forks; and no thread is in the
-    # middle of an import of ours, or of opening a store.
-    for store in list(_state.stores.values()):
-        store.pause()
-
-
-def _after_fork_in_parent() -> None:
-    for store in list(_state.stores.values()):
-        store.resume()
-
-
-def _after_fork_in_child() -> None:
-    # The child makes its own. Of the parent's sockets it closes its copies, which says nothing on them; what is busy,
-    # or belongs to an event loop, is left as it is.
-    global _state
-    _of_parents.append(_state)
-    for transport in list(_state.transports.values()):
-        transport.close()
-    _state = _State()
-
-
-atexit.register(_close_all)
-_fork.register_at_fork(_before_fork, _after_fork_in_parent, _after_fork_in_child)
+atexit.register(transports.close_all)
+_fork.register_at_fork(transports.before_fork, transports.after_fork_in_parent, transports.after_fork_in_child)

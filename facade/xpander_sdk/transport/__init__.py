@@ -1,3 +1,4 @@
-"""How a request travels: over HTTP, in-process, or through a transport of the caller's. The only package that touches
-httpx and httpcore.
+"""Transports: over HTTP, in-process, or through an httpx transport of the caller.
+
+A transport sends one request and returns the response. Only this package imports httpx and httpcore.
 """

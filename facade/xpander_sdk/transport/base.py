@@ -1,7 +1,7 @@
-"""What travels: a request, its answer, and why there is none.
+"""Interface of transports: request, response, and the two errors of an attempt.
 
-Their reprs tell no headers, bodies and texts: tools that report errors show the variables of each frame, and a backend
-may repeat what it was sent.
+Reprs contain no headers, bodies and texts: error reporters show the variables of each frame, and a backend may repeat
+secrets that it received.
 """
 
 import zlib
@@ -12,14 +12,21 @@ from attrs import field, frozen
 
 from xpander_sdk.settings.retry import Timeouts
 
-MAX_RESPONSE_BYTES = 128 * 1024 * 1024  # bytes; more is no answer of this contract
+MAX_RESPONSE_BYTES = 128 * 1024 * 1024  # larger than any response of the API
 
 Header = tuple[bytes, bytes]
 
 
 @frozen
 class Request:
-    """What to send; `target` is the path with its query, percent-encoded."""
+    """HTTP request.
+
+    Attributes:
+        method: The method, in capitals.
+        target: Path and query, percent-encoded.
+        headers: All headers except `host`, which the transport adds.
+        content: The body; empty if there is none.
+    """
 
     method: str
     target: bytes
@@ -29,24 +36,30 @@ class Request:
 
 @frozen
 class Response:
-    """What came back; names of headers in lower case."""
+    """HTTP response.
+
+    Attributes:
+        status: The status code.
+        headers: Headers by name, in lower case.
+        body: The decompressed body.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
 
-class _Hidden(Exception):
+class _AttemptError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
 
-class TransportError(_Hidden):
-    """There was none.
+class TransportError(_AttemptError):
+    """No response arrived.
 
     Attributes:
-        is_timeout: it was for want of time.
-        is_retryable: another attempt may succeed.
+        is_timeout: A timeout expired.
+        is_retryable: Another attempt may succeed.
     """
 
     def __init__(self, description: str, *, is_timeout: bool = False, is_retryable: bool = True) -> None:
@@ -55,8 +68,12 @@ class TransportError(_Hidden):
         self.is_retryable = is_retryable
 
 
-class DecodingError(_Hidden):
-    """There was one that cannot be read. `status` is its status, where that could be."""
+class DecodingError(_AttemptError):
+    """A response arrived, but cannot be decoded.
+
+    Attributes:
+        status: Status code of the response, if it is known.
+    """
 
     def __init__(self, description: str, status: int | None = None) -> None:
         super().__init__(description)
@@ -64,48 +81,88 @@ class DecodingError(_Hidden):
 
 
 class Transport(Protocol):
+    """Synchronous transport."""
+
     def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
-        """Send, and read the answer to its end, until `deadline` (monotonic). Raises TransportError, DecodingError."""
+        """Send the request once and return the complete response.
+
+        Args:
+            request: The request.
+            timeouts: Limits for the connection and for each read; `total` is not used.
+            deadline: Time by which the response must be complete (monotonic clock, seconds).
+
+        Raises:
+            TransportError: No response arrived.
+            DecodingError: The response cannot be decoded, or is too large.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close idle connections. Connections in use are closed when their response is complete."""
+        ...
 
 
 class AsyncTransport(Protocol):
-    async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response: ...
+    """Asynchronous transport, for one event loop."""
 
-    async def close(self) -> None: ...
+    async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
+        """Send the request once and return the complete response.
+
+        Args:
+            request: The request.
+            timeouts: Limits for the connection and for each read; `total` is not used.
+            deadline: Time by which the response must be complete (monotonic clock, seconds).
+
+        Raises:
+            TransportError: No response arrived.
+            DecodingError: The response cannot be decoded, or is too large.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close idle connections. Connections in use are closed when their response is complete."""
+        ...
 
 
-def bounded(body: bytearray, chunk: bytes) -> bytes:
+def append_chunk(body: bytearray, chunk: bytes) -> None:
+    """Append a part of the body.
+
+    Raises:
+        DecodingError: The body would be larger than `MAX_RESPONSE_BYTES`.
+    """
     if len(body) + len(chunk) > MAX_RESPONSE_BYTES:
-        raise DecodingError(f"it has over {MAX_RESPONSE_BYTES} bytes")
-    return chunk
+        raise DecodingError(f"it is larger than {MAX_RESPONSE_BYTES} bytes")
+    body += chunk
 
 
 def build_response(status: int, headers: Iterable[Header], body: bytes) -> Response:
-    named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
-    encoding = named.get("content-encoding", "identity").strip().lower()
+    """Return the response with a decompressed body. The body of an error that cannot be decompressed becomes empty.
+
+    Raises:
+        DecodingError: The body of a 2xx response cannot be decompressed.
+    """
+    by_name = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    encoding = by_name.get("content-encoding", "identity").strip().lower()
     try:
-        return Response(status, named, _decoded(body, encoding))
+        return Response(status, by_name, _decompress(body, encoding))
     except DecodingError as error:
         if 200 <= status < 300:
             raise DecodingError(str(error), status) from None
-        return Response(status, named, b"")  # the status says enough
+        return Response(status, by_name, b"")
 
 
-def _decoded(body: bytes, encoding: str) -> bytes:
+def _decompress(body: bytes, encoding: str) -> bytes:
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise DecodingError(f"it is encoded as {encoding[:40]!r}, which was not asked for")
+        raise DecodingError(f"its content-encoding is {encoding[:40]!r}, which was not requested")
     decoder = zlib.decompressobj(zlib.MAX_WBITS | (0 if encoding == "deflate" else 32))
     try:
-        decoded = decoder.decompress(body, MAX_RESPONSE_BYTES)
+        content = decoder.decompress(body, MAX_RESPONSE_BYTES)
     except zlib.error as error:
-        raise DecodingError(f"its compression is broken: {error}") from None
+        raise DecodingError(f"its compressed body is invalid: {error}") from None
     if decoder.unconsumed_tail:
-        raise DecodingError(f"it has over {MAX_RESPONSE_BYTES} bytes")
+        raise DecodingError(f"it is larger than {MAX_RESPONSE_BYTES} bytes")
     if not decoder.eof:
-        raise DecodingError("its compression is broken: it ends early")
-    return decoded
+        raise DecodingError("its compressed body is incomplete")
+    return content

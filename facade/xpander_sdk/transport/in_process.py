@@ -1,4 +1,4 @@
-"""An embedded store: the whole server, without a socket."""
+"""Transports of an embedded backend: they call the server's application in this process, without a socket."""
 
 from typing import TYPE_CHECKING
 
@@ -10,24 +10,30 @@ if TYPE_CHECKING:
 
 
 class InProcessTransport:
+    """Synchronous transport of an embedded store."""
+
     def __init__(self, store: "Embedded") -> None:
         self._store = store
 
     def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
+        """Execute the request in this thread. The store has its own time limits."""
         return build_response(*self._store.call(request.method, request.target, request.headers, request.content))
 
     def close(self) -> None:
-        pass  # whoever opened the store closes it
+        """Do nothing: the registry owns the store and closes it."""
 
 
 class AsyncInProcessTransport:
+    """Asynchronous transport of an embedded store."""
+
     def __init__(self, store: "Embedded") -> None:
         self._store = store
 
     async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
+        """Execute the request without blocking the event loop. The store has its own time limits."""
         return build_response(
             *await self._store.acall(request.method, request.target, request.headers, request.content)
         )
 
     async def close(self) -> None:
-        pass  # whoever opened the store closes it
+        """Do nothing: the registry owns the store and closes it."""

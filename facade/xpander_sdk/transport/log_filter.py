@@ -1,20 +1,20 @@
-"""httpcore's own logs, which may tell all headers of an answer: a key that a backend repeats, too."""
+"""Redaction of httpcore's logs, which may contain all headers of a response."""
 
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 
 redaction: ContextVar[Callable[[str], str] | None] = ContextVar("redaction", default=None)
-"""Of the call that is under way."""
+"""Redaction of the current call; None outside calls."""
 
 
-class _Redacted(logging.Filter):
+class _RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        redacted = redaction.get()
-        if redacted is not None:
-            record.msg, record.args = redacted(record.getMessage()), ()
+        redact = redaction.get()
+        if redact is not None:
+            record.msg, record.args = redact(record.getMessage()), ()
         return True
 
 
 for _name in ("connection", "http11", "proxy", "socks"):
-    logging.getLogger(f"httpcore.{_name}").addFilter(_Redacted())
+    logging.getLogger(f"httpcore.{_name}").addFilter(_RedactingFilter())

@@ -1,4 +1,8 @@
-"""Connections on asyncio."""
+"""Network backend for httpcore on asyncio.
+
+httpcore's own backend uses anyio, whose cancel scopes cost more per read and write than the read or write itself. This
+one implements the streams on asyncio's transports and protocols.
+"""
 
 import asyncio
 import select
@@ -10,116 +14,130 @@ from typing import Any, cast
 
 import httpcore
 
-from xpander_sdk.transport.network_sync import PART
+from xpander_sdk.transport.network_sync import WRITE_SIZE
 
 
 class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """A connection on asyncio alone: anyio's cancel scopes for every step cost a report more than the step does.
+    """Connection: a protocol for asyncio, a network stream for httpcore.
 
-    Writing waits for the first reading, as in `_Stream`.
+    `write` only fills a buffer, which the next `read` sends: head and body of a request then leave in one packet.
     """
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
-        self._is_over = False
+        self._is_at_end = False
         self._failure: Exception | None = None
         self._unsent = b""
-        self._is_full = False
-        self._waiting: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._waiter: asyncio.Future[None] | None = None
 
-    # What the event loop calls.
+    # asyncio.Protocol: called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        """Append received data, and wake the reader."""
         self._received += data
         self._wake()
 
     def eof_received(self) -> None:
-        self._is_over = True
+        """Record the end of the stream, and wake the reader."""
+        self._is_at_end = True
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_over, self._failure = True, exc
+        """Record the end of the connection and its cause, and wake the reader or the writer."""
+        self._is_at_end, self._failure = True, exc
         self._wake()
 
     def pause_writing(self) -> None:
-        self._is_full = True
+        """Make the writer wait: the transport's buffer is full."""
+        self._is_paused = True
 
     def resume_writing(self) -> None:
-        self._is_full = False
+        """Wake the writer: the transport's buffer has room again."""
+        self._is_paused = False
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _wait(self, seconds: float | None) -> None:
-        self._waiting = asyncio.get_running_loop().create_future()
+        self._waiter = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(seconds):
-            await self._waiting
+            await self._waiter
 
-    # What httpcore calls.
+    # httpcore.AsyncNetworkStream: called by httpcore.
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Send what was written, then return received data; `b""` at the end of the stream."""
         try:
             if self._unsent:
                 await self._flush(timeout)
-            while not self._received and not self._is_over:
+            while not self._received and not self._is_at_end:
                 await self._wait(timeout)
         except TimeoutError as error:
-            raise httpcore.ReadTimeout("no answer in time") from error
+            raise httpcore.ReadTimeout("the read timeout expired") from error
         if not self._received and self._failure is not None:
             raise httpcore.ReadError(str(self._failure)) from self._failure
-        received = bytes(self._received[:max_bytes])
+        data = bytes(self._received[:max_bytes])
         del self._received[:max_bytes]
-        return received
+        return data
 
     async def _flush(self, timeout: float | None) -> None:
         unsent, self._unsent = self._unsent, b""
-        for start in range(0, len(unsent), PART):
-            self._open_transport.write(unsent[start : start + PART])
-            while self._is_full and not self._is_over:
+        for start in range(0, len(unsent), WRITE_SIZE):
+            self._open_transport.write(unsent[start : start + WRITE_SIZE])
+            while self._is_paused and not self._is_at_end:
                 await self._wait(timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Add data to the buffer that the next `read` sends."""
         self._unsent += buffer
 
     async def aclose(self) -> None:
-        # At once: waiting for a peer that may be gone is nothing that the host program should do.
+        """Close the connection at once, without waiting for the peer."""
         self._open_transport.abort()
-        # The event loop closes the socket at its next turn; with TLS, at the one after that.
+        # The event loop closes the socket in its next iteration, or with TLS in the one after that.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
-        # What was written to a proxy was answered; the rest goes through the encrypted transport.
+        """Encrypt the connection, and return this stream.
+
+        Nothing is unsent here: with a proxy, its response to CONNECT has been read.
+        """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                upgraded = await loop.start_tls(
+                encrypted = await loop.start_tls(
                     self._open_transport, self, ssl_context, server_hostname=server_hostname
                 )
         except TimeoutError as error:
             self._open_transport.abort()
-            raise httpcore.ConnectTimeout("no TLS in time") from error
+            raise httpcore.ConnectTimeout("the TLS handshake timed out") from error
         except OSError as error:
             self._open_transport.abort()
             raise httpcore.ConnectError(str(error)) from error
-        if upgraded is None:
-            raise httpcore.ConnectError("the connection ended while TLS was agreed upon")
-        self._transport = upgraded
+        if encrypted is None:
+            raise httpcore.ConnectError("the connection was closed during the TLS handshake")
+        self._transport = encrypted
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        if (
-            info == "is_readable"
-        ):  # asked of an idle connection: whether the server has closed it, or says what it must not
-            return bool(self._received) or self._is_over or _has_input(self._open_transport.get_extra_info("socket"))
+        """Return information about the connection.
+
+        httpcore asks an idle connection whether it "is_readable": then the server has closed it, or has sent data that
+        belongs to no request. Either way the connection must not be used again.
+        """
+        if info == "is_readable":
+            return bool(self._received) or self._is_at_end or _has_input(self._open_transport.get_extra_info("socket"))
         return self._open_transport.get_extra_info(info)
 
     @property
@@ -129,7 +147,7 @@ class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
 
 def _has_input(connection: Any) -> bool:
-    """Whether there is something that the event loop, which may have stood still for a while, has not seen yet."""
+    """Return whether the socket has input that the event loop has not read yet, for example after it was blocked."""
     if not hasattr(select, "poll"):
         return False
     poll = select.poll()
@@ -137,7 +155,9 @@ def _has_input(connection: Any) -> bool:
     return bool(poll.poll(0))
 
 
-class AsyncioNetwork(httpcore.AsyncNetworkBackend):
+class AsyncioBackend(httpcore.AsyncNetworkBackend):
+    """Network backend that opens `AsyncioStream` connections."""
+
     async def connect_tcp(
         self,
         host: str,
@@ -146,22 +166,23 @@ class AsyncioNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """Open a connection; try all addresses of the host within `timeout` seconds, each with an equal share."""
         loop = asyncio.get_running_loop()
-        until = time.monotonic() + (timeout or 3600.0)
+        deadline = time.monotonic() + (timeout or 3600.0)
         try:
             async with asyncio.timeout(timeout):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout("no address in time") from error
+            raise httpcore.ConnectTimeout("the name lookup timed out") from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for still, (*_, address) in zip(range(len(found), 0, -1), found, strict=True):
+        for remaining, (*_, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                async with asyncio.timeout(max(0.001, (until - time.monotonic()) / still)):
+                async with asyncio.timeout(max(0.001, (deadline - time.monotonic()) / remaining)):
                     return (await loop.create_connection(AsyncioStream, str(address[0]), port))[1]
             except TimeoutError:
-                failure = httpcore.ConnectTimeout("no connection in time")
+                failure = httpcore.ConnectTimeout("the connection timed out")
             except OSError as error:
                 failure = httpcore.ConnectError(str(error))
         raise failure

@@ -1,6 +1,7 @@
-"""Connections of the synchronous form, which keep the deadline of their lane.
+"""Network backend for httpcore's synchronous connections, with a deadline for the whole request.
 
-A server that sends a byte now and then never meets a time-out that counts from the last byte.
+httpcore's timeouts start again with each read and write. A server that sends one byte every few seconds would never
+exceed them.
 """
 
 import socket
@@ -13,46 +14,55 @@ from typing import Any
 import httpcore
 from attrs import define
 
-PART = 65_536  # bytes
+WRITE_SIZE = 65_536  # bytes per write
 
 
 @define
-class Clock:
-    """Until when the request that a lane carries may take (monotonic)."""
+class Deadline:
+    """End of the request that a connection carries at present.
 
-    deadline: float = 0.0
+    Attributes:
+        time: Monotonic clock, seconds.
+    """
 
-    def left(self, seconds: float | None) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("the total time is up")
-        return left if seconds is None else min(seconds, left)
+    time: float = 0.0
+
+    def limit(self, timeout: float | None) -> float:
+        """Return the timeout, or the time that is left if that is shorter.
+
+        Raises:
+            httpcore.ReadTimeout: No time is left.
+        """
+        remaining = self.time - time.monotonic()
+        if remaining <= 0:
+            raise httpcore.ReadTimeout("the total timeout expired")
+        return remaining if timeout is None else min(timeout, remaining)
 
 
 class _Stream(httpcore.NetworkStream):
-    """A stream whose every step ends by the deadline of its lane.
+    """Stream whose reads and writes end by the deadline of its connection.
 
-    What is written waits for the first reading, so that the head and the body of a request leave together: one packet,
-    one call of the system, and the server is woken once.
+    `write` only fills a buffer, which the next `read` sends: head and body of a request then leave in one packet, with
+    one system call, and the server wakes up once.
     """
 
-    def __init__(self, stream: httpcore.NetworkStream, clock: Clock) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
-        self._clock = clock
+        self._deadline = deadline
         self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self._unsent:
             self._flush(timeout)
-        return self._stream.read(max_bytes, self._clock.left(timeout))
+        return self._stream.read(max_bytes, self._deadline.limit(timeout))
 
     def _flush(self, timeout: float | None) -> None:
-        # By itself: who is interrupted while reading has no variable that holds the request, and with it the key.
+        # A function of its own, so that an interrupted `read` has no variable that contains the request and its key.
         unsent, self._unsent = self._unsent, b""
-        with suppress(httpcore.WriteError):  # a server may refuse a request, and say why, before it has all of it
-            # In parts: the stream gives its time-out to each piece that the receiver takes, however many there are.
-            for start in range(0, len(unsent), PART):
-                self._stream.write(unsent[start : start + PART], self._clock.left(timeout))
+        with suppress(httpcore.WriteError):  # a server may reject a request before it has read all of it
+            # The inner stream applies the timeout to each piece that the peer accepts; this loop bounds their sum.
+            for start in range(0, len(unsent), WRITE_SIZE):
+                self._stream.write(unsent[start : start + WRITE_SIZE], self._deadline.limit(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent += buffer
@@ -63,15 +73,18 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._clock.left(timeout)), self._clock)
+        encrypted = self._stream.start_tls(ssl_context, server_hostname, self._deadline.limit(timeout))
+        return _Stream(encrypted, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-class Network(httpcore.SyncBackend):
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+class DeadlineBackend(httpcore.SyncBackend):
+    """Network backend whose streams obey a deadline."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
 
     def connect_tcp(
         self,
@@ -81,19 +94,21 @@ class Network(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        # One time for all addresses of the host together, of which each gets its share; the backend would give it to
-        # each of them anew.
-        until = time.monotonic() + self._clock.left(timeout)
+        """Open a connection; try all addresses of the host within `timeout` seconds, each with an equal share.
+
+        httpcore's own method would apply the timeout to each address.
+        """
+        deadline = time.monotonic() + self._deadline.limit(timeout)
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for still, (*_, address) in zip(range(len(found), 0, -1), found, strict=True):
-            share = max(0.001, (until - time.monotonic()) / still)
+        for remaining, (*_, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            share = max(0.001, (deadline - time.monotonic()) / remaining)
             try:
                 stream = super().connect_tcp(str(address[0]), port, share, local_address, socket_options)
-                return _Stream(stream, self._clock)
+                return _Stream(stream, self._deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure

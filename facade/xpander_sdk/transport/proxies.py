@@ -1,4 +1,4 @@
-"""Which proxy stands between here and a target."""
+"""Choice of the proxy for a destination."""
 
 import importlib.util
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -11,16 +11,21 @@ from xpander_sdk.transport.tls import build_ssl_context
 
 
 def find_proxy(settings: TransportSettings, url: SplitResult) -> str | None:
-    """The URL of the proxy that requests to `url` go through; None for none."""
+    """Return the URL of the proxy for requests to `url`, from the settings or the environment; None for no proxy."""
     address = settings.proxy or _environment_proxy(url)
     return address if address is None or "://" in address else f"http://{address}"
 
 
-def proxy_for(settings: TransportSettings, url: SplitResult) -> httpcore.Proxy | None:
+def build_proxy(settings: TransportSettings, url: SplitResult) -> httpcore.Proxy | None:
+    """Return httpcore's description of the proxy for requests to `url`.
+
+    Raises:
+        ValueError: A SOCKS proxy needs a package that is not installed.
+    """
     scheme = urlsplit(find_proxy(settings, url) or "").scheme
     if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
-        # No variable of this frame holds the password of the proxy: tools that report errors would show it.
-        raise ValueError("a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'")
+        # Checked before any variable contains the password of the proxy: error reporters show the variables of a frame.
+        raise ValueError("a SOCKS proxy needs the package socksio; run pip install 'httpx[socks]'")
     address = find_proxy(settings, url)
     if address is None:
         return None
