@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift lint format types test test-fast coverage docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint format types test test-fast coverage docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ generate: setup ## rebuild generated/ from openapi/
 
 drift: setup ## fail if generated/ differs from the result of `make generate`
 	$(BIN)/python openapi/generate.py --check
+
+ddl: setup ## write the SQL of the tables, for review, into server/xpander_server/store/schema/ddl
+	@PYTHONPATH=tests $(BIN)/python tests/store/ddl.py
 
 lint: setup ## run ruff, validate the OpenAPI description, check the import layers
 	$(BIN)/ruff check .

@@ -32,10 +32,20 @@ settings.load_profile("without time limits")
 # The first process that needs the server starts it.
 POSTGRES_FOLDER = "POSTGRES_OF_THE_TESTS"
 
+# Folders whose tests are all marked slow: a browser, and programs in many processes.
+SLOW_FOLDERS = ("browser", "runtimes")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[POSTGRES_FOLDER] = str(Path(tempfile.gettempdir(), f"postgres-of-tests-{secrets.token_hex(8)}"))
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects tests
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -366,6 +366,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.mark.slow
 def test_server_is_what_the_model_says_after_any_reports(client: httpx.Client) -> None:
     run_state_machine_as_test(
         lambda: Model(client),

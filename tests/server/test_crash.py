@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).with_name("crash_test.py")
 
 
+@pytest.mark.slow
 def test_what_was_answered_survives_kills_of_the_server(store_url):
     command = [sys.executable, str(PROGRAM), "--store", store_url, "--kills", "3", "--clients", "8"]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])}

@@ -1,4 +1,8 @@
-"""The schema as SQL, in the dialect of each database: `python tests/store/ddl.py` writes the snapshots anew."""
+"""SQL of the tables, in the dialect of each database.
+
+`make ddl` writes it to server/xpander_server/store/schema/ddl. Reviewers see a change of the schema as SQL there, and
+database administrators see the tables that the server creates. A test compares the files with the tables.
+"""
 
 from pathlib import Path
 
@@ -13,13 +17,13 @@ DIALECTS = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
 
 
 def ddl(metadata: MetaData, dialect: str) -> str:
-    """The statements that make the tables, Alembic's own left out."""
+    """Return the statements that create the tables, without the table of Alembic."""
     statements = []
     for table in sorted(metadata.tables.values(), key=lambda table: table.name):
         if table.name != "alembic_version":
             statements.append(CreateTable(table))
             statements += [CreateIndex(index) for index in sorted(table.indexes, key=lambda index: str(index.name))]
-    return "".join(f"{_tidy(str(one.compile(dialect=DIALECTS[dialect])))};\n\n" for one in statements)
+    return "\n".join(f"{_tidy(str(one.compile(dialect=DIALECTS[dialect])))};\n" for one in statements)
 
 
 def _tidy(statement: str) -> str:
@@ -31,4 +35,6 @@ if __name__ == "__main__":
 
     FOLDER.mkdir(exist_ok=True)
     for name in DIALECTS:
-        (FOLDER / f"{name}.sql").write_text(ddl(metadata, name), "utf-8")
+        path = FOLDER / f"{name}.sql"
+        path.write_text(ddl(metadata, name), "utf-8")
+        print(path.relative_to(Path.cwd()))

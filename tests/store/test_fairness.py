@@ -4,6 +4,8 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from store.reports import submission
 from xpander_server.store import Store, TaskQuery
 
@@ -20,6 +22,7 @@ def report_until_enough(url: str, mine: int, counts: Any, together: Any) -> None
     store.close()
 
 
+@pytest.mark.slow
 def test_no_process_is_starved_by_others_that_never_pause(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/store.db"
     context = multiprocessing.get_context("spawn")

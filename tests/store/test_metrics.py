@@ -55,6 +55,7 @@ def _fold_only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollups, "FOLD_BYTES", float("inf"))
 
 
+@pytest.mark.slow
 @given(HISTORIES, st.lists(TIMES, min_size=2, max_size=2))
 @EXAMPLES
 def test_metrics_are_those_of_the_tasks_after_any_history(store_of_example, history, bounds):

@@ -79,6 +79,7 @@ def report_some(store_url: str, name: str) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_several_processes_on_one_database_are_as_one(store, store_url):
     names = ("input", "result", "user_id")
     context = multiprocessing.get_context("spawn")

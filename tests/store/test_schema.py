@@ -44,7 +44,7 @@ def test_the_migrations_make_the_tables_that_the_queries_expect(empty_url):
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_snapshots_are_those_of_the_tables(dialect):
-    told = "python tests/store/ddl.py writes them anew"
+    told = "run `make ddl`"
     assert ddl(metadata, dialect) == (FOLDER / f"{dialect}.sql").read_text("utf-8"), told
 
 

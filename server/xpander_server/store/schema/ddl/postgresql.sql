@@ -74,4 +74,3 @@ CREATE INDEX tasks_of_agent ON tasks (organization_id, agent_id, created_at);
 CREATE INDEX tasks_of_organization ON tasks (organization_id, created_at);
 
 CREATE INDEX tasks_of_user ON tasks (organization_id, user_id, created_at);
-
