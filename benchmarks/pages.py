@@ -14,7 +14,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 
 from xpander_server.api.app import create_app
-from xpander_server.auth.api_keys import Keys
+from xpander_server.auth.api_keys import ApiKeys
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.verifier import Verifier
 from xpander_server.http.concurrency import run_in_threadpool
@@ -79,10 +79,10 @@ def submission(number: int, count: int, now: int, chance: random.Random) -> Subm
 
 
 def measure(store: Store) -> bool:
-    access = KeyAuthenticator(Verifier(store.keys))
-    app = create_app(store, access, run_in_threadpool, more_routes=page_routes(store, access))
+    authenticator = KeyAuthenticator(Verifier(store.keys))
+    app = create_app(store, authenticator, run_in_threadpool, extra_routes=page_routes(store, authenticator))
     client = TestClient(app, base_url="http://server")
-    key = Keys(store.keys).create(f"benchmark-{time.time_ns()}", ORGANIZATION, scopes=("read",))
+    key = ApiKeys(store.keys).create(f"benchmark-{time.time_ns()}", ORGANIZATION, scopes=("read",))
     client.post("/ui/sign-in", data={"key": key}).raise_for_status()
     total = int(sum(row["total"] for row in client.get("/ui/numbers?figure=agents&form=json&last=all").json()))
     print(f"\n{total:,} tasks\n\n| page | median | processor, at best of {REPEATS} | size |\n|---|---|---|---|")

@@ -26,7 +26,7 @@ async def report(submission: Submission) -> Task:
     )
 
 
-app = create_app(Store(f"sqlite:///{file}"), SingleOrganizationAuthenticator("bench"), run_in_threadpool, report=report)
+app = create_app(Store(f"sqlite:///{file}"), SingleOrganizationAuthenticator("bench"), run_in_threadpool, commit=report)
 uvicorn.run(
     app, port=int(port), log_level="error", access_log=False, lifespan="off", http=HttpProtocol, proxy_headers=False
 )

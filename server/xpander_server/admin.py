@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from xpander_server.auth.api_keys import Keys
+from xpander_server.auth.api_keys import ApiKeys
 from xpander_server.clock import format_timestamp
 from xpander_server.maintenance.backup import backup, restore
 from xpander_server.maintenance.retention import prune
@@ -14,16 +14,16 @@ __all__ = ["StoreError", "StoreUnavailable", "backup", "delete_older_than", "for
 
 
 @contextmanager
-def open_keys(store_url: str) -> Iterator[Keys]:
+def open_keys(store_url: str) -> Iterator[ApiKeys]:
     """The keys of a store. Raises StoreError."""
     store = Store(store_url)
     try:
-        yield Keys(store.keys)
+        yield ApiKeys(store.keys)
     finally:
         store.close()
 
 
-def delete_older_than(store_url: str, keep: timedelta) -> int:
+def delete_older_than(store_url: str, max_age: timedelta) -> int:
     """Delete the tasks that were first seen longer ago than `keep`, by whole hours. Their metrics stay.
 
     Returns:
@@ -34,6 +34,6 @@ def delete_older_than(store_url: str, keep: timedelta) -> int:
     """
     store = Store(store_url)
     try:
-        return prune(store, keep)
+        return prune(store, max_age)
     finally:
         store.close()

@@ -45,7 +45,7 @@ class _Verbatim(msgspec.Struct):
 
 
 @cache
-def text(suffix: Literal["yaml", "json"]) -> bytes:
+def document(suffix: Literal["yaml", "json"]) -> bytes:
     """The description as it is checked in, to be served verbatim."""
     return files("xpander_api").joinpath(f"contract.{suffix}").read_bytes()
 
@@ -53,7 +53,7 @@ def text(suffix: Literal["yaml", "json"]) -> bytes:
 @cache
 def operations() -> dict[str, "Operation"]:
     """Each operation of the contract, by its operationId."""
-    description = json.loads(text("json"))
+    description = json.loads(document("json"))
     return {
         method["operationId"]: Operation(description, path, name, item, method)
         for path, item in description["paths"].items()
@@ -103,7 +103,7 @@ class Operation:
         problems: list[Problem] = []
         for name, segment in path.items():
             try:
-                found["path"][name] = [segment_text(segment)]
+                found["path"][name] = [decode_segment(segment)]
             except UnicodeDecodeError:
                 problems.append({"loc": ["path", name], "msg": "is not UTF-8", "type": "encoding"})
         for name, value in query:
@@ -143,7 +143,7 @@ class Operation:
         return report
 
 
-def segment_text(segment: str) -> str:
+def decode_segment(segment: str) -> str:
     """A path segment as it came → what it stands for. Raises UnicodeDecodeError."""
     return unquote_to_bytes(segment.encode("latin-1")).decode("utf-8")
 

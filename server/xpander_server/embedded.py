@@ -29,9 +29,9 @@ class Embedded:
 
     def __init__(self, url: str, organization_id: str | None = None) -> None:
         self._store = Store(url)
-        access = SingleOrganizationAuthenticator(organization_id or DEFAULT_ORGANIZATION)
-        self._in_place = create_app(self._store, access, run_inline)
-        self._in_threads = create_app(self._store, access, run_in_threadpool)
+        authenticator = SingleOrganizationAuthenticator(organization_id or DEFAULT_ORGANIZATION)
+        self._in_place = create_app(self._store, authenticator, run_inline)
+        self._in_threads = create_app(self._store, authenticator, run_in_threadpool)
 
     def close(self) -> None:
         self._store.close()

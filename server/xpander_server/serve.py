@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from xpander_server.api.app import create_app
 from xpander_server.api.endpoint import require_scope
 from xpander_server.api.responses import handle_errors, static_response
-from xpander_server.auth.api_keys import ADMIN, Keys
+from xpander_server.auth.api_keys import ADMIN, ApiKeys
 from xpander_server.auth.authentication import Authenticator, KeyAuthenticator
 from xpander_server.auth.rate_limit import Rate
 from xpander_server.auth.verifier import Verifier
@@ -24,6 +24,7 @@ from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
 from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.dispatcher import request_state
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.maintenance.retention import RetentionTask
 from xpander_server.observability.logging import LogFormat, configure_logging
@@ -38,13 +39,13 @@ BODY_SECONDS = 30.0
 
 def serve(
     store_url: str,
-    listening: BindSettings,
+    bind: BindSettings,
     *,
     api_key: str | None,
     organization_id: str | None,
     rate: Rate | None = None,
-    keep: timedelta | None = None,
-    started: Callable[[str, str | None], None],
+    max_age: timedelta | None = None,
+    on_started: Callable[[str, str | None], None],
 ) -> None:
     """Serve a store until a signal ends it; requests under way are answered first.
 
@@ -53,8 +54,8 @@ def serve(
             unless other machines can reach the server.
         organization_id: the organisation of the key. Default: "local".
         rate: how often each key may be used. None for no limit.
-        keep: how long tasks are kept; their metrics stay. None for ever.
-        started: called once it listens, with its URL and the key that was made, if one was.
+        max_age: how long tasks are kept; their metrics stay. None for ever.
+        on_started: called once it listens, with its URL and the key that was made, if one was.
 
     Raises:
         StoreError: the store cannot be used as it is.
@@ -62,28 +63,28 @@ def serve(
             without what protects it.
         OSError: the address cannot be listened at.
     """
-    listening.check()
+    bind.validate()
     store = Store(store_url)
     try:
         has_key = api_key is not None or store.keys.has_active_key(now())
-        with listening.open(has_key=has_key) as listener:
-            keys = Keys(store.keys)
+        with bind.listen(has_key=has_key) as listener:
+            keys = ApiKeys(store.keys)
             made = None
             if api_key is not None:
                 keys.ensure(api_key, organization_id or DEFAULT_ORGANIZATION)
             elif not has_key:
                 made = keys.create("first", organization_id or DEFAULT_ORGANIZATION)
-            access = KeyAuthenticator(Verifier(store.keys), rate)
+            authenticator = KeyAuthenticator(Verifier(store.keys), rate)
             writer = Writer(store)
             watcher = RequestMetrics(writer)
             app = create_app(
                 store,
-                access,
+                authenticator,
                 run_in_threadpool,
-                report=writer.report,
-                body_seconds=BODY_SECONDS,
-                more_routes=[*_operating(access, watcher), *page_routes(store, access)],
-                watch=watcher,
+                commit=writer.report,
+                body_timeout=BODY_SECONDS,
+                extra_routes=[*_operating(authenticator, watcher), *page_routes(store, authenticator)],
+                observer=watcher,
             )
             server = uvicorn.Server(
                 uvicorn.Config(
@@ -94,30 +95,30 @@ def serve(
                     server_header=False,
                     http=HttpProtocol,
                     ws="none",
-                    ssl_certfile=listening.tls_certificate,
-                    ssl_keyfile=listening.tls_key,
-                    proxy_headers=bool(listening.behind_proxy),
-                    forwarded_allow_ips=list(listening.behind_proxy),
+                    ssl_certfile=bind.tls_certificate,
+                    ssl_keyfile=bind.tls_key,
+                    proxy_headers=bool(bind.behind_proxy),
+                    forwarded_allow_ips=list(bind.behind_proxy),
                     timeout_keep_alive=75,  # longer than clients keep a connection: they are the ones to close it
                     timeout_graceful_shutdown=10,
                 )
             )
             with _stopped_by_signals(server):
-                started(listening.url(listener), made)
+                on_started(bind.url(listener), made)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
-                with writer, nullcontext() if keep is None else RetentionTask(store, keep):
+                with writer, nullcontext() if max_age is None else RetentionTask(store, max_age):
                     server.run(sockets=[listener])
     finally:
         store.close()
 
 
-def _operating(access: Authenticator, watcher: RequestMetrics) -> list[BaseRoute]:
+def _operating(authenticator: Authenticator, watcher: RequestMetrics) -> list[BaseRoute]:
     """What the contract has not: whether the process lives, and its figures."""
 
     async def figures(request: Request) -> Response:
-        request.scope["xpander.about"].operation = "metrics"
+        request_state(request.scope).operation = "metrics"
         # Whoever asks, from wherever: behind a proxy, every caller seems to be on this machine.
-        await require_scope(access, request, ADMIN)
+        await require_scope(authenticator, request, ADMIN)
         return Response(watcher.exposition(), media_type=MEDIA_TYPE)
 
     return [

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 
 from xpander_server.api.app import create_app
 from xpander_server.auth import verifier
-from xpander_server.auth.api_keys import Keys
+from xpander_server.auth.api_keys import ApiKeys
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.verifier import Verifier
 from xpander_server.embedded import Embedded
@@ -49,7 +49,7 @@ def statements() -> Iterator[list[str]]:
 
 @pytest.fixture(autouse=True)
 def _keys_stay_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifier, "REMEMBERED_SECONDS", 3_600.0)
+    monkeypatch.setattr(verifier, "CACHE_SECONDS", 3_600.0)
 
 
 def asked(store: Store, statements: list[str], paths: list[str], key: str) -> list[tuple[str, list[str]]]:
@@ -80,7 +80,7 @@ def asked(store: Store, statements: list[str], paths: list[str], key: str) -> li
     ],
 )
 def test_what_another_organisation_has_is_asked_for_like_what_nobody_has(store, url, statements, path):
-    key = Keys(store.keys).create("key", "mine")
+    key = ApiKeys(store.keys).create("key", "mine")
     stored = {"id": "theirs", "user_id": "theirs", "result": "r"}
     theirs = Embedded(url, "theirs")
     theirs.call("POST", b"/agent-execution/theirs/report_task", AS_JSON, json.dumps(stored).encode())
@@ -91,7 +91,7 @@ def test_what_another_organisation_has_is_asked_for_like_what_nobody_has(store, 
 
 
 def test_another_organisation_in_front_of_the_path_is_refused_without_a_look_into_the_store(store, statements):
-    keys = Keys(store.keys)
+    keys = ApiKeys(store.keys)
     mine, _ = keys.create("key", "mine"), keys.create("key", "theirs")
     paths = ["/absent/agents-metrics/a", "/theirs/agents-metrics/a"]
     nobodys, theirs = asked(store, statements, paths, mine)

@@ -202,7 +202,7 @@ def test_text_logs_are_a_line_a_request_and_nobody_can_add_one(shop: Shop, tmp_p
         raw = httpx.get(server.url + "/a%0Ab", headers={"x-request-id": "mine"}, trust_env=False)
         assert raw.status_code == 404
     (line,) = log.read_text().splitlines()
-    assert "INFO xpander_server.auth.authentication: GET /a%0Ab 404 " in line
+    assert "INFO xpander_server.access: GET /a%0Ab 404 " in line
     assert line.endswith("[mine]")
 
 

@@ -16,7 +16,7 @@ from server.conftest import Shop
 from support.corpus import CORPUS, load_runs, report_for_run
 from support.server import running_server
 from xpander_server.api.app import create_app
-from xpander_server.auth.api_keys import Keys
+from xpander_server.auth.api_keys import ApiKeys
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.rate_limit import Rate
 from xpander_server.auth.verifier import Verifier
@@ -52,8 +52,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def new_client(store: Store, clock: Clock) -> Callable[..., TestClient]:
     def new(base_url: str = "http://server", rate: Rate | None = None) -> TestClient:
-        access = KeyAuthenticator(Verifier(store.keys, clock), rate)
-        app = create_app(store, access, run_in_threadpool, more_routes=page_routes(store, access, clock))
+        authenticator = KeyAuthenticator(Verifier(store.keys, clock), rate)
+        app = create_app(store, authenticator, run_in_threadpool, extra_routes=page_routes(store, authenticator, clock))
         return TestClient(app, base_url=base_url, follow_redirects=False)
 
     return new
@@ -69,7 +69,7 @@ def client(new_client: Callable[..., TestClient], key: str) -> TestClient:
 
 @pytest.fixture
 def key(store: Store) -> str:
-    return Keys(store.keys).create("visitor", "org", scopes=("read",))
+    return ApiKeys(store.keys).create("visitor", "org", scopes=("read",))
 
 
 def report(store: Store, task_id: str, *, organization_id: str = "org", agent_id: str = "agent", **given: Any) -> None:
@@ -159,7 +159,7 @@ def test_a_session_ends_in_time(client, clock):
 
 @pytest.mark.parametrize("ending", ["revoked", "expired"])
 def test_a_session_ends_with_its_key(new_client, store, clock, ending):
-    keys = Keys(store.keys)
+    keys = ApiKeys(store.keys)
     expires_at = clock.now + SECOND if ending == "expired" else None
     client = new_client()
     sign_in(client, keys.create("short", "org", scopes=("read",), expires_at=expires_at))

@@ -9,7 +9,7 @@ from sqlalchemy import false
 from store.test_schema import FIRST
 from xpander_server.auth import api_keys as auth
 from xpander_server.auth import verifier as verification
-from xpander_server.auth.api_keys import SCOPES, Keys
+from xpander_server.auth.api_keys import SCOPES, ApiKeys
 from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import SECOND
 from xpander_server.store import KeyTable, Store, StoreUnavailable
@@ -32,7 +32,7 @@ def clock():
 
 @pytest.fixture
 def keys(store, clock):
-    return Keys(store.keys, clock)
+    return ApiKeys(store.keys, clock)
 
 
 @pytest.fixture
@@ -50,25 +50,25 @@ def monotonic(monkeypatch):
 
 def opened(verifier: Verifier, key: str):
     """What a request with this key would be granted, as the server asks."""
-    verdict = verifier.remembered(key.encode())
-    if verdict is None:
-        verdict = verifier.verify(key.encode())
-    elif verdict.grant is not None and not verdict.is_fresh():
-        verdict = verifier.look_again(key.encode(), verdict)
-    return verdict.grant
+    verification = verifier.cached(key.encode())
+    if verification is None:
+        verification = verifier.verify(key.encode())
+    elif verification.grant is not None and not verification.is_fresh():
+        verification = verifier.refresh(key.encode(), verification)
+    return verification.grant
 
 
 def test_a_key_is_found_again(keys, verifier):
     key = keys.create("ci", "org")
     keys.ensure(key, "org")
-    assert len(keys.of("org")) == 1
+    assert len(keys.list_keys("org")) == 1
     assert opened(verifier, key).organization_id == "org"
 
 
 def test_a_key_is_kept_as_a_salted_hash(tmp_path):
     store = Store(f"sqlite:///{tmp_path}/store.db")
-    given = [Keys(store.keys).create(name, "org") for name in ("one", "two")]
-    Keys(store.keys).ensure("hunter2", "org")
+    given = [ApiKeys(store.keys).create(name, "org") for name in ("one", "two")]
+    ApiKeys(store.keys).ensure("hunter2", "org")
     rows = store.keys.list_keys()
     assert len({row.salt for row in rows}) == len({row.hash for row in rows}) == 3
     store.close()
@@ -79,8 +79,8 @@ def test_a_key_is_kept_as_a_salted_hash(tmp_path):
 
 def test_a_key_has_the_scopes_that_it_was_given(keys, verifier):
     grant = opened(verifier, keys.create("ci", "org", scopes=["read", "report", "read"]))
-    assert (grant.key, grant.scopes) == ("ci", {"report", "read"})
-    assert keys.of("org")[0].scopes == ["report", "read"]
+    assert (grant.key_name, grant.scopes) == ("ci", {"report", "read"})
+    assert keys.list_keys("org")[0].scopes == ["report", "read"]
 
 
 def test_a_key_that_serve_is_given_may_do_everything(keys, verifier):
@@ -121,7 +121,7 @@ def test_keys_of_one_name_belong_to_several_organisations_but_not_twice_to_one(k
 def test_a_key_that_cannot_be_is_not_made(name, organization_id, scopes, keys):
     with pytest.raises(ValueError, match=r"printable|no scope"):
         keys.create(name, organization_id, scopes=scopes)
-    assert keys.of() == []
+    assert keys.list_keys() == []
 
 
 def test_a_key_is_hashed_once(keys, verifier, monkeypatch):
@@ -145,7 +145,7 @@ def test_a_revoked_key_opens_nothing_once_what_was_known_is_stale(keys, verifier
     key = keys.create("ci", "org")
     assert opened(verifier, key)
     keys.revoke("ci", "org")
-    monotonic[0] += verification.REMEMBERED_SECONDS
+    monotonic[0] += verification.CACHE_SECONDS
     assert opened(verifier, key) is None
     with pytest.raises(ValueError, match="'ci', was revoked"):
         keys.ensure(key, "org")
@@ -175,7 +175,7 @@ def test_while_a_key_is_rotated_both_secrets_are_good(keys, store, clock):
     new = keys.rotate("ci", "org", grace=10 * SECOND)
     for key in (old, new):
         grant = opened(Verifier(store.keys, clock), key)
-        assert (grant.key, grant.scopes) == ("ci", {"report"})
+        assert (grant.key_name, grant.scopes) == ("ci", {"report"})
     clock.now += 10 * SECOND
     assert opened(Verifier(store.keys, clock), old) is None
     assert opened(Verifier(store.keys, clock), new)
@@ -188,7 +188,7 @@ def test_a_running_server_notices_that_a_key_was_rotated_without_grace(keys, ver
     assert opened(verifier, old)
     clock.now += 1
     new = keys.rotate("ci", "org", grace=0)
-    monotonic[0] += verification.REMEMBERED_SECONDS
+    monotonic[0] += verification.CACHE_SECONDS
     assert opened(verifier, old) is None
     assert opened(verifier, new)
 
@@ -206,8 +206,8 @@ def test_use_is_noted_once_an_hour(keys, verifier, clock, monotonic):
     noted = []
     for _ in range(3):
         assert opened(verifier, key)
-        noted.append(keys.of("org")[0].last_used_at)
-        monotonic[0] += verification.REMEMBERED_SECONDS
+        noted.append(keys.list_keys("org")[0].last_used_at)
+        monotonic[0] += verification.CACHE_SECONDS
         clock.now += 1_801 * SECOND
     assert noted == [1_000 * SECOND, 1_000 * SECOND, 4_602 * SECOND]
 
@@ -224,7 +224,7 @@ def test_a_key_is_good_while_its_use_cannot_be_noted(keys, verifier, monkeypatch
 def test_while_the_store_does_not_answer_a_stale_key_is_asked_for_again(keys, verifier, monotonic, monkeypatch):
     key = keys.create("ci", "org")
     assert opened(verifier, key)
-    monotonic[0] += verification.REMEMBERED_SECONDS
+    monotonic[0] += verification.CACHE_SECONDS
 
     def unavailable(*_: object) -> None:
         raise StoreUnavailable("database is locked")
@@ -245,7 +245,7 @@ def test_what_is_unknown_is_remembered_for_a_moment_without_a_look_into_the_stor
         patched.setattr("xpander_server.store.keys.KeyTable.find_by_tag", lambda *_: pytest.fail("looked again"))
         assert opened(verifier, "late") is None
     keys.ensure("late", "org")
-    monotonic[0] += verification.REMEMBERED_SECONDS
+    monotonic[0] += verification.CACHE_SECONDS
     assert opened(verifier, "late")
 
 
@@ -267,7 +267,7 @@ def test_a_guess_costs_no_scrypt(keys, verifier, monkeypatch):
 def test_keys_that_serve_was_given_have_names_of_their_own(keys):
     for key in ("a", "b", "c", "b"):
         keys.ensure(key, "org")
-    names = {row.name for row in keys.of("org")}
+    names = {row.name for row in keys.list_keys("org")}
     assert len(names) == 3
     assert {name.partition("-")[0] for name in names} == {"serve"}
 
@@ -278,10 +278,10 @@ def test_servers_that_add_a_key_at_once_add_one_that_ends_as_one(store, clock, m
         patched.setattr(KeyTable, "find_by_tag", lambda *_: [])
         patched.setattr("xpander_server.store.keys._named", lambda *_: (false(),))
         for _ in range(2):
-            Keys(store.keys, clock).ensure("known", "org")
+            ApiKeys(store.keys, clock).ensure("known", "org")
     names = [row.name for row in store.keys.list_keys("org")]
     assert len(names) == 2
-    Keys(store.keys, clock).revoke(names[0], "org")
+    ApiKeys(store.keys, clock).revoke(names[0], "org")
     assert opened(Verifier(store.keys, clock), "known") is None
 
 
@@ -289,8 +289,8 @@ def test_a_name_that_another_key_has_is_left_to_it(keys, verifier, monkeypatch):
     monkeypatch.setattr("xpander_server.auth.api_keys._tag", lambda _: 7)
     keys.ensure("a", "org")
     keys.ensure("b", "org")
-    assert [row.name for row in keys.of("org")] == ["serve-0007", "serve-0007-2"]
-    assert opened(verifier, "b").key == "serve-0007-2"
+    assert [row.name for row in keys.list_keys("org")] == ["serve-0007", "serve-0007-2"]
+    assert opened(verifier, "b").key_name == "serve-0007-2"
 
 
 def test_keys_of_the_first_version_may_do_everything_and_have_names(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from xpander_server.auth import authentication as access_module
-from xpander_server.auth.api_keys import READ, Keys
+from xpander_server.auth.api_keys import READ, ApiKeys
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.verifier import Verifier
 from xpander_server.http.errors import HTTPError
@@ -27,12 +27,12 @@ def request(key: str, address: str = "192.0.2.1") -> Request:
     return Request({"type": "http", "headers": [(b"x-api-key", key.encode())], "client": (address, 1)})
 
 
-async def outcomes(access: KeyAuthenticator, *requests: Request) -> list[object]:
+async def outcomes(authenticator: KeyAuthenticator, *requests: Request) -> list[object]:
     """What becomes of requests at the same time: the organisation, or the status."""
 
     async def ask(request: Request) -> object:
         try:
-            return (await access.admit(request, READ, {})).organization_id
+            return (await authenticator.authenticate(request, READ, {})).organization_id
         except HTTPError as refusal:
             return refusal.status
 
@@ -40,7 +40,7 @@ async def outcomes(access: KeyAuthenticator, *requests: Request) -> list[object]
 
 
 def test_many_first_requests_with_one_key_cost_one_hash(store, monkeypatch):
-    key = Keys(store.keys).create("ci", "org")
+    key = ApiKeys(store.keys).create("ci", "org")
     hashes = Counter()
     scrypt = hashlib.scrypt
 
@@ -54,16 +54,16 @@ def test_many_first_requests_with_one_key_cost_one_hash(store, monkeypatch):
 
 
 def test_who_is_known_does_not_wait_for_those_who_are_not(store, monkeypatch):
-    key = Keys(store.keys).create("ci", "org")
-    access = KeyAuthenticator(Verifier(store.keys))
+    key = ApiKeys(store.keys).create("ci", "org")
+    authenticator = KeyAuthenticator(Verifier(store.keys))
     go_on = threading.Event()
 
     async def scenario() -> object:
-        assert await outcomes(access, request(key)) == ["org"]
-        monkeypatch.setattr("xpander_server.auth.api_keys.find", lambda *_: go_on.wait(60) and None)
-        guesses = asyncio.gather(*(outcomes(access, request(f"guess {number}")) for number in range(50)))
+        assert await outcomes(authenticator, request(key)) == ["org"]
+        monkeypatch.setattr("xpander_server.auth.api_keys.find_key", lambda *_: go_on.wait(60) and None)
+        guesses = asyncio.gather(*(outcomes(authenticator, request(f"guess {number}")) for number in range(50)))
         await asyncio.sleep(0)
-        known = await outcomes(access, *[request(key)] * 10)
+        known = await outcomes(authenticator, *[request(key)] * 10)
         go_on.set()
         return known, await guesses
 
@@ -71,9 +71,9 @@ def test_who_is_known_does_not_wait_for_those_who_are_not(store, monkeypatch):
 
 
 def test_only_so_many_may_wait_for_their_first_look(store, monkeypatch):
-    monkeypatch.setattr(access_module, "MAX_WAITING", 5)
-    access = KeyAuthenticator(Verifier(store.keys))
-    found = asyncio.run(outcomes(access, *(request(f"guess {number}") for number in range(50))))
+    monkeypatch.setattr(access_module, "MAX_PENDING_VERIFICATIONS", 5)
+    authenticator = KeyAuthenticator(Verifier(store.keys))
+    found = asyncio.run(outcomes(authenticator, *(request(f"guess {number}") for number in range(50))))
     assert Counter(found) == {401: 5, 503: 45}
 
 

@@ -35,13 +35,13 @@ def test_a_task_counts_at_the_time_that_was_last_said_of_it(app):
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
 def test_the_contract_is_served_verbatim(app, suffix):
     status, _, body = app.call("GET", f"/openapi.{suffix}".encode(), [], b"")
-    assert (status, body) == (200, contract.text(suffix))
+    assert (status, body) == (200, contract.document(suffix))
 
 
 def test_the_json_form_of_the_contract_says_the_same_as_the_yaml():
     import yaml
 
-    assert json.loads(contract.text("json")) == yaml.safe_load(contract.text("yaml"))
+    assert json.loads(contract.document("json")) == yaml.safe_load(contract.document("yaml"))
 
 
 def test_every_operation_of_the_contract_is_answered(app):

@@ -115,7 +115,7 @@ def list_keys(store: str, organization_id: str | None, also_ended: bool, as_json
                 "expires_at": format_timestamp(row.expires_at),
                 "revoked_at": format_timestamp(row.revoked_at),
             }
-            for row in table.of(organization_id)
+            for row in table.list_keys(organization_id)
             if also_ended or row.is_active(now)
         ]
     if as_json:

@@ -119,14 +119,14 @@ def serve(
                 tls_certificate=tls_certificate,
                 tls_key=tls_key,
                 behind_proxy=behind_proxy,
-                is_plain_http_fine=allow_plain_http,
+                allow_plain_http=allow_plain_http,
             ),
             # An empty setting in the environment is none.
             api_key=api_key or None,
             organization_id=organization_id or None,
             rate=None if rate_limit is None else server.Rate.parse(rate_limit),
-            keep=keep,
-            started=started,
+            max_age=keep,
+            on_started=started,
         )
     except (server.StoreError, ValueError) as error:
         fail(str(error), USAGE)

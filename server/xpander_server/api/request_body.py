@@ -9,7 +9,7 @@ import anyio
 from starlette.requests import Request
 
 from xpander_server.contract import JSON
-from xpander_server.http.dispatcher import ARRIVED
+from xpander_server.http.dispatcher import RECEIVED_BODY
 from xpander_server.http.errors import HTTPError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024  # bytes, as the contract says: packed and unpacked
@@ -44,7 +44,7 @@ async def _arrived(request: Request, seconds: float | None, at_most: int) -> byt
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > at_most:
         raise _too_large(at_most)
-    there: bytearray | None = request.scope.get(ARRIVED)
+    there: bytearray | None = request.scope.get(RECEIVED_BODY)
     if there is not None:
         if len(there) > at_most:
             raise _too_large(at_most)

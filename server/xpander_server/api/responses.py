@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from xpander_server.contract import JSON
 from xpander_server.domain.task import Conflict
+from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError, Problem
 from xpander_server.store import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
-Answering = Callable[[Request], Awaitable[Response]]
+RequestHandler = Callable[[Request], Awaitable[Response]]
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -25,7 +26,7 @@ def error_response(status: int, detail: str | list[Problem], headers: Mapping[st
     return json_response({"detail": detail}, status, headers)
 
 
-def handle_errors(answer: Answering) -> Answering:
+def handle_errors(answer: RequestHandler) -> RequestHandler:
     """`answer`, with whatever it raises turned into the answer that the contract has for it."""
 
     async def answering(request: Request) -> Response:
@@ -36,7 +37,7 @@ def handle_errors(answer: Answering) -> Answering:
         except Conflict as conflict:
             return error_response(409, str(conflict))
         except StoreUnavailable as unavailable:
-            request.scope["xpander.about"].has_store_failed = True
+            request_state(request.scope).has_store_failed = True
             _log.error("the store does not answer: %s", unavailable)
             return error_response(503, "The store does not answer.", {"Retry-After": "1"})
         except ClientDisconnect:
@@ -48,7 +49,7 @@ def handle_errors(answer: Answering) -> Answering:
     return answering
 
 
-def static_response(body: bytes, media_type: str) -> Answering:
+def static_response(body: bytes, media_type: str) -> RequestHandler:
     """Always the same."""
 
     async def answer(_: Request) -> Response:

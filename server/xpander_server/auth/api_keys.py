@@ -20,14 +20,14 @@ SCOPES = (REPORT, READ, ADMIN)
 """What a key may do: send reports; read tasks and metrics; look into the server."""
 
 
-class Keys:
+class ApiKeys:
     """The keys of a store, for those who hand them out."""
 
     def __init__(self, table: KeyTable, clock: Callable[[], int] = now) -> None:
         self._table = table
         self._clock = clock
 
-    def of(self, organization_id: str | None = None) -> list[KeyRow]:
+    def list_keys(self, organization_id: str | None = None) -> list[KeyRow]:
         """The keys of an organisation, or of all; with `is_active` of each, whether it is good."""
         return self._table.list_keys(organization_id)
 
@@ -73,7 +73,7 @@ class Keys:
             ValueError: it belongs to another organisation, or was revoked, or has expired.
         """
         for number in count(1):
-            row = find(self._table, secret.encode())
+            row = find_key(self._table, secret.encode())
             if row is not None:
                 self._check(row, organization_id)
                 return
@@ -105,7 +105,7 @@ class Keys:
         return KeyRow(organization_id, name, in_order, salt, _tag(raw), _hash(raw, salt), self._clock(), expires_at)
 
 
-def find(table: KeyTable, key: bytes) -> KeyRow | None:
+def find_key(table: KeyTable, key: bytes) -> KeyRow | None:
     """The row of a key, dead or live; None if it is unknown. May take a scrypt."""
     for row in table.find_by_tag(_tag(key)):
         if hmac.compare_digest(row.hash, _hash(key, row.salt)):

@@ -36,7 +36,7 @@ class Allowance:
     remaining: int
     reset: int
     """Seconds until all are there again."""
-    wait: int
+    retry_after: int
     """Seconds until the next one is; 0 if this one was allowed."""
 
     @property
@@ -46,7 +46,7 @@ class Allowance:
             "X-RateLimit-Remaining": str(self.remaining),
             "X-RateLimit-Reset": str(self.reset),
         }
-        return {**told, "Retry-After": str(self.wait)} if self.wait else told
+        return {**told, "Retry-After": str(self.retry_after)} if self.retry_after else told
 
 
 @define
@@ -55,7 +55,7 @@ class _Bucket:
     at: float
 
 
-class Limiter:
+class RateLimiter:
     """A bucket for each name. Those that were not used for longest are forgotten when there are too many."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:

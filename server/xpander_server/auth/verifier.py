@@ -17,7 +17,7 @@ from xpander_server.auth import api_keys
 from xpander_server.clock import HOUR, now
 from xpander_server.store import KeyRow, KeyTable, StoreUnavailable
 
-REMEMBERED_SECONDS = 2.0
+CACHE_SECONDS = 2.0
 """How long a revoked key may still be let in, and a new one that somebody tried too early be refused."""
 MAX_UNKNOWN = 10_000
 
@@ -27,13 +27,13 @@ class KeyGrant:
     """What a key opens."""
 
     organization_id: str
-    key: str
+    key_name: str
     """The key's name."""
     scopes: frozenset[str]
 
 
 @define
-class Verdict:
+class Verification:
     """What is known of a key: `grant` is None if it opens nothing."""
 
     grant: KeyGrant | None
@@ -41,7 +41,7 @@ class Verdict:
     row: KeyRow | None = None
 
     def is_fresh(self) -> bool:
-        return time.monotonic() - self.checked_at < REMEMBERED_SECONDS
+        return time.monotonic() - self.checked_at < CACHE_SECONDS
 
 
 class Verifier:
@@ -52,54 +52,58 @@ class Verifier:
         self._clock = clock
         # By a digest that is of no use outside this process.
         self._pepper = secrets.token_bytes(32)
-        self._good: dict[bytes, Verdict] = {}
-        self._unknown: OrderedDict[bytes, Verdict] = OrderedDict()
+        self._good: dict[bytes, Verification] = {}
+        self._unknown: OrderedDict[bytes, Verification] = OrderedDict()
 
-    def remembered(self, key: bytes) -> Verdict | None:
+    def cached(self, key: bytes) -> Verification | None:
         """What is known of a key, if anything is; takes microseconds. What is not fresh is to be looked at again."""
         digest = self._digest(key)
-        verdict = self._good.get(digest) or self._unknown.get(digest)
-        if verdict is None or (verdict.grant is None and not verdict.is_fresh()):
+        verification = self._good.get(digest) or self._unknown.get(digest)
+        if verification is None or (verification.grant is None and not verification.is_fresh()):
             return None
-        if verdict.row is not None and not verdict.row.is_active(self._clock()):
+        if verification.row is not None and not verification.row.is_active(self._clock()):
             return self._refuse(digest)  # expired, just now
-        return verdict
+        return verification
 
-    def verify(self, key: bytes) -> Verdict:
+    def verify(self, key: bytes) -> Verification:
         """Find out about a key that is not remembered. May take a scrypt."""
-        remembered = self.remembered(key)  # by another request, while this one waited
+        remembered = self.cached(key)  # by another request, while this one waited
         if remembered is not None:
             return remembered
-        return self._keep(self._digest(key), api_keys.find(self._table, key))
+        return self._keep(self._digest(key), api_keys.find_key(self._table, key))
 
-    def look_again(self, key: bytes, verdict: Verdict) -> Verdict:
+    def refresh(self, key: bytes, verification: Verification) -> Verification:
         """Whether a key that was good still is; also notes, once an hour, that it is used."""
         # Meanwhile, others go by what was known: one look is enough for all.
-        before, verdict.checked_at = verdict.checked_at, time.monotonic()
-        assert verdict.row is not None
+        before, verification.checked_at = verification.checked_at, time.monotonic()
+        assert verification.row is not None
         try:
-            return self._keep(self._digest(key), self._table.get(verdict.row.organization_id, verdict.row.salt))
+            return self._keep(
+                self._digest(key), self._table.get(verification.row.organization_id, verification.row.salt)
+            )
         except BaseException:
-            verdict.checked_at = before
+            verification.checked_at = before
             raise
 
-    def _keep(self, digest: bytes, row: KeyRow | None) -> Verdict:
+    def _keep(self, digest: bytes, row: KeyRow | None) -> Verification:
         current = self._clock()
         if row is None or not row.is_active(current):
             return self._refuse(digest)
         if row.last_used_at is None or current - row.last_used_at > HOUR:
             with suppress(StoreUnavailable):  # the next look notes it
                 self._table.record_use(row.organization_id, row.salt, current)
-        verdict = Verdict(KeyGrant(row.organization_id, row.name, frozenset(row.scopes)), time.monotonic(), row)
-        self._good[digest] = verdict
-        return verdict
+        verification = Verification(
+            KeyGrant(row.organization_id, row.name, frozenset(row.scopes)), time.monotonic(), row
+        )
+        self._good[digest] = verification
+        return verification
 
-    def _refuse(self, digest: bytes) -> Verdict:
+    def _refuse(self, digest: bytes) -> Verification:
         self._good.pop(digest, None)
-        verdict = self._unknown[digest] = Verdict(None, time.monotonic())
+        verification = self._unknown[digest] = Verification(None, time.monotonic())
         while len(self._unknown) > MAX_UNKNOWN:
             self._unknown.popitem(last=False)
-        return verdict
+        return verification
 
     def _digest(self, key: bytes) -> bytes:
         return hmac.digest(self._pepper, key, "sha256")

@@ -17,7 +17,7 @@ class BindSettings:
         tls_certificate, tls_key: PEM files; the certificate with those between it and a known authority.
         behind_proxy: addresses or networks of proxies that speak TLS for the server and whose `X-Forwarded-For` is
             believed; `*` for any.
-        is_plain_http_fine: let keys and tasks cross a network unencrypted.
+        allow_plain_http: let keys and tasks cross a network unencrypted.
     """
 
     host: str = "127.0.0.1"
@@ -25,9 +25,9 @@ class BindSettings:
     tls_certificate: str | None = None
     tls_key: str | None = None
     behind_proxy: Sequence[str] = ()
-    is_plain_http_fine: bool = False
+    allow_plain_http: bool = False
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError where the settings cannot be."""
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("a TLS certificate needs its key, and a key its certificate")
@@ -36,7 +36,7 @@ class BindSettings:
         for proxy in self.behind_proxy:
             _check_proxy(proxy)
 
-    def open(self, *, has_key: bool) -> socket.socket:
+    def listen(self, *, has_key: bool) -> socket.socket:
         """A socket that listens.
 
         Args:
@@ -66,7 +66,7 @@ class BindSettings:
                 f"{where}, and the store has no API key yet. Make one first, with `xpander-report keys create`, or set "
                 "XPANDER_API_KEY"
             )
-        if not (self.tls_certificate or self.behind_proxy or self.is_plain_http_fine):
+        if not (self.tls_certificate or self.behind_proxy or self.allow_plain_http):
             raise ValueError(
                 f"{where}, and keys and tasks would cross the network unencrypted. Give --tls-certificate and "
                 "--tls-key, or say which proxy speaks TLS for it: --behind-proxy ADDRESS; or, on a network that you "

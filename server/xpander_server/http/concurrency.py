@@ -8,7 +8,7 @@ import anyio.to_thread
 T = TypeVar("T")
 
 
-class Runner(Protocol):
+class BlockingRunner(Protocol):
     async def __call__(self, call: Callable[[], T], /) -> T: ...
 
 

@@ -35,7 +35,7 @@ class RequestState:
     request_id: str
     operation: str = "none"
     organization_id: str = ""
-    key: str = ""
+    key_name: str = ""
     """The key's name."""
     status: int = 0
     has_store_failed: bool = False
@@ -43,11 +43,18 @@ class RequestState:
     """What the answer is to carry, whatever it is."""
 
 
-ARRIVED = "xpander.body"
+_STATE = "xpander.state"
+RECEIVED_BODY = "xpander.received_body"
 """Where in a request's scope its body is, if it came with the head."""
 RequestObserver = Callable[[Scope, RequestState, float], None]
 """Told of each request when it was answered: in how many seconds."""
 Headers = list[tuple[bytes, bytes]]
+
+
+def request_state(scope: Scope) -> RequestState:
+    """Return the state of the request that `scope` describes."""
+    state: RequestState = scope[_STATE]
+    return state
 
 
 class Dispatcher:
@@ -58,13 +65,13 @@ class Dispatcher:
         operations: routes that are answered here, at once: the layers of an application in between take longer than
             what they are for. Looked through in their order.
         others: answers whatever is none of these.
-        watch: is told of each request that was answered.
+        observer: is told of each request that was answered.
     """
 
-    def __init__(self, operations: Sequence[Route], others: ASGIApp, watch: RequestObserver | None = None) -> None:
+    def __init__(self, operations: Sequence[Route], others: ASGIApp, observer: RequestObserver | None = None) -> None:
         self._operations = operations
         self._others = others
-        self._watch = watch
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,36 +94,36 @@ class Dispatcher:
 
     async def answer(self, route: Route, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         """The answer to a request for one of the operations."""
-        about = _begun(scope)
-        token = request_id.set(about.request_id)
+        state = _begun(scope)
+        token = request_id.set(state.request_id)
         started = time.perf_counter()
         try:
             response: Response = await route.endpoint(Request(scope, receive))
-            about.status = response.status_code
-            return about.status, _headers(response.raw_headers, scope["scheme"], about), bytes(response.body)
+            state.status = response.status_code
+            return state.status, _headers(response.raw_headers, scope["scheme"], state), bytes(response.body)
         finally:
-            self._ended(scope, about, started, token)
+            self._ended(scope, state, started, token)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["path"] = scope["raw_path"].decode("latin-1")
-        about = _begun(scope)
+        state = _begun(scope)
 
         async def send_more(message: Message) -> None:
             if message["type"] == "http.response.start":
-                about.status = message["status"]
-                message["headers"] = _headers(message.get("headers", []), scope["scheme"], about)
+                state.status = message["status"]
+                message["headers"] = _headers(message.get("headers", []), scope["scheme"], state)
             await send(message)
 
-        token = request_id.set(about.request_id)
+        token = request_id.set(state.request_id)
         started = time.perf_counter()
         try:
             await self._others(scope, receive, send_more)
         finally:
-            self._ended(scope, about, started, token)
+            self._ended(scope, state, started, token)
 
-    def _ended(self, scope: Scope, about: RequestState, started: float, token: Token[str]) -> None:
-        if self._watch is not None:
-            self._watch(scope, about, time.perf_counter() - started)
+    def _ended(self, scope: Scope, state: RequestState, started: float, token: Token[str]) -> None:
+        if self._observer is not None:
+            self._observer(scope, state, time.perf_counter() - started)
         request_id.reset(token)
 
 
@@ -126,17 +133,17 @@ def _begun(scope: Scope) -> RequestState:
         if name == b"x-request-id":
             given = value
             break
-    about = RequestState(given.decode("ascii") if _REQUEST_ID.fullmatch(given) else f"{_ids.getrandbits(128):032x}")
-    scope["xpander.about"] = about
-    return about
+    state = RequestState(given.decode("ascii") if _REQUEST_ID.fullmatch(given) else f"{_ids.getrandbits(128):032x}")
+    scope[_STATE] = state
+    return state
 
 
-def _headers(own: Headers, scheme: str, about: RequestState) -> Headers:
+def _headers(own: Headers, scheme: str, state: RequestState) -> Headers:
     missing = dict(_DEFAULTS)
     for name, _ in own:
         missing.pop(name, None)
-    headers = [*own, *_SECURITY, *missing.items(), (b"x-request-id", about.request_id.encode())]
-    for given, value in about.headers.items():
+    headers = [*own, *_SECURITY, *missing.items(), (b"x-request-id", state.request_id.encode())]
+    for given, value in state.headers.items():
         headers.append((given.lower().encode(), value.encode()))
     if scheme == "https":
         headers.append(_HTTPS_ONLY)

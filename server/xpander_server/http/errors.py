@@ -22,6 +22,6 @@ class HTTPError(Exception):
         self.headers = dict(headers or {})
 
 
-def invalid(where: str, name: str, message: str, rule: str) -> HTTPError:
+def validation_error(where: str, name: str, message: str, rule: str) -> HTTPError:
     """A 422 for one parameter or field."""
     return HTTPError(422, [{"loc": [where, name], "msg": message, "type": rule}])

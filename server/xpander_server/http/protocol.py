@@ -8,7 +8,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from xpander_server.http.dispatcher import ARRIVED, Dispatcher
+from xpander_server.http.dispatcher import RECEIVED_BODY, Dispatcher
 
 HEAD_SECONDS = 20.0
 """From the connection, or from a request's first byte, to the end of its head."""
@@ -114,7 +114,7 @@ async def _answer(
     cycle: RequestResponseCycle, frame: Dispatcher, route: Route, scope: Scope, receive: Receive, send: Send
 ) -> None:
     if not cycle.more_body:
-        scope[ARRIVED] = cycle.body
+        scope[RECEIVED_BODY] = cycle.body
     status, headers, body = await frame.answer(route, scope, receive)
     if cycle.flow.write_paused and not cycle.disconnected:
         await cycle.flow.drain()

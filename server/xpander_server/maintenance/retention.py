@@ -12,7 +12,7 @@ EVERY = timedelta(hours=1)
 _log = logging.getLogger(__name__)
 
 
-def prune(store: Store, keep: timedelta) -> int:
+def prune(store: Store, max_age: timedelta) -> int:
     """Delete the tasks that were first seen longer ago than `keep`, by whole hours.
 
     Returns:
@@ -21,15 +21,15 @@ def prune(store: Store, keep: timedelta) -> int:
     Raises:
         StoreUnavailable: the store does not answer; what was deleted until then stays deleted.
     """
-    return store.delete_before(now() - keep // timedelta(microseconds=1))
+    return store.delete_before(now() - max_age // timedelta(microseconds=1))
 
 
 class RetentionTask:
     """A thread that prunes at the start, and then every hour. Several servers on one store may all do it."""
 
-    def __init__(self, store: Store, keep: timedelta) -> None:
+    def __init__(self, store: Store, max_age: timedelta) -> None:
         self._store = store
-        self._keep = keep
+        self._max_age = max_age
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pruning", daemon=True)
 
@@ -45,8 +45,8 @@ class RetentionTask:
     def _run(self) -> None:
         while True:
             try:
-                if count := prune(self._store, self._keep):
-                    _log.info("deleted %d tasks older than %s", count, self._keep)
+                if count := prune(self._store, self._max_age):
+                    _log.info("deleted %d tasks older than %s", count, self._max_age)
             except StoreUnavailable as unavailable:
                 _log.warning("could not delete old tasks, and will try again: %s", unavailable)
             except Exception:

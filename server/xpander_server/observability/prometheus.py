@@ -17,7 +17,7 @@ MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _WENT_AWAY = 499  # as nginx says of a client that did not wait for its answer
 
-_log = logging.getLogger("xpander_server.auth.authentication")
+_log = logging.getLogger("xpander_server.access")
 
 
 class RequestMetrics:
@@ -40,22 +40,22 @@ class RequestMetrics:
         self._counters: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
 
-    def __call__(self, scope: Scope, about: RequestState, seconds: float) -> None:
-        status = about.status or _WENT_AWAY
+    def __call__(self, scope: Scope, state: RequestState, seconds: float) -> None:
+        status = state.status or _WENT_AWAY
         # labels() costs more than counting.
-        counter = self._counters.get((about.operation, status))
+        counter = self._counters.get((state.operation, status))
         if counter is None:
-            counter = self._requests.labels(about.operation, str(status))
-            self._counters[about.operation, status] = counter
+            counter = self._requests.labels(state.operation, str(status))
+            self._counters[state.operation, status] = counter
         counter.inc()
-        histogram = self._histograms.get(about.operation)
+        histogram = self._histograms.get(state.operation)
         if histogram is None:
-            histogram = self._histograms[about.operation] = self._seconds.labels(about.operation)
+            histogram = self._histograms[state.operation] = self._seconds.labels(state.operation)
         histogram.observe(seconds)
-        if about.has_store_failed:
+        if state.has_store_failed:
             self._store_failures.inc()
         if _log.isEnabledFor(logging.INFO):
-            _tell(scope, about, status, seconds)
+            _tell(scope, state, status, seconds)
 
     def exposition(self) -> bytes:
         """All figures, in Prometheus' text format."""
@@ -75,7 +75,7 @@ class _Commits(Collector):
         yield CounterMetricFamily("xpander_reports_committed", "Reports in those transactions.", writer.report_count)
 
 
-def _tell(scope: Scope, about: RequestState, status: int, seconds: float) -> None:
+def _tell(scope: Scope, state: RequestState, status: int, seconds: float) -> None:
     # The path without its query: filters may hold what is nobody's business.
     path = scope["raw_path"].decode("latin-1")
     facts = {
@@ -83,9 +83,9 @@ def _tell(scope: Scope, about: RequestState, status: int, seconds: float) -> Non
         "path": path,
         "status": status,
         "milliseconds": round(seconds * 1_000, 3),
-        "operation": about.operation,
-        "organization_id": about.organization_id,
-        "key": about.key,
+        "operation": state.operation,
+        "organization_id": state.organization_id,
+        "key": state.key_name,
         "client": scope["client"][0] if scope["client"] else "",
     }
     _log.info("%s %s %d", scope["method"], path, status, extra=with_fields(facts))

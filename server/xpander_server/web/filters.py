@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from xpander_server import contract
 from xpander_server.clock import DAY, HOUR, format_timestamp, parse_timestamp
-from xpander_server.http.errors import HTTPError, invalid
+from xpander_server.http.errors import HTTPError, validation_error
 from xpander_server.store import TaskQuery
 
 LASTS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
@@ -70,7 +70,7 @@ def read_view(request: Request, now: int, last: str | None = None) -> View:
     since, until = (_microseconds(name, read.pop(name, None)) for name in ("since", "until"))
     cursor = read.pop("cursor", None)
     if last is not None and last not in LASTS:
-        raise invalid("query", "last", f"is none of {', '.join(LASTS)}", "enum")
+        raise validation_error("query", "last", f"is none of {', '.join(LASTS)}", "enum")
     if last in _LAST:
         # By whole hours or days, the one that goes on included: those are added up already.
         unit, count = _LAST[last]
@@ -98,4 +98,4 @@ def _microseconds(name: str, given: Any) -> int | None:
     try:
         return None if given is None else parse_timestamp(given)
     except ValueError:
-        raise invalid("query", name, "is no time of the calendar", "format") from None
+        raise validation_error("query", name, "is no time of the calendar", "format") from None

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.http.concurrency import run_in_threadpool
-from xpander_server.http.errors import invalid
+from xpander_server.http.errors import validation_error
 from xpander_server.store import Page as Found
 from xpander_server.store import Store
 from xpander_server.web.filter_options import FilterOptions
@@ -57,7 +57,7 @@ class History:
         try:
             return self._store.previews(view.question(organization_id), limit=PAGE, cursor=view.cursor)
         except ValueError as error:
-            raise invalid("query", "cursor", str(error), "cursor") from None
+            raise validation_error("query", "cursor", str(error), "cursor") from None
 
 
 def _unless_known(request: Request, answer: Response) -> Response:

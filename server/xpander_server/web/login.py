@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.api.request_body import read_form
+from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 from xpander_server.web.rendering import link, redirect, rendered
 from xpander_server.web.sessions import PATH, Sessions
@@ -21,7 +22,7 @@ class LoginPages:
         self._sessions = sessions
 
     async def show(self, request: Request) -> Response:
-        request.scope["xpander.about"].operation = "pageSignIn"
+        request_state(request.scope).operation = "pageSignIn"
         if await self._sessions.visitor(request) is not None:
             return redirect(_own_page(request.query_params.get("next", "")))
         return _form(request.query_params.get("next", ""))

@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from xpander_server.api.responses import Answering, handle_errors
+from xpander_server.api.responses import RequestHandler, handle_errors
+from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoreUnavailable
 from xpander_server.web import template_filters
@@ -40,11 +41,11 @@ class PageRenderer:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def page(self, name: str, page: Page) -> Answering:
+    def page(self, name: str, page: Page) -> RequestHandler:
         """`page`, for visitors alone. `name` stands in logs and figures."""
 
         async def answer(request: Request) -> Response:
-            request.scope["xpander.about"].operation = name
+            request_state(request.scope).operation = name
             try:
                 visitor = await self._sessions.visitor(request)
                 if visitor is None:
@@ -58,11 +59,11 @@ class PageRenderer:
         return handle_errors(answer)
 
 
-def form(name: str, answer: Answering) -> Answering:
+def form(name: str, answer: RequestHandler) -> RequestHandler:
     """`answer`, for what only a form of ours may ask."""
 
     async def answering(request: Request) -> Response:
-        request.scope["xpander.about"].operation = name
+        request_state(request.scope).operation = name
         try:
             if not is_of_this_site(request):
                 raise HTTPError(403, "This was sent by another site.")

@@ -18,13 +18,13 @@ from xpander_server.web.sessions import PATH, Sessions
 from xpander_server.web.task import Tasks
 
 
-def page_routes(store: Store, access: KeyAuthenticator, clock: Callable[[], int] = time_now) -> list[BaseRoute]:
+def page_routes(store: Store, authenticator: KeyAuthenticator, clock: Callable[[], int] = time_now) -> list[BaseRoute]:
     """Pages over `store`, below /ui, for who signs in with a key that may read.
 
     Args:
         clock: microseconds since 1970 (UTC).
     """
-    sessions = Sessions(store.sessions, access, clock)
+    sessions = Sessions(store.sessions, authenticator, clock)
     shell, entrance = PageRenderer(sessions), LoginPages(sessions)
     history, tasks, metrics = History(store, clock), Tasks(store), Metrics(store, clock)
     return [

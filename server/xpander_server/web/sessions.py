@@ -19,7 +19,7 @@ from xpander_server.auth.verifier import KeyGrant
 from xpander_server.clock import SECOND
 from xpander_server.clock import now as time_now
 from xpander_server.http.concurrency import run_in_threadpool
-from xpander_server.http.dispatcher import RequestState
+from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import SessionRow, SessionTable
 
@@ -36,16 +36,18 @@ class Visitor:
     """Somebody who is signed in."""
 
     organization_id: str
-    key: str
+    key_name: str
     """The key's name."""
 
 
 class Sessions:
     """Begins, finds and ends sessions."""
 
-    def __init__(self, table: SessionTable, access: KeyAuthenticator, clock: Callable[[], int] = time_now) -> None:
+    def __init__(
+        self, table: SessionTable, authenticator: KeyAuthenticator, clock: Callable[[], int] = time_now
+    ) -> None:
         self._table = table
-        self._access = access
+        self._authenticator = authenticator
         self._clock = clock
 
     async def begin(self, request: Request, key: str, answer: Response) -> None:
@@ -54,12 +56,12 @@ class Sessions:
         Raises:
             HTTPError: the key opens nothing, or may not read; or too many were tried.
         """
-        about: RequestState = request.scope["xpander.about"]
-        verdict = await self._access.find(key.encode(), request)
-        if verdict.grant is None or verdict.row is None:
+        state = request_state(request.scope)
+        verification = await self._authenticator.verify_key(key.encode(), request)
+        if verification.grant is None or verification.row is None:
             raise HTTPError(401, "This key is not known here, or has ended.")
-        self._access.allow(verdict.grant, READ, about.headers)
-        row, token, now = verdict.row, secrets.token_bytes(32), self._clock()
+        self._authenticator.authorize(verification.grant, READ, state.headers)
+        row, token, now = verification.row, secrets.token_bytes(32), self._clock()
         session = SessionRow(row.organization_id, _digest(token), row.salt, now, now + LASTS * SECOND)
         await run_in_threadpool(lambda: self._table.add(session, max_sessions=MAX_OF_KEY))
         value = f"{_text(row.organization_id.encode())}.{_text(token)}"
@@ -69,7 +71,7 @@ class Sessions:
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Who asks, noted for logs; None for a stranger. Raises HTTPError where the key is used too often."""
-        about: RequestState = request.scope["xpander.about"]
+        state = request_state(request.scope)
         named = _named(request)
         if named is None:
             return None
@@ -77,9 +79,9 @@ class Sessions:
         if row is None:
             return None
         grant = KeyGrant(row.organization_id, row.name, frozenset(row.scopes))
-        admission = self._access.allow(grant, READ, about.headers)
-        about.organization_id, about.key = admission.organization_id, admission.key
-        return Visitor(admission.organization_id, admission.key)
+        principal = self._authenticator.authorize(grant, READ, state.headers)
+        state.organization_id, state.key_name = principal.organization_id, principal.key_name
+        return Visitor(principal.organization_id, principal.key_name)
 
     async def end(self, request: Request, answer: Response) -> None:
         """Sign out: the session ends here, and the browser forgets the cookie."""
