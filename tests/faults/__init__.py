@@ -1,1 +1,1 @@
-"""What goes wrong between a caller and a backend, on real sockets of the loopback."""
+"""Tests of the SDK against servers that fail, respond late or respond incorrectly."""

@@ -1,4 +1,4 @@
-"""What the tests of faults share: both forms, a certificate, and no proxy of this machine."""
+"""Fixtures of the fault tests: both forms of the SDK, tracing, a certificate, and no proxy settings of this machine."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,41 +9,49 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from faults.calls import Form
+from faults.forms import Form
 from faults.server import HOST
 from support.certificates import Certificate, create_certificate
 
-OF_THE_MACHINE = (
+NETWORK_VARIABLES = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
     "SSL_CERT_FILE", "XPANDER_API_KEY_FILE",
 )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in OF_THE_MACHINE:
+def _without_network_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NETWORK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture
+def sync_form() -> Iterator[Form]:
+    form = Form(None)
+    yield form
+    form.close()
+
+
+@pytest.fixture
+def async_form() -> Iterator[Form]:
+    """Asynchronous form, with an event loop that runs as long as the test."""
+    with asyncio.Runner() as runner:
+        yield Form(runner)
+
+
 @pytest.fixture(params=["sync", "async"])
-def form(request: pytest.FixtureRequest) -> Iterator[Form]:
-    """The test runs in both forms."""
-    if request.param == "sync":
-        form = Form(None)
-        yield form
-        form.close()
-    else:
-        with asyncio.Runner() as runner:
-            yield Form(runner)
+def form(request: pytest.FixtureRequest) -> Form:
+    """Form of the SDK; the test runs once in each form."""
+    return request.getfixturevalue(f"{request.param}_form")
 
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """What tracing has to show of the test."""
+    """Exporter with the spans that end during the test."""
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = TracerProvider()
-        trace.set_tracer_provider(provider)  # which a process can do only once
+        trace.set_tracer_provider(provider)  # allowed only once per process
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     yield exporter
@@ -52,5 +60,5 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """For the loopback."""
+    """Certificate for the loopback interface."""
     return create_certificate(f"DNS:localhost,IP:{HOST}", tmp_path_factory.mktemp("certificate"))

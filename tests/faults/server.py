@@ -1,43 +1,29 @@
-"""A server of raw sockets that does wrong what it is told to.
+"""HTTP server on raw sockets that follows a script of faults.
 
-Its script has one step for each attempt that reaches it: a new connection, or a further request on one that was kept.
-The last step stands for all that follow.
+The script contains one step for each attempt that reaches the server. An attempt is a new connection, or a further
+request on a connection that was kept open. The last step also handles all attempts after it. `steps.py` defines steps.
 """
 
 import contextlib
-import gzip
 import json
 import re
-import select
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 HOST = "127.0.0.1"
 OTHER_HOST = "127.0.0.2"
-PATIENCE = 20.0  # seconds; no test waits that long, and a thread that does is found at the end
-
-TASK = {
-    "id": "run-1",
-    "agent_id": "agent-1",
-    "organization_id": "org-1",
-    "input": {"text": "how much?"},
-    "status": "completed",
-    "created_at": "2026-01-02T03:04:05Z",
-    "result": "Up 22%",
-}
+JOIN_TIMEOUT = 20.0  # seconds; longer than any test waits, so a thread that takes longer never ends
 
 
 @frozen
 class Request:
-    """A request as it arrived; names of headers in lower case."""
+    """Received request; the names of its headers are in lower case."""
 
     method: str
     target: str
@@ -49,103 +35,103 @@ class Request:
         return json.loads(self.content)
 
 
-class Hung(Exception):
-    """The other end went away, or the server is to end."""
+class Disconnected(Exception):
+    """The client closed the connection, or the server stops."""
 
 
 class Peer:
-    """The other end of one connection, as a step of the script deals with it."""
+    """Client side of one connection, as a step of the script uses it."""
 
     def __init__(self, server: "FaultServer", connection: socket.socket) -> None:
         self.server = server
         self.socket = connection
-        self._read = bytearray()
+        self._received = bytearray()
 
-    def request(self, *, with_body: bool = True) -> Request:
-        """Read a request, and keep it in the server's list."""
-        head = self._until(b"\r\n\r\n").decode("latin-1")
+    def read_request(self, *, with_body: bool = True) -> Request:
+        """Read a request and add it to the server's list."""
+        head = self._read_until(b"\r\n\r\n").decode("latin-1")
         line, *lines = head.split("\r\n")
         method, target, _ = line.split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        content = self._exactly(int(headers.get("content-length", 0))) if with_body else b""
+        content = self._read_exactly(int(headers.get("content-length", 0))) if with_body else b""
         request = Request(method, target, headers, content)
         self.server.requests.append(request)
         return request
 
-    def has_all(self) -> bool:
-        """Whether a whole request can be read without waiting."""
-        head = bytes(self._read[:2_000]).partition(b"\r\n\r\n")[0]
+    def has_whole_request(self) -> bool:
+        """Return whether `read_request` would return without waiting."""
+        head = bytes(self._received[:2_000]).partition(b"\r\n\r\n")[0]
         length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-        return length is not None and len(self._read) >= len(head) + 4 + int(length[1])
+        return length is not None and len(self._received) >= len(head) + 4 + int(length[1])
 
     def send(self, data: bytes) -> None:
         try:
             self.socket.sendall(data)
         except OSError as error:
-            raise Hung from error
+            raise Disconnected from error
 
-    def drip(self, data: bytes, every: float) -> None:
-        """Send one byte at a time."""
+    def drip(self, data: bytes, interval: float) -> None:
+        """Send one byte per interval, which is in seconds."""
         for byte in data:
             self.send(bytes([byte]))
-            if self.server.is_ending.wait(every):
-                raise Hung
+            if self.server.is_stopping.wait(interval):
+                raise Disconnected
 
     def reset(self) -> None:
-        """Close with a reset in place of the usual goodbye."""
+        """Make the server reset the connection instead of closing it."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def hang(self) -> None:
-        """Do nothing until the other end has had enough."""
-        while self.more():
+        """Send nothing until the client closes the connection."""
+        while self.receive():
             pass
 
-    def has_more(self) -> bool:
-        """Wait for a further request; False if the other end closes."""
+    def wait_for_data(self) -> bool:
+        """Wait for a further request; return False if the client closes the connection."""
         try:
-            return bool(self._read) or self.more()
-        except Hung:
+            return bool(self._received) or self.receive()
+        except Disconnected:
             return False
 
-    def more(self, at_most: int = 65_536) -> bool:
-        """Read what there is; False if the other end has closed."""
+    def receive(self, max_bytes: int = 65_536) -> bool:
+        """Read available data; return False if the client has closed the connection."""
         try:
-            data = self.socket.recv(at_most)
+            data = self.socket.recv(max_bytes)
         except OSError as error:
-            raise Hung from error
-        self._read += data
+            raise Disconnected from error
+        self._received += data
         return bool(data)
 
-    def _until(self, end: bytes) -> bytes:
-        while (found := self._read.find(end)) < 0:
-            if not self.more():
-                raise Hung
-        return self._take(found + len(end))[: -len(end)]
+    def _read_until(self, end: bytes) -> bytes:
+        while (index := self._received.find(end)) < 0:
+            if not self.receive():
+                raise Disconnected
+        return self._take(index + len(end))[: -len(end)]
 
-    def _exactly(self, length: int) -> bytes:
-        while len(self._read) < length:
-            if not self.more():
-                raise Hung
+    def _read_exactly(self, length: int) -> bytes:
+        while len(self._received) < length:
+            if not self.receive():
+                raise Disconnected
         return self._take(length)
 
     def _take(self, length: int) -> bytes:
-        taken = bytes(self._read[:length])
-        del self._read[:length]
-        return taken
+        data = bytes(self._received[:length])
+        del self._received[:length]
+        return data
 
 
 Step = Callable[[Peer], bool | None]
-"""What to do with an attempt; whether the connection is kept for a further one."""
+"""Handler of one attempt; returns whether the connection stays open for a further request."""
 
 
 class FaultServer:
-    """Listens on a free port of the loopback; `with` starts and ends it.
+    """Server on a free loopback port; `with` stops it at the end of the block.
 
     Args:
-        script: what to do with the first attempt, the second and so on.
-        tls: to speak TLS.
-        is_listening: False keeps the port, and refuses connections until `listen()`.
-        address: to listen at, in place of a free port.
+        script: steps for the first attempt, the second attempt and so on.
+        tls: TLS context; None for plain HTTP.
+        is_listening: False reserves the port and refuses connections until `listen()` is called.
+        address: host and port to listen at; port 0 is a free port.
     """
 
     def __init__(
@@ -157,7 +143,7 @@ class FaultServer:
     ) -> None:
         self.requests: list[Request] = []
         self.attempts = 0
-        self.is_ending = threading.Event()
+        self.is_stopping = threading.Event()
         self._script = script
         self._tls = tls
         self._lock = threading.Lock()
@@ -175,34 +161,35 @@ class FaultServer:
 
     @property
     def keys(self) -> list[str | None]:
+        """API key of each request."""
         return [request.headers.get("x-api-key") for request in self.requests]
 
     def listen(self) -> None:
         self._listener.listen(128)
-        self._start(self._accept)
+        self._start_thread(self._accept)
 
     def __enter__(self) -> "FaultServer":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.is_ending.set()
+        self.is_stopping.set()
         with self._lock:
-            ending = [self._listener, *self._open]
-        for each in ending:
+            sockets = [self._listener, *self._open]
+        for each in sockets:
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)  # which wakes the thread that waits for it; close() would not
+                each.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for the socket; close() would not
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(JOIN_TIMEOUT)
         self._listener.close()
         assert not any(thread.is_alive() for thread in self._threads), "a thread of the server does not end"
 
-    def _start(self, target: Callable[..., None], *arguments: Any) -> None:
+    def _start_thread(self, target: Callable[..., None], *arguments: Any) -> None:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def _accept(self) -> None:
-        while not self.is_ending.is_set():
+        while not self.is_stopping.is_set():
             try:
                 connection, _ = self._listener.accept()
             except OSError:
@@ -210,13 +197,13 @@ class FaultServer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._open.add(connection)
-            self._start(self._serve, connection)
+            self._start_thread(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
             step = self._next_step()
             if self._tls is not None:
-                # The socket's place is taken by the one that encrypts.
+                # wrap_socket() detaches the plain socket, so `_open` must contain the encrypted one.
                 encrypted = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                 with self._lock:
                     self._open.discard(connection)
@@ -224,10 +211,10 @@ class FaultServer:
                 connection = encrypted
                 encrypted.do_handshake()
             peer = Peer(self, connection)
-            while step(peer) and peer.has_more():
+            while step(peer) and peer.wait_for_data():
                 step = self._next_step()
-        except (Hung, OSError):
-            pass  # the client went away, which many a test is about
+        except (Disconnected, OSError):
+            pass  # many tests make the client close the connection
         finally:
             with self._lock:
                 self._open.discard(connection)
@@ -237,162 +224,3 @@ class FaultServer:
         with self._lock:
             self.attempts += 1
             return self._script[min(self.attempts, len(self._script)) - 1]
-
-
-# Steps: answers.
-
-
-def wire(
-    status: int,
-    body: object = None,
-    headers: dict[str, str] | None = None,
-    length: int | str | None = None,
-    reason: str = "Told",
-) -> bytes:
-    """An answer as it is sent. `length` is what content-length says, where that is not so."""
-    content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    named = {
-        "content-type": "application/json",
-        "content-length": str(len(content) if length is None else length),
-        **(headers or {}),
-    }
-    lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in named.items()), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + content
-
-
-def answer(status: int, body: object = None, headers: dict[str, str] | None = None) -> Step:
-    """A proper answer; the connection is kept."""
-    return sends(wire(status, body, headers), is_kept=True)
-
-
-def sends(*parts: bytes, is_kept: bool = False) -> Step:
-    """Whatever is to be sent after a request."""
-
-    def step(peer: Peer) -> bool:
-        peer.request()
-        for part in parts:
-            peer.send(part)
-        return is_kept
-
-    return step
-
-
-def zipped(body: object) -> bytes:
-    return gzip.compress(json.dumps(body).encode())
-
-
-RECORDED = answer(201, TASK)
-
-
-# Steps: faults.
-
-
-def close_at_once(peer: Peer) -> None:
-    peer.socket.shutdown(socket.SHUT_WR)
-    peer.hang()  # to close with something unread would be a reset
-
-
-def reset_at_once(peer: Peer) -> None:
-    peer.reset()
-
-
-def reset_after_request(peer: Peer) -> None:
-    peer.request()
-    peer.reset()
-
-
-def never_reads(peer: Peer) -> None:
-    """The black hole."""
-    peer.server.is_ending.wait(PATIENCE)
-
-
-def hangs(*parts: bytes) -> Step:
-    """Sends these after a request, and then nothing more."""
-
-    def step(peer: Peer) -> None:
-        peer.request()
-        for part in parts:
-            peer.send(part)
-        peer.hang()
-
-    return step
-
-
-def drips(data: bytes, at_once: int = 0, every: float = 0.05) -> Step:
-    """One byte at a time, but for the first `at_once`."""
-
-    def step(peer: Peer) -> None:
-        peer.request()
-        peer.send(data[:at_once])
-        peer.drip(data[at_once:], every)
-
-    return step
-
-
-def reads_slowly(every: float) -> Step:
-    """Takes up to 200 kB at a time, so that no single step of sending is ever late; then answers."""
-
-    def step(peer: Peer) -> bool | None:
-        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        for _ in range(300):
-            if peer.server.is_ending.wait(every) or not peer.more(200_000):
-                return None
-            if peer.has_all():
-                return RECORDED(peer)
-        return None
-
-    return step
-
-
-def answers_before_the_body(data: bytes) -> Step:
-    """As a server does that sees in the headers that it will not take the body."""
-
-    def step(peer: Peer) -> None:
-        peer.request(with_body=False)
-        peer.send(data)
-        peer.socket.shutdown(socket.SHUT_WR)
-        peer.hang()
-
-    return step
-
-
-# Listeners that do not accept.
-
-
-@contextmanager
-def full_backlog() -> Iterator[str]:
-    """A listener that can take no more connections: a further one is neither accepted nor refused."""
-    with socket.socket() as listener, contextlib.ExitStack() as held:
-        listener.bind((HOST, 0))
-        listener.listen(0)
-        for _ in range(16):
-            client = held.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(listener.getsockname())
-            if not select.select([], [client], [], 0.2)[1]:
-                break  # this one hangs, and so will all that follow
-        yield f"http://{HOST}:{listener.getsockname()[1]}"
-
-
-# A proxy.
-
-
-def relays(peer: Peer) -> None:
-    """Forwards the request that it is sent, or tunnels."""
-    request = peer.request()
-    url = urlsplit(f"//{request.target}" if request.method == "CONNECT" else request.target)
-    assert url.hostname
-    with socket.create_connection((url.hostname, url.port or 80), PATIENCE) as upstream:
-        if request.method == "CONNECT":
-            peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        else:
-            passed = {name: value for name, value in request.headers.items() if not name.startswith("proxy-")}
-            lines = [f"{request.method} {url.path} HTTP/1.1", *(f"{name}: {value}" for name, value in passed.items())]
-            upstream.sendall("\r\n".join([*lines, "connection: close", "", ""]).encode() + request.content)
-        other = {peer.socket: upstream, upstream: peer.socket}
-        while not peer.server.is_ending.is_set():
-            for source in select.select([*other], [], [], 0.05)[0]:
-                data = source.recv(65_536)
-                if not data:
-                    return
-                other[source].sendall(data)

@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from faults.server import RECORDED, FaultServer, answer
+from faults.server import FaultServer
+from faults.steps import ACCEPT, respond
 from support.server import KEY, Server
 from xpander_sdk import Backend, Tasks
 
@@ -117,15 +118,15 @@ def test_a_pipe_that_says_nothing_does_not_hold_up_what_it_said_nor_the_end(serv
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_backend_that_says_when_to_come_again_is_waited_for(status, runs):
     runs.write_text(json.dumps({"agent_id": "agent-1", "id": "run-1"}) + "\n")
-    later = answer(status, {"detail": "later"}, {"retry-after": "0.1"})
-    with FaultServer(*[later] * 8, RECORDED) as backend, start(backend, "import", str(runs)) as process:
+    later = respond(status, {"detail": "later"}, {"retry-after": "0.1"})
+    with FaultServer(*[later] * 8, ACCEPT) as backend, start(backend, "import", str(runs)) as process:
         process.communicate(timeout=DEADLINE)
         assert (process.returncode, backend.attempts) == (0, 9)
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 1), (403, 1), (500, 75), (429, 75)])
 def test_a_backend_that_lets_nobody_in_stops_it_and_nothing_is_refused(status, code, runs):
-    with FaultServer(answer(status, {"detail": "no"})) as backend, start(backend, "import", str(runs)) as process:
+    with FaultServer(respond(status, {"detail": "no"})) as backend, start(backend, "import", str(runs)) as process:
         _, told = process.communicate(timeout=DEADLINE)
     assert process.returncode == code
     assert "is not done: so far, 0 recorded, 0 refused; the same command goes on there" in told

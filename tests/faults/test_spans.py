@@ -1,4 +1,4 @@
-"""What tracing shows of a report: how it went, and nothing of what is in it."""
+"""OpenTelemetry spans of reports: their outcome, and no part of their content."""
 
 import pytest
 from opentelemetry import trace
@@ -6,21 +6,23 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from faults.calls import EAGER, KEY, RESULT, Form, outcome_of
-from faults.server import RECORDED, FaultServer, answer, sends
+from faults.forms import FAST_RETRIES, KEY, RESULT, Form, report_outcome
+from faults.server import FaultServer
+from faults.steps import ACCEPT, respond, send_raw
 
 
 def only_span(spans: InMemorySpanExporter) -> ReadableSpan:
+    """Return the only finished span, after asserting that it contains no secret."""
     (span,) = spans.get_finished_spans()
-    shown = span.to_json()
-    assert KEY not in shown
-    assert RESULT not in shown
-    assert "because" not in shown, "what a backend answers may repeat what it was sent"
+    text = span.to_json()
+    assert KEY not in text
+    assert RESULT not in text
+    assert "because" not in text, "a response may repeat the request's secrets"
     return span
 
 
-def test_a_report_is_one_client_span(form: Form, spans: InMemorySpanExporter):
-    with FaultServer(answer(503), RECORDED) as server:
+def test_report_creates_one_client_span(form: Form, spans: InMemorySpanExporter):
+    with FaultServer(respond(503), ACCEPT) as server:
         form.report(form.configuration(server.url))
     span = only_span(spans)
     assert (span.name, span.kind) == ("xpander_sdk.report_task", SpanKind.CLIENT)
@@ -35,17 +37,17 @@ def test_a_report_is_one_client_span(form: Form, spans: InMemorySpanExporter):
 @pytest.mark.parametrize(
     ("step", "error", "status", "attempts"),
     [
-        pytest.param(answer(403, {"detail": "because"}), "PermissionDeniedError", 403, 1, id="refused"),
-        pytest.param(answer(503, {"detail": "because"}), "ServerError", 503, EAGER.attempts, id="failed"),
-        pytest.param(answer(200, {"detail": "because"}), "ContractError", 200, 1, id="unusable"),
-        pytest.param(sends(), "ConnectionFailedError", None, EAGER.attempts, id="no-answer"),
+        pytest.param(respond(403, {"detail": "because"}), "PermissionDeniedError", 403, 1, id="refused"),
+        pytest.param(respond(503, {"detail": "because"}), "ServerError", 503, FAST_RETRIES.attempts, id="failed"),
+        pytest.param(respond(200, {"detail": "because"}), "ContractError", 200, 1, id="unusable"),
+        pytest.param(send_raw(), "ConnectionFailedError", None, FAST_RETRIES.attempts, id="no-answer"),
     ],
 )
-def test_a_report_that_fails_is_one_span_with_the_type_of_its_error(
+def test_failed_report_creates_one_span_with_error_type(
     step, error: str, status: int | None, attempts: int, form: Form, spans: InMemorySpanExporter
 ):
     with FaultServer(step) as server:
-        outcome_of(form, form.configuration(server.url))
+        report_outcome(form, form.configuration(server.url))
     span = only_span(spans)
     assert span.attributes is not None
     assert span.attributes["error.type"] == error
@@ -56,8 +58,8 @@ def test_a_report_that_fails_is_one_span_with_the_type_of_its_error(
     assert not span.events
 
 
-def test_the_span_is_inside_the_one_of_the_caller(form: Form, spans: InMemorySpanExporter):
-    with FaultServer(RECORDED) as server, trace.get_tracer("caller").start_as_current_span("of the caller") as outer:
+def test_span_is_child_of_callers_span(form: Form, spans: InMemorySpanExporter):
+    with FaultServer(ACCEPT) as server, trace.get_tracer("caller").start_as_current_span("of the caller") as outer:
         form.report(form.configuration(server.url))
     inner = next(span for span in spans.get_finished_spans() if span.name != "of the caller")
     assert inner.parent is not None
