@@ -105,7 +105,7 @@ def rewrite_links(text: str, folder: Path, page_folder: Path) -> str:
 def read_page(app: Sphinx, docname: str, source: list[str]) -> None:
     """Rewrite the links of a page; fill the page of the HTTP API."""
     if docname == "reference/http-api":
-        source[0] += openapi_page.render(ROOT / "openapi" / "task-report.yaml")
+        source[0] += "\n" + openapi_page.render(ROOT / "openapi" / "task-report.yaml")
     folder = Path(app.env.doc2path(docname)).parent
     source[0] = rewrite_links(source[0], folder, folder)
 
