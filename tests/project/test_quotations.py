@@ -17,7 +17,8 @@ from xpander_sdk.cli import main
 pytestmark = pytest.mark.skip(reason="enabled after the rewrite")
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+# Without the changelog, which also names removed things.
+DOCUMENTS = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path.name != "CHANGELOG.md"]
 FOLDERS = [
     ".ci",
     ".github",
