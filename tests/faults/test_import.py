@@ -115,6 +115,7 @@ def test_a_pipe_that_says_nothing_does_not_hold_up_what_it_said_nor_the_end(serv
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_backend_that_says_when_to_come_again_is_waited_for(status, runs):
     runs.write_text(json.dumps({"agent_id": "agent-1", "id": "run-1"}) + "\n")

@@ -80,6 +80,7 @@ def test_reports_submitted_during_outage_are_delivered_after_it(new_backend):
         assert {request.headers["x-api-key"] for request in server.requests} == {KEY}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [send_raw(), reset_after_request, hang(), respond(200, {"id": "other"})])
 def test_report_is_resent_unchanged_when_response_is_lost(fault: Step, new_backend):
     with FaultServer(fault, fault, record) as server:
