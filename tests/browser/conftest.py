@@ -1,4 +1,7 @@
-"""A server, a browser, visitors with organisations of their own. What a page says on the console fails its test."""
+"""Fixtures for the browser tests: a server, a browser, and users with an organization each.
+
+A test fails if a page writes a warning or an error to the console, opens a dialog, or sends a request to another host.
+"""
 
 import os
 import shutil
@@ -18,62 +21,67 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    browser_tests = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     if not any(map(shutil.which, BROWSERS)) and not os.environ.get("CI"):
-        for item in here:
-            item.add_marker(pytest.mark.skip(reason=f"no browser on this machine: none of {', '.join(BROWSERS)}"))
+        for item in browser_tests:
+            item.add_marker(pytest.mark.skip(reason=f"no browser is installed: none of {', '.join(BROWSERS)}"))
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # Of a module: what drives it is an event loop in this thread, which tests of other modules must not find running.
+    # The fixture has the scope of a module because playwright runs an event loop in this thread, and tests of other
+    # modules must not find a running loop.
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     assert executable, "CI needs a browser: apt-get install chromium"
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @frozen
-class Shop:
-    """A running server, and who keeps its keys."""
+class RunningServer:
+    """A running server, with the files of its store and its log."""
 
-    server: Server
+    process: Server
     store: Path
     log: Path
 
-    def key(self, organization_id: str, *scopes: str, name: str = "visitor") -> str:
+    @property
+    def url(self) -> str:
+        return self.process.url
+
+    def create_key(self, organization_id: str, *scopes: str, name: str = "reader") -> str:
         with open_keys(f"sqlite:///{self.store}") as keys:
             return keys.create(name, organization_id, scopes=scopes or ("report", "read"))
 
-    def revoke(self, organization_id: str, name: str = "visitor") -> None:
+    def revoke_key(self, organization_id: str, name: str = "reader") -> None:
         with open_keys(f"sqlite:///{self.store}") as keys:
             keys.revoke(name, organization_id)
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("shop")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    folder = tmp_path_factory.mktemp("server")
     log = folder / "log"
-    with running_server(folder / "store.db", "--log-level", "info", log=log) as server:
-        yield Shop(server, folder / "store.db", log)
+    with running_server(folder / "store.db", "--log-level", "info", log=log) as process:
+        yield RunningServer(process, folder / "store.db", log)
 
 
 @define
-class Visitor:
-    """Somebody with a key and a browser window."""
+class User:
+    """A user of the pages, with an organization, a key and a browser window."""
 
-    shop: Shop
+    server: RunningServer
     page: Page
     organization_id: str
     api_key: str
-    expected: list[str] = field(factory=list)
-    """Parts of what the console may say in this test."""
+    expected_messages: list[str] = field(factory=list)
+    """Parts of the console messages that the test expects."""
 
     @property
     def url(self) -> str:
-        return self.shop.server.url
+        return self.server.url
 
     @property
     def backend(self) -> Backend:
@@ -93,36 +101,36 @@ class Visitor:
 
 
 @pytest.fixture
-def new_visitor(shop: Shop, browser: Browser) -> Iterator[Callable[..., Visitor]]:
+def new_user(server: RunningServer, browser: Browser) -> Iterator[Callable[..., User]]:
     contexts: list[BrowserContext] = []
-    complaints: list[tuple[Visitor, str]] = []
+    unexpected_messages: list[str] = []
 
-    def new(**options: object) -> Visitor:
+    def create(**options: object) -> User:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         context.set_default_timeout(15_000)
         contexts.append(context)
         organization_id = f"org-{uuid.uuid4()}"
-        visitor = Visitor(shop, context.new_page(), organization_id, shop.key(organization_id))
+        user = User(server, context.new_page(), organization_id, server.create_key(organization_id))
 
-        def complain(said: str) -> None:
-            if not any(part in said for part in visitor.expected):
-                complaints.append((visitor, said))
+        def check(message: str) -> None:
+            if not any(part in message for part in user.expected_messages):
+                unexpected_messages.append(message)
 
-        context.on("console", lambda message: message.type in ("error", "warning") and complain(message.text))
-        context.on("weberror", lambda error: complain(str(error.error)))
-        context.on("dialog", lambda dialog: (complain(f"a dialog: {dialog.message}"), dialog.dismiss()))
-        context.on("request", lambda request: request.url.startswith(shop.server.url) or complain(request.url))
-        return visitor
+        context.on("console", lambda message: message.type in ("error", "warning") and check(message.text))
+        context.on("weberror", lambda error: check(str(error.error)))
+        context.on("dialog", lambda dialog: (check(f"dialog: {dialog.message}"), dialog.dismiss()))
+        context.on("request", lambda request: request.url.startswith(user.url) or check(request.url))
+        return user
 
-    yield new
+    yield create
     for context in contexts:
         context.close()
-    assert [said for _, said in complaints] == []
+    assert unexpected_messages == []
 
 
 @pytest.fixture
-def visitor(new_visitor: Callable[..., Visitor]) -> Visitor:
-    """Somebody who is signed in."""
-    made = new_visitor()
-    made.sign_in()
-    return made
+def user(new_user: Callable[..., User]) -> User:
+    """Return a user who is signed in."""
+    user = new_user()
+    user.sign_in()
+    return user

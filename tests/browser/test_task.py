@@ -1,4 +1,4 @@
-"""One task: what was reported, and only as text."""
+"""Task page: reported values, model response and updates, all as text."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,8 @@ ATTACK = (
 )
 
 
-def test_a_task_shows_what_was_reported(visitor):
-    task_id = visitor.report(
+def test_page_shows_reported_values(user):
+    task_id = user.report(
         id="run/1?x=é",
         input="Question\nin two lines",
         result="Answer",
@@ -27,7 +27,7 @@ def test_a_task_shows_what_was_reported(visitor):
         duration=64.7,
         used_tools=["search", "fetch", "search"],
     )
-    page = visitor.page
+    page = user.page
     page.get_by_role("link", name="Question").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(task_id)
     assert page.locator("#input").inner_text() == "Question\nin two lines"
@@ -38,17 +38,17 @@ def test_a_task_shows_what_was_reported(visitor):
     expect(page.get_by_role("row", name="search 2 calls")).to_be_visible()
 
 
-def test_the_response_folds_copies_and_downloads(new_visitor, tmp_path):
-    visitor = new_visitor(permissions=["clipboard-read", "clipboard-write"])
-    visitor.report(id="run-1", llm_response=RESPONSE)
-    visitor.sign_in("/ui/task?id=run-1")
-    page = visitor.page
+def test_response_can_be_expanded_copied_and_downloaded(new_user, tmp_path):
+    user = new_user(permissions=["clipboard-read", "clipboard-write"])
+    user.report(id="run-1", llm_response=RESPONSE)
+    user.sign_in("/ui/task?id=run-1")
+    page = user.page
     deepest = page.get_by_text("found")
     expect(page.get_by_text("12345678901234567890")).to_be_visible()
     expect(deepest).to_be_hidden()
-    page.get_by_role("button", name="Unfold all").click()
+    page.get_by_role("button", name="Expand all").click()
     expect(deepest).to_be_visible()
-    page.get_by_role("button", name="Fold all").click()
+    page.get_by_role("button", name="Collapse all").click()
     expect(deepest).to_be_hidden()
     page.get_by_role("button", name="Copy").last.click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
@@ -59,27 +59,27 @@ def test_the_response_folds_copies_and_downloads(new_visitor, tmp_path):
     assert json.loads(Path(download.value.path()).read_text("utf-8")) == RESPONSE
 
 
-def test_each_update_tells_what_it_changed(new_visitor):
-    visitor = new_visitor()
-    visitor.report(id="run-1", input="Go", is_success=None)
-    visitor.report(id="run-1", result="half", is_success=None)
-    visitor.report(id="run-1", result="all of it", duration=2.0, llm_response=RESPONSE)
-    visitor.sign_in("/ui/task?id=run-1")
-    updates = visitor.page.locator(".updates li")
+def test_updates_show_changed_values(new_user):
+    user = new_user()
+    user.report(id="run-1", input="Go", is_success=None)
+    user.report(id="run-1", result="half", is_success=None)
+    user.report(id="run-1", result="all of it", duration=2.0, llm_response=RESPONSE)
+    user.sign_in("/ui/task?id=run-1")
+    updates = user.page.locator(".updates li")
     expect(updates).to_have_count(3)
     latest = updates.nth(0).locator("dl")
     expect(latest).to_contain_text("half → all of it")
-    expect(latest).to_contain_text(f"nothing → {len(json.dumps(RESPONSE, separators=(',', ':')))} characters")
-    expect(latest).to_contain_text("nothing → true")
-    expect(updates.nth(1).locator("dl")).to_contain_text("nothing → half")
+    expect(latest).to_contain_text(f"none → {len(json.dumps(RESPONSE, separators=(',', ':')))} characters")
+    expect(latest).to_contain_text("none → true")
+    expect(updates.nth(1).locator("dl")).to_contain_text("none → half")
     expect(updates.nth(2)).to_contain_text("First reported")
 
 
 @pytest.mark.parametrize("path", ["history", "task", "metrics"])
-def test_hostile_content_stays_text(new_visitor, path):
-    visitor = new_visitor()
+def test_hostile_content_is_shown_as_text(new_user, path):
+    user = new_user()
     hostile_id = "a/b\"c'd<i>&é/😀/\u202e%2F?#"
-    visitor.report(
+    user.report(
         id=hostile_id,
         agent_id=hostile_id,
         input=ATTACK,
@@ -88,8 +88,8 @@ def test_hostile_content_stays_text(new_visitor, path):
         used_tools=[ATTACK, "<svg onload=alert(1)>"],
         duration=1.0,
     )
-    visitor.sign_in()
-    page = visitor.page
+    user.sign_in()
+    page = user.page
     if path == "task":
         page.locator("a.open").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(hostile_id)

@@ -1,4 +1,4 @@
-"""The pages over HTTP, without a browser: who gets in, what is said in headers, that every real run opens."""
+"""Pages over HTTP, without a browser: sessions, security headers, filters, downloads and every run of the corpus."""
 
 import html
 import json
@@ -24,9 +24,9 @@ from xpander_server.clock import SECOND
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.store import Store, Submission
 from xpander_server.web import page_routes
-from xpander_server.web.sessions import LASTS, MAX_OF_KEY
+from xpander_server.web.sessions import MAX_SESSIONS_PER_KEY, SESSION_LIFETIME
 
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
+CONTENT_SECURITY_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 
 
 class Clock:
@@ -51,52 +51,53 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def new_client(store: Store, clock: Clock) -> Callable[..., TestClient]:
-    def new(base_url: str = "http://server", rate: Rate | None = None) -> TestClient:
+    def create(base_url: str = "http://server", rate: Rate | None = None) -> TestClient:
         authenticator = KeyAuthenticator(Verifier(store.keys, clock), rate)
-        app = create_app(store, authenticator, run_in_threadpool, extra_routes=page_routes(store, authenticator, clock))
+        routes = page_routes(store, authenticator, clock)
+        app = create_app(store, authenticator, run_in_threadpool, extra_routes=routes)
         return TestClient(app, base_url=base_url, follow_redirects=False)
 
-    return new
+    return create
 
 
 @pytest.fixture
 def client(new_client: Callable[..., TestClient], key: str) -> TestClient:
-    """Somebody who is signed in."""
-    made = new_client()
-    sign_in(made, key)
-    return made
+    """Return a client with a session."""
+    client = new_client()
+    sign_in(client, key)
+    return client
 
 
 @pytest.fixture
 def key(store: Store) -> str:
-    return ApiKeys(store.keys).create("visitor", "org", scopes=("read",))
+    return ApiKeys(store.keys).create("reader", "org", scopes=("read",))
 
 
-def report(store: Store, task_id: str, *, organization_id: str = "org", agent_id: str = "agent", **given: Any) -> None:
-    store.report(Submission(organization_id, agent_id, task_id, given, None, 10**15))
+def report(store: Store, task_id: str, *, organization_id: str = "org", agent_id: str = "agent", **fields: Any) -> None:
+    store.report(Submission(organization_id, agent_id, task_id, fields, None, 10**15))
 
 
-def sign_in(client: TestClient, key: str, **more: str) -> Any:
-    answer = client.post("/ui/sign-in", data={"key": key, **more})
-    assert answer.status_code == 303, answer.text
-    return answer
+def sign_in(client: TestClient, key: str, **fields: str) -> httpx.Response:
+    response = client.post("/ui/sign-in", data={"key": key, **fields})
+    assert response.status_code == 303, response.text
+    return response
 
 
-def test_a_stranger_is_sent_to_sign_in_and_back_to_what_was_wanted(new_client, key):
+def test_sign_in_redirects_to_requested_page(new_client, key):
     client = new_client()
-    answer = client.get("/ui/history?agent_id=a%20b")
-    assert (answer.status_code, answer.headers["location"]) == (
+    response = client.get("/ui/history?agent_id=a%20b")
+    assert (response.status_code, response.headers["location"]) == (
         303,
         "/ui/sign-in?next=%2Fui%2Fhistory%3Fagent_id%3Da%2520b",
     )
-    form = client.get(answer.headers["location"])
+    form = client.get(response.headers["location"])
     assert 'value="/ui/history?agent_id=a%20b"' in form.text
-    answer = sign_in(client, key, next="/ui/history?agent_id=a%20b")
-    assert answer.headers["location"] == "/ui/history?agent_id=a%20b"
+    response = sign_in(client, key, next="/ui/history?agent_id=a%20b")
+    assert response.headers["location"] == "/ui/history?agent_id=a%20b"
 
 
 @pytest.mark.parametrize(
-    "elsewhere",
+    "target",
     [
         "https://evil.example",
         "//evil.example",
@@ -107,22 +108,22 @@ def test_a_stranger_is_sent_to_sign_in_and_back_to_what_was_wanted(new_client, k
         "/ui/\r\nX: y",
     ],
 )
-def test_signing_in_never_leads_to_another_site(new_client, key, elsewhere):
-    assert sign_in(new_client(), key, next=elsewhere).headers["location"] == "/ui/history"
+def test_sign_in_never_redirects_to_another_site(new_client, key, target):
+    assert sign_in(new_client(), key, next=target).headers["location"] == "/ui/history"
 
 
-def test_a_cookie_is_for_pages_alone_and_for_tls_where_there_is_tls(new_client, key):
+def test_cookie_is_limited_to_pages_and_to_tls_if_available(new_client, key):
     plain = sign_in(new_client(), key).headers["set-cookie"]
-    assert {"HttpOnly", "SameSite=lax", "Path=/ui", f"Max-Age={LASTS}"} <= set(plain.split("; "))
+    assert {"HttpOnly", "SameSite=lax", "Path=/ui", f"Max-Age={SESSION_LIFETIME}"} <= set(plain.split("; "))
     assert "Secure" not in plain
     assert "Secure" in sign_in(new_client("https://server"), key).headers["set-cookie"].split("; ")
 
 
-def test_the_store_keeps_no_cookie(new_client, key, store, tmp_path):
+def test_store_does_not_contain_session_token(new_client, key, store, tmp_path):
     value = sign_in(new_client(), key).cookies["xpander_session"]
     store.close()
-    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert value.partition(".")[2].encode() not in kept
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert value.partition(".")[2].encode() not in stored
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_the_store_keeps_no_cookie(new_client, key, store, tmp_path):
         ({}, 303),
     ],
 )
-def test_forms_of_other_sites_are_refused(new_client, key, headers, status):
+def test_form_from_another_site_is_rejected(new_client, key, headers, status):
     client = new_client()
     assert client.post("/ui/sign-in", data={"key": key}, headers=headers).status_code == status
     sign_in(client, key)
@@ -145,53 +146,53 @@ def test_forms_of_other_sites_are_refused(new_client, key, headers, status):
     assert client.get("/ui/history").status_code == (303 if status == 303 else 200)
 
 
-def test_only_a_form_signs_out(client):
+def test_sign_out_requires_post(client):
     assert client.get("/ui/sign-out").status_code == 405
     assert client.get("/ui/history").status_code == 200
 
 
-def test_a_session_ends_in_time(client, clock):
-    clock.now += LASTS * SECOND - 1
+def test_session_expires(client, clock):
+    clock.now += SESSION_LIFETIME * SECOND - 1
     assert client.get("/ui/history").status_code == 200
     clock.now += 1
     assert client.get("/ui/history").status_code == 303
 
 
-@pytest.mark.parametrize("ending", ["revoked", "expired"])
-def test_a_session_ends_with_its_key(new_client, store, clock, ending):
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_session_ends_with_its_key(new_client, store, clock, end):
     keys = ApiKeys(store.keys)
-    expires_at = clock.now + SECOND if ending == "expired" else None
+    expires_at = clock.now + SECOND if end == "expired" else None
     client = new_client()
     sign_in(client, keys.create("short", "org", scopes=("read",), expires_at=expires_at))
     assert client.get("/ui/history").status_code == 200
-    if ending == "revoked":
+    if end == "revoked":
         keys.revoke("short", "org")
     else:
         clock.now += SECOND
     assert client.get("/ui/history").status_code == 303
 
 
-def test_a_key_has_so_many_sessions_and_the_oldest_end_first(client, new_client, key, clock):
-    others = new_client()
-    for _ in range(MAX_OF_KEY - 1):
+def test_number_of_sessions_per_key_is_limited(client, new_client, key, clock):
+    other_client = new_client()
+    for _ in range(MAX_SESSIONS_PER_KEY - 1):
         clock.now += 1
-        sign_in(others, key)
+        sign_in(other_client, key)
     assert client.get("/ui/history").status_code == 200
     clock.now += 1
-    sign_in(others, key)
+    sign_in(other_client, key)
     assert client.get("/ui/history").status_code == 303
-    assert others.get("/ui/history").status_code == 200
+    assert other_client.get("/ui/history").status_code == 200
 
 
 @pytest.mark.parametrize(
     "cookie", ["", ".", "x", "b3Jn.AAAA", "////.====", "b3Jn." + "A" * 10_000, "\u00e9.\u00e9", "%00.%00"]
 )
-def test_no_cookie_but_ours_opens_anything(new_client, cookie):
-    answer = new_client().get("/ui/history", headers={"cookie": f"xpander_session={cookie}".encode()})
-    assert answer.status_code == 303
+def test_malformed_cookie_is_rejected(new_client, cookie):
+    response = new_client().get("/ui/history", headers={"cookie": f"xpander_session={cookie}".encode()})
+    assert response.status_code == 303
 
 
-def test_a_key_is_no_cookie_and_a_cookie_is_no_key(client, new_client, key):
+def test_pages_reject_keys_and_api_rejects_cookies(client, new_client, key):
     assert new_client().get("/ui/history", headers={"x-api-key": key}).status_code == 303
     cookie = client.cookies["xpander_session"]
     api = "/agent-execution/executions/history"
@@ -199,25 +200,25 @@ def test_a_key_is_no_cookie_and_a_cookie_is_no_key(client, new_client, key):
     assert client.get(api, headers={"x-api-key": cookie}).status_code == 401
 
 
-def test_pages_count_as_uses_of_the_key(new_client, key):
+def test_pages_count_toward_rate_limit_of_key(new_client, key):
     client = new_client(rate=Rate(3, 3_600.0))
     sign_in(client, key)
     statuses = [client.get("/ui/history").status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
 
 
-def test_wrong_keys_are_counted_as_those_of_the_api_are(new_client):
+def test_unknown_keys_are_rate_limited(new_client):
     client = new_client()
     statuses = {client.post("/ui/sign-in", data={"key": f"wrong-{number}"}).status_code for number in range(150)}
     assert statuses == {401, 429}
 
 
-def test_another_organisations_runs_are_not_there(client, store):
+def test_runs_of_another_organization_are_hidden(client, store):
     report(store, "theirs", organization_id="other", input="secret", llm_response="{}")
     for path in ("task", "task.json", "response.json"):
-        answer = client.get(f"/ui/{path}?id=theirs")
-        assert answer.status_code == 404
-        assert "secret" not in answer.text
+        response = client.get(f"/ui/{path}?id=theirs")
+        assert response.status_code == 404
+        assert "secret" not in response.text
     assert "secret" not in client.get("/ui/history").text
     assert client.get("/ui/numbers?figure=agents&form=json").json() == []
 
@@ -225,33 +226,36 @@ def test_another_organisations_runs_are_not_there(client, store):
 @pytest.mark.parametrize(
     "path", ["/ui/sign-in", "/ui/history", "/ui/task?id=t", "/ui/metrics?last=all", "/ui/task?id=none"]
 )
-def test_every_page_runs_our_scripts_alone(client, store, path):
+def test_page_allows_only_own_scripts(client, store, path):
     report(store, "t", input="i")
-    answer = client.get(path, follow_redirects=True)
-    policy = answer.headers["content-security-policy"]
-    assert policy.startswith(POLICY)
+    response = client.get(path, follow_redirects=True)
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith(CONTENT_SECURITY_POLICY)
     assert {"form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy.split("; "))
-    assert answer.headers["cache-control"] == "no-store"
-    assert " style=" not in answer.text
-    assert "<style" not in answer.text
-    assert answer.text.count("<script") == answer.text.count('<script src="/ui/static/')
+    assert response.headers["cache-control"] == "no-store"
+    assert " style=" not in response.text
+    assert "<style" not in response.text
+    assert response.text.count("<script") == response.text.count('<script src="/ui/static/')
 
 
-OF_ANY_VIEW = ["since=yesterday", "last=1y", "agent_id=a%00b", "until=2026-13-45T00:00"]
-OF_HISTORY = ["status=odd", "cursor=!!!", "cursor=AAAA", "q=" + "x" * 256]
+INVALID_FILTERS = ["since=yesterday", "last=1y", "agent_id=a%00b", "until=2026-13-45T00:00"]
+INVALID_HISTORY_FILTERS = ["status=odd", "cursor=!!!", "cursor=AAAA", "q=" + "x" * 256]
 
 
 @pytest.mark.parametrize(
     ("page", "query"),
-    [*(("history", query) for query in OF_ANY_VIEW + OF_HISTORY), *(("metrics", query) for query in OF_ANY_VIEW)],
+    [
+        *(("history", query) for query in INVALID_FILTERS + INVALID_HISTORY_FILTERS),
+        *(("metrics", query) for query in INVALID_FILTERS),
+    ],
 )
-def test_a_view_that_cannot_be_is_told(client, page, query):
-    answer = client.get(f"/ui/{page}?{query}")
-    assert answer.status_code == 422
-    assert 'role="alert"' in answer.text
+def test_invalid_filter_is_reported(client, page, query):
+    response = client.get(f"/ui/{page}?{query}")
+    assert response.status_code == 422
+    assert 'role="alert"' in response.text
 
 
-def test_a_poll_is_answered_with_nothing_where_nothing_is_new(client, store):
+def test_poll_without_changes_returns_304(client, store):
     report(store, "t")
     first = client.get("/ui/history?part=runs")
     again = client.get("/ui/history?part=runs", headers={"if-none-match": first.headers["etag"]})
@@ -260,7 +264,7 @@ def test_a_poll_is_answered_with_nothing_where_nothing_is_new(client, store):
     assert client.get("/ui/history?part=runs", headers={"if-none-match": first.headers["etag"]}).status_code == 200
 
 
-def test_numbers_as_csv_are_no_formulas(client, store):
+def test_csv_download_contains_no_formulas(client, store):
     for name in ("=1+1", "+1", "-1", "@x", "plain"):
         report(store, name, agent_id=name)
     text = client.get("/ui/numbers?figure=agents&form=csv&last=all").text
@@ -268,15 +272,15 @@ def test_numbers_as_csv_are_no_formulas(client, store):
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of real runs is not beside this checkout")
-def test_every_real_run_opens(shop: Shop):
+def test_every_run_of_corpus_is_shown(shop: Shop):
     key = shop.key("all", "org", "read", "report")
     store = Store(shop.url)
-    found = load_runs()
-    assert len(found) == 833
-    for run in found:
-        given = report_for_run(run)
-        given["llm_response"] = json.dumps(given["llm_response"], ensure_ascii=False)
-        report(store, run["run"], **given)
+    corpus = load_runs()
+    assert len(corpus) == 833
+    for run in corpus:
+        fields = report_for_run(run)
+        fields["llm_response"] = json.dumps(fields["llm_response"], ensure_ascii=False)
+        report(store, run["run"], **fields)
     store.close()
     with running_server(shop.path) as server, httpx.Client(base_url=server.url) as client:
         assert client.post("/ui/sign-in", data={"key": key}).status_code == 303
@@ -287,10 +291,10 @@ def test_every_real_run_opens(shop: Shop):
             links += [html.unescape(link) for link in re.findall(r'<a class="open" href="([^"]+)"', text)]
             older = re.search(r'<a rel="next" href="([^"]+)"', text)
             page = html.unescape(older[1]) if older else ""
-        assert sorted(httpx.URL(link).params["id"] for link in links) == sorted(run["run"] for run in found)
-        for run in found:
-            shown = client.get("/ui/task", params={"id": run["run"]})
-            assert shown.status_code == 200
-            assert html.escape(run["run"], quote=False) in shown.text
-            response = client.get("/ui/response.json", params={"id": run["run"]})
-            assert response.json() == [step["response"] for step in run["steps"]]
+        assert sorted(httpx.URL(link).params["id"] for link in links) == sorted(run["run"] for run in corpus)
+        for run in corpus:
+            page_response = client.get("/ui/task", params={"id": run["run"]})
+            assert page_response.status_code == 200
+            assert html.escape(run["run"], quote=False) in page_response.text
+            download = client.get("/ui/response.json", params={"id": run["run"]})
+            assert download.json() == [step["response"] for step in run["steps"]]

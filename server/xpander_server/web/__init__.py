@@ -1,4 +1,8 @@
-"""Pages for people: history, tasks and metrics. Rendered here, readable without JavaScript."""
+"""Pages for people: history, tasks and metrics.
+
+The server renders every page as HTML. JavaScript adds live updates, keyboard shortcuts and copy buttons; reading,
+filtering and downloading work without it.
+"""
 
 from xpander_server.web.routes import page_routes
 

@@ -1,4 +1,4 @@
-"""What the metrics page shows: each figure with the numbers behind it."""
+"""Charts of the metrics page, with the rows of numbers that they show."""
 
 import csv
 import io
@@ -9,130 +9,207 @@ from attrs import frozen
 from markupsafe import Markup
 
 from xpander_server.clock import format_timestamp
-from xpander_server.web import template_filters
-from xpander_server.web.charts import Drawn, SpanAxis, columns, lines
+from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
+from xpander_server.web.template_filters import (
+    format_dollars,
+    format_duration,
+    format_number,
+    format_percent,
+    format_short,
+    format_time,
+)
 from xpander_server.web.time_buckets import TimeBucket
 
 Row = dict[str, Any]
+Format = Callable[[Any], str]
+
+_RUN_COUNTS = frozenset({"ended", "unpriced_runs"})
+"""Columns that count runs in charts of other units."""
+
+
+@frozen(kw_only=True)
+class ChartDefinition:
+    """Definition of a chart over time.
+
+    Attributes:
+        title: The title.
+        columns: The columns of its rows.
+        styles: The drawn columns, with the CSS class that gives each its color.
+        format_value: Formats a value in the table and in tooltips.
+        format_tick: Formats a value at the axis.
+        is_stacked: Whether the chart has stacked columns, and not lines.
+        maximum: The upper limit of the axis, or None for the highest value.
+    """
+
+    title: str
+    columns: Sequence[str]
+    styles: Mapping[str, str]
+    format_value: Format
+    format_tick: Format
+    is_stacked: bool = True
+    maximum: float | None = None
+
+
+CHARTS = {
+    "runs": ChartDefinition(
+        title="Runs by outcome",
+        columns=("completed", "failed", "executing", "total"),
+        styles={"completed": "completed", "failed": "failed", "executing": "executing"},
+        format_value=format_number,
+        format_tick=format_short,
+    ),
+    "success": ChartDefinition(
+        title="Success rate",
+        columns=("success_rate", "ended"),
+        styles={"success_rate": "completed"},
+        format_value=format_percent,
+        format_tick=format_percent,
+        is_stacked=False,
+        maximum=1.0,
+    ),
+    "durations": ChartDefinition(
+        title="Duration",
+        columns=("p50", "p95", "p99"),
+        styles={"p50": "series-1", "p95": "series-2", "p99": "series-3"},
+        format_value=format_duration,
+        format_tick=format_duration,
+        is_stacked=False,
+    ),
+    "tokens": ChartDefinition(
+        title="Tokens",
+        columns=("prompt_tokens", "completion_tokens"),
+        styles={"prompt_tokens": "series-1", "completion_tokens": "series-2"},
+        format_value=format_number,
+        format_tick=format_short,
+    ),
+    "cache": ChartDefinition(
+        title="Cached tokens",
+        columns=("cache_read_tokens", "cache_write_tokens"),
+        styles={"cache_read_tokens": "series-1", "cache_write_tokens": "series-2"},
+        format_value=format_number,
+        format_tick=format_short,
+    ),
+    "cost": ChartDefinition(
+        title="Cost",
+        columns=("cost", "unpriced_runs"),
+        styles={"cost": "series-1"},
+        format_value=format_dollars,
+        format_tick=format_dollars,
+    ),
+}
 
 
 @frozen
-class Legend:
+class LegendItem:
+    """Entry of a legend: the name of a series, and its CSS class."""
+
     name: str
     style: str
 
 
 @frozen
 class Chart:
-    """A chart over time."""
+    """Chart over time, ready for the template.
+
+    Attributes:
+        name: The name of the chart, its HTML id.
+        definition: The definition of the chart.
+        svg: The drawing, or None if all values are zero or unknown.
+        legend: The entries of the legend; empty for a single series.
+        rows: The numbers, one row for each time bucket.
+    """
 
     name: str
-    title: str
+    definition: ChartDefinition
     svg: Markup | None
-    """None where there is nothing to draw."""
-    legend: Sequence[Legend]
-    columns: Sequence[str]
+    legend: Sequence[LegendItem]
     rows: Sequence[Row]
-    write: Callable[[Any], str]
+
+    def format_cell(self, column: str, value: Any) -> str:
+        """Return a value as the text of a table cell."""
+        return format_number(value) if column in _RUN_COUNTS else self.definition.format_value(value)
 
 
-# Of a figure over time: what it draws, with the class of its colour; the rest of its columns are only told.
-_DRAWN = {
-    "runs": (("completed", "completed"), ("failed", "failed"), ("executing", "executing")),
-    "success": (("success_rate", "completed"),),
-    "durations": (("p50", "first"), ("p95", "second"), ("p99", "third")),
-    "tokens": (("prompt_tokens", "first"), ("completion_tokens", "second")),
-    "cache": (("cache_read_tokens", "first"), ("cache_write_tokens", "second")),
-    "cost": (("cost", "first"),),
-}
-TITLES = {
-    "runs": "Runs by outcome",
-    "success": "Success rate",
-    "durations": "Duration",
-    "tokens": "Tokens",
-    "cache": "Tokens through a cache",
-    "cost": "Cost",
-}
-_WRITES: dict[str, Callable[[Any], str]] = {
-    "runs": template_filters.number,
-    "success": template_filters.share,
-    "durations": template_filters.seconds,
-    "tokens": template_filters.number,
-    "cache": template_filters.number,
-    "cost": template_filters.dollars,
-}
-_TICKS = {**_WRITES, "runs": template_filters.short, "tokens": template_filters.short, "cache": template_filters.short}
-COLUMNS = {
-    "runs": ("completed", "failed", "executing", "total"),
-    "success": ("success_rate", "ended"),
-    "durations": ("p50", "p95", "p99"),
-    "tokens": ("prompt_tokens", "completion_tokens"),
-    "cache": ("cache_read_tokens", "cache_write_tokens"),
-    "cost": ("cost", "unpriced_runs"),
-}
-COUNTED = frozenset({"ended", "unpriced_runs"})
-"""Columns that count runs, whatever their figure is about."""
+def chart_rows(name: str, buckets: Sequence[TimeBucket], summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Return the rows of a chart.
 
-
-def rows_of(name: str, spans: Sequence[TimeBucket], summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The numbers of a figure over time."""
+    Args:
+        name: A key of `CHARTS`.
+        buckets: The time buckets.
+        summaries: The metrics of each bucket.
+    """
     return [
-        {"since": format_timestamp(span.since), "until": format_timestamp(span.until), **_told(name, summary)}
-        for span, summary in zip(spans, summaries, strict=True)
+        {
+            "since": format_timestamp(bucket.since),
+            "until": format_timestamp(bucket.until),
+            **_chart_values(name, summary),
+        }
+        for bucket, summary in zip(buckets, summaries, strict=True)
     ]
 
 
-def _told(name: str, summary: Mapping[str, Any]) -> Row:
-    runs = summary["runs"]
+def _chart_values(name: str, summary: Mapping[str, Any]) -> Row:
+    columns, runs = CHARTS[name].columns, summary["runs"]
     match name:
         case "runs":
-            return {column: runs[column] for column in COLUMNS["runs"]}
+            return {column: runs[column] for column in columns}
         case "success":
             return {"success_rate": summary["success_rate"], "ended": runs["completed"] + runs["failed"]}
         case "durations":
-            return {column: summary["duration"][column] for column in COLUMNS["durations"]}
+            return {column: summary["duration"][column] for column in columns}
         case "tokens" | "cache":
-            return {column: summary["tokens"][column] for column in COLUMNS[name]}
+            return {column: summary["tokens"][column] for column in columns}
         case _:
             return {"cost": summary["cost"]["total"], "unpriced_runs": summary["cost"]["unpriced_runs"]}
 
 
 def build_chart(
-    name: str, spans: Sequence[TimeBucket], summaries: Sequence[Mapping[str, Any]], links: Sequence[str]
+    name: str, buckets: Sequence[TimeBucket], summaries: Sequence[Mapping[str, Any]], links: Sequence[str]
 ) -> Chart:
-    """A figure over time, drawn."""
-    rows, write = rows_of(name, spans, summaries), _WRITES[name]
-    drawn = [Drawn(_spoken(column), style, [row[column] for row in rows]) for column, style in _DRAWN[name]]
-    tips = [
-        f"{template_filters.when(span.since)[:16]}: "
-        + ", ".join(f"{_spoken(column)} {write(row[column])}" for column, _ in _DRAWN[name])
-        for span, row in zip(spans, rows, strict=True)
+    """Draw a chart.
+
+    Args:
+        name: A key of `CHARTS`.
+        buckets: The time buckets.
+        summaries: The metrics of each bucket.
+        links: The link target of each bucket.
+    """
+    definition, rows = CHARTS[name], chart_rows(name, buckets, summaries)
+    series = [
+        DataSeries(_label(column), style, [row[column] for row in rows]) for column, style in definition.styles.items()
     ]
-    title = TITLES[name]
-    if not any(value for one in drawn for value in one.values):
-        return Chart(name, title, None, [], COLUMNS[name], rows, write)
-    axis = SpanAxis(spans, links, tips)
-    if name in ("runs", "tokens", "cache", "cost"):
-        svg = columns(drawn, axis, _TICKS[name])
+    if not any(value for one_series in series for value in one_series.values):
+        return Chart(name, definition, None, [], rows)
+    tooltips = [
+        f"{format_time(bucket.since)[:16]}: "
+        + ", ".join(f"{_label(column)} {definition.format_value(row[column])}" for column in definition.styles)
+        for bucket, row in zip(buckets, rows, strict=True)
+    ]
+    axis = TimeAxis(buckets, links, tooltips)
+    if definition.is_stacked:
+        svg = render_columns(series, axis, definition.format_tick)
     else:
-        svg = lines(drawn, axis, _TICKS[name], top=1.0 if name == "success" else None)
-    legend = [Legend(one.name, one.style) for one in drawn] if len(drawn) > 1 else []
-    return Chart(name, title, svg, legend, COLUMNS[name], rows, write)
+        svg = render_lines(series, axis, definition.format_tick, maximum=definition.maximum)
+    legend = [LegendItem(one_series.name, one_series.style) for one_series in series] if len(series) > 1 else []
+    return Chart(name, definition, svg, legend, rows)
 
 
-def _spoken(column: str) -> str:
+def _label(column: str) -> str:
     return column.removesuffix("_tokens").replace("_", " ")
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    """With a head; a text that a spreadsheet would take for a formula is quoted by an apostrophe."""
-    out = io.StringIO()
+def to_csv(rows: Sequence[Row]) -> str:
+    """Return rows as CSV with a header row.
+
+    A text that a spreadsheet would interpret as a formula gets an apostrophe as its first character.
+    """
+    output = io.StringIO()
     if rows:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\r\n")
+        writer = csv.DictWriter(output, list(rows[0]), lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return out.getvalue()
+        writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
+    return output.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _csv_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

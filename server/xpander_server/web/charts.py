@@ -1,6 +1,12 @@
-"""Charts as SVG, drawn here by leather: no script is needed to read them, and colours are the page's.
+"""Charts as SVG, drawn on the server with leather.
 
-One chart is one axis of spans; what is told of each span is a column, or a point of a line.
+The SVG contains no colors and no fonts, only CSS classes: the style sheet sets both. The x-axis of a chart consists
+of time buckets. For each bucket, a chart draws columns on top of each other, or one point of each line:
+
+    stacked columns:   executing      lines:     p99   .---.
+                       failed                    p95  .-'
+                       completed                 p50  ......
+                       | bucket |                     | bucket | bucket |
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +18,16 @@ from leather import Axis, Chart, Dots, Line, Scale, Series, Shape, theme
 from markupsafe import Markup
 
 from xpander_server.clock import DAY
-from xpander_server.web import template_filters
+from xpander_server.web.template_filters import format_clock_time, format_day
 from xpander_server.web.time_buckets import TimeBucket
 
 WIDTH, HEIGHT = 440, 190
-_GAP = 0.14  # of a span, between two columns
-_LABELS = 5
+_COLUMN_GAP = 0.14
+"""Space between two columns, as a share of a bucket's width."""
+_MAX_TIME_LABELS = 5
 _GRID_LINES = 4
 
-# leather has one theme for all: here it leaves fonts and colours to the style sheet.
+# leather has one global theme. These settings leave fonts and colors to the style sheet.
 theme.background_color = "none"
 theme.margin = 0.025
 theme.label_color = theme.tick_color = theme.zero_color = "currentColor"
@@ -28,150 +35,190 @@ theme.tick_font_family = "inherit"
 theme.tick_font_size = 11
 theme.tick_font_char_width = 6.6
 theme.tick_font_char_height = 11
-theme.legend_font_char_height = theme.legend_gap = 0  # the page has its own
+theme.legend_font_char_height = theme.legend_gap = 0  # the page renders the legend as HTML
 
 
 @frozen
-class Drawn:
-    """One thing that is told of each span."""
+class DataSeries:
+    """Values of one quantity, one for each time bucket.
+
+    Attributes:
+        name: The name of the quantity.
+        style: The CSS class that sets the color.
+        values: The values; None for unknown.
+    """
 
     name: str
     style: str
-    """The class that gives it a colour."""
     values: Sequence[float | None]
 
 
-def columns(drawn: Sequence[Drawn], axis: "SpanAxis", write: Callable[[float], str]) -> Markup:
-    """Columns, those of one span on top of each other."""
-    chart = axis.chart()
-    heights = [0.0] * len(axis.spans)
-    for one in drawn:
-        bottoms = list(heights)
-        heights = [height + (value or 0) for height, value in zip(heights, one.values, strict=True)]
-        chart.add_series(Series(list(enumerate(heights))), _Columns(bottoms, one.style))
-    return axis.finished(chart, max(heights), write, whole=all(isinstance(v, int) for d in drawn for v in d.values))
-
-
-def lines(drawn: Sequence[Drawn], axis: "SpanAxis", write: Callable[[float], str], top: float | None = None) -> Markup:
-    """A line each, broken where nothing is known."""
-    chart = axis.chart()
-    highest = 0.0
-    for one in drawn:
-        known = [value for value in one.values if value is not None]
-        if known:
-            highest = max(highest, *known)
-            points = [(index + 0.5, value) for index, value in enumerate(one.values)]
-            chart.add_series(Series(points), _Line(one.style))
-            chart.add_series(Series([point for point in points if point[1] is not None]), _Dots(one.style))
-    return axis.finished(chart, highest if top is None else top, write, whole=False)
-
-
-class SpanAxis:
-    """What charts of the same spans share.
+def render_columns(all_series: Sequence[DataSeries], axis: "TimeAxis", format_tick: Callable[[float], str]) -> Markup:
+    """Draw a chart of stacked columns.
 
     Args:
-        links: where each span leads to.
-        tips: what is told of each span under the pointer.
+        all_series: The series, from the bottom of the stack to its top.
+        axis: The time axis.
+        format_tick: Formats a value at the y-axis.
+    """
+    chart = axis.new_chart()
+    tops = [0.0] * len(axis.buckets)
+    for series in all_series:
+        bottoms = list(tops)
+        tops = [top + (value or 0) for top, value in zip(tops, series.values, strict=True)]
+        chart.add_series(Series(list(enumerate(tops))), _Columns(bottoms, series.style))
+    only_integers = all(isinstance(value, int) for series in all_series for value in series.values)
+    return axis.to_svg(chart, max(tops), format_tick, only_integers=only_integers)
+
+
+def render_lines(
+    all_series: Sequence[DataSeries],
+    axis: "TimeAxis",
+    format_tick: Callable[[float], str],
+    maximum: float | None = None,
+) -> Markup:
+    """Draw a chart of lines, which are interrupted at unknown values.
+
+    Args:
+        all_series: The series, one line each.
+        axis: The time axis.
+        format_tick: Formats a value at the y-axis.
+        maximum: The upper limit of the y-axis, or None for the highest value.
+    """
+    chart = axis.new_chart()
+    highest = 0.0
+    for series in all_series:
+        known_values = [value for value in series.values if value is not None]
+        if known_values:
+            highest = max(highest, *known_values)
+            points = [(index + 0.5, value) for index, value in enumerate(series.values)]
+            chart.add_series(Series(points), _Line(series.style))
+            chart.add_series(Series([point for point in points if point[1] is not None]), _Dots(series.style))
+    return axis.to_svg(chart, highest if maximum is None else maximum, format_tick, only_integers=False)
+
+
+class TimeAxis:
+    """X-axis of time buckets, which is the same for all charts of a page.
+
+    Args:
+        buckets: The time buckets.
+        links: The link target of each bucket.
+        tooltips: The tooltip of each bucket.
     """
 
-    def __init__(self, spans: Sequence[TimeBucket], links: Sequence[str], tips: Sequence[str]) -> None:
-        self.spans = spans
+    def __init__(self, buckets: Sequence[TimeBucket], links: Sequence[str], tooltips: Sequence[str]) -> None:
+        self.buckets = buckets
         self._links = links
-        self._tips = tips
+        self._tooltips = tooltips
 
-    def chart(self) -> Chart:
+    def new_chart(self) -> Chart:
+        """Return a chart that has only this axis."""
         chart = Chart()
-        count = len(self.spans)
-        every = -(-count // _LABELS)
-        ticks = [index + 0.5 for index in range(0, count, every)]
-        write = (
-            template_filters.clock
-            if count and self.spans[-1].until - self.spans[0].since <= 2 * DAY
-            else template_filters.day
-        )
-        chart.set_x_scale(_Linear(count))
-        chart.set_x_axis(Axis(ticks, lambda value, _, __: write(self.spans[int(value)].since)))
+        count = len(self.buckets)
+        buckets_per_label = -(-count // _MAX_TIME_LABELS)
+        ticks = [index + 0.5 for index in range(0, count, buckets_per_label)]
+        is_short = count and self.buckets[-1].until - self.buckets[0].since <= 2 * DAY
+        format_start = format_clock_time if is_short else format_day
+        chart.set_x_scale(_LinearScale(count))
+        chart.set_x_axis(Axis(ticks, lambda value, _, __: format_start(self.buckets[int(value)].since)))
         return chart
 
-    def finished(self, chart: Chart, highest: float, write: Callable[[float], str], *, whole: bool) -> Markup:
-        top, ticks = _scale(highest, whole=whole)
-        chart.set_y_scale(_Linear(top))
-        chart.set_y_axis(Axis(ticks, lambda value, _, __: write(value)))
-        chart.add_series(Series([(index, 0) for index in range(len(self.spans))]), _Spans(self._links, self._tips))
-        # Whoever cannot see it has the table below, with the same links.
+    def to_svg(
+        self, chart: Chart, highest: float, format_tick: Callable[[float], str], *, only_integers: bool
+    ) -> Markup:
+        """Add the y-axis and the links of the buckets to a chart, and return it as SVG.
+
+        Args:
+            chart: A chart of `new_chart`, with its series.
+            highest: The highest value.
+            format_tick: Formats a value at the y-axis.
+            only_integers: Whether all ticks of the y-axis must be integers.
+        """
+        maximum, ticks = _y_ticks(highest, only_integers=only_integers)
+        chart.set_y_scale(_LinearScale(maximum))
+        chart.set_y_axis(Axis(ticks, lambda value, _, __: format_tick(value)))
+        # The links of the buckets are drawn last, so that they cover the series and receive the pointer's events.
+        bucket_starts = Series([(index, 0) for index in range(len(self.buckets))])
+        chart.add_series(bucket_starts, _BucketLinks(self._links, self._tooltips))
+        # Screen readers skip the chart: the table below it has the same numbers and links.
         root = ElementTree.Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "aria-hidden": "true", "class": "chart"})
         root.append(chart.to_svg_group(WIDTH, HEIGHT))
-        return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - which escapes
+        return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escapes all text
 
 
-def _scale(highest: float, *, whole: bool) -> tuple[float, list[float]]:
-    """The top of an axis, and where its grid lines are: at 1, 2 or 5 times a power of ten."""
-    step = 1.0 if whole else 1e-6
-    factors = (2, 2.5, 2)
-    number = 0
+def _y_ticks(highest: float, *, only_integers: bool) -> tuple[float, list[float]]:
+    """Return the upper limit of a y-axis and its ticks: multiples of 1, 2 or 5 times a power of ten.
+
+    Example:
+        >>> _y_ticks(7, only_integers=True)
+        (8.0, [0.0, 2.0, 4.0, 6.0, 8.0])
+    """
+    step = 1.0 if only_integers else 1e-6
+    factors = (2, 2.5, 2)  # 1, 2, 5, 10, 20, 50, ...
+    factor_index = 0
     while step * _GRID_LINES < highest:
-        step *= factors[number % 3]
-        number += 1
-    if not highest and not whole:
+        step *= factors[factor_index % 3]
+        factor_index += 1
+    if not highest and not only_integers:
         step = 1.0
     count = max(1, -(-highest // step))
     return count * step, [index * step for index in range(int(count) + 1)]
 
 
-class _Linear(Scale):  # type: ignore[misc]  # leather has no types
-    """From zero to `top` exactly: leather's own ends where its own ticks do."""
+class _LinearScale(Scale):  # type: ignore[misc]  # leather has no types
+    """Linear scale from zero to exactly `maximum`; leather's own scale extends to its own ticks."""
 
-    def __init__(self, top: float) -> None:
-        self._top = top
+    def __init__(self, maximum: float) -> None:
+        self._maximum = maximum
 
     def contains(self, v: float) -> bool:
-        return 0 <= v <= self._top * (1 + 1e-9)
+        return 0 <= v <= self._maximum * (1 + 1e-9)
 
     def project(self, value: float, range_min: float, range_max: float) -> float:
-        return round(range_min + (range_max - range_min) * value / self._top, 2)
+        return round(range_min + (range_max - range_min) * value / self._maximum, 2)
 
 
-class _Styled(Shape):  # type: ignore[misc]  # leather has no types
-    style: str
-
+class _ColumnShape(Shape):  # type: ignore[misc]  # leather has no types
     def validate_series(self, series: Series) -> None:
-        """Any will do."""
+        """Accept every series."""
 
     def legend_to_svg(self, series: Series, palette: Any) -> list[Any]:
         return []
 
 
-class _Columns(_Styled):
+class _Columns(_ColumnShape):
+    """Columns between the tops, which are the values of the series, and `bottoms`."""
+
     def __init__(self, bottoms: Sequence[float], style: str) -> None:
         self._bottoms = bottoms
-        self.style = style
+        self._style = style
 
     def to_svg(self, width: float, height: float, x_scale: Any, y_scale: Any, series: Series, palette: Any) -> Any:
-        group = ElementTree.Element("g", {"class": self.style})
+        group = ElementTree.Element("g", {"class": self._style})
         for datum, bottom in zip(series.data(), self._bottoms, strict=True):
             if datum.y <= bottom:
                 continue
-            left, right = (x_scale.project(datum.x + side, 0, width) for side in (_GAP / 2, 1 - _GAP / 2))
+            left, right = (x_scale.project(datum.x + side, 0, width) for side in (_COLUMN_GAP / 2, 1 - _COLUMN_GAP / 2))
             y = y_scale.project(datum.y, height, 0)
-            tall = y_scale.project(bottom, height, 0) - y
-            group.append(_rectangle(left, y, right - left, max(tall, 0.7)))
+            column_height = y_scale.project(bottom, height, 0) - y
+            group.append(_rectangle(left, y, right - left, max(column_height, 0.7)))
         return group
 
 
-class _Spans(_Styled):
-    """Over the whole height of each span: a link, and what it tells."""
+class _BucketLinks(_ColumnShape):
+    """Transparent rectangle over the full height of each bucket, with a link and a tooltip."""
 
-    def __init__(self, links: Sequence[str], tips: Sequence[str]) -> None:
+    def __init__(self, links: Sequence[str], tooltips: Sequence[str]) -> None:
         self._links = links
-        self._tips = tips
+        self._tooltips = tooltips
 
     def to_svg(self, width: float, height: float, x_scale: Any, y_scale: Any, series: Series, palette: Any) -> Any:
-        group = ElementTree.Element("g", {"class": "spans"})
-        for datum, target, tip in zip(series.data(), self._links, self._tips, strict=True):
+        group = ElementTree.Element("g", {"class": "buckets"})
+        for datum, target, tooltip in zip(series.data(), self._links, self._tooltips, strict=True):
             left, right = (x_scale.project(datum.x + side, 0, width) for side in (0, 1))
             link = ElementTree.SubElement(group, "a", {"href": target, "tabindex": "-1"})
             rectangle = _rectangle(left, 0, right - left, height)
-            ElementTree.SubElement(rectangle, "title").text = tip
+            ElementTree.SubElement(rectangle, "title").text = tooltip
             link.append(rectangle)
         return group
 

@@ -1,4 +1,4 @@
-"""What there is to filter by: the agents, tools and models of an organisation."""
+"""Options of the filters: the agents, tools and models of an organization."""
 
 import time
 from collections import OrderedDict
@@ -8,40 +8,48 @@ from attrs import frozen
 from xpander_server.domain import metrics
 from xpander_server.store import Store
 
-AT_MOST = 100  # of each
-_SECONDS = 30.0
-_ORGANIZATIONS = 1_000
+MAX_OPTIONS = 100
+"""Options of each filter."""
+_CACHE_SECONDS = 30.0
+_MAX_ORGANIZATIONS = 1_000
 
 
 @frozen
-class Known:
-    """Those that are used most come first."""
+class FilterOptions:
+    """Names of the agents, tools and models, the most used first."""
 
     agents: list[str]
     tools: list[str]
     models: list[str]
 
 
-class FilterOptions:
-    """Names, at most half a minute old. Safe to share between threads."""
+class FilterOptionsCache:
+    """Filter options of organizations, read from the store at most every 30 seconds.
+
+    Instances are safe to share between threads.
+
+    Args:
+        store: The store whose metrics contain the names.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: OrderedDict[str, tuple[float, Known]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, FilterOptions]] = OrderedDict()
 
-    def of(self, organization_id: str) -> Known:
-        at, known = self._known.get(organization_id, (0.0, None))
+    def get(self, organization_id: str) -> FilterOptions:
+        """Return the options of an organization."""
+        read_at, options = self._entries.get(organization_id, (0.0, None))
         now = time.monotonic()
-        if known is not None and now - at < _SECONDS:
-            return known
+        if options is not None and now - read_at < _CACHE_SECONDS:
+            return options
         amounts = self._store.metrics(organization_id).amounts
         summary = metrics.summarize(amounts)
-        fresh = Known(
-            [agent["agent_id"] for agent in metrics.summarize_agents(amounts)[:AT_MOST]],
-            [tool["name"] for tool in summary["tools"][:AT_MOST]],
-            [model["name"] for model in summary["models"][:AT_MOST]],
+        options = FilterOptions(
+            [agent["agent_id"] for agent in metrics.summarize_agents(amounts)[:MAX_OPTIONS]],
+            [tool["name"] for tool in summary["tools"][:MAX_OPTIONS]],
+            [model["name"] for model in summary["models"][:MAX_OPTIONS]],
         )
-        self._known[organization_id] = now, fresh
-        while len(self._known) > _ORGANIZATIONS:
-            self._known.popitem(last=False)
-        return fresh
+        self._entries[organization_id] = now, options
+        while len(self._entries) > _MAX_ORGANIZATIONS:
+            self._entries.popitem(last=False)
+        return options

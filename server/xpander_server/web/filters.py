@@ -1,4 +1,8 @@
-"""What a view shows, as its link says: read by the rules of the contract."""
+"""Filters and time range of a page, parsed from the query of its URL.
+
+The query has the parameters of the contract's operation `listTasks`, and `last`, the name of a time range that ends
+now. Example: `?agent_id=a&status=failed&last=7d`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,94 +12,107 @@ from attrs import frozen
 from starlette.requests import Request
 
 from xpander_server import contract
-from xpander_server.clock import DAY, HOUR, format_timestamp, parse_timestamp
+from xpander_server.clock import DAY, HOUR, parse_timestamp
 from xpander_server.http.errors import HTTPError, validation_error
 from xpander_server.store import TaskQuery
 
-LASTS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
-_LAST = {"24h": (HOUR, 24), "7d": (DAY, 7), "30d": (DAY, 30), "90d": (DAY, 90)}
-_NAMES = ("agent_id", "user_id", "parent_task_id", "triggering_agent_id", "status", "tool", "model", "q")
-# What browsers send of a field for a time: without a zone, and perhaps without seconds.
-_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
+TIME_RANGES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
+"""Values of the parameter `last`, with their names on pages."""
+_RANGE_LENGTHS = {"24h": (HOUR, 24), "7d": (DAY, 7), "30d": (DAY, 30), "90d": (DAY, 90)}
+"""Unit and number of units of each time range."""
+_TASK_FIELDS = ("agent_id", "user_id", "parent_task_id", "triggering_agent_id", "status", "tool", "model", "q")
+_INPUT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
+"""The value of a `datetime-local` input: no time zone, and the seconds are optional."""
 
 
 @frozen(kw_only=True)
-class View:
-    """Which tasks, of which time."""
+class PageFilters:
+    """Filters, time range and position of a page.
 
-    given: Mapping[str, str]
-    """As the link says, but for the place within the view."""
+    Attributes:
+        parameters: The parameters of a link to the same tasks, without the cursor.
+        cursor: The position within the tasks; None for the newest.
+        fields: The filters of the tasks' fields and text, by parameter name.
+        since: The start of the time range, in microseconds since 1970 (UTC).
+        until: The end of the time range, exclusive, in the same unit.
+        last: The key of `TIME_RANGES`, or None if the range has explicit limits or no limits.
+    """
+
+    parameters: Mapping[str, str]
     cursor: str | None
-    filters: Mapping[str, str]
+    fields: Mapping[str, str]
     since: int | None
     until: int | None
     last: str | None
-    """A key of `LASTS`, where the time is so many hours or days until now."""
 
-    def question(self, organization_id: str) -> TaskQuery:
-        return TaskQuery(organization_id=organization_id, filters=self.filters, since=self.since, until=self.until)
+    def task_query(self, organization_id: str) -> TaskQuery:
+        """Return the query for the tasks of an organization that match the filters."""
+        return TaskQuery(organization_id=organization_id, filters=self.fields, since=self.since, until=self.until)
 
 
-def has_empty(request: Request) -> bool:
-    """Whether the link says nothing of some names, as a form does."""
+def has_empty_fields(request: Request) -> bool:
+    """Return whether the query has parameters without a value, which browsers send for empty form fields."""
     return any(not value for _, value in request.query_params.multi_items())
 
 
-def without_empty(request: Request) -> dict[str, str]:
+def without_empty_fields(request: Request) -> dict[str, str]:
+    """Return the parameters of the query that have a value."""
     return {name: value for name, value in request.query_params.multi_items() if value}
 
 
-def read_view(request: Request, now: int, last: str | None = None) -> View:
-    """What a link says.
+def parse_filters(request: Request, now: int, default_range: str | None = None) -> PageFilters:
+    """Parse and validate the query of a request.
 
     Args:
-        last: the time where it says none.
+        request: The request. Its unknown parameters are ignored.
+        now: The current time, in microseconds since 1970 (UTC).
+        default_range: The key of `TIME_RANGES` to use if the query has no time range.
 
     Raises:
-        HTTPError: it is not as the contract says.
+        HTTPError: A parameter violates the contract.
     """
-    given = {
+    parameters = {
         name: value
         for name, value in request.query_params.items()
-        if value and name in (*_NAMES, "since", "until", "last", "cursor")
+        if value and name in (*_TASK_FIELDS, "since", "until", "last", "cursor")
     }
-    own = given.pop("last", last)
-    # A time of one's own goes before.
-    last = None if "since" in given or "until" in given else own
-    asked = dict(given)
+    last = parameters.pop("last", default_range)
+    if "since" in parameters or "until" in parameters:
+        last = None  # explicit limits take precedence
+    raw_values = dict(parameters)
     for name in ("since", "until"):
-        if _LOCAL.fullmatch(asked.get(name, "")):
-            asked[name] += "Z" if asked[name].count(":") == 2 else ":00Z"
-    read = contract.operations()["listTasks"].read_parameters({}, list(asked.items()), [])
-    since, until = (_microseconds(name, read.pop(name, None)) for name in ("since", "until"))
-    cursor = read.pop("cursor", None)
-    if last is not None and last not in LASTS:
-        raise validation_error("query", "last", f"is none of {', '.join(LASTS)}", "enum")
-    if last in _LAST:
-        # By whole hours or days, the one that goes on included: those are added up already.
-        unit, count = _LAST[last]
+        if _INPUT_TIME.fullmatch(raw_values.get(name, "")):
+            raw_values[name] += "Z" if raw_values[name].count(":") == 2 else ":00Z"
+    values = contract.operations()["listTasks"].read_parameters({}, list(raw_values.items()), [])
+    since, until = (_parse_time(name, values.pop(name, None)) for name in ("since", "until"))
+    cursor = values.pop("cursor", None)
+    if last is not None and last not in TIME_RANGES:
+        raise validation_error("query", "last", f"must be one of {', '.join(TIME_RANGES)}", "enum")
+    if last in _RANGE_LENGTHS:
+        # The range consists of whole hours or days, including the current one, because rollups exist for those.
+        unit, count = _RANGE_LENGTHS[last]
         since, until = (now // unit - count + 1) * unit, None
-    filters = {name: value for name, value in read.items() if name in _NAMES}
-    given.pop("cursor", None)
+    fields = {name: value for name, value in values.items() if name in _TASK_FIELDS}
+    parameters.pop("cursor", None)
     if last is not None:
-        given["last"] = last
-    return View(given=given, cursor=cursor, filters=filters, since=since, until=until, last=last)
+        parameters["last"] = last
+    return PageFilters(parameters=parameters, cursor=cursor, fields=fields, since=since, until=until, last=last)
 
 
-def one(request: Request, name: str) -> str:
+def required_parameter(request: Request, name: str) -> str:
+    """Return a parameter of the query.
+
+    Raises:
+        HTTPError: The parameter is absent or empty.
+    """
     value = request.query_params.get(name)
     if not value:
-        raise HTTPError(404, f"The link has no {name}.")
+        raise HTTPError(404, f"The link has no parameter {name!r}.")
     return value
 
 
-def local(microseconds: int | None) -> str:
-    """For a field for a time, in UTC."""
-    return "" if microseconds is None else format_timestamp(microseconds)[:16]
-
-
-def _microseconds(name: str, given: Any) -> int | None:
+def _parse_time(name: str, value: Any) -> int | None:
     try:
-        return None if given is None else parse_timestamp(given)
+        return None if value is None else parse_timestamp(value)
     except ValueError:
-        raise validation_error("query", name, "is no time of the calendar", "format") from None
+        raise validation_error("query", name, "must be a valid calendar time", "format") from None

@@ -1,4 +1,4 @@
-"""The history: which runs there were, newest first, and those that come."""
+"""History page: the tasks of an organization, newest first."""
 
 import hashlib
 import re
@@ -7,69 +7,77 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from xpander_server.auth.authentication import Principal
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import validation_error
-from xpander_server.store import Page as Found
-from xpander_server.store import Store
-from xpander_server.web.filter_options import FilterOptions
-from xpander_server.web.filters import LASTS, View, has_empty, local, read_view, without_empty
-from xpander_server.web.rendering import link, redirect, rendered
-from xpander_server.web.sessions import Visitor
+from xpander_server.store import Page, Store
+from xpander_server.web.filter_options import FilterOptionsCache
+from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
+from xpander_server.web.rendering import link, redirect, render_template
 
-PAGE = 50  # tasks
+TASKS_PER_PAGE = 50
 STATUSES = ("completed", "failed", "executing")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 
 
-class History:
+class HistoryPage:
+    """The history page, and the part of it that live pages poll.
+
+    Args:
+        store: The store whose tasks are shown.
+        clock: Returns the current time in microseconds since 1970 (UTC).
+    """
+
     def __init__(self, store: Store, clock: Callable[[], int]) -> None:
         self._store = store
         self._clock = clock
-        self._names = FilterOptions(store)
+        self._options = FilterOptionsCache(store)
 
-    async def show(self, request: Request, visitor: Visitor) -> Response:
-        if has_empty(request):
-            return redirect(link("history", without_empty(request)))
-        view = read_view(request, self._clock())
-        found = await run_in_threadpool(lambda: self._found(view, visitor.organization_id))
+    async def show(self, request: Request, principal: Principal) -> Response:
+        """Render the page, or only its table if the query contains `part`."""
+        if has_empty_fields(request):
+            return redirect(link("history", without_empty_fields(request)))
+        filters = parse_filters(request, self._clock())
+        page = await run_in_threadpool(lambda: self._read_page(filters, principal.organization_id))
         context = {
-            "visitor": visitor,
-            "view": view,
-            "tasks": found.tasks,
-            "older": found.next_cursor and link("history", view.given, cursor=found.next_cursor),
-            "newest": link("history", view.given),
-            "is_filtered": bool(view.given),
-            "server": _server(request),
+            "principal": principal,
+            "filters": filters,
+            "tasks": page.tasks,
+            "older_link": page.next_cursor and link("history", filters.parameters, cursor=page.next_cursor),
+            "newest_link": link("history", filters.parameters),
+            "is_filtered": bool(filters.parameters),
+            "server_url": _server_url(request),
             "statuses": STATUSES,
         }
         if "part" in request.query_params:
-            return _unless_known(request, rendered("runs.html", context))
-        names = await run_in_threadpool(lambda: self._names.of(visitor.organization_id))
-        more = {
-            "names": names,
-            "lasts": LASTS,
-            "local": local,
-            "live": view.cursor is None and view.until is None and link("history", view.given, part="runs"),
+            return _with_etag(request, render_template("runs.html", context))
+        options = await run_in_threadpool(lambda: self._options.get(principal.organization_id))
+        is_live = filters.cursor is None and filters.until is None
+        form_context = {
+            "options": options,
+            "time_ranges": TIME_RANGES,
+            "live_link": is_live and link("history", filters.parameters, part="runs"),
         }
-        return rendered("history.html", {**context, **more})
+        return render_template("history.html", {**context, **form_context})
 
-    def _found(self, view: View, organization_id: str) -> Found:
+    def _read_page(self, filters: PageFilters, organization_id: str) -> Page:
         try:
-            return self._store.previews(view.question(organization_id), limit=PAGE, cursor=view.cursor)
+            query = filters.task_query(organization_id)
+            return self._store.previews(query, limit=TASKS_PER_PAGE, cursor=filters.cursor)
         except ValueError as error:
             raise validation_error("query", "cursor", str(error), "cursor") from None
 
 
-def _unless_known(request: Request, answer: Response) -> Response:
-    """`answer`, or nothing where whoever asks has it."""
-    tag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers={"ETag": tag})
-    answer.headers["ETag"] = tag
-    return answer
+def _with_etag(request: Request, response: Response) -> Response:
+    """Return `response` with an ETag, or 304 without a body if the client has the same content."""
+    etag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    response.headers["ETag"] = etag
+    return response
 
 
-def _server(request: Request) -> str:
-    """This server, as whoever asks has reached it."""
+def _server_url(request: Request) -> str:
+    """Return the URL at which the client reached this server, for the example of a first run."""
     host = request.headers.get("host", "")
     return f"{request.url.scheme}://{host if _HOST.fullmatch(host) else 'THIS-SERVER'}"

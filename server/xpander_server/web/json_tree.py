@@ -1,4 +1,4 @@
-"""JSON as a tree that folds: plain HTML, within bounds, every text of it escaped."""
+"""JSON as an expandable tree: plain HTML with `<details>` elements, limited in size."""
 
 import json
 from typing import Any
@@ -7,69 +7,75 @@ from markupsafe import Markup, escape
 
 MAX_NODES = 3_000
 MAX_LEVELS = 40
-MAX_TEXT = 4_000  # characters of one string
+MAX_TEXT_LENGTH = 4_000
+"""Characters of one string or number."""
 _OPEN_LEVELS = 3
 _OPEN_ITEMS = 20
+"""Objects and arrays of the first levels are expanded, unless they have more items than this."""
 
 
 class _Number(str):
-    """A number, digit for digit as it was reported."""
+    """A number with the digits of the JSON text."""
 
 
 def render_json_tree(text: str) -> Markup:
-    """The tree of a JSON text; what goes beyond the bounds is told, not shown.
+    """Return a JSON text as an HTML tree.
+
+    The tree contains at most `MAX_NODES` nodes and `MAX_LEVELS` levels, and states where it omits something.
 
     Args:
-        text: JSON, with 512 levels at the most.
+        text: JSON with at most 512 levels of nesting.
     """
     value = json.loads(text, parse_float=_Number, parse_int=_Number)
-    writer = _Writer()
+    writer = _TreeWriter()
     writer.write(value, None, 0)
-    if writer.left < 0:
-        writer.out.append('<p class="bound">More than fits here: see the whole as JSON.</p>')
-    return Markup("".join(writer.out))  # noqa: S704 - what is not ours in it is escaped
+    if writer.is_truncated:
+        writer.parts.append('<p class="truncated">Too large to show completely: see the JSON.</p>')
+    return Markup("".join(writer.parts))  # noqa: S704 - every key and value was escaped
 
 
-class _Writer:
+class _TreeWriter:
     def __init__(self) -> None:
-        self.out: list[str] = []
-        self.left = MAX_NODES
+        self.parts: list[str] = []
+        self.is_truncated = False
+        self._remaining_nodes = MAX_NODES
 
     def write(self, value: Any, key: str | None, level: int) -> None:
-        self.left -= 1
-        name = "" if key is None else f'<span class="key">{escape(key)}</span>'
+        self._remaining_nodes -= 1
+        key_html = "" if key is None else f'<span class="key">{escape(key)}</span>'
         if isinstance(value, (dict, list)) and value:
-            self._write_container(value, name, level)
+            self._write_container(value, key_html, level)
         else:
-            self.out.append(f'<div class="leaf">{name}{_leaf(value)}</div>')
+            self.parts.append(f'<div class="leaf">{key_html}{_leaf(value)}</div>')
 
-    def _write_container(self, value: dict[str, Any] | list[Any], name: str, level: int) -> None:
+    def _write_container(self, value: dict[str, Any] | list[Any], key_html: str, level: int) -> None:
         is_open = level < _OPEN_LEVELS and len(value) <= _OPEN_ITEMS
-        kind = ("field", "{", "}") if isinstance(value, dict) else ("item", "[", "]")
-        count = f"{len(value):,} {kind[0]}{'s' * (len(value) > 1)}"
-        preview = f'<span class="count">{kind[1]}{count}{kind[2]}</span>'
-        self.out.append(f"<details{' open' * is_open}><summary>{name}{preview}</summary>")
+        noun, left, right = ("field", "{", "}") if isinstance(value, dict) else ("item", "[", "]")
+        count = f"{len(value):,} {noun}{'s' * (len(value) > 1)}"
+        summary = f'{key_html}<span class="count">{left}{count}{right}</span>'
+        self.parts.append(f"<details{' open' * is_open}><summary>{summary}</summary>")
         if level >= MAX_LEVELS:
-            self.out.append('<p class="bound">Deeper than fits here: see the whole as JSON.</p>')
+            self.parts.append('<p class="truncated">Too deep to show: see the JSON.</p>')
         else:
             items = (
                 value.items() if isinstance(value, dict) else ((str(index), item) for index, item in enumerate(value))
             )
             for key, item in items:
-                if self.left <= 0:
-                    self.left = -1
+                if self._remaining_nodes <= 0:
+                    self.is_truncated = True
                     break
                 self.write(item, key, level + 1)
-        self.out.append("</details>")
+        self.parts.append("</details>")
 
 
 def _leaf(value: Any) -> str:
     if isinstance(value, _Number):
-        return f'<span class="number">{escape(str(value)[:MAX_TEXT])}</span>'
+        return f'<span class="number">{escape(str(value)[:MAX_TEXT_LENGTH])}</span>'
     if isinstance(value, str):
-        more = len(value) - MAX_TEXT
-        told = f'<span class="bound">… {more:,} characters more</span>' if more > 0 else ""
-        return f'<span class="string">{escape(value[:MAX_TEXT])}</span>{told}'
+        omitted = len(value) - MAX_TEXT_LENGTH
+        plural = "s" if omitted > 1 else ""
+        note = f'<span class="truncated">… {omitted:,} more character{plural}</span>' if omitted > 0 else ""
+        return f'<span class="string">{escape(value[:MAX_TEXT_LENGTH])}</span>{note}'
     if value is None or isinstance(value, bool):
         return f'<span class="literal">{json.dumps(value)}</span>'
     return f'<span class="literal">{"{}" if isinstance(value, dict) else "[]"}</span>'

@@ -1,4 +1,4 @@
-"""Signing in, with an API key, and out."""
+"""Sign-in with an API key, and sign-out."""
 
 import re
 from urllib.parse import parse_qs
@@ -9,47 +9,58 @@ from starlette.responses import Response
 from xpander_server.api.request_body import read_form
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
-from xpander_server.web.rendering import link, redirect, rendered
-from xpander_server.web.sessions import PATH, Sessions
+from xpander_server.web.rendering import link, redirect, render_template
+from xpander_server.web.sessions import BASE_PATH, SessionManager
 
-_SECONDS = 30.0
-_OWN_PAGE = re.compile(re.escape(PATH) + r"/[!-\[\]-~]*", re.ASCII)  # no space, no backslash
-_HISTORY = link("history")
+_FORM_TIMEOUT = 30.0
+"""Seconds in which a form must arrive."""
+_SAFE_TARGET = re.compile(re.escape(BASE_PATH) + r"/[!-\[\]-~]*", re.ASCII)
+"""A path of a page: printable ASCII without spaces and without backslashes, which browsers treat as slashes."""
 
 
 class LoginPages:
-    def __init__(self, sessions: Sessions) -> None:
+    """The sign-in page, and the handlers of the sign-in and sign-out forms.
+
+    Args:
+        sessions: Opens and closes the sessions.
+    """
+
+    def __init__(self, sessions: SessionManager) -> None:
         self._sessions = sessions
 
     async def show(self, request: Request) -> Response:
+        """Render the sign-in page, or redirect a request that has a session."""
         request_state(request.scope).operation = "pageSignIn"
-        if await self._sessions.visitor(request) is not None:
-            return redirect(_own_page(request.query_params.get("next", "")))
-        return _form(request.query_params.get("next", ""))
+        target = request.query_params.get("next", "")
+        if await self._sessions.find(request) is not None:
+            return redirect(_safe_target(target))
+        return _render_form(target)
 
     async def sign_in(self, request: Request) -> Response:
-        given = parse_qs((await read_form(request, _SECONDS)).decode("utf-8", "replace"))
-        key, wanted = (given.get(name, [""])[0] for name in ("key", "next"))
-        answer = redirect(_own_page(wanted))
+        """Open a session with the key of the form, and redirect to the requested page."""
+        fields = parse_qs((await read_form(request, _FORM_TIMEOUT)).decode("utf-8", "replace"))
+        key, target = (fields.get(name, [""])[0] for name in ("key", "next"))
+        response = redirect(_safe_target(target))
         try:
-            await self._sessions.begin(request, key.strip(), answer)
-        except HTTPError as refusal:
-            return _form(wanted, refusal)
-        return answer
+            await self._sessions.open(request, key.strip(), response)
+        except HTTPError as error:
+            return _render_form(target, error)
+        return response
 
     async def sign_out(self, request: Request) -> Response:
-        answer = redirect(link("sign-in"))
-        await self._sessions.end(request, answer)
-        return answer
+        """Close the session, and redirect to the sign-in page."""
+        response = redirect(link("sign-in"))
+        await self._sessions.close(request, response)
+        return response
 
 
-def _form(wanted: str, refusal: HTTPError | None = None) -> Response:
-    context = {"next": _own_page(wanted), "refusal": refusal and refusal.detail, "visitor": None}
-    if refusal is None:
-        return rendered("sign_in.html", context)
-    return rendered("sign_in.html", context, refusal.status, refusal.headers)
+def _render_form(target: str, error: HTTPError | None = None) -> Response:
+    context = {"next": _safe_target(target), "error": error and error.detail, "principal": None}
+    if error is None:
+        return render_template("sign_in.html", context)
+    return render_template("sign_in.html", context, error.status, error.headers)
 
 
-def _own_page(wanted: str) -> str:
-    """A page of ours to go to: never another site, whatever a link says."""
-    return wanted if _OWN_PAGE.fullmatch(wanted) else _HISTORY
+def _safe_target(target: str) -> str:
+    """Return `target` if it is the path of a page, and otherwise the history: never a URL of another site."""
+    return target if _SAFE_TARGET.fullmatch(target) else link("history")

@@ -1,4 +1,4 @@
-"""Around every page: who may see it, how it is rendered, what becomes of a refusal."""
+"""Rendering of pages: request handlers, templates, links and static files."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,152 +12,168 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from xpander_server.api.responses import RequestHandler, handle_errors
+from xpander_server.auth.authentication import Principal
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoreUnavailable
 from xpander_server.web import template_filters
-from xpander_server.web.sessions import PATH, Sessions, Visitor, is_of_this_site
+from xpander_server.web.sessions import BASE_PATH, SessionManager, is_same_origin
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_HEADERS = {
-    "Content-Security-Policy": POLICY,
-    # Not "no-referrer": forms would then not say from which site they were sent.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    # With "no-referrer", a browser would send forms with the origin "null", which is_same_origin rejects.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
-_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+_STATIC_FILES = {
+    "pages.css": "text/css; charset=utf-8",
+    "pages.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+"""Names of the static files, with their media types."""
+_STATIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 
-Page = Callable[[Request, Visitor], Awaitable[Response]]
-
-
-class PageRenderer:
-    """Renders pages for those who are signed in, and sends the others to sign in."""
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-
-    def page(self, name: str, page: Page) -> RequestHandler:
-        """`page`, for visitors alone. `name` stands in logs and figures."""
-
-        async def answer(request: Request) -> Response:
-            request_state(request.scope).operation = name
-            try:
-                visitor = await self._sessions.visitor(request)
-                if visitor is None:
-                    return _to_sign_in(request)
-                return await page(request, visitor)
-            except HTTPError as refusal:
-                return told(refusal)
-            except StoreUnavailable:
-                return told(HTTPError(503, "The store does not answer.", {"Retry-After": "1"}))
-
-        return handle_errors(answer)
+Page = Callable[[Request, Principal], Awaitable[Response]]
 
 
-def form(name: str, answer: RequestHandler) -> RequestHandler:
-    """`answer`, for what only a form of ours may ask."""
+def page_handler(sessions: SessionManager, operation: str, page: Page) -> RequestHandler:
+    """Return a request handler for a page that requires a session.
 
-    async def answering(request: Request) -> Response:
-        request_state(request.scope).operation = name
+    A request without a session is redirected to the sign-in page. Errors are rendered as pages.
+
+    Args:
+        sessions: Finds the session of a request.
+        operation: The name of the page in logs and in Prometheus metrics.
+        page: Renders the page for the principal of the session.
+    """
+
+    async def handle(request: Request) -> Response:
+        request_state(request.scope).operation = operation
         try:
-            if not is_of_this_site(request):
-                raise HTTPError(403, "This was sent by another site.")
-            return await answer(request)
-        except HTTPError as refusal:
-            return told(refusal)
+            principal = await sessions.find(request)
+            if principal is None:
+                return _redirect_to_sign_in(request)
+            return await page(request, principal)
+        except HTTPError as error:
+            return render_error(error)
+        except StoreUnavailable:
+            return render_error(HTTPError(503, "The store does not answer.", {"Retry-After": "1"}))
 
-    return handle_errors(answering)
+    return handle_errors(handle)
 
 
-def rendered(
+def form_handler(operation: str, handler: RequestHandler) -> RequestHandler:
+    """Return a request handler for a form, which rejects forms that another site sent.
+
+    Args:
+        operation: The name of the form in logs and in Prometheus metrics.
+        handler: Processes the form.
+    """
+
+    async def handle(request: Request) -> Response:
+        request_state(request.scope).operation = operation
+        try:
+            if not is_same_origin(request):
+                raise HTTPError(403, "This form was sent from another site.")
+            return await handler(request)
+        except HTTPError as error:
+            return render_error(error)
+
+    return handle_errors(handle)
+
+
+def render_template(
     template: str,
     context: Mapping[str, Any],
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
+    """Render a template as a page, with the security headers of pages."""
     text = environment().get_template(template).render(context)
     return Response(
         text,
         status,
-        {**_HEADERS, **(headers or {})},
+        {**_PAGE_HEADERS, **(headers or {})},
         media_type="text/html; charset=utf-8",
     )
 
 
-def told(refusal: HTTPError) -> Response:
-    """A refusal, as a page."""
-    detail = refusal.detail
+def render_error(error: HTTPError) -> Response:
+    """Render an error as a page."""
+    detail = error.detail
     if not isinstance(detail, str):
         detail = " ".join(f"{problem['loc'][-1]}: {problem['msg']}." for problem in detail)
-    context = {"status": refusal.status, "detail": detail, "visitor": None}
-    return rendered("refused.html", context, refusal.status, refusal.headers)
+    context = {"status": error.status, "detail": detail, "principal": None}
+    return render_template("error.html", context, error.status, error.headers)
 
 
-def link(page: str, parameters: Mapping[str, str | None] | None = None, **more: str | None) -> str:
-    """A link to a page, without those parameters that are None."""
-    given = {name: value for name, value in {**(parameters or {}), **more}.items() if value is not None}
-    return f"{PATH}/{page}" + ("?" + urlencode(given) if given else "")
+def link(page: str, parameters: Mapping[str, str | None] | None = None, **more_parameters: str | None) -> str:
+    """Return the URL of a page; parameters that are None are omitted."""
+    merged = {**(parameters or {}), **more_parameters}
+    query = {name: value for name, value in merged.items() if value is not None}
+    return f"{BASE_PATH}/{page}" + ("?" + urlencode(query) if query else "")
 
 
-def redirect(to: str) -> Response:
-    return RedirectResponse(to, 303)
+def redirect(url: str) -> Response:
+    """Return a response that redirects the browser to `url` with a GET request."""
+    return RedirectResponse(url, 303)
 
 
 @cache
 def environment() -> Environment:
-    made = Environment(
+    """Return the Jinja environment, with the templates, their filters and their global functions."""
+    templates = Environment(
         loader=PackageLoader("xpander_server.web"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(link=link, static=_static_link, marks=template_filters.STATUS_MARKS)
+    templates.globals.update(link=link, static=_static_link, status_icons=template_filters.STATUS_ICONS)
     for function in (
-        template_filters.when,
-        template_filters.seconds,
-        template_filters.number,
-        template_filters.short,
-        template_filters.dollars,
-        template_filters.cost,
-        template_filters.share,
-        template_filters.line,
-        template_filters.as_text,
+        template_filters.format_time,
+        template_filters.format_for_input,
+        template_filters.format_duration,
+        template_filters.format_number,
+        template_filters.format_short,
+        template_filters.format_dollars,
+        template_filters.format_cost,
+        template_filters.format_percent,
+        template_filters.one_line,
+        template_filters.to_text,
     ):
-        made.filters[function.__name__] = function
-    return made
+        templates.filters[function.__name__] = function
+    return templates
 
 
-async def static(request: Request) -> Response:
-    """A style, a script or an icon of ours."""
+async def serve_static(request: Request) -> Response:
+    """Return a static file: the style sheet, the script or the icon."""
     name = request.path_params["name"]
-    if name not in _STATIC:
-        raise HTTPError(404, "There is no such file.")
-    return Response(_content(name), headers=_FOREVER, media_type=_TYPES[name.rpartition(".")[2]])
-
-
-_STATIC = ("pages.css", "pages.js", "icon.svg")
+    if name not in _STATIC_FILES:
+        raise HTTPError(404, "File not found.")
+    return Response(_static_content(name), headers=_STATIC_HEADERS, media_type=_STATIC_FILES[name])
 
 
 @cache
-def _content(name: str) -> bytes:
+def _static_content(name: str) -> bytes:
     return files("xpander_server.web").joinpath("static", name).read_bytes()
 
 
 @cache
 def _static_link(name: str) -> str:
-    # With the content in the name, a browser may keep it for ever.
-    return f"{PATH}/static/{name}?{hashlib.sha256(_content(name)).hexdigest()[:12]}"
+    # The digest of the content makes the URL change with the file, so that browsers may cache it without a limit.
+    return f"{BASE_PATH}/static/{name}?{hashlib.sha256(_static_content(name)).hexdigest()[:12]}"
 
 
-def _to_sign_in(request: Request) -> Response:
+def _redirect_to_sign_in(request: Request) -> Response:
     if "part" in request.query_params:
-        raise HTTPError(401, "Signed out.")  # a script asks
-    wanted = request.scope["raw_path"].decode("latin-1")
+        # The request comes from the script of a page, which reloads the page when it receives 401.
+        raise HTTPError(401, "Signed out.")
+    path = request.scope["raw_path"].decode("latin-1")
     query = request.scope["query_string"].decode("latin-1")
-    return redirect(link("sign-in", next=f"{wanted}?{query}" if query else wanted))
+    return redirect(link("sign-in", next=f"{path}?{query}" if query else path))

@@ -1,4 +1,4 @@
-"""The pages, and where each of them is."""
+"""Routes of the pages."""
 
 from collections.abc import Callable
 
@@ -8,41 +8,49 @@ from starlette.routing import BaseRoute, Route
 
 from xpander_server.api.responses import handle_errors
 from xpander_server.auth.authentication import KeyAuthenticator
-from xpander_server.clock import now as time_now
+from xpander_server.clock import now
 from xpander_server.store import Store
-from xpander_server.web.history import History
+from xpander_server.web.history import HistoryPage
 from xpander_server.web.login import LoginPages
-from xpander_server.web.metrics import Metrics
-from xpander_server.web.rendering import PageRenderer, form, link, redirect, static
-from xpander_server.web.sessions import PATH, Sessions
-from xpander_server.web.task import Tasks
+from xpander_server.web.metrics import MetricsPage
+from xpander_server.web.rendering import form_handler, link, page_handler, redirect, serve_static
+from xpander_server.web.sessions import BASE_PATH, SessionManager
+from xpander_server.web.task import TaskPage
 
 
-def page_routes(store: Store, authenticator: KeyAuthenticator, clock: Callable[[], int] = time_now) -> list[BaseRoute]:
-    """Pages over `store`, below /ui, for who signs in with a key that may read.
+def page_routes(store: Store, authenticator: KeyAuthenticator, clock: Callable[[], int] = now) -> list[BaseRoute]:
+    """Return the routes of the pages, which are below `/ui`.
+
+    Every page except the sign-in page requires a session, which a key with the scope `read` opens.
 
     Args:
-        clock: microseconds since 1970 (UTC).
+        store: The store whose tasks the pages show.
+        authenticator: Verifies the keys at sign-in and limits the rate of requests.
+        clock: Returns the current time in microseconds since 1970 (UTC).
     """
-    sessions = Sessions(store.sessions, authenticator, clock)
-    shell, entrance = PageRenderer(sessions), LoginPages(sessions)
-    history, tasks, metrics = History(store, clock), Tasks(store), Metrics(store, clock)
+    sessions = SessionManager(store.sessions, authenticator, clock)
+    login = LoginPages(sessions)
+    history, task, metrics = HistoryPage(store, clock), TaskPage(store), MetricsPage(store, clock)
+    # Pages that require a session. The operation appears in logs and in Prometheus metrics.
+    pages = [
+        ("/history", "pageHistory", history.show),
+        ("/task", "pageTask", task.show),
+        ("/task.json", "pageTaskJson", task.task_json),
+        ("/response.json", "pageResponseJson", task.response_json),
+        ("/metrics", "pageMetrics", metrics.show),
+        ("/numbers", "pageNumbers", metrics.download),
+    ]
     return [
-        Route("/", _to_history),
-        Route(PATH, _to_history),
-        Route(PATH + "/", _to_history),
-        Route(PATH + "/sign-in", handle_errors(entrance.show), methods=["GET"]),
-        Route(PATH + "/sign-in", form("pageSignIn", entrance.sign_in), methods=["POST"]),
-        Route(PATH + "/sign-out", form("pageSignOut", entrance.sign_out), methods=["POST"]),
-        Route(PATH + "/history", shell.page("pageHistory", history.show)),
-        Route(PATH + "/task", shell.page("pageTask", tasks.show)),
-        Route(PATH + "/task.json", shell.page("pageTaskJson", tasks.whole)),
-        Route(PATH + "/response.json", shell.page("pageResponseJson", tasks.response)),
-        Route(PATH + "/metrics", shell.page("pageMetrics", metrics.show)),
-        Route(PATH + "/numbers", shell.page("pageNumbers", metrics.numbers)),
-        Route(PATH + "/static/{name}", handle_errors(static)),
+        Route("/", _redirect_to_history),
+        Route(BASE_PATH, _redirect_to_history),
+        Route(BASE_PATH + "/", _redirect_to_history),
+        Route(BASE_PATH + "/sign-in", handle_errors(login.show), methods=["GET"]),
+        Route(BASE_PATH + "/sign-in", form_handler("pageSignIn", login.sign_in), methods=["POST"]),
+        Route(BASE_PATH + "/sign-out", form_handler("pageSignOut", login.sign_out), methods=["POST"]),
+        *(Route(BASE_PATH + path, page_handler(sessions, operation, page)) for path, operation, page in pages),
+        Route(BASE_PATH + "/static/{name}", handle_errors(serve_static)),
     ]
 
 
-async def _to_history(_: Request) -> Response:
+async def _redirect_to_history(_: Request) -> Response:
     return redirect(link("history"))

@@ -1,7 +1,7 @@
-"""Who is signed in: a key opens a session, and a cookie names it.
+"""Browser sessions: a key opens a session, and a cookie identifies it.
 
-The cookie holds an organisation and 256 random bits; the store has only their digest. A session ends when it expires,
-when somebody signs out, and with its key.
+The cookie contains the organization and a random token of 256 bits. The store keeps only the SHA-256 digest of the
+token. A session ends when it expires, when the user signs out, or when its key expires or is revoked.
 """
 
 import hashlib
@@ -9,106 +9,114 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 
-from attrs import frozen
 from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.auth.api_keys import READ
-from xpander_server.auth.authentication import KeyAuthenticator
+from xpander_server.auth.authentication import KeyAuthenticator, Principal
 from xpander_server.auth.verifier import KeyGrant
-from xpander_server.clock import SECOND
-from xpander_server.clock import now as time_now
+from xpander_server.clock import SECOND, now
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import SessionRow, SessionTable
 
-LASTS = 7 * 24 * 3_600  # seconds
-MAX_OF_KEY = 100
-"""Sessions of one key; the oldest end first."""
-PATH = "/ui"
+SESSION_LIFETIME = 7 * 24 * 3_600
+"""Seconds."""
+MAX_SESSIONS_PER_KEY = 100
+"""When a key opens more sessions, its oldest sessions end."""
+BASE_PATH = "/ui"
+"""The path of all pages, and of the cookie."""
 _COOKIE = "xpander_session"
-_MAX_COOKIE = 700
+_MAX_COOKIE_LENGTH = 700
 
 
-@frozen
-class Visitor:
-    """Somebody who is signed in."""
+class SessionManager:
+    """Opens, finds and closes sessions.
 
-    organization_id: str
-    key_name: str
-    """The key's name."""
+    Args:
+        table: The sessions in the store.
+        authenticator: Verifies keys and limits the rate of requests.
+        clock: Returns the current time in microseconds since 1970 (UTC).
+    """
 
-
-class Sessions:
-    """Begins, finds and ends sessions."""
-
-    def __init__(
-        self, table: SessionTable, authenticator: KeyAuthenticator, clock: Callable[[], int] = time_now
-    ) -> None:
+    def __init__(self, table: SessionTable, authenticator: KeyAuthenticator, clock: Callable[[], int] = now) -> None:
         self._table = table
         self._authenticator = authenticator
         self._clock = clock
 
-    async def begin(self, request: Request, key: str, answer: Response) -> None:
-        """Sign in with a key: give `answer` the cookie.
+    async def open(self, request: Request, key: str, response: Response) -> None:
+        """Open a session with a key, and set its cookie in `response`.
 
         Raises:
-            HTTPError: the key opens nothing, or may not read; or too many were tried.
+            HTTPError: The key is unknown or expired, lacks the scope `read`, or was used too often; or the address
+                tried too many unknown keys.
         """
         state = request_state(request.scope)
         verification = await self._authenticator.verify_key(key.encode(), request)
         if verification.grant is None or verification.row is None:
-            raise HTTPError(401, "This key is not known here, or has ended.")
+            raise HTTPError(401, "Unknown or expired key.")
         self._authenticator.authorize(verification.grant, READ, state.headers)
-        row, token, now = verification.row, secrets.token_bytes(32), self._clock()
-        session = SessionRow(row.organization_id, _digest(token), row.salt, now, now + LASTS * SECOND)
-        await run_in_threadpool(lambda: self._table.add(session, max_sessions=MAX_OF_KEY))
-        value = f"{_text(row.organization_id.encode())}.{_text(token)}"
-        answer.set_cookie(
-            _COOKIE, value, max_age=LASTS, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax"
+        key_row, token, time = verification.row, secrets.token_bytes(32), self._clock()
+        expires_at = time + SESSION_LIFETIME * SECOND
+        session = SessionRow(key_row.organization_id, _digest(token), key_row.salt, time, expires_at)
+        await run_in_threadpool(lambda: self._table.add(session, max_sessions=MAX_SESSIONS_PER_KEY))
+        response.set_cookie(
+            _COOKIE,
+            f"{_encode(key_row.organization_id.encode())}.{_encode(token)}",
+            max_age=SESSION_LIFETIME,
+            path=BASE_PATH,
+            secure=_is_tls(request),
+            httponly=True,
+            samesite="lax",
         )
 
-    async def visitor(self, request: Request) -> Visitor | None:
-        """Who asks, noted for logs; None for a stranger. Raises HTTPError where the key is used too often."""
+    async def find(self, request: Request) -> Principal | None:
+        """Return the principal of the request's session, or None without a session.
+
+        The request counts as a use of the session's key, and is logged with its organization and key.
+
+        Raises:
+            HTTPError: The key was used too often.
+        """
         state = request_state(request.scope)
-        named = _named(request)
-        if named is None:
+        session = _parse_cookie(request)
+        if session is None:
             return None
-        row = await run_in_threadpool(lambda: self._table.find_key(*named, self._clock()))
+        row = await run_in_threadpool(lambda: self._table.find_key(*session, self._clock()))
         if row is None:
             return None
         grant = KeyGrant(row.organization_id, row.name, frozenset(row.scopes))
         principal = self._authenticator.authorize(grant, READ, state.headers)
         state.organization_id, state.key_name = principal.organization_id, principal.key_name
-        return Visitor(principal.organization_id, principal.key_name)
+        return principal
 
-    async def end(self, request: Request, answer: Response) -> None:
-        """Sign out: the session ends here, and the browser forgets the cookie."""
-        named = _named(request)
-        if named is not None:
-            await run_in_threadpool(lambda: self._table.delete(*named))
-        answer.delete_cookie(_COOKIE, path=PATH, secure=_is_tls(request), httponly=True, samesite="lax")
+    async def close(self, request: Request, response: Response) -> None:
+        """Delete the request's session from the store, and its cookie from the browser."""
+        session = _parse_cookie(request)
+        if session is not None:
+            await run_in_threadpool(lambda: self._table.delete(*session))
+        response.delete_cookie(_COOKIE, path=BASE_PATH, secure=_is_tls(request), httponly=True, samesite="lax")
 
 
-def is_of_this_site(request: Request) -> bool:
-    """Whether a form was sent from a page of ours, and not from another site's."""
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    # Browsers say the former only to servers that they trust: over TLS, or on this machine.
+def is_same_origin(request: Request) -> bool:
+    """Return whether a form was sent from one of these pages, and not from another site."""
+    fetch_site = request.headers.get("sec-fetch-site")
+    if fetch_site is not None:
+        return fetch_site in ("same-origin", "none")
+    # Browsers send Sec-Fetch-Site only over TLS and to the local machine. Otherwise, compare the origin.
     origin = request.headers.get("origin")
     return origin is None or origin == f"{request.url.scheme}://{request.headers.get('host', '')}"
 
 
-def _named(request: Request) -> tuple[str, bytes] | None:
-    """The organisation and the digest of the session that a cookie names."""
+def _parse_cookie(request: Request) -> tuple[str, bytes] | None:
+    """Return the organization and the token's digest from the cookie, or None if it is absent or malformed."""
     cookie = request.cookies.get(_COOKIE, "")
-    if not 0 < len(cookie) <= _MAX_COOKIE:
+    if not 0 < len(cookie) <= _MAX_COOKIE_LENGTH:
         return None
     organization_id, _, token = cookie.partition(".")
     try:
-        return _bytes(organization_id).decode(), _digest(_bytes(token))
+        return _decode(organization_id).decode(), _digest(_decode(token))
     except ValueError:
         return None
 
@@ -121,9 +129,9 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).decode().rstrip("=")
+def _encode(value: bytes) -> str:
+    return urlsafe_b64encode(value).decode().rstrip("=")
 
 
-def _bytes(text: str) -> bytes:
+def _decode(text: str) -> bytes:
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))

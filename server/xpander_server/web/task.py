@@ -1,4 +1,4 @@
-"""One task: what is known of it, and what its updates changed."""
+"""Task page: the data of one task, and the history of its updates."""
 
 import json
 import re
@@ -12,23 +12,32 @@ from starlette.responses import Response
 
 from xpander_server.api import serializers
 from xpander_server.api.responses import json_response
+from xpander_server.auth.authentication import Principal
 from xpander_server.domain.task import MAX_CHANGES, Task, total_tokens
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import Store
-from xpander_server.web.filters import one
+from xpander_server.web.filters import required_parameter
 from xpander_server.web.json_tree import render_json_tree
-from xpander_server.web.rendering import link, rendered
-from xpander_server.web.sessions import Visitor
-from xpander_server.web.template_filters import when
+from xpander_server.web.rendering import link, render_template
+from xpander_server.web.template_filters import format_time
 
-_LONG = 200  # characters
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_MAX_VALUE_LENGTH = 200
+"""Characters of a changed value; of a longer value, the page shows only the length."""
+_UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
 @frozen
-class Shown:
-    """A field that an update changed: its value before and after, or how long that was."""
+class FieldChange:
+    """Change of one field by an update: for each side the value, or the length of a long value.
+
+    Attributes:
+        name: The name of the field.
+        before: The value before the update. None if it is absent or long.
+        before_length: The number of characters of a long value before the update.
+        after: The value after the update. None if it is absent or long.
+        after_length: The number of characters of a long value after the update.
+    """
 
     name: str
     before: Any
@@ -39,77 +48,103 @@ class Shown:
 
 @frozen
 class Update:
-    """One update of a task."""
+    """One update of a task.
+
+    Attributes:
+        at: The time at which the server stored the update, in microseconds since 1970 (UTC).
+        reported_at: The time at which the caller made the report, in the same unit.
+        fields: The fields that the update changed.
+    """
 
     at: int
     reported_at: int
-    fields: list[Shown]
+    fields: list[FieldChange]
 
 
-class Tasks:
+class TaskPage:
+    """The page of one task, and its downloads.
+
+    Args:
+        store: The store that contains the task.
+    """
+
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def show(self, request: Request, visitor: Visitor) -> Response:
-        task = await self._task(request, visitor)
+    async def show(self, request: Request, principal: Principal) -> Response:
+        """Render the page."""
+        task = await self._find_task(request, principal)
+        response_json = task.llm_response
         context = {
-            "visitor": visitor,
+            "principal": principal,
             "task": task,
             "total_tokens": task.tokens and total_tokens(task.tokens),
             "tools": Counter(task.used_tools or []).most_common(),
-            "updates": updates(task),
-            "max_changes": MAX_CHANGES,
-            "tree": None
-            if task.llm_response is None
-            else await run_in_threadpool(lambda: render_json_tree(task.llm_response or "")),
+            "updates": list_updates(task),
+            "max_updates": MAX_CHANGES,
+            "response_tree": None
+            if response_json is None
+            else await run_in_threadpool(lambda: render_json_tree(response_json)),
             "response_link": link("response.json", id=task.id),
             "task_link": link("task.json", id=task.id),
             "file_name": _file_name(task.id),
         }
-        return rendered("task.html", context)
+        return render_template("task.html", context)
 
-    async def whole(self, request: Request, visitor: Visitor) -> Response:
-        return json_response(serializers.task(await self._task(request, visitor)))
+    async def task_json(self, request: Request, principal: Principal) -> Response:
+        """Return the task as JSON."""
+        return json_response(serializers.task(await self._find_task(request, principal)))
 
-    async def response(self, request: Request, visitor: Visitor) -> Response:
-        task = await self._task(request, visitor)
+    async def response_json(self, request: Request, principal: Principal) -> Response:
+        """Return the model response of the task as JSON."""
+        task = await self._find_task(request, principal)
         if task.llm_response is None:
-            raise HTTPError(404, "No response of a provider was reported for this run.")
+            raise HTTPError(404, "No model response was reported for this run.")
         return json_response(msgspec.Raw(task.llm_response.encode()))
 
-    async def _task(self, request: Request, visitor: Visitor) -> Task:
-        task_id = one(request, "id")
-        task = await run_in_threadpool(lambda: self._store.task(visitor.organization_id, task_id))
+    async def _find_task(self, request: Request, principal: Principal) -> Task:
+        task_id = required_parameter(request, "id")
+        task = await run_in_threadpool(lambda: self._store.task(principal.organization_id, task_id))
         if task is None:
-            raise HTTPError(404, f"There is no run {task_id[:255]!r} in this organisation.")
+            raise HTTPError(404, f"This organization has no run with the id {task_id[:255]!r}.")
         return task
 
 
-def updates(task: Task) -> list[Update]:
-    """What each update changed, the latest first. What it changed to is what the next one changed from."""
-    after: dict[str, tuple[Any, int | None]] = {}
-    shown = []
+def list_updates(task: Task) -> list[Update]:
+    """Return the updates of a task, the latest first, with the fields that each update changed.
+
+    The store keeps only the values before each update. The value after an update is the value before the next update
+    of the same field, or else the current value of the task. Example, with three reports of `result`:
+
+        reports:  "one", "two", "three"
+        stored:   update 1: before "one"; update 2: before "two"; task: "three"
+        returned: update 2: "two" -> "three"; update 1: "one" -> "two"
+    """
+    later_values: dict[str, tuple[Any, int | None]] = {}
+    updates = []
     for change in reversed(task.changes or []):
         fields = []
         for name in sorted({*change["before"], *change["lengths"]}):
-            before = _told(name, change["before"].get(name)), change["lengths"].get(name)
-            fields.append(Shown(name, *before, *after.get(name, _now(task, name))))
-            after[name] = before
-        shown.append(Update(change["at"], change["reported_at"], fields))
-    return shown
+            before = _format_value(name, change["before"].get(name)), change["lengths"].get(name)
+            after = later_values.get(name, _current_value(task, name))
+            fields.append(FieldChange(name, *before, *after))
+            later_values[name] = before
+        updates.append(Update(change["at"], change["reported_at"], fields))
+    return updates
 
 
-def _now(task: Task, name: str) -> tuple[Any, int | None]:
+def _current_value(task: Task, name: str) -> tuple[Any, int | None]:
+    """Return the value of a field, or None and its length if it is long."""
     value = getattr(task, name)
     if name == "llm_response" and value is not None:
         return None, len(value)
     length = len(value) if isinstance(value, str) else len(json.dumps(value))
-    return (None, length) if length > _LONG else (_told(name, value), None)
+    return (None, length) if length > _MAX_VALUE_LENGTH else (_format_value(name, value), None)
 
 
-def _told(name: str, value: Any) -> Any:
-    return when(value) if name.endswith("_at") and value is not None else value
+def _format_value(name: str, value: Any) -> Any:
+    return format_time(value) if name.endswith("_at") and value is not None else value
 
 
 def _file_name(task_id: str) -> str:
-    return _UNSAFE.sub("-", task_id)[:80].strip(".-") or "run"
+    return _UNSAFE_CHARACTERS.sub("-", task_id)[:80].strip(".-") or "run"

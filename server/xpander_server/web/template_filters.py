@@ -1,4 +1,4 @@
-"""How values are written on pages."""
+"""Filters of the templates: values as text for people."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,63 +8,70 @@ import msgspec
 from xpander_server.clock import SECOND, format_timestamp
 from xpander_server.domain.pricing import NANODOLLARS
 
-NONE = "–"
-STATUS_MARKS = {"completed": "✓", "failed": "✕", "executing": "…"}
+MISSING = "–"
+"""Text for an unknown value."""
+STATUS_ICONS = {"completed": "✓", "failed": "✕", "executing": "…"}
 
 
-def when(microseconds: int | None) -> str:
-    """`2026-11-22 18:31:05`, in UTC."""
+def format_time(microseconds: int | None) -> str:
+    """Return a time in UTC, such as `2026-11-22 18:31:05`."""
     if microseconds is None:
-        return NONE
+        return MISSING
     return format_timestamp(microseconds)[:19].replace("T", " ")
 
 
-def day(microseconds: int) -> str:
-    """`22 Nov`."""
-    moment = datetime.fromtimestamp(microseconds // SECOND, UTC)
-    return f"{moment.day} {moment:%b}"
+def format_for_input(microseconds: int | None) -> str:
+    """Return a time in UTC as the value of a `datetime-local` input, or an empty text for None."""
+    return "" if microseconds is None else format_timestamp(microseconds)[:16]
 
 
-def clock(microseconds: int) -> str:
-    """`18:31`."""
+def format_day(microseconds: int) -> str:
+    """Return the day of a time in UTC, such as `22 Nov`."""
+    time = datetime.fromtimestamp(microseconds // SECOND, UTC)
+    return f"{time.day} {time:%b}"
+
+
+def format_clock_time(microseconds: int) -> str:
+    """Return the hour and minute of a time in UTC, such as `18:31`."""
     return f"{datetime.fromtimestamp(microseconds // SECOND, UTC):%H:%M}"
 
 
-def seconds(value: float | None) -> str:
-    """`40 ms`, `0.25 s`, `4.7 s`, `3 min 5 s`, `2 h 10 min`."""
-    if value is None:
-        return NONE
-    if value < 0.0995:
-        return f"{value * 1_000:.2g} ms" if value else "0 s"
-    if value < 59.5:
-        return f"{value:.2g} s"
-    minutes, rest = divmod(round(value), 60)
+def format_duration(seconds: float | None) -> str:
+    """Return a duration, such as `40 ms`, `0.25 s`, `4.7 s`, `3 min 5 s` or `2 h 10 min`."""
+    if seconds is None:
+        return MISSING
+    if seconds < 0.0995:
+        return f"{seconds * 1_000:.2g} ms" if seconds else "0 s"
+    if seconds < 59.5:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
 
 
-def number(value: int | float | None) -> str:
-    """`1,234,567`."""
-    return NONE if value is None else f"{value:,}"
+def format_number(value: int | float | None) -> str:
+    """Return a number with separators, such as `1,234,567`."""
+    return MISSING if value is None else f"{value:,}"
 
 
-def short(value: float | None) -> str:
-    """`999`, `12.3k`, `4.5M`, for where there is little room."""
+def format_short(value: float | None) -> str:
+    """Return a number with at most three digits and a unit, such as `999`, `12.3k` or `4.5M`."""
     if value is None:
-        return NONE
-    for limit, unit in ((999.5, ""), (999.5e3, "k"), (999.5e6, "M"), (999.5e9, "G"), (999.5e12, "T")):
+        return MISSING
+    for limit, factor, unit in (
+        (999.5, 1, ""), (999.5e3, 1e3, "k"), (999.5e6, 1e6, "M"), (999.5e9, 1e9, "G"), (999.5e12, 1e12, "T"),
+    ):  # fmt: skip
         if abs(value) < limit:
-            scaled = value / {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[unit]
-            return f"{scaled:.3g}{unit}"
+            return f"{value / factor:.3g}{unit}"
     return f"{value:.2e}"
 
 
-def dollars(value: float | None) -> str:
-    """`$12.34`, `$0.0123`; None stands for unknown."""
+def format_dollars(value: float | None) -> str:
+    """Return an amount of US dollars, such as `$12.34` or `$0.0012`."""
     if value is None:
-        return NONE
+        return MISSING
     if value == 0 or value >= 1:
         return f"${value:,.2f}"
     if value >= 0.01:
@@ -72,29 +79,31 @@ def dollars(value: float | None) -> str:
     return f"${value:.2g}" if value >= 0.0001 else "<$0.0001"
 
 
-def cost(nanodollars: int | None) -> str:
-    return NONE if nanodollars is None else dollars(nanodollars / NANODOLLARS)
+def format_cost(nanodollars: int | None) -> str:
+    """Return the cost of a task in US dollars; see `format_dollars`."""
+    return MISSING if nanodollars is None else format_dollars(nanodollars / NANODOLLARS)
 
 
-def share(value: float | None) -> str:
-    """`98.5 %`; never 100 for what is less."""
-    if value is None:
-        return NONE
-    if 0.9995 <= value < 1:
+def format_percent(share: float | None) -> str:
+    """Return a share as a percentage, such as `98.5 %`. A share below 1 never becomes `100 %`."""
+    if share is None:
+        return MISSING
+    if 0.9995 <= share < 1:
         return "99.9 %"
-    return f"{value * 100:.1f} %".replace(".0 %", " %")
+    return f"{share * 100:.1f} %".replace(".0 %", " %")
 
 
-def as_text(value: Any) -> str:
-    """A value of a task as one text."""
+def to_text(value: Any) -> str:
+    """Return the value of a task's field as text."""
     if value is None:
-        return NONE
+        return MISSING
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def line(text: str | None, length: int = 160) -> str:
-    """The beginning of a text, on one line."""
+def one_line(text: str | None, max_length: int = 160) -> str:
+    """Return the start of a text as one line."""
     if not text:
         return ""
-    joined = " ".join(text[: length * 2].split())
-    return joined if len(joined) <= length and len(text) <= length * 2 else joined[:length].rstrip("…") + "…"
+    joined = " ".join(text[: max_length * 2].split())
+    is_complete = len(joined) <= max_length and len(text) <= max_length * 2
+    return joined if is_complete else joined[:max_length].rstrip("…") + "…"

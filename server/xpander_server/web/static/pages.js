@@ -1,44 +1,44 @@
-// What pages can do beyond being read: live history, keys, copying, folding, zooming. All of it works without, too.
+// Additions to the pages, which work without JavaScript: live history, keyboard shortcuts, copy buttons, expanding of
+// trees and zooming into charts.
 "use strict";
 
-const LIVE_MS = 2000;
-const SLOWEST_MS = 60000;
+const POLL_MS = 2000;
+const MAX_POLL_MS = 60000;
 
-const one = (selector, within = document) => within.querySelector(selector);
-const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const find = (selector, within = document) => within.querySelector(selector);
+const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-// Live history: the newest page again and again, which the server answers by "the same" in few bytes.
+// Live history: poll the newest page. The server answers 304 without a body if nothing changed.
 
 function startLive(runs) {
-  const button = one("#live");
-  const state = one("#live-state");
-  let tag = null;
-  let wait = LIVE_MS;
+  const button = find("#live");
+  const state = find("#live-state");
+  let etag = null;
+  let delay = POLL_MS;
   let timer = 0;
   let isOn = true;
 
-  const ids = () => new Set(all("tr[data-id]", runs).map((row) => row.dataset.id));
+  const runIds = () => new Set(findAll("tr[data-id]", runs).map((row) => row.dataset.id));
 
-  function show(text) {
-    const known = ids();
-    const isFirst = known.size === 0;
-    const focused = document.activeElement?.closest("#runs tr[data-id]")?.dataset.id;
-    const fresh = new DOMParser().parseFromString(text, "text/html");
-    runs.replaceChildren(...fresh.body.childNodes);
-    let count = 0;
-    for (const row of all("tr[data-id]", runs)) {
-      if (!known.has(row.dataset.id)) {
-        count += 1;
-        row.classList.add("fresh");
+  function replaceRuns(html) {
+    const previousIds = runIds();
+    const focusedId = document.activeElement?.closest("#runs tr[data-id]")?.dataset.id;
+    const newDocument = new DOMParser().parseFromString(html, "text/html");
+    runs.replaceChildren(...newDocument.body.childNodes);
+    let newRuns = 0;
+    for (const row of findAll("tr[data-id]", runs)) {
+      if (!previousIds.has(row.dataset.id)) {
+        newRuns += 1;
+        row.classList.add("new-run");
       }
-      if (row.dataset.id === focused) {
-        one("a.open", row).focus({ preventScroll: true });
+      if (row.dataset.id === focusedId) {
+        find("a.open", row).focus({ preventScroll: true });
       }
     }
-    if (count && !isFirst) {
-      state.textContent = count === 1 ? "1 new run" : `${count} new runs`;
-    } else if (count) {
-      state.textContent = "The first run is here";
+    if (newRuns && previousIds.size > 0) {
+      state.textContent = newRuns === 1 ? "1 new run" : `${newRuns} new runs`;
+    } else if (newRuns) {
+      state.textContent = "First run received";
     }
     prepare(runs);
   }
@@ -48,38 +48,36 @@ function startLive(runs) {
     return selection && !selection.isCollapsed && runs.contains(selection.anchorNode);
   }
 
-  async function look() {
+  async function poll() {
     try {
-      const headers = tag ? { "If-None-Match": tag } : {};
-      const answer = await fetch(runs.dataset.live, { headers, cache: "no-store" });
-      if (answer.status === 401) {
+      const headers = etag ? { "If-None-Match": etag } : {};
+      const response = await fetch(runs.dataset.live, { headers, cache: "no-store" });
+      if (response.status === 401) {
         location.reload();
         return;
       }
-      if (answer.status === 200 && isOn && !isSelecting()) {
-        const isKnown = tag === null && answer.headers.get("ETag") === null;
-        tag = answer.headers.get("ETag");
-        if (!isKnown) {
-          show(await answer.text());
-        }
+      // Do not replace the runs while the user selects text in them.
+      if (response.status === 200 && isOn && !isSelecting()) {
+        etag = response.headers.get("ETag");
+        replaceRuns(await response.text());
       }
-      if (answer.ok || answer.status === 304) {
-        wait = LIVE_MS;
-        runs.dataset.seen = String(Number(runs.dataset.seen || 0) + 1);
+      if (response.ok || response.status === 304) {
+        delay = POLL_MS;
       } else {
-        wait = Math.min(SLOWEST_MS, Math.max(wait * 2, 1000 * Number(answer.headers.get("Retry-After") || 0)));
+        const retryAfter = 1000 * Number(response.headers.get("Retry-After") || 0);
+        delay = Math.min(MAX_POLL_MS, Math.max(delay * 2, retryAfter));
       }
     } catch {
-      state.textContent = "The server does not answer";
-      wait = Math.min(SLOWEST_MS, wait * 2);
+      state.textContent = "The server does not respond";
+      delay = Math.min(MAX_POLL_MS, delay * 2);
     }
-    next();
+    schedulePoll();
   }
 
-  function next() {
+  function schedulePoll() {
     clearTimeout(timer);
     if (isOn && !document.hidden) {
-      timer = setTimeout(look, wait);
+      timer = setTimeout(poll, delay);
     }
   }
 
@@ -88,114 +86,115 @@ function startLive(runs) {
     isOn = !isOn;
     button.setAttribute("aria-pressed", String(isOn));
     state.textContent = isOn ? "" : "Paused";
-    next();
+    schedulePoll();
   });
-  document.addEventListener("visibilitychange", next);
-  next();
+  document.addEventListener("visibilitychange", schedulePoll);
+  schedulePoll();
 }
 
-// Keys
+// Keyboard shortcuts
 
-function move(step) {
-  const links = all("#runs a.open");
-  const at = links.indexOf(document.activeElement);
-  const to = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : at + step];
-  to?.focus();
+function moveFocus(step) {
+  const links = findAll("#runs a.open");
+  const current = links.indexOf(document.activeElement);
+  const first = step > 0 ? 0 : links.length - 1;
+  links[current < 0 ? first : current + step]?.focus();
 }
 
-const KEYS = {
-  j: () => move(1),
-  k: () => move(-1),
-  "/": () => one("#search")?.focus(),
-  "?": () => one("#keys")?.showModal(),
-  h: () => one('nav[aria-label="Pages"] a:first-child')?.click(),
-  m: () => one('nav[aria-label="Pages"] a:last-child')?.click(),
+const SHORTCUTS = {
+  j: () => moveFocus(1),
+  k: () => moveFocus(-1),
+  "/": () => find("#search")?.focus(),
+  "?": () => find("#shortcuts")?.showModal(),
+  h: () => find('nav[aria-label="Pages"] a:first-child')?.click(),
+  m: () => find('nav[aria-label="Pages"] a:last-child')?.click(),
 };
 
-function onKey(event) {
-  const isWriting = event.target.closest?.("input, select, textarea, dialog, [contenteditable]");
+function onKeyDown(event) {
+  const isTyping = event.target.closest?.("input, select, textarea, dialog, [contenteditable]");
   if (event.key === "Escape" && event.target.id === "search") {
     event.target.blur();
   }
-  if (isWriting || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(KEYS, event.key)) {
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(SHORTCUTS, event.key)) {
     return;
   }
   event.preventDefault();
-  KEYS[event.key]();
+  SHORTCUTS[event.key]();
 }
 
-// Copying and folding
+// Copy and expand buttons
 
 async function copy(button) {
-  const said = button.textContent;
+  const label = button.textContent;
   try {
-    const from = button.dataset.copyFrom;
-    const text = from ? await (await fetch(from)).text() : one(button.dataset.copy).textContent;
+    const url = button.dataset.copyFrom;
+    const text = url ? await (await fetch(url)).text() : find(button.dataset.copy).textContent;
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Not copied";
+    button.textContent = "Copy failed";
   }
-  setTimeout(() => (button.textContent = said), 1500);
+  setTimeout(() => (button.textContent = label), 1500);
 }
 
-function fold(button) {
-  const parts = all("details", one(button.dataset.fold));
-  const isOpening = button.getAttribute("aria-pressed") !== "true";
-  parts.forEach((part, index) => (part.open = isOpening || index === 0));
-  button.setAttribute("aria-pressed", String(isOpening));
-  button.textContent = isOpening ? "Fold all" : "Unfold all";
+function toggleExpanded(button) {
+  const nodes = findAll("details", find(button.dataset.expand));
+  const isExpanding = button.getAttribute("aria-pressed") !== "true";
+  // The root stays open when everything else is collapsed.
+  nodes.forEach((node, index) => (node.open = isExpanding || index === 0));
+  button.setAttribute("aria-pressed", String(isExpanding));
+  button.textContent = isExpanding ? "Collapse all" : "Expand all";
 }
 
 function prepare(within) {
   if (navigator.clipboard) {
-    for (const button of all("[data-copy], [data-copy-from]", within)) {
+    for (const button of findAll("[data-copy], [data-copy-from]", within)) {
       button.hidden = false;
       button.addEventListener("click", () => copy(button));
     }
   }
-  for (const button of all("[data-fold]", within)) {
+  for (const button of findAll("[data-expand]", within)) {
     button.hidden = false;
-    button.addEventListener("click", () => fold(button));
+    button.addEventListener("click", () => toggleExpanded(button));
   }
-  for (const time of all("time", within)) {
+  for (const time of findAll("time", within)) {
     time.title = new Date(time.dateTime).toLocaleString();
   }
 }
 
-// Zooming: from the span where the pointer goes down to the one where it comes up. A click alone is a link.
+// Zooming: dragging over several time buckets of a chart opens their time range. A click on one bucket follows its link.
 
-function zoomable(chart) {
-  const links = all(".spans a", chart);
-  const at = (event) => links.indexOf(event.target.closest?.(".spans a"));
-  const edge = (link, name) => new URL(link.href.baseVal, location.href).searchParams.get(name);
-  let from = -1;
+function enableZoom(chart) {
+  const links = findAll(".buckets a", chart);
+  const bucketAt = (event) => links.indexOf(event.target.closest?.(".buckets a"));
+  const parameter = (link, name) => new URL(link.href.baseVal, location.href).searchParams.get(name);
+  let start = -1;
 
-  const mark = (to) => {
-    const [low, high] = [Math.min(from, to), Math.max(from, to)];
-    links.forEach((link, index) => link.classList.toggle("chosen", from >= 0 && to >= 0 && index >= low && index <= high));
+  const highlight = (end) => {
+    const [low, high] = [Math.min(start, end), Math.max(start, end)];
+    links.forEach((link, index) => link.classList.toggle("selected", low >= 0 && index >= low && index <= high));
   };
-  chart.addEventListener("pointerdown", (event) => (from = event.button === 0 ? at(event) : -1));
-  chart.addEventListener("pointermove", (event) => from >= 0 && mark(at(event)));
+  chart.addEventListener("pointerdown", (event) => (start = event.button === 0 ? bucketAt(event) : -1));
+  chart.addEventListener("pointermove", (event) => start >= 0 && highlight(bucketAt(event)));
   chart.addEventListener("dragstart", (event) => event.preventDefault());
   document.addEventListener("pointerup", (event) => {
-    const to = chart.contains(event.target) ? at(event) : -1;
-    const [low, high] = [Math.min(from, to), Math.max(from, to)];
+    const end = chart.contains(event.target) ? bucketAt(event) : -1;
+    const [low, high] = [Math.min(start, end), Math.max(start, end)];
     if (low >= 0 && low < high) {
-      const target = new URL(links[low].href.baseVal, location.href);
-      target.searchParams.set("until", edge(links[high], "until"));
-      location.assign(target);
+      const url = new URL(links[low].href.baseVal, location.href);
+      url.searchParams.set("until", parameter(links[high], "until"));
+      location.assign(url);
     } else {
-      mark(-1);
+      highlight(-1);
     }
-    from = -1;
+    start = -1;
   });
 }
 
 prepare(document);
-document.addEventListener("keydown", onKey);
-all("svg.chart").forEach(zoomable);
-const runs = one("#runs[data-live]");
+document.addEventListener("keydown", onKeyDown);
+findAll("svg.chart").forEach(enableZoom);
+const runs = find("#runs[data-live]");
 if (runs) {
   startLive(runs);
 }

@@ -1,0 +1,57 @@
+"""Layout and accessibility, in both themes, on a phone and on a desktop."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+SIZES = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1600, "height": 1000}}
+
+
+def accessibility_problems(page):
+    """Return the serious problems that axe-core finds on a page."""
+    # The Content-Security-Policy of the page does not apply to axe-core, which playwright injects.
+    violations = Axe().run(page).response["violations"]
+    return [
+        (violation["id"], node["html"][:200])
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_fit_screen_and_are_accessible(new_user, scheme, size):
+    user = new_user(color_scheme=scheme, viewport=SIZES[size])
+    page = user.page
+    user.open("/")
+    assert accessibility_problems(page) == []
+    user.sign_in()
+    assert accessibility_problems(page) == []
+    for number in range(4):
+        user.report(
+            id=f"run-{number}",
+            agent_id="an-agent-with-quite-a-long-name-" * 3,
+            input="A long question, " * 40,
+            result="W" * 400,
+            llm_response={"model": "gpt-4o", "text": "x" * 500, "items": [{"a": [1, 2.5, None, True]}]},
+            tokens={"prompt_tokens": 10_000_000, "completion_tokens": 20},
+            duration=100_000.5 * number,
+            is_success=[True, False, None, True][number],
+            used_tools=[f"tool_{number}_{index}" for index in range(6)],
+        )
+    user.report(id="run-1", agent_id="an-agent-with-quite-a-long-name-" * 3, result="again")
+    for path in ("/ui/history", "/ui/history?q=nothing-like-this", "/ui/task?id=run-1", "/ui/metrics"):
+        user.open(path)
+        page.locator("summary").evaluate_all(
+            "summaries => summaries.forEach(summary => summary.parentNode.open = true)"
+        )
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= SIZES[size]["width"], path
+        assert accessibility_problems(page) == [], path
+    is_light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(247, 248, 250)"
+    assert is_light == (scheme == "light")
+
+
+def test_focus_is_visible(user):
+    user.page.keyboard.press("Tab")
+    outline = user.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
