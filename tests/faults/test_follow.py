@@ -1,4 +1,4 @@
-"""`history --follow` in a real process, from a real server."""
+"""`history --follow` in another process, with a server."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def agent_id() -> str:
     return f"followed-{uuid4()}"
 
 
-def test_new_runs_appear_until_ctrl_c(server, agent_id):
+def test_follow_prints_new_tasks_and_statuses_until_ctrl_c(server, agent_id):
     backend = Backend(server.configuration)
     backend.report_external_task(agent_id=agent_id, id=f"{agent_id}-1")
     with follow(server, agent_id, "--json") as process:
@@ -39,18 +39,18 @@ def test_new_runs_appear_until_ctrl_c(server, agent_id):
         backend.report_external_task(agent_id=agent_id, id=f"{agent_id}-2", result="done")
         assert json.loads(process.stdout.readline())["status"] == "completed"
         process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=30)
-    assert (process.returncode, out, told) == (0, "", "")
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output, errors) == (0, "", "")
 
 
-def test_in_a_pipe_there_are_no_colours_and_every_table_has_the_same_columns(server, agent_id):
+def test_output_to_a_pipe_has_no_colors_and_aligned_columns(server, agent_id):
     backend = Backend(server.configuration)
     with follow(server, agent_id) as process:
         assert process.stdout is not None
-        head = process.stdout.readline()
+        header = process.stdout.readline()
         backend.report_external_task(agent_id=agent_id, id="short" + agent_id[-4:], result="\x1b[31mred")
         line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
-    assert "\x1b" not in head + line
-    assert (head.index("task"), head.index("status")) == (line.index("short"), line.index("completed"))
+    assert "\x1b" not in header + line
+    assert (header.index("task"), header.index("status")) == (line.index("short"), line.index("completed"))

@@ -1,4 +1,4 @@
-"""Imports that are killed, in real processes, into a real server."""
+"""Imports in other processes that are killed, interrupted, or have an overloaded backend."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def agent_id() -> str:
 
 @pytest.fixture
 def runs(tmp_path: Path, agent_id: str) -> Path:
-    """A file of runs; every third has no id."""
+    """Write a file of runs, of which each third has no id."""
     path = tmp_path / "runs.jsonl"
     with path.open("w", encoding="utf-8") as file:
         for number in range(RUNS):
@@ -48,60 +48,61 @@ def start(server: Server | FaultServer, *arguments: str, **settings: Any) -> sub
     )
 
 
-def place_of(runs: Path) -> int:
+def saved_position(runs: Path) -> int:
+    """Return the number of the last entry before the saved position."""
     try:
-        place = json.loads(Path(f"{runs}.progress").read_text("utf-8"))["place"]
+        position = json.loads(Path(f"{runs}.progress").read_text("utf-8"))["place"]
     except FileNotFoundError:
         return 0
-    return 0 if place is None else place["number"]
+    return 0 if position is None else position["number"]
 
 
-def wait_for_place_after(runs: Path, number: int, process: subprocess.Popen[str]) -> None:
+def wait_for_position_after(runs: Path, number: int, process: subprocess.Popen[str]) -> None:
     end = time.monotonic() + DEADLINE
-    while place_of(runs) <= number:
+    while saved_position(runs) <= number:
         assert time.monotonic() < end
         assert process.poll() is None
         time.sleep(0.005)
 
 
-def assert_each_is_there_once(server: Server, agent_id: str) -> None:
-    listed = Tasks(server.configuration).list(agent_id)
-    assert sorted(int(item.result or -1) for item in listed) == list(range(RUNS))
+def assert_each_run_is_recorded_once(server: Server, agent_id: str) -> None:
+    tasks = Tasks(server.configuration).list(agent_id)
+    assert sorted(int(item.result or -1) for item in tasks) == list(range(RUNS))
     metrics = Backend(server.configuration).metrics(agent_id)
     assert (metrics.runs.total, metrics.tokens.prompt_tokens) == (RUNS, sum(range(RUNS)))
 
 
-def test_an_import_that_is_killed_goes_on_and_records_each_run_once(server, runs, agent_id):
-    done = 0
+def test_killed_import_resumes_and_records_each_run_once(server, runs, agent_id):
+    position = 0
     for _ in range(2):
         with start(server, "import", str(runs), "--in-flight", "4") as process:
-            wait_for_place_after(runs, done, process)
+            wait_for_position_after(runs, position, process)
             process.kill()
         assert process.returncode == -signal.SIGKILL
-        done = place_of(runs)
-        assert 0 < done < RUNS
+        position = saved_position(runs)
+        assert 0 < position < RUNS
     with start(server, "import", str(runs), "--json") as process:
-        shown = json.loads(process.communicate(timeout=DEADLINE)[0])
+        summary = json.loads(process.communicate(timeout=DEADLINE)[0])
     assert process.returncode == 0
-    assert (shown["recorded"], shown["already"]) == (RUNS, done)
+    assert (summary["recorded"], summary["already"]) == (RUNS, position)
     assert not Path(f"{runs}.progress").exists()
-    assert_each_is_there_once(server, agent_id)
+    assert_each_run_is_recorded_once(server, agent_id)
 
 
-def test_an_import_that_is_interrupted_says_how_far_it_is(server, runs, agent_id):
+def test_interrupted_import_prints_its_progress_and_resumes(server, runs, agent_id):
     with start(server, "import", str(runs), "--in-flight", "4") as process:
-        wait_for_place_after(runs, 0, process)
+        wait_for_position_after(runs, 0, process)
         process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=DEADLINE)
-    assert (process.returncode, out) == (130, "")
-    assert f"{runs} is not done: so far, {place_of(runs):,} recorded, 0 refused" in told
-    assert "Traceback" not in told
+        output, errors = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, output) == (130, "")
+    assert f"import of {runs} is incomplete: {saved_position(runs):,} recorded, 0 rejected" in errors
+    assert "Traceback" not in errors
     with start(server, "import", str(runs)) as process:
         process.communicate(timeout=DEADLINE)
-    assert_each_is_there_once(server, agent_id)
+    assert_each_run_is_recorded_once(server, agent_id)
 
 
-def test_a_pipe_that_says_nothing_does_not_hold_up_what_it_said_nor_the_end(server, agent_id):
+def test_silent_pipe_blocks_neither_reports_nor_the_exit(server, agent_id):
     with start(server, "import", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(json.dumps({"agent_id": agent_id, "id": f"{agent_id}-1"}) + "\n")
@@ -117,18 +118,18 @@ def test_a_pipe_that_says_nothing_does_not_hold_up_what_it_said_nor_the_end(serv
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_backend_that_says_when_to_come_again_is_waited_for(status, runs):
+def test_import_waits_as_long_as_retry_after_says(status, runs):
     runs.write_text(json.dumps({"agent_id": "agent-1", "id": "run-1"}) + "\n")
-    later = respond(status, {"detail": "later"}, {"retry-after": "0.1"})
-    with FaultServer(*[later] * 8, ACCEPT) as backend, start(backend, "import", str(runs)) as process:
+    overloaded = respond(status, {"detail": "later"}, {"retry-after": "0.1"})
+    with FaultServer(*[overloaded] * 8, ACCEPT) as backend, start(backend, "import", str(runs)) as process:
         process.communicate(timeout=DEADLINE)
         assert (process.returncode, backend.attempts) == (0, 9)
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 1), (403, 1), (500, 75), (429, 75)])
-def test_a_backend_that_lets_nobody_in_stops_it_and_nothing_is_refused(status, code, runs):
+def test_failure_that_concerns_all_reports_stops_the_import_and_rejects_no_line(status, code, runs):
     with FaultServer(respond(status, {"detail": "no"})) as backend, start(backend, "import", str(runs)) as process:
-        _, told = process.communicate(timeout=DEADLINE)
+        _, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode == code
-    assert "is not done: so far, 0 recorded, 0 refused; the same command goes on there" in told
+    assert "is incomplete: 0 recorded, 0 rejected; run the same command again to resume" in errors
     assert not Path(f"{runs}.rejected.jsonl").exists()

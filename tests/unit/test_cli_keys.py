@@ -1,85 +1,88 @@
-"""xpander-report keys, on a store that nobody serves."""
+"""Commands `keys …`, on a store without a server."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from xpander_sdk.cli import main
 
 
 @pytest.fixture
-def keys(tmp_path: Path):
-    def run(*arguments: str):
-        command, *rest = arguments
-        return CliRunner().invoke(main, ["keys", command, "--store", f"sqlite:///{tmp_path}/store.db", *rest])
+def keys(tmp_path: Path) -> Callable[..., Result]:
+    """Function that runs `xpander-report keys` on an empty store."""
+
+    def run(command: str, *arguments: str) -> Result:
+        return CliRunner().invoke(main, ["keys", command, "--store", f"sqlite:///{tmp_path}/store.db", *arguments])
 
     return run
 
 
-def listed(keys, *arguments: str) -> list[dict]:
+def list_keys(keys, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in keys("list", "--json", *arguments).output.splitlines()]
 
 
-def test_a_key_is_made_and_shown_once(keys):
-    done = keys("create", "ci")
-    assert done.exit_code == 0
-    key = next(word for word in done.output.split() if word.startswith("xpr_"))
-    (found,) = listed(keys)
-    assert (found["organization_id"], found["name"], found["scopes"]) == ("local", "ci", ["report", "read"])
-    assert (found["state"], found["expires_at"], found["last_used_at"]) == ("live", None, None)
+def test_a_new_key_is_shown_once(keys):
+    result = keys("create", "ci")
+    assert result.exit_code == 0
+    key = next(word for word in result.output.split() if word.startswith("xpr_"))
+    (row,) = list_keys(keys)
+    assert (row["organization_id"], row["name"], row["scopes"]) == ("local", "ci", ["report", "read"])
+    assert (row["state"], row["expires_at"], row["last_used_at"]) == ("live", None, None)
     assert key not in keys("list").output + keys("list", "--json").output
 
 
-def test_a_key_has_the_scopes_the_organisation_and_the_end_that_it_is_given(keys, monkeypatch):
+def test_options_set_scopes_organization_and_expiry(keys, monkeypatch):
     monkeypatch.setenv("XPANDER_ORGANIZATION_ID", "org")
-    made = json.loads(
+    created = json.loads(
         keys("create", "ci", "--scope", "admin", "--scope", "report", "--expires", "90d", "--json").output
     )
-    assert made.keys() == {"organization_id", "name", "key"}
-    (found,) = listed(keys)
-    assert (found["organization_id"], found["scopes"]) == ("org", ["report", "admin"])
-    assert found["expires_at"] > found["created_at"]
+    assert created.keys() == {"organization_id", "name", "key"}
+    (row,) = list_keys(keys)
+    assert (row["organization_id"], row["scopes"]) == ("org", ["report", "admin"])
+    assert row["expires_at"] > row["created_at"]
 
 
-def test_a_rotated_key_is_there_twice_until_its_grace_ends(keys):
+def test_both_secrets_of_a_rotated_key_are_valid_for_the_grace_period(keys):
     first = json.loads(keys("create", "ci", "--json").output)["key"]
     second = json.loads(keys("rotate", "ci", "--grace", "30m", "--json").output)["key"]
     assert first != second
-    assert [found["expires_at"] is None for found in listed(keys)] == [False, True]
+    assert [row["expires_at"] is None for row in list_keys(keys)] == [False, True]
     keys("rotate", "ci", "--grace", "0s")
-    assert [found["state"] for found in listed(keys, "--all")] == ["expired", "expired", "live"]
+    assert [row["state"] for row in list_keys(keys, "--all")] == ["expired", "expired", "live"]
 
 
-def test_a_revoked_key_is_listed_only_when_asked_for(keys):
+def test_a_revoked_key_is_listed_only_with_all(keys):
     keys("create", "ci")
     assert "Revoked the key 'ci' of 'local'." in keys("revoke", "ci").output
     assert keys("list").output == "No keys.\n"
-    assert [found["state"] for found in listed(keys, "--all")] == ["revoked"]
+    assert [row["state"] for row in list_keys(keys, "--all")] == ["revoked"]
     assert "revoked" in keys("list", "--all").output
 
 
-def test_the_keys_of_one_organisation(keys):
+def test_list_can_be_limited_to_one_organization(keys):
     for organization_id in ("one", "two"):
         keys("create", "ci", "--organization-id", organization_id)
-    assert [found["organization_id"] for found in listed(keys)] == ["one", "two"]
-    assert [found["organization_id"] for found in listed(keys, "--organization-id", "two")] == ["two"]
+    assert [row["organization_id"] for row in list_keys(keys)] == ["one", "two"]
+    assert [row["organization_id"] for row in list_keys(keys, "--organization-id", "two")] == ["two"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (("create", "taken"), 2, "has a key 'taken' already"),
         (("create", ""), 2, "1 to 100 printable characters"),
         (("create", "a", "--scope", "write"), 2, "'write' is not one of"),
-        (("create", "a", "--expires", "soon"), 2, "write 90d, 24h, 30m or 45s"),
+        (("create", "a", "--expires", "soon"), 2, "got 'soon'; write 90d, 24h, 30m or 45s"),
         (("revoke", "nothing"), 1, "has no key 'nothing'"),
         (("rotate", "nothing"), 1, "has no key 'nothing'"),
         (("list", "--store", "mysql://x"), 2, "no store that this version knows"),
     ],
 )
-def test_what_goes_wrong_is_told(keys, arguments, code, told):
+def test_errors_have_an_exit_code_and_a_message(keys, arguments, code, message):
     keys("create", "taken")
-    done = keys(*arguments)
-    assert (done.exit_code, told in done.output) == (code, True), done.output
+    result = keys(*arguments)
+    assert (result.exit_code, message in result.output) == (code, True), result.output

@@ -1,4 +1,8 @@
+"""Commands `outbox …`."""
+
 import json
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,93 +23,93 @@ def backend(embedded: Configuration, file) -> Backend:
 
 
 @pytest.fixture
-def cli(file):
+def cli(file) -> Callable[..., Result]:
+    """Function that runs `xpander-report outbox` on a file."""
+
     def run(*arguments: str) -> Result:
         return CliRunner(env={"COLUMNS": "150"}).invoke(main, ["outbox", "--file", str(file), *arguments])
 
     return run
 
 
-def refuse(backend: Backend) -> None:
-    """Make a dead letter: the id belongs to another agent."""
+def make_dead_letter(backend: Backend) -> None:
+    """Submit a report that the backend rejects: its id belongs to another agent."""
     backend.report_external_task(agent_id="a", id="taken")
     backend.submit_external_task(agent_id="b", id="taken", result="of b")
     backend.outbox.drain()
 
 
-def test_status_of_a_new_outbox_is_all_zero(cli):
-    shown = cli("status")
-    assert shown.exit_code == 0
-    assert "pending    0 (0.0 MB)" in shown.output
+def test_counters_of_a_new_outbox_are_zero(cli):
+    result = cli("status")
+    assert result.exit_code == 0
+    assert "pending    0 (0.0 MB)" in result.output
 
 
-def test_status_shows_the_books(cli, backend):
+def test_status_shows_counters(cli, backend):
     backend.submit_external_task(agent_id="a")
-    books = json.loads(cli("status", "--json").output)
-    assert (books["accepted"], books["pending"], books["delivered"]) == (1, 1, 0)
+    counters = json.loads(cli("status", "--json").output)
+    assert (counters["accepted"], counters["pending"], counters["delivered"]) == (1, 1, 0)
     assert "accepted   1" in cli("status").output
 
 
-def test_drain_delivers_what_waits(cli, backend, embedded):
+def test_drain_delivers_pending_reports(cli, backend, embedded):
     for number in range(3):
         backend.submit_external_task(agent_id="a", id=str(number))
-    done = cli("drain")
-    assert (done.exit_code, done.stdout) == (0, "3 delivered, 0 wait, 0 dead letters.\n")
+    result = cli("drain")
+    assert (result.exit_code, result.stdout) == (0, "3 delivered, 0 pending, 0 dead letters.\n")
     assert Task.load("2", embedded).status == "completed"
 
 
-def test_drain_says_why_something_still_waits(cli, file, monkeypatch):
-    there = Configuration(
+def test_drain_prints_why_reports_are_still_pending(cli, file, monkeypatch):
+    unreachable = Configuration(
         base_url="http://127.0.0.1:1", api_key="a-key-of-1", outbox=OutboxSettings(file=file, worker="none")
     )
-    Backend(there).submit_external_task(agent_id="a")
-    monkeypatch.setattr("xpander_sdk.outbox.registry._queues", {})  # as in a process of its own
-    done = cli("drain")
-    assert done.exit_code == 75
-    assert "1 wait" in done.stdout
-    assert "its key is not known here; set XPANDER_API_KEY" in done.stderr
+    Backend(unreachable).submit_external_task(agent_id="a")
+    monkeypatch.setattr("xpander_sdk.outbox.registry._queues", {})  # as in another process
+    result = cli("drain")
+    assert result.exit_code == 75
+    assert "1 pending" in result.stdout
+    assert "the API key of these reports is unknown; set XPANDER_API_KEY" in result.stderr
     monkeypatch.setenv("XPANDER_API_KEY", "a-key-of-1")
     assert "Connection refused" in cli("drain", "--deadline", "3").stderr
 
 
-def test_drain_takes_another_key_only_when_told(cli, file, monkeypatch):
-    there = Configuration(
+def test_drain_uses_another_key_only_with_any_key(cli, file, monkeypatch):
+    unreachable = Configuration(
         base_url="http://127.0.0.1:1", api_key="the-old-key", outbox=OutboxSettings(file=file, worker="none")
     )
-    Backend(there).submit_external_task(agent_id="a")
+    Backend(unreachable).submit_external_task(agent_id="a")
     monkeypatch.setattr("xpander_sdk.outbox.registry._queues", {})
     monkeypatch.setenv("XPANDER_API_KEY", "the-new-key")
-    assert "its key is not known here" in cli("drain", "--deadline", "3").stderr
+    assert "the API key of these reports is unknown" in cli("drain", "--deadline", "3").stderr
     assert "Connection refused" in cli("drain", "--any-key", "--deadline", "3").stderr
 
 
-def test_dead_letters_are_shown_with_the_answer_and_whole_as_json(cli, backend):
-    refuse(backend)
+def test_dead_letters_have_the_response_and_in_json_the_report(cli, backend):
+    make_dead_letter(backend)
     assert "belongs to another agent" in cli("dead").output
     letter = json.loads(cli("dead", "--json").output)
     assert (letter["status"], letter["task_id"], letter["body"]["result"]) == (409, "taken", "of b")
 
 
-def test_retry_lets_a_dead_letter_be_delivered_again(cli, backend):
-    refuse(backend)
-    assert cli("retry").output == "1 dead letters wait for delivery again.\n"
+def test_retry_returns_dead_letters_to_the_queue(cli, backend):
+    make_dead_letter(backend)
+    assert cli("retry").output == "Returned 1 dead letter to the queue.\n"
     assert backend.outbox.stats().pending == 1
 
 
-def test_discard_gives_up_what_is_named(cli, backend):
-    refuse(backend)
+def test_discard_deletes_the_given_dead_letters(cli, backend):
+    make_dead_letter(backend)
     assert cli("discard").exit_code == 2
-    assert cli("discard", "999").output == "0 dead letters were discarded.\n"
-    assert cli("discard", "--all").output == "1 dead letters were discarded.\n"
+    assert cli("discard", "999").output == "Discarded 0 dead letters.\n"
+    assert cli("discard", "--all").output == "Discarded 1 dead letter.\n"
     assert backend.outbox.stats().dropped == {"discarded": 1}
 
 
-def test_a_file_that_is_no_outbox_is_told(cli, file):
-    import sqlite3
-
+def test_another_database_file_is_rejected(cli, file):
     connection = sqlite3.connect(file)
     connection.execute("CREATE TABLE mine (a)")
     connection.close()
-    done = cli("status")
-    assert done.exit_code == 2
-    assert "is another program's file" in done.output
+    result = cli("status")
+    assert result.exit_code == 2
+    assert "is another program's file" in result.output

@@ -1,7 +1,6 @@
-"""xpander-report: send runs, look at them, serve them.
+"""Command line `xpander-report`: report runs, read history and metrics, run the server.
 
-Exit codes: 0 done; 1 refused by the backend; 2 wrong usage or settings; 75 no answer, or the backend is in trouble: try
-again later.
+Each module has the name of its command; `import_runs` has the command `import`.
 """
 
 import io
@@ -9,47 +8,66 @@ import sys
 
 try:
     import click
-    import rich  # noqa: F401 - whether it is there
+    import rich  # noqa: F401 - checked here for a short error message
 except ModuleNotFoundError as missing:
-    sys.exit(f"xpander-report needs {missing.name} at the command line: pip install 'xpander-report[cli]'")
+    sys.exit(f"xpander-report needs {missing.name}; install it with pip install 'xpander-report[cli]'")
 
 from xpander_sdk import __version__
-from xpander_sdk.cli import administration, operating, outbox, reading, sending, transferring
+from xpander_sdk.cli import (
+    backup,
+    doctor,
+    export,
+    history,
+    import_runs,
+    keys,
+    metrics,
+    outbox,
+    prune,
+    restore,
+    send,
+    serve,
+    show,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="xpander-report")
 def main() -> None:
-    """Record AI agents' runs, and look at them.
+    """Report runs of AI agents, and read them.
 
-    The target is XPANDER_BASE_URL (or --base-url): https://… for xpander.ai's cloud or a self-hosted controller,
-    http://127.0.0.1:8100 for `xpander-report serve`, sqlite:///runs.db for a file without a server. The key is read
-    from XPANDER_API_KEY alone, so that it never stands in a command line.
+    XPANDER_BASE_URL or --base-url names the backend:
+
+    \b
+      https://…               xpander.ai's cloud or a self-hosted controller
+      http://127.0.0.1:8100   the server of `xpander-report serve`
+      sqlite:///runs.db       a database file, without a server
+
+    The API key is read from XPANDER_API_KEY only, so that it appears in no command line and no list of processes.
     """
 
 
 for _command in (
-    sending.send,
-    reading.history,
-    reading.show,
-    reading.metrics,
+    send.send,
+    history.history,
+    show.show,
+    metrics.metrics,
+    import_runs.import_files,
+    export.export,
     outbox.outbox,
-    transferring.import_,
-    transferring.export,
-    operating.doctor,
-    operating.serve,
-    administration.keys,
-    administration.backup,
-    administration.restore,
-    administration.prune,
+    doctor.doctor,
+    serve.serve,
+    keys.keys,
+    backup.backup,
+    restore.restore,
+    prune.prune,
 ):
     main.add_command(_command)
 
 
 def run() -> None:
-    """The entry point."""
+    """Run the command line of this process."""
     for stream in (sys.stdout, sys.stderr):
-        # Where a terminal cannot show a character, what it is.
+        # Where the encoding lacks a character, print its escape sequence instead of an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     main(prog_name="xpander-report")

@@ -1,4 +1,4 @@
-"""`python -m xpander_sdk.cli`."""
+"""Entry point of `python -m xpander_sdk.cli`."""
 
 from xpander_sdk.cli import run
 

@@ -1,4 +1,4 @@
-"""Commands that look into the outbox, and empty it."""
+"""Commands `outbox …`: inspect and empty the outbox."""
 
 import json
 import sys
@@ -8,189 +8,209 @@ from datetime import UTC, datetime
 
 import click
 from attrs import asdict
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from xpander_sdk import ModuleException, Outbox, OutboxSettings
-from xpander_sdk.cli.common import (
-    TRY_AGAIN,
-    USAGE,
-    as_json_option,
-    cell,
-    fail,
-    pairs,
-    print_json,
-    print_table,
-    printable,
-)
+from xpander_sdk.cli.exit_codes import TRY_AGAIN, USAGE, fail
+from xpander_sdk.cli.options import examples, json_option
+from xpander_sdk.cli.render.output import key_value_table, new_table, print_json, print_table
+from xpander_sdk.cli.render.progress import delivery_progress
+from xpander_sdk.cli.render.text import count_noun, plain_text, printable
 from xpander_sdk.outbox.registry import outbox_at
 from xpander_sdk.outbox.storage.models import DeadLetter, Destination, OutboxStats
 
-_ROUND_SECONDS = 5.0
+# Seconds. Between two rounds, `outbox drain` decides whether it continues.
+_ROUND, _REFRESH, _IDLE = 5.0, 0.2, 1.0
 
 
-@click.group()
-@click.option("--file", metavar="PATH", help="The outbox. Default: XPANDER_OUTBOX, else the user's own.")
+@click.group("outbox")
+@click.option(
+    "--file", metavar="PATH", help="File of the outbox. [env: XPANDER_OUTBOX; default: in the user's data folder]"
+)
 @click.pass_context
 def outbox(context: click.Context, file: str | None) -> None:
-    """Reports that wait on this machine until a backend has them."""
+    """Inspect and deliver pending reports.
+
+    The outbox is a file on this machine. It keeps reports until the backend has confirmed them.
+    """
     try:
         context.obj = outbox_at(OutboxSettings(file=file).path)
-        context.obj.stats()  # a file that cannot be used is told here, once for all commands
+        # Fails here, for all commands, if the file is not usable.
+        context.obj.stats()
     except (ModuleException, ValueError) as error:
         fail(str(error), USAGE)
 
 
-@outbox.command()
-@as_json_option
+@outbox.command(epilog=examples("xpander-report outbox status", "xpander-report outbox --file outbox.db status --json"))
+@json_option
 @click.pass_obj
 def status(queue: Outbox, as_json: bool) -> None:
-    """Show the books: accepted = delivered + pending + dead + dropped."""
+    """Show counters and delivery problems.
+
+    accepted = delivered + pending + dead + dropped
+    """
     stats = queue.stats()
     if as_json:
         print_json({"file": queue.path, **asdict(stats)})
         return
-    print_table(pairs(_facts(queue, stats)))
-    for target in stats.targets:
-        if target.trouble is not None:
-            tries = f"{target.failures} failures in a row, next try {_moment(target.next_at)}"
-            click.echo(f"\n{printable(target.base_url)} ({tries}):\n  {printable(target.trouble)}")
+    print_table(key_value_table(_counters(queue, stats)))
+    for destination in stats.targets:
+        if destination.trouble is not None:
+            next_attempt = f"next attempt at {_timestamp(destination.next_at)}"
+            failures = f"{count_noun(destination.failures, 'consecutive failure')}, {next_attempt}"
+            click.echo(f"\n{printable(destination.base_url)} ({failures}):\n  {printable(destination.trouble)}")
 
 
-@outbox.command()
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at the most.")
-@as_json_option
+@outbox.command(epilog=examples("xpander-report outbox dead --limit 100"))
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of dead letters."
+)
+@json_option
 @click.pass_obj
 def dead(queue: Outbox, limit: int, as_json: bool) -> None:
-    """List the reports that a backend refused for good, newest first, with its answer. --json shows them whole."""
+    """List dead letters, newest first.
+
+    A dead letter is a report that the backend has rejected permanently. The list has the backend's response; --json
+    adds the report.
+    """
     letters = queue.dead(limit)
     if as_json:
         for letter in letters:
             print_json({**asdict(letter), "body": json.loads(letter.body)})
     elif letters:
-        print_table(_letters(letters))
-        click.echo("\nDeliver them again with `outbox retry`, or give them up with `outbox discard`.", err=True)
+        print_table(_dead_letters_table(letters))
+        click.echo("\nUse `outbox retry` to deliver them again, or `outbox discard` to delete them.", err=True)
     else:
         click.echo("No dead letters.")
 
 
-@outbox.command()
+@outbox.command(epilog=examples("xpander-report outbox retry", "xpander-report outbox retry 17 18"))
 @click.argument("numbers", type=int, nargs=-1)
 @click.pass_obj
 def retry(queue: Outbox, numbers: tuple[int, ...]) -> None:
-    """Let dead letters be delivered again, all or by NUMBERS, and end all waits."""
-    click.echo(f"{queue.retry(list(numbers) or None)} dead letters wait for delivery again.")
+    """Return dead letters to the queue.
+
+    NUMBERS are those of `outbox dead`; without NUMBERS, all are returned. All delays before the next attempt end.
+    """
+    click.echo(f"Returned {count_noun(queue.retry(list(numbers) or None), 'dead letter')} to the queue.")
 
 
-@outbox.command()
+@outbox.command(epilog=examples("xpander-report outbox discard 17", "xpander-report outbox discard --all"))
 @click.argument("numbers", type=int, nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--all", "is_all", is_flag=True, help="Delete all dead letters.")
 @click.pass_obj
-def discard(queue: Outbox, numbers: tuple[int, ...], everything: bool) -> None:
-    """Give dead letters up: those of these NUMBERS, or --all."""
-    if bool(numbers) == everything:
-        fail("name the NUMBERS of dead letters, or --all", USAGE)
-    click.echo(f"{queue.discard(None if everything else list(numbers))} dead letters were discarded.")
+def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool) -> None:
+    """Delete dead letters.
+
+    NUMBERS are those of `outbox dead`.
+    """
+    if bool(numbers) == is_all:
+        fail("pass either the NUMBERS of dead letters or --all", USAGE)
+    click.echo(f"Discarded {count_noun(queue.discard(None if is_all else list(numbers)), 'dead letter')}.")
 
 
-@outbox.command()
-@click.option("--watch", is_flag=True, help="Go on for ever, and deliver what comes.")
+@outbox.command(
+    epilog=examples("xpander-report outbox drain --deadline 60", "xpander-report outbox --file outbox.db drain --watch")
+)
+@click.option("--watch", is_flag=True, help="Keep running, and deliver new reports.")
 @click.option(
-    "--deadline", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop then. Default: when all is done."
+    "--deadline",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Maximum duration. Default: until all reports are delivered.",
 )
 @click.option(
     "--any-key",
     is_flag=True,
-    help="Send with XPANDER_API_KEY what was meant for a key that is not known here. For a key that was changed: make "
-    "sure that the new one belongs to the same organisation.",
+    help="Use XPANDER_API_KEY also for reports that were made with another key. This is for replaced keys: the new key "
+    "must belong to the same organization.",
 )
 @click.pass_obj
 def drain(queue: Outbox, watch: bool, deadline: float | None, any_key: bool) -> None:
-    """Deliver what waits, until nothing does or no more can be. The key is read from XPANDER_API_KEY.
+    """Deliver pending reports now.
 
-    Exit code 75 where something still waits.
+    The command ends when the outbox is empty, or when no further report can be delivered. The API key is read from
+    XPANDER_API_KEY. The exit code is 75 if reports are still pending.
     """
-    ends = None if deadline is None else time.monotonic() + deadline
+    end = None if deadline is None else time.monotonic() + deadline
     if any_key:
         queue.use_any_key()
     before = queue.stats()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("delivering", total=before.pending)
+    with delivery_progress(before.pending) as show_progress:
         while True:
-            now = queue.stats()
-            settled = _settled(now)
-            left = _ROUND_SECONDS if ends is None else max(0.0, min(_ROUND_SECONDS, ends - time.monotonic()))
-            one_round = threading.Thread(target=queue.drain, args=(left,), daemon=True)
-            one_round.start()
-            while one_round.is_alive():
-                one_round.join(0.2)
-                now = queue.stats()
-                done = _settled(now) - _settled(before)
-                progress.update(bar, completed=done, total=done + now.pending)
-            if ends is not None and time.monotonic() >= ends:
+            round_start = stats = queue.stats()
+            seconds = _ROUND if end is None else max(0.0, min(_ROUND, end - time.monotonic()))
+            # In a thread, so that the progress is refreshed, and Ctrl-C ends the command at once.
+            thread = threading.Thread(target=queue.drain, args=(seconds,), daemon=True)
+            thread.start()
+            while thread.is_alive():
+                thread.join(_REFRESH)
+                stats = queue.stats()
+                finished = _finished(stats) - _finished(before)
+                show_progress(finished, finished + stats.pending)
+            if end is not None and time.monotonic() >= end:
                 break
-            if not now.pending and not watch:
+            if not stats.pending and not watch:
                 break
-            if _settled(now) == settled:
+            if _finished(stats) == _finished(round_start):
                 if not watch:
                     break
-                time.sleep(1)
-    _tell(queue, before)
+                time.sleep(_IDLE)
+    _print_result(queue, before)
 
 
-def _settled(stats: OutboxStats) -> int:
+def _finished(stats: OutboxStats) -> int:
     return stats.accepted - stats.pending
 
 
-def _tell(queue: Outbox, before: OutboxStats) -> None:
+def _print_result(queue: Outbox, before: OutboxStats) -> None:
     after = queue.stats()
-    click.echo(
-        f"{after.delivered - before.delivered:,} delivered, {after.pending:,} wait, {after.dead:,} dead letters."
-    )
-    for target in after.targets:
-        if reason := _reason(queue, target):
-            click.echo(printable(f"{target.base_url}: {reason}"), err=True)
+    delivered = after.delivered - before.delivered
+    click.echo(f"{delivered:,} delivered, {after.pending:,} pending, {count_noun(after.dead, 'dead letter')}.")
+    for destination in after.targets:
+        if reason := _pending_reason(queue, destination):
+            click.echo(printable(f"{destination.base_url}: {reason}"), err=True)
     sys.exit(TRY_AGAIN if after.pending else 0)
 
 
-def _reason(queue: Outbox, target: Destination) -> str | None:
-    if not queue.is_waiting_for(target):
+def _pending_reason(queue: Outbox, destination: Destination) -> str | None:
+    if not queue.is_waiting_for(destination):
         return None
-    if not queue.has_key_for(target):
-        return "its key is not known here; set XPANDER_API_KEY to the one that these reports were made with"
-    return target.trouble
+    if not queue.has_key_for(destination):
+        return "the API key of these reports is unknown; set XPANDER_API_KEY to it, or pass --any-key"
+    return destination.trouble
 
 
-def _facts(queue: Outbox, stats: OutboxStats) -> dict[str, str]:
-    dropped = ", ".join(f"{amount:,} {reason}" for reason, amount in stats.dropped.items())
+def _counters(queue: Outbox, stats: OutboxStats) -> dict[str, str]:
+    dropped = ", ".join(f"{count:,} {reason}" for reason, count in stats.dropped.items())
     return {
         "outbox": queue.path,
         "accepted": f"{stats.accepted:,}",
-        "delivered": f"{stats.delivered:,} ({stats.merged:,} of them as a part of a later report)",
+        "delivered": f"{stats.delivered:,} ({stats.merged:,} of them merged into a later report)",
         "pending": f"{stats.pending:,} ({stats.pending_bytes / 1e6:,.1f} MB)",
-        "oldest": "–" if stats.oldest is None else _moment(stats.oldest),
+        "oldest": "–" if stats.oldest is None else _timestamp(stats.oldest),
         "dead": f"{stats.dead:,}",
         "dropped": dropped or "0",
     }
 
 
-def _letters(letters: list[DeadLetter]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _dead_letters_table(letters: list[DeadLetter]) -> Table:
+    table = new_table()
     table.add_column("number", no_wrap=True, justify="right")
-    table.add_column("refused (UTC)", no_wrap=True)
+    table.add_column("rejected (UTC)", no_wrap=True)
     table.add_column("agent")
     table.add_column("task")
-    table.add_column("answer", overflow="fold")
+    table.add_column("response", overflow="fold")
     for letter in letters:
-        died = _moment(letter.died_at)
-        table.add_row(str(letter.seq), died, cell(letter.agent_id), cell(letter.task_id), cell(letter.answer))
+        time = _timestamp(letter.died_at)
+        table.add_row(
+            str(letter.seq), time, plain_text(letter.agent_id), plain_text(letter.task_id), plain_text(letter.answer)
+        )
     return table
 
 
-def _moment(microseconds: int) -> str:
+def _timestamp(microseconds: int) -> str:
     try:
         return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
-    except (ValueError, OverflowError, OSError):  # of a clock that was far off
+    except (ValueError, OverflowError, OSError):  # written while the clock was wrong
         return str(microseconds)

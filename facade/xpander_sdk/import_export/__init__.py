@@ -1,5 +1,10 @@
-"""Runs from files and into files: what `xpander-report import` and `export` do.
+"""Import of runs from files, and export of tasks into files, for `xpander-report import` and `export`.
 
-`reports` and `traces` read one thing each into a `Record`; `source` reads a file into entries; `sending` reports them;
-`sidefiles` remembers how far it came, and what was refused; `fetching` is the way back.
+An import passes data through these modules, from left to right:
+
+    file → reader ─┬─ jsonl ────────────────────┬→ Record → importer → backend
+                   └─ otlp → genai_runs         │              │
+                              (genai_messages) ─┘              └→ checkpoint → FILE.progress, FILE.rejected.jsonl
+
+`exporter` loads complete tasks for the opposite direction.
 """

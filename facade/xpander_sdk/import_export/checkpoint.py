@@ -1,7 +1,25 @@
-"""What an import writes beside the file that it reads: how far it came, and what was refused.
+"""Progress of an import, and its rejected entries, in two files next to the imported file.
 
-`FILE.progress` is there while an import is under way, and after one that was broken off. `FILE.rejected.jsonl` is there
-where something was refused: an object a line, with `line`, `reason` and `text`.
+`FILE.progress` exists during an import and after an interruption:
+
+    {"version": 1,
+     "purpose": {"base_url": "https://…", "organization_id": null, "agent_id": null, "format": null, "head": "5d41…"},
+     "place": {"number": 1200, "start": 198034, "end": 198199, "digest": "9a0e…"},
+     "counts": {"recorded": 1198, "rejected": 2}}
+
+`FILE.rejected.jsonl` exists if entries were rejected:
+
+    {"number": 17, "line": 17, "reason": "duration must be a number of seconds, not 'x'", "text": "{…}"}
+
+Sequence of an import:
+
+    resume ──→ the importer reads an entry, sends it, and calls reject() or advance() ─┬─→ end of the file: finish
+                        ↑                                          save() twice a second │
+                        └── next process, after an interruption ←───────────────────────┘
+
+An interruption loses at most the progress since the last save. The entries after that position are sent again, which
+changes nothing: a report of a known id updates its task with the same values. Rejections after the position are removed
+at the resumption, because those entries are rejected again.
 """
 
 import hashlib
@@ -14,12 +32,12 @@ from attrs import asdict, define, field
 from xpander_sdk.import_export.reader import Entry, Position
 
 _VERSION = 1
-_HEAD = 4_096
+_HEAD_BYTES = 4_096
 
 
 @define
 class Counts:
-    """What has become of the entries of a file."""
+    """Numbers of recorded and rejected entries."""
 
     recorded: int = 0
     rejected: int = 0
@@ -27,106 +45,128 @@ class Counts:
 
 @define
 class Checkpoint:
-    """The side files of one source.
+    """Progress of the import of one file.
 
     Args:
-        path: the file that is read; None where it cannot be read again: then nothing is remembered.
-        beside: what the side files are called, without their endings.
-        purpose: what must be the same for a place to hold: where to, and how the file is read.
+        path: file that is imported; None for standard input, whose progress is not saved.
+        prefix: path of the two files without their endings.
+        settings: settings that affect the result. An import resumes only with equal settings.
     """
 
     path: str | None
-    beside: str
-    purpose: dict[str, Any]
+    prefix: str
+    settings: dict[str, Any]
     counts: Counts = field(factory=Counts)
-    _place: Position | None = None
-    _saved: Position | None = None
+    _position: Position | None = None
+    _saved_position: Position | None = None
 
     @property
     def progress_path(self) -> str:
-        return f"{self.beside}.progress"
+        """Path of the file with the progress."""
+        return f"{self.prefix}.progress"
 
     @property
     def rejected_path(self) -> str:
-        return f"{self.beside}.rejected.jsonl"
+        """Path of the file with the rejected entries."""
+        return f"{self.prefix}.rejected.jsonl"
 
     def resume(self) -> Position | None:
-        """Where an import of the same file for the same purpose was broken off; what was refused before that is kept.
+        """Load the progress of an interrupted import; return the position to continue behind.
+
+        Without such progress, start from the beginning and return None.
 
         Raises:
-            OSError: the side files cannot be written.
+            OSError: the files cannot be written.
         """
-        found = self._load()
-        if found is None:
+        progress = self._load()
+        if progress is None:
             self.restart()
             return None
-        self._place = self._saved = Position(**found["place"])
-        self.counts = Counts(**found["counts"])
-        self._keep_rejected(self._place)
-        return self._place
+        self._position = self._saved_position = Position(**progress["place"])
+        self.counts = Counts(**progress["counts"])
+        self._remove_rejections_after(self._position)
+        return self._position
 
     def restart(self) -> None:
-        """Forget what was before."""
-        self.counts, self._place, self._saved = Counts(), None, None
+        """Discard the progress and the rejected entries of previous imports.
+
+        Raises:
+            OSError: the files cannot be written.
+        """
+        self.counts, self._position, self._saved_position = Counts(), None, None
         for path in (self.progress_path, self.rejected_path):
             if os.path.exists(path):
                 os.remove(path)
         self.save()
 
     def reject(self, entry: Entry, reason: str) -> None:
-        line = {"number": entry.place.number, "line": entry.line, "reason": reason, "text": entry.text}
+        """Append an entry to the file of rejected entries.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        line = {"number": entry.position.number, "line": entry.line, "reason": reason, "text": entry.text}
         with open(self.rejected_path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def reached(self, place: Position, counts: Counts) -> None:
-        """Everything up to `place` is recorded or refused."""
-        self._place, self.counts = place, counts
+    def advance(self, position: Position, counts: Counts) -> None:
+        """Set the position before which all entries are recorded or rejected."""
+        self._position, self.counts = position, counts
 
     def save(self) -> None:
-        """Keep how far it came."""
-        if self.path is None or (self._place is self._saved and self._place is not None):
+        """Write the progress, if it has changed since the last save.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if self.path is None or (self._position is self._saved_position and self._position is not None):
             return
-        content = {
+        progress = {
             "version": _VERSION,
-            "purpose": self._told_purpose(),
-            "place": None if self._place is None else asdict(self._place),
+            "purpose": self._fingerprint(),
+            "place": None if self._position is None else asdict(self._position),
             "counts": asdict(self.counts),
         }
-        fresh = f"{self.progress_path}.new"
-        with open(fresh, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        os.replace(fresh, self.progress_path)
-        self._saved = self._place
+        temporary_path = f"{self.progress_path}.new"
+        with open(temporary_path, "w", encoding="utf-8") as file:
+            json.dump(progress, file)
+        # The replacement is atomic: a killed process leaves the previous progress or this one.
+        os.replace(temporary_path, self.progress_path)
+        self._saved_position = self._position
 
     def finish(self) -> None:
-        """The source is at its end."""
+        """Delete the progress after the last entry."""
         if self.path is not None and os.path.exists(self.progress_path):
             os.remove(self.progress_path)
 
     def _load(self) -> dict[str, Any] | None:
+        """Return the saved progress; None if it is missing, invalid, or of another file or other settings."""
         if self.path is None:
             return None
         try:
             with open(self.progress_path, encoding="utf-8") as file:
-                found = json.load(file)
-            is_ours = found["version"] == _VERSION and found["purpose"] == self._told_purpose() and found["place"]
-            return found if is_ours else None
+                progress = json.load(file)
+            is_valid = (
+                progress["version"] == _VERSION and progress["purpose"] == self._fingerprint() and progress["place"]
+            )
+            return progress if is_valid else None
         except (OSError, ValueError, TypeError, LookupError):
             return None
 
-    def _told_purpose(self) -> dict[str, Any]:
+    def _fingerprint(self) -> dict[str, Any]:
+        """Return the settings and a digest of the file's first bytes."""
         assert self.path is not None
         with open(self.path, "rb") as file:
-            head = hashlib.blake2b(file.read(_HEAD), digest_size=16).hexdigest()
-        return {**self.purpose, "head": head}
+            head = hashlib.blake2b(file.read(_HEAD_BYTES), digest_size=16).hexdigest()
+        return {**self.settings, "head": head}
 
-    def _keep_rejected(self, place: Position) -> None:
-        # What was refused after the place will be so again.
+    def _remove_rejections_after(self, position: Position) -> None:
         try:
             with open(self.rejected_path, encoding="utf-8") as file:
-                lines = [line for line in file if line.endswith("\n") and json.loads(line)["number"] <= place.number]
+                lines = [line for line in file if line.endswith("\n") and json.loads(line)["number"] <= position.number]
         except FileNotFoundError:
             return
-        with open(f"{self.rejected_path}.new", "w", encoding="utf-8") as file:
+        temporary_path = f"{self.rejected_path}.new"
+        with open(temporary_path, "w", encoding="utf-8") as file:
             file.writelines(lines)
-        os.replace(f"{self.rejected_path}.new", self.rejected_path)
+        os.replace(temporary_path, self.rejected_path)

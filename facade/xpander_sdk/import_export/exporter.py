@@ -1,4 +1,4 @@
-"""Whole tasks of a history, many at once, in its order."""
+"""Loading of complete tasks for an export."""
 
 import asyncio
 from collections import deque
@@ -13,19 +13,34 @@ from xpander_sdk.task import Task, TasksListItem
 
 @frozen
 class TimeRange:
-    """Of a history, newest first, what was first seen from `since` to before `until`; None for no limit."""
+    """Range of creation times.
+
+    Attributes:
+        since: start, inclusive; None for no limit.
+        until: end, exclusive; None for no limit.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
 
-    def within(self, items: Iterable[TasksListItem]) -> Iterator[TasksListItem]:
+    def select(self, items: Iterable[TasksListItem]) -> Iterator[TasksListItem]:
+        """Yield the tasks of the range; stop at the first task before it.
+
+        Args:
+            items: tasks, newest first.
+        """
         for item in items:
             if self._is_before(item):
                 return
             if not self._is_after(item):
                 yield item
 
-    async def awithin(self, items: AsyncIterator[TasksListItem]) -> AsyncIterator[TasksListItem]:
+    async def aselect(self, items: AsyncIterator[TasksListItem]) -> AsyncIterator[TasksListItem]:
+        """Yield the tasks of the range; stop at the first task before it.
+
+        Args:
+            items: tasks, newest first.
+        """
         async for item in items:
             if self._is_before(item):
                 return
@@ -40,20 +55,30 @@ class TimeRange:
 
 
 async def load_tasks(items: AsyncIterator[TasksListItem], in_flight: int) -> AsyncGenerator[Task, None]:
-    """Each item's task; what was deleted meanwhile is left out. Errors as for `Task.load`."""
-    under_way: deque[asyncio.Task[Task | None]] = deque()
+    """Load and yield the task of each item, in the order of the items.
+
+    A task that was deleted after it was listed is left out.
+
+    Args:
+        items: tasks without documents.
+        in_flight: maximum number of concurrent requests.
+
+    Raises:
+        ModuleException: a request failed.
+    """
+    loading: deque[asyncio.Task[Task | None]] = deque()
     try:
         async for item in items:
-            under_way.append(asyncio.create_task(_load(item)))
-            if len(under_way) >= in_flight and (task := await under_way.popleft()) is not None:
+            loading.append(asyncio.create_task(_load(item)))
+            if len(loading) >= in_flight and (task := await loading.popleft()) is not None:
                 yield task
-        while under_way:
-            if (task := await under_way.popleft()) is not None:
+        while loading:
+            if (task := await loading.popleft()) is not None:
                 yield task
     finally:
-        for open_one in under_way:
-            open_one.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        for request in loading:
+            request.cancel()
+        await asyncio.gather(*loading, return_exceptions=True)
 
 
 async def _load(item: TasksListItem) -> Task | None:

@@ -1,7 +1,19 @@
-"""What was asked and answered, in the words of the GenAI semantic conventions of OpenTelemetry.
+"""Input and output texts of spans, after the GenAI semantic conventions of OpenTelemetry.
 
-The newer ones have `gen_ai.input.messages` and `gen_ai.output.messages`, lists of messages with parts, structured or as
-JSON text, on a span or on an event of it. The older ones, up to 1.36, have an event for each message.
+The present conventions have lists of messages, structured or as JSON text, as an attribute of a span or of its event:
+
+    gen_ai.input.messages = [
+      {"role": "user", "parts": [{"type": "text", "content": "What is the weather in Paris?"}]}
+    ]
+    gen_ai.output.messages = [
+      {"role": "assistant", "parts": [{"type": "text", "content": "Rainy, 14 °C."}], "finish_reason": "stop"}
+    ]
+
+The conventions up to version 1.36 have an event for each message. Instrumentations put its body into different
+attributes:
+
+    event "gen_ai.user.message":  content = "What is the weather in Paris?"
+    event "gen_ai.choice":        gen_ai.event.content = '{"index": 0, "message": {"role": "assistant", "content": …}}'
 """
 
 import json
@@ -10,42 +22,50 @@ from typing import Any
 
 from attrs import frozen
 
-_INPUT = ("gen_ai.input.messages", "pydantic_ai.all_messages")
-_OUTPUT = ("gen_ai.output.messages",)
-_ASKED = frozenset({"gen_ai.user.message", "gen_ai.content.prompt"})
-_ANSWERED = frozenset({"gen_ai.choice", "gen_ai.content.completion"})
-_EARLIER = frozenset({"gen_ai.assistant.message"})  # which some use for an answer as well
-# Where instrumentations put the body of such an event.
-_BODIES = ("gen_ai.event.content", "gen_ai.prompt", "gen_ai.completion", "message", "content", "body")
-# Where a message, or a part of one, has its text.
-_HOLDERS = ("parts", "content", "text", "message")
+_INPUT_ATTRIBUTES = ("gen_ai.input.messages", "pydantic_ai.all_messages")
+_OUTPUT_ATTRIBUTES = ("gen_ai.output.messages",)
+_INPUT_EVENTS = frozenset({"gen_ai.user.message", "gen_ai.content.prompt"})
+_OUTPUT_EVENTS = frozenset({"gen_ai.choice", "gen_ai.content.completion"})
+# Messages of earlier turns of the conversation. Some instrumentations use the event for the response too.
+_ASSISTANT_EVENTS = frozenset({"gen_ai.assistant.message"})
+# Attributes that may have the body of an event, in order of preference.
+_BODY_ATTRIBUTES = ("gen_ai.event.content", "gen_ai.prompt", "gen_ai.completion", "message", "content", "body")
+# Keys that may have the text of a message or of a part, in order of preference.
+_TEXT_KEYS = ("parts", "content", "text", "message")
+_TEXT_TYPES = ("text", "message", "output_text", "input_text")
+_MAX_DEPTH = 8
 
 
 @frozen
 class Event:
-    """An event of a span."""
+    """Event of a span."""
 
     name: str
     attributes: Mapping[str, Any]
 
 
 def input_text(attributes: Mapping[str, Any], events: Iterable[Event]) -> str | None:
-    """The text of the user's last message; None where none is told."""
-    return _last(_messages(_INPUT, attributes, events) or _told(events, _ASKED), "user")
+    """Return the text of the user's last message, or None."""
+    messages = _attribute_messages(_INPUT_ATTRIBUTES, attributes, events) or _event_messages(_INPUT_EVENTS, events)
+    return _last_text(messages, "user")
 
 
 def output_text(attributes: Mapping[str, Any], events: Iterable[Event]) -> str | None:
-    """The text of the model's last message; None where none is told."""
-    return _last(output(attributes, events), "assistant")
+    """Return the text of the model's last message, or None."""
+    return _last_text(output_messages(attributes, events), "assistant")
 
 
-def output(attributes: Mapping[str, Any], events: Iterable[Event]) -> list[Any]:
-    """The model's messages, as they are told."""
-    return _messages(_OUTPUT, attributes, events) or _told(events, _ANSWERED) or _told(events, _EARLIER)
+def output_messages(attributes: Mapping[str, Any], events: Iterable[Event]) -> list[Any]:
+    """Return the model's messages in the form that the span has them in."""
+    return (
+        _attribute_messages(_OUTPUT_ATTRIBUTES, attributes, events)
+        or _event_messages(_OUTPUT_EVENTS, events)
+        or _event_messages(_ASSISTANT_EVENTS, events)
+    )
 
 
-def decoded(value: Any) -> Any:
-    """The value that a text of JSON stands for; any other value as it is."""
+def _parse_if_json(value: Any) -> Any:
+    """Return the value of a JSON text of a list or an object; return any other value unchanged."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
@@ -54,35 +74,35 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def _messages(names: tuple[str, ...], attributes: Mapping[str, Any], events: Iterable[Event]) -> list[Any]:
-    for holder in (attributes, *(event.attributes for event in events)):
+def _attribute_messages(names: tuple[str, ...], attributes: Mapping[str, Any], events: Iterable[Event]) -> list[Any]:
+    for candidate in (attributes, *(event.attributes for event in events)):
         for name in names:
-            value = decoded(holder.get(name))
+            value = _parse_if_json(candidate.get(name))
             if value is not None and value != []:
                 return value if isinstance(value, list) else [value]
     return []
 
 
-def _told(events: Iterable[Event], names: frozenset[str]) -> list[Any]:
-    found = []
+def _event_messages(names: frozenset[str], events: Iterable[Event]) -> list[Any]:
+    messages: list[Any] = []
     for event in events:
         if event.name in names:
-            told = next((event.attributes[name] for name in _BODIES if name in event.attributes), None)
-            body = decoded(told)
+            text = next((event.attributes[name] for name in _BODY_ATTRIBUTES if name in event.attributes), None)
+            body = _parse_if_json(text)
             if not _is_message(body):
-                body = told  # a text that is JSON by chance
-            found += body if isinstance(body, list) and all("role" in item for item in body) else [body]
-    return found
+                body = text  # a plain text that happens to be JSON
+            messages += body if isinstance(body, list) and all("role" in item for item in body) else [body]
+    return messages
 
 
 def _is_message(value: Any) -> bool:
-    """Whether it is a message, or a list of messages or parts."""
+    """Return whether the value is a message, or a list of messages or parts."""
     if isinstance(value, list):
         return all(isinstance(item, dict) for item in value)
-    return isinstance(value, dict) and any(name in value for name in ("role", *_HOLDERS))
+    return isinstance(value, dict) and any(name in value for name in ("role", *_TEXT_KEYS))
 
 
-def _last(messages: list[Any], role: str) -> str | None:
+def _last_text(messages: list[Any], role: str) -> str | None:
     for message in reversed(messages):
         if not isinstance(message, dict) or message.get("role", role) == role:
             text = _text(message)
@@ -91,15 +111,15 @@ def _last(messages: list[Any], role: str) -> str | None:
     return None
 
 
-def _text(value: Any, levels: int = 8) -> str:
-    """The text of a message, of its parts, or of a part; what is no text is left out."""
+def _text(value: Any, depth: int = _MAX_DEPTH) -> str:
+    """Return the text of a message, of a list of parts or of a part, without parts of other types."""
     if isinstance(value, str):
         return value
-    if levels == 0:
+    if depth == 0:
         return ""
     if isinstance(value, list):
-        return "\n".join(filter(None, (_text(item, levels - 1) for item in value)))
-    if not isinstance(value, dict) or value.get("type", "text") not in ("text", "message", "output_text", "input_text"):
+        return "\n".join(filter(None, (_text(item, depth - 1) for item in value)))
+    if not isinstance(value, dict) or value.get("type", "text") not in _TEXT_TYPES:
         return ""
-    held = next((value[name] for name in _HOLDERS if value.get(name) is not None), None)
-    return _text(held, levels - 1)
+    content = next((value[key] for key in _TEXT_KEYS if value.get(key) is not None), None)
+    return _text(content, depth - 1)

@@ -1,7 +1,18 @@
-"""Spans → records: a run for each agent that was invoked, those that it invoked itself included in it.
+"""Runs of agents in traces, after the GenAI semantic conventions of OpenTelemetry.
 
-After the GenAI semantic conventions of OpenTelemetry. A run is the outermost span of an `invoke_agent`; in a trace that
-has none, its root, if anything below it is a GenAI operation. All other traces are passed over.
+A run is the outermost `invoke_agent` span. Agents that it invokes are part of the run:
+
+    POST /ask                          not part of a run
+      invoke_agent weather             run 1: tools get_weather and search, tokens of both chat spans
+        chat gpt-4o
+        execute_tool get_weather
+        invoke_agent researcher        part of run 1
+          execute_tool search
+          chat gpt-4o
+      invoke_agent translator          run 2
+
+In a trace without `invoke_agent`, the root span is the run, if a span of the trace has GenAI attributes.
+Other traces have no run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,21 +21,21 @@ from typing import Any
 
 from attrs import frozen
 
-from xpander_sdk.import_export.genai_messages import input_text, output, output_text
-from xpander_sdk.import_export.otlp import Span, roots
+from xpander_sdk.import_export.genai_messages import input_text, output_messages, output_text
+from xpander_sdk.import_export.otlp import Span, link_spans
 from xpander_sdk.import_export.record import Record
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CALLS = ("chat", "generate_content", "text_completion")
-_AGENTS, _TOOLS = "invoke_agent", "execute_tool"
-# By kind of ours, in all spellings that the conventions had, the newest first.
-_USAGE = {
+_CALL_OPERATIONS = ("chat", "generate_content", "text_completion")
+_AGENT_OPERATION, _TOOL_OPERATION = "invoke_agent", "execute_tool"
+# Attributes of each token count, in the names of all versions of the conventions, newest first.
+_USAGE_ATTRIBUTES = {
     "prompt_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
     "completion_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
     "cache_read_tokens": ("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
     "cache_write_tokens": ("gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens"),
 }
-_RESPONSE = {
+_RESPONSE_ATTRIBUTES = {
     "provider": ("gen_ai.provider.name", "gen_ai.system"),
     "model": ("gen_ai.response.model", "gen_ai.request.model"),
     "id": ("gen_ai.response.id",),
@@ -34,75 +45,82 @@ _RESPONSE = {
 
 
 @frozen
-class Run:
-    """A run in a trace."""
+class TracedRun:
+    """Run of a trace.
+
+    Attributes:
+        line: line of the run's span in the file, from 1.
+        record: data to report.
+        description: trace id and span id, for the list of rejected runs.
+    """
 
     line: int
     record: Record
-    told: str
+    description: str
 
 
-def runs_from_spans(found: list[Span]) -> Iterator[Run]:
-    """The runs that these spans tell of."""
-    for top in roots(found):
-        for span in _outermost(top):
-            yield Run(span.line, _record(span), f"trace {span.trace_id}, span {span.id}")
+def runs_from_spans(spans: list[Span]) -> Iterator[TracedRun]:
+    """Yield the runs of all traces, in the order of the file."""
+    for root in link_spans(spans):
+        for span in _run_spans(root):
+            yield TracedRun(span.line, _record(span), f"trace {span.trace_id}, span {span.id}")
 
 
-def _outermost(top: Span) -> list[Span]:
-    agents, rest = [], [top]
+def _run_spans(root: Span) -> list[Span]:
+    agents, rest = [], [root]
     while rest:
         span = rest.pop()
-        if span.operation == _AGENTS:
+        if span.operation == _AGENT_OPERATION:
             agents.append(span)
         else:
             rest += reversed(span.children)
     if agents:
         return agents
-    return [top] if any(span.is_generative for span in top.family()) else []
+    return [root] if any(span.is_genai for span in root.subtree()) else []
 
 
-def _record(root: Span) -> Record:
-    family = list(root.family())
-    has_ended = root.end > 0
-    calls = [span for span in family if _is_call(span)]
-    failed = root.is_error or "error.type" in root.attributes
-    result = _first(
-        output_text(span.attributes, span.events) for span in [root, *sorted(calls, key=_end, reverse=True)]
-    )
+def _record(run: Span) -> Record:
+    spans = list(run.subtree())
+    has_ended = run.end > 0
+    calls = [span for span in spans if _is_model_call(span)]
+    latest_calls = sorted(calls, key=_end, reverse=True)
+    has_failed = run.is_error or "error.type" in run.attributes
+    result = _first(output_text(span.attributes, span.events) for span in [run, *latest_calls])
     arguments: dict[str, Any] = {
-        "input": _first(input_text(span.attributes, span.events) for span in [root, *calls]),
-        "result": result or (root.message or None if failed else None),
-        "llm_response": _response(root, calls),
-        "tokens": _tokens(root),
-        "is_success": not failed if has_ended else None,
-        "duration": (root.end - root.start) / 1e9 if has_ended and root.start else None,
-        "used_tools": [
-            str(span.attributes.get("gen_ai.tool.name") or "unknown") for span in family if span.operation == _TOOLS
-        ],
-        "user_id": _attribute(root, "user.id", "enduser.id"),
-        "created_at": _time(root.start or root.end),
-        "finished_at": _time(root.end),
+        "input": _first(input_text(span.attributes, span.events) for span in [run, *calls]),
+        "result": result or (run.message or None if has_failed else None),
+        "llm_response": _last_response(run, latest_calls),
+        "tokens": _tokens(run),
+        "is_success": not has_failed if has_ended else None,
+        "duration": (run.end - run.start) / 1e9 if has_ended and run.start else None,
+        "used_tools": [_tool_name(span) for span in spans if span.operation == _TOOL_OPERATION],
+        "user_id": _first_attribute(run, "user.id", "enduser.id"),
+        "created_at": _time(run.start or run.end),
+        "finished_at": _time(run.end),
     }
-    return Record(_agent(root), f"{root.trace_id}-{root.id}", arguments, (root.end or root.start) // 1_000 or None)
+    return Record(_agent_id(run), f"{run.trace_id}-{run.id}", arguments, (run.end or run.start) // 1_000 or None)
 
 
-def _is_call(span: Span) -> bool:
-    """Whether it is a call of a model."""
-    names_model = "gen_ai.request.model" in span.attributes or "gen_ai.response.model" in span.attributes
-    return span.operation in _CALLS or (names_model and span.operation not in (_AGENTS, _TOOLS))
+def _is_model_call(span: Span) -> bool:
+    has_model = "gen_ai.request.model" in span.attributes or "gen_ai.response.model" in span.attributes
+    is_other_operation = span.operation in (_AGENT_OPERATION, _TOOL_OPERATION)
+    return span.operation in _CALL_OPERATIONS or (has_model and not is_other_operation)
 
 
-def _agent(root: Span) -> str | None:
-    named = _attribute(root, "gen_ai.agent.id", "gen_ai.agent.name")
-    if named is None:
-        service = root.resource.get("service.name")
-        # What an SDK says where nobody has named the service.
-        named = None if str(service or "unknown_service").startswith("unknown_service") else str(service)
-    return named
+def _tool_name(span: Span) -> str:
+    return str(span.attributes.get("gen_ai.tool.name") or "unknown")
 
 
-def _attribute(span: Span, *names: str) -> str | None:
+def _agent_id(run: Span) -> str | None:
+    agent_id = _first_attribute(run, "gen_ai.agent.id", "gen_ai.agent.name")
+    if agent_id is None:
+        service = str(run.resource.get("service.name") or "unknown_service")
+        # "unknown_service:python" and the like are OpenTelemetry's defaults.
+        return None if service.startswith("unknown_service") else service
+    return agent_id
+
+
+def _first_attribute(span: Span, *names: str) -> str | None:
     return next((str(span.attributes[name]) for name in names if span.attributes.get(name)), None)
 
 
@@ -118,36 +136,39 @@ def _time(nanoseconds: int) -> datetime | None:
     return _EPOCH + timedelta(microseconds=nanoseconds // 1_000) if nanoseconds else None
 
 
-def _tokens(root: Span) -> dict[str, int] | None:
-    """What a span says of its usage holds for all below it: its own, else the sum of its children's."""
+def _tokens(run: Span) -> dict[str, int] | None:
+    """Return the sum of token counts.
+
+    A span with counts covers all spans below it, so they are not added: agents report the sum of their model calls.
+    """
     total: dict[str, int] = {}
-    rest = [root]
+    rest = [run]
     while rest:
         span = rest.pop()
-        told = {
+        counts = {
             kind: next((count for name in names if isinstance(count := span.attributes.get(name), int)), None)
-            for kind, names in _USAGE.items()
+            for kind, names in _USAGE_ATTRIBUTES.items()
         }
-        if any(count is not None for count in told.values()):
-            total = {kind: total.get(kind, 0) + (count or 0) for kind, count in told.items()}
+        if any(count is not None for count in counts.values()):
+            total = {kind: total.get(kind, 0) + (count or 0) for kind, count in counts.items()}
         else:
             rest += span.children
     return total or None
 
 
-def _response(root: Span, calls: list[Span]) -> dict[str, Any] | None:
-    """What is told of the model's last response."""
-    for span in [*sorted(calls, key=_end, reverse=True), root]:
-        told: dict[str, Any] = {
+def _last_response(run: Span, latest_calls: list[Span]) -> dict[str, Any] | None:
+    """Return the attributes of the last model call that has any, as `llm_response`."""
+    for span in [*latest_calls, run]:
+        response: dict[str, Any] = {
             name: next((span.attributes[key] for key in keys if span.attributes.get(key)), None)
-            for name, keys in _RESPONSE.items()
+            for name, keys in _RESPONSE_ATTRIBUTES.items()
         }
-        told["usage"] = {
+        response["usage"] = {
             name.removeprefix("gen_ai.usage."): value
             for name, value in span.attributes.items()
             if name.startswith("gen_ai.usage.")
         }
-        told["output"] = output(span.attributes, span.events)
-        if told := {name: value for name, value in told.items() if value}:
-            return {**told, "trace_id": root.trace_id, "span_id": span.id}
+        response["output"] = output_messages(span.attributes, span.events)
+        if response := {name: value for name, value in response.items() if value}:
+            return {**response, "trace_id": run.trace_id, "span_id": span.id}
     return None

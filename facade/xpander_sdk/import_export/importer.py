@@ -1,4 +1,16 @@
-"""Reports the entries of a source, many at once, and knows at any moment how far it is done."""
+"""Importer: reports the entries of a file concurrently, and keeps the checkpoint up to date.
+
+The sequence for each entry is: read (in a thread) → wait for the previous entry of the same id → send → advance.
+
+Entries finish in any order, but the checkpoint is one position: all entries before it are finished. Results of later
+entries wait in `_finished`:
+
+    entry      1         2          3         4          5
+    state      finished  finished   sending   finished   sending
+    position             2 ↑                  kept in _finished until entry 3 is finished
+
+A temporary failure stops the import with the position of the last save; the next import continues there.
+"""
 
 import asyncio
 import threading
@@ -7,28 +19,31 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from xpander_sdk import errors
 from xpander_sdk.client import client, operations
 from xpander_sdk.client.operations import Operation
 from xpander_sdk.import_export.checkpoint import Checkpoint, Counts
-from xpander_sdk.import_export.reader import Entry, Position, UnreadableEntry
+from xpander_sdk.import_export.reader import Entry, Position, UnreadableSource
 from xpander_sdk.import_export.record import Record
 from xpander_sdk.reporting.report import new_report
 from xpander_sdk.reporting.validation import parse_id
 from xpander_sdk.settings.configuration import Configuration
 
-_REFUSED = (errors.InvalidReportError, errors.ConflictError, errors.TooLargeError)
-_PATIENCE, _LEAST_WAIT = 600, 0.1  # seconds, with a backend that says when to come again
-_SAVE_SECONDS, _SAVE_ENTRIES = 0.5, 100  # whichever comes first
+# These errors concern one report. All other errors concern all reports, and stop the import.
+_REJECTIONS = (errors.InvalidReportError, errors.ConflictError, errors.TooLargeError)
+# Seconds, for responses with Retry-After.
+_MAX_RETRY_TIME, _MIN_RETRY_DELAY = 600, 0.1
+# The checkpoint is saved after this time or this number of entries, whichever is first.
+_SAVE_SECONDS, _SAVE_ENTRIES = 0.5, 100
 
 
-class Stopped(Exception):
-    """It goes no further now; the next import continues.
+class ImportStopped(Exception):
+    """The backend is unreachable, or refuses all requests. The next import resumes.
 
     Attributes:
-        error: what the backend said.
+        error: error of the request.
     """
 
     def __init__(self, error: errors.ModuleException) -> None:
@@ -39,78 +54,108 @@ class Stopped(Exception):
 async def import_runs(
     configuration: Configuration,
     entries: Iterator[Entry],
-    side_files: Checkpoint,
+    checkpoint: Checkpoint,
     *,
     in_flight: int,
-    settled: Callable[[Position, Counts], None],
+    on_progress: Callable[[Counts], None],
 ) -> None:
-    """Report every entry; what cannot be, is written down as refused.
+    """Report all entries. Entries that are invalid or that the backend rejects are added to the checkpoint's list.
 
-    Reports of one id go in the order of the source. `settled` is told after each entry how far it is.
+    Reports of the same id are sent one after another, in the order of the file.
+
+    Args:
+        configuration: backend and credentials.
+        entries: entries behind the checkpoint's position. A thread reads them.
+        checkpoint: progress, which is updated and saved.
+        in_flight: maximum number of concurrent requests.
+        on_progress: function that is called with the present counts after each entry.
 
     Raises:
-        Stopped: the backend lets nobody in, or does not answer.
-        Unreadable: the source breaks off; what stands before that is reported.
+        ImportStopped: the backend is unreachable, or refuses all requests.
+        UnreadableSource: the rest of the file cannot be read. All entries before it are reported.
+        OSError: the files of the checkpoint cannot be written.
     """
-    sending = _Sending(configuration, side_files, settled, asyncio.Semaphore(in_flight))
-    broken: UnreadableEntry | None = None
+    importer = _Importer(configuration, checkpoint, on_progress, asyncio.Semaphore(in_flight))
+    read_error: UnreadableSource | None = None
     try:
         async with asyncio.TaskGroup() as group:
-            keeper = group.create_task(sending.keep())
+            saver = group.create_task(importer.save_periodically())
             try:
-                async for entry in _read_aside(entries, 2 * in_flight):
-                    await sending.slots.acquire()
-                    group.create_task(sending.settle(entry, sending.turn(entry)))
-            except UnreadableEntry as error:
-                broken = error
+                async for entry in _read_in_thread(entries, 2 * in_flight):
+                    await importer.slots.acquire()
+                    group.create_task(importer.process(entry, importer.enqueue(entry)))
+            except UnreadableSource as error:
+                # Entries that were read before the failure are still reported.
+                read_error = error
             finally:
-                keeper.cancel()
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
+                saver.cancel()
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
     finally:
-        side_files.save()
-    if broken is not None:
-        raise broken
+        checkpoint.save()
+    if read_error is not None:
+        raise read_error
+
+
+@frozen
+class _Order:
+    """Place of an entry among the entries of the same id.
+
+    Attributes:
+        run_id: the id; None if the entry has none.
+        previous: event of the previous entry of the same id; None for the first one.
+        finished: event that is set when this entry is finished.
+    """
+
+    run_id: str | None
+    previous: asyncio.Event | None
+    finished: asyncio.Event
 
 
 @define
-class _Sending:
+class _Importer:
     configuration: Configuration
-    side_files: Checkpoint
-    settled: Callable[[Position, Counts], None]
+    checkpoint: Checkpoint
+    on_progress: Callable[[Counts], None]
     slots: asyncio.Semaphore
     _counts: Counts = field(init=False)
-    _done: dict[int, tuple[Position, Counts]] = field(factory=dict)
-    _next: int | None = None
-    _last: dict[str, asyncio.Event] = field(factory=dict)
+    _finished: dict[int, tuple[Position, Counts]] = field(factory=dict)
+    _next_number: int | None = None
+    _last_by_id: dict[str, asyncio.Event] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self._counts = evolve(self.side_files.counts)
+        self._counts = evolve(self.checkpoint.counts)
 
-    def turn(self, entry: Entry) -> tuple[asyncio.Event | None, asyncio.Event, str | None]:
-        """What the entry has to wait for, and what waits for it: those of the same id."""
-        if self._next is None:
-            self._next = entry.place.number
+    def enqueue(self, entry: Entry) -> _Order:
+        """Return the place of an entry among those of the same id. Must be called in the order of the file."""
+        if self._next_number is None:
+            self._next_number = entry.position.number
         run_id = entry.record.id if entry.record is not None and isinstance(entry.record.id, str) else None
-        mine = asyncio.Event()
-        before = None if run_id is None else self._last.get(run_id)
+        finished = asyncio.Event()
+        previous = None if run_id is None else self._last_by_id.get(run_id)
         if run_id is not None:
-            self._last[run_id] = mine
-        return before, mine, run_id
+            self._last_by_id[run_id] = finished
+        return _Order(run_id, previous, finished)
 
-    async def settle(self, entry: Entry, turn: tuple[asyncio.Event | None, asyncio.Event, str | None]) -> None:
-        before, mine, run_id = turn
+    async def process(self, entry: Entry, order: _Order) -> None:
+        """Report an entry after the previous one of the same id, and advance the checkpoint."""
         try:
-            if before is not None:
-                await before.wait()
-            self._advance(entry.place, await self._send(entry))
+            if order.previous is not None:
+                await order.previous.wait()
+            self._advance(entry.position, await self._report(entry))
         finally:
-            mine.set()
-            if run_id is not None and self._last.get(run_id) is mine:
-                del self._last[run_id]
+            order.finished.set()
+            if order.run_id is not None and self._last_by_id.get(order.run_id) is order.finished:
+                del self._last_by_id[order.run_id]
             self.slots.release()
 
-    async def _send(self, entry: Entry) -> Counts:
+    async def save_periodically(self) -> None:
+        """Save the checkpoint twice a second until the task is cancelled."""
+        while True:
+            await asyncio.sleep(_SAVE_SECONDS)
+            self.checkpoint.save()
+
+    async def _report(self, entry: Entry) -> Counts:
         if entry.problem is not None:
             return self._reject(entry, entry.problem)
         if entry.record is None:
@@ -120,88 +165,87 @@ class _Sending:
         except ValueError as error:
             return self._reject(entry, str(error))
         try:
-            await self._report(operation)
-        except _REFUSED as error:
+            await self._send(operation)
+        except _REJECTIONS as error:
             return self._reject(entry, str(error))
         except errors.ModuleException as error:
-            raise Stopped(error) from None
+            raise ImportStopped(error) from None
         return Counts(recorded=1)
 
-    async def _report(self, operation: Operation[Any]) -> None:
-        end = time.monotonic() + _PATIENCE
+    async def _send(self, operation: Operation[Any]) -> None:
+        end = time.monotonic() + _MAX_RETRY_TIME
         while True:
             try:
                 await client.asend(self.configuration, operation)
                 return
             except (errors.RateLimitedError, errors.ServerError) as error:
-                # Who says when to come again is not away.
+                # A backend that names a time to retry is overloaded, not broken.
                 if error.retry_after is None or time.monotonic() + error.retry_after > end:
                     raise
-                await asyncio.sleep(max(error.retry_after, _LEAST_WAIT))
+                await asyncio.sleep(max(error.retry_after, _MIN_RETRY_DELAY))
 
     def _reject(self, entry: Entry, reason: str) -> Counts:
-        self.side_files.reject(entry, reason)
+        self.checkpoint.reject(entry, reason)
         return Counts(rejected=1)
 
-    def _advance(self, place: Position, change: Counts) -> None:
-        """The place that counts is the one before which nothing is open."""
-        self._done[place.number] = (place, change)
-        assert self._next is not None
-        while (found := self._done.pop(self._next, None)) is not None:
-            reached, counted = found
-            self._counts.recorded += counted.recorded
-            self._counts.rejected += counted.rejected
-            self.side_files.reached(reached, evolve(self._counts))
-            self._next += 1
-            if self._next % _SAVE_ENTRIES == 0:
-                self.side_files.save()
-        self.settled(place, self._counts)
-
-    async def keep(self) -> None:
-        while True:
-            await asyncio.sleep(_SAVE_SECONDS)
-            self.side_files.save()
+    def _advance(self, position: Position, counts: Counts) -> None:
+        self._finished[position.number] = (position, counts)
+        assert self._next_number is not None
+        while (finished := self._finished.pop(self._next_number, None)) is not None:
+            reached, reached_counts = finished
+            self._counts.recorded += reached_counts.recorded
+            self._counts.rejected += reached_counts.rejected
+            self.checkpoint.advance(reached, evolve(self._counts))
+            self._next_number += 1
+            if self._next_number % _SAVE_ENTRIES == 0:
+                self.checkpoint.save()
+        self.on_progress(self._counts)
 
 
 def _operation(record: Record) -> Operation[Any]:
     if record.agent_id is None:
-        raise ValueError("it names no agent; --agent-id names one for all that do not")
+        raise ValueError("the run must have an agent_id; --agent-id sets it for all runs without one")
     agent_id = parse_id("agent_id", record.agent_id)
     return operations.report_task(
         new_report(agent_id, id=record.id, reported_at=record.reported_at, **record.arguments)
     )
 
 
-async def _read_aside(entries: Iterator[Entry], ahead: int) -> AsyncIterator[Entry]:
-    """The entries, read by a thread: a pipe may keep it waiting, while reports are under way."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Queue[Entry | Exception | None] = asyncio.Queue()
-    room = threading.Semaphore(ahead)
-    is_left = threading.Event()
+async def _read_in_thread(entries: Iterator[Entry], max_ahead: int) -> AsyncIterator[Entry]:
+    """Yield entries that a thread reads, so that a slow pipe does not block requests.
 
-    def hand_over(item: Entry | Exception | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(found.put_nowait, item)
+    Args:
+        entries: entries to read.
+        max_ahead: maximum number of entries that are read but not yielded yet.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Entry | Exception | None] = asyncio.Queue()
+    free_places = threading.Semaphore(max_ahead)
+    is_abandoned = threading.Event()
+
+    def put(item: Entry | Exception | None) -> None:
+        with suppress(RuntimeError):  # the event loop is closed
+            loop.call_soon_threadsafe(queue.put_nowait, item)
 
     def read() -> None:
         try:
             for entry in entries:
-                room.acquire()
-                if is_left.is_set():
+                free_places.acquire()
+                if is_abandoned.is_set():
                     return
-                hand_over(entry)
-            hand_over(None)
+                put(entry)
+            put(None)
         except Exception as error:
-            hand_over(error)
+            put(error)
 
-    # A daemon: nobody waits for a pipe that says nothing when the program ends.
+    # A daemon thread: the interpreter must not wait at exit for a pipe without data.
     threading.Thread(target=read, name="xpander-import", daemon=True).start()
     try:
-        while (item := await found.get()) is not None:
+        while (item := await queue.get()) is not None:
             if isinstance(item, Exception):
                 raise item
-            room.release()
+            free_places.release()
             yield item
     finally:
-        is_left.set()
-        room.release()
+        is_abandoned.set()
+        free_places.release()

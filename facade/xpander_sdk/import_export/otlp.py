@@ -1,4 +1,17 @@
-"""OTLP JSON → spans, and what belongs together in a trace."""
+"""Parser of OTLP JSON: traces to spans with their parents and children.
+
+Example of a document, the JSON form of the Protobuf message `TracesData`:
+
+    {"resourceSpans": [{
+      "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "desk"}}]},
+      "scopeSpans": [{"spans": [{
+        "traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7", "parentSpanId": "",
+        "startTimeUnixNano": "1767605400000000000", "endTimeUnixNano": "1767605402000000000",
+        "attributes": [{"key": "gen_ai.operation.name", "value": {"stringValue": "invoke_agent"}}],
+        "events": [], "status": {"code": 0}
+      }]}]
+    }]}
+"""
 
 import base64
 import binascii
@@ -9,12 +22,23 @@ from attrs import field, frozen
 
 from xpander_sdk.import_export.genai_messages import Event
 
-_ERROR = (2, "2", "STATUS_CODE_ERROR")
+# The code of a failed span, in the spellings of different exporters.
+_ERROR_CODES = (2, "2", "STATUS_CODE_ERROR")
+_TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 
 
 @frozen(eq=False)
 class Span:
-    """A span, with the attributes of its resource. Times are nanoseconds since 1970 (UTC); 0 for unknown."""
+    """Span of a trace.
+
+    Attributes:
+        trace_id, id, parent_id: ids in lower-case hexadecimal; the parent's id is empty for a root span.
+        line: line of the file, from 1.
+        start, end: nanoseconds since 1970 (UTC); 0 if unknown.
+        resource: attributes of the resource, for example `service.name`.
+        message: description of the status.
+        children: spans whose parent is this span, after `link_spans`.
+    """
 
     trace_id: str
     id: str
@@ -31,74 +55,100 @@ class Span:
 
     @property
     def operation(self) -> Any:
+        """Value of `gen_ai.operation.name`, for example `chat`; None if the span has none."""
         return self.attributes.get("gen_ai.operation.name")
 
     @property
-    def is_generative(self) -> bool:
+    def is_genai(self) -> bool:
+        """True if the span has attributes of the GenAI conventions."""
         return any(name.startswith("gen_ai.") for name in self.attributes)
 
-    def family(self) -> "Iterator[Span]":
-        """The span and all below it, by their start."""
-        family, rest = [], [self]
+    def subtree(self) -> "Iterator[Span]":
+        """Return the span and all spans below it, in the order of their starts."""
+        spans, rest = [], [self]
+        # A loop: a trace may be deeper than Python's recursion limit.
         while rest:
             span = rest.pop()
-            family.append(span)
+            spans.append(span)
             rest += span.children
-        return iter(sorted(family, key=lambda span: span.start))
+        return iter(sorted(spans, key=lambda span: span.start))
 
 
-def read_spans(document: Any, line: int) -> list[Span]:
-    """The spans of a `TracesData`, or of a list of them.
+def parse_spans(document: Any, line: int) -> list[Span]:
+    """Return the spans of a document, or of a list of documents.
+
+    Args:
+        document: value that was parsed from JSON.
+        line: line of the file on which the document starts.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the document is not a trace, or a span is invalid.
     """
     documents = document if isinstance(document, list) else [document]
-    found = []
+    spans = []
     for data in documents:
         if not isinstance(data, dict) or "resourceSpans" not in data:
-            raise ValueError("it has no resourceSpans: only traces are read, no logs and no metrics")
-        for of_resource in _items(data, "resourceSpans"):
-            resource = of_resource.get("resource")
-            shared = _attributes(resource) if isinstance(resource, dict) else {}
-            for of_scope in _items(of_resource, "scopeSpans"):
-                found += [_span(span, shared, line) for span in _items(of_scope, "spans")]
-    return found
+            raise ValueError("the document must have resourceSpans; only traces can be imported, not logs or metrics")
+        for resource_spans in _objects(data, "resourceSpans"):
+            resource = resource_spans.get("resource")
+            resource_attributes = _attributes(resource) if isinstance(resource, dict) else {}
+            for scope_spans in _objects(resource_spans, "scopeSpans"):
+                spans += [_parse_span(span, resource_attributes, line) for span in _objects(scope_spans, "spans")]
+    return spans
 
 
-def _items(holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    value = holder.get(name) or []
+def link_spans(spans: list[Span]) -> list[Span]:
+    """Add each span to the children of its parent; return the spans whose parent is not in the file.
+
+    Of spans with the same id, the last one counts. The result has the order of the file.
+    """
+    spans_by_id = {(span.trace_id, span.id): span for span in spans}
+    roots = []
+    for span in spans_by_id.values():
+        parent = spans_by_id.get((span.trace_id, span.parent_id))
+        if parent is None or parent is span:
+            roots.append(span)
+        else:
+            parent.children.append(span)
+    return roots
+
+
+def _objects(container: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = container.get(name) or []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise ValueError(f"{name} must be a list of objects")
     return value
 
 
-def _span(span: dict[str, Any], resource: Mapping[str, Any], line: int) -> Span:
+def _parse_span(span: dict[str, Any], resource: Mapping[str, Any], line: int) -> Span:
     status = span.get("status")
     status = status if isinstance(status, dict) else {}
     return Span(
-        trace_id=_own_id(span, "traceId", 16),
-        id=_own_id(span, "spanId", 8),
-        parent_id=_id(span.get("parentSpanId"), 8),
+        trace_id=_required_id(span, "traceId", _TRACE_ID_BYTES),
+        id=_required_id(span, "spanId", _SPAN_ID_BYTES),
+        parent_id=_parse_id(span.get("parentSpanId"), _SPAN_ID_BYTES),
         line=line,
         start=_nanoseconds(span.get("startTimeUnixNano")),
         end=_nanoseconds(span.get("endTimeUnixNano")),
         attributes=_attributes(span),
         resource=resource,
-        events=tuple(Event(str(event.get("name")), _attributes(event)) for event in _items(span, "events")),
-        is_error=status.get("code") in _ERROR,
+        events=tuple(Event(str(event.get("name")), _attributes(event)) for event in _objects(span, "events")),
+        is_error=status.get("code") in _ERROR_CODES,
         message=str(status.get("message") or ""),
     )
 
 
-def _own_id(span: dict[str, Any], name: str, size: int) -> str:
-    if not (told := _id(span.get(name), size)):
-        raise ValueError(f"a span has no {name}")
-    return told
+def _required_id(span: dict[str, Any], name: str, size: int) -> str:
+    if not (span_id := _parse_id(span.get(name), size)):
+        raise ValueError(f"each span must have a {name}")
+    return span_id
 
 
-def _id(value: Any, size: int) -> str:
-    """In lower-case hexadecimal; of base64, too, as the plain JSON form of Protobuf has it."""
+def _parse_id(value: Any, size: int) -> str:
+    """Return an id in lower-case hexadecimal; "" if it is missing or all zeros.
+
+    OTLP JSON has hexadecimal ids; the standard JSON form of Protobuf has base64.
+    """
     if not isinstance(value, str) or not value.strip("0"):
         return ""
     if len(value) != 2 * size:
@@ -111,45 +161,32 @@ def _id(value: Any, size: int) -> str:
 
 def _nanoseconds(value: Any) -> int:
     try:
-        told = int(value or 0)
-        if not 0 <= told < 2**64:
+        nanoseconds = int(value or 0)
+        if not 0 <= nanoseconds < 2**64:
             raise ValueError
-        return told
+        return nanoseconds
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"a time must be nanoseconds since 1970, not {str(value)[:40]!r}") from None
+        raise ValueError(f"a time must be nanoseconds since 1970, got {str(value)[:40]!r}") from None
 
 
-def _attributes(holder: dict[str, Any]) -> dict[str, Any]:
-    return {str(attribute.get("key")): _value(attribute.get("value")) for attribute in _items(holder, "attributes")}
+def _attributes(container: dict[str, Any]) -> dict[str, Any]:
+    return {str(item.get("key")): _attribute_value(item.get("value")) for item in _objects(container, "attributes")}
 
 
-def _value(value: Any) -> Any:
+def _attribute_value(value: Any) -> Any:
+    """Return the value of an `AnyValue`, for example 5 for {"intValue": "5"}."""
     if not isinstance(value, dict):
         return None
-    kind, held = next(iter(value.items()), ("", None))
+    kind, content = next(iter(value.items()), ("", None))
     if kind == "intValue":
         try:
-            return int(str(held))
+            return int(str(content))
         except (TypeError, ValueError):
             return None
     if kind == "arrayValue":
-        return [_value(item) for item in _items(held, "values")] if isinstance(held, dict) else []
+        items = _objects(content, "values") if isinstance(content, dict) else []
+        return [_attribute_value(item) for item in items]
     if kind == "kvlistValue":
-        return {str(item.get("key")): _value(item.get("value")) for item in _items(held, "values")} if held else {}
-    return held
-
-
-def roots(found: list[Span]) -> list[Span]:
-    """The spans without a parent among them, each with its children; of spans that came twice, the last.
-
-    In the order in which their traces begin in the file.
-    """
-    known = {(span.trace_id, span.id): span for span in found}
-    tops = []
-    for span in known.values():
-        parent = known.get((span.trace_id, span.parent_id))
-        if parent is None or parent is span:
-            tops.append(span)
-        else:
-            parent.children.append(span)
-    return tops
+        items = _objects(content, "values") if content else []
+        return {str(item.get("key")): _attribute_value(item.get("value")) for item in items}
+    return content

@@ -1,6 +1,12 @@
-"""A file of runs → its entries, in order, each with the place where it ends.
+"""Reader of files with runs: an open file to entries with positions.
 
-Two formats: JSON lines of reports or tasks; and OTLP JSON, in lines or as one document. Both may be gzipped.
+Formats are JSON lines of reports or tasks (`jsonl`), and OTLP JSON (`otlp`) as lines or as one document. Both may be
+compressed with gzip.
+
+Each entry has the position at which it ends. After an interruption, the reader continues behind a position:
+
+    first read     entry 1 → entry 2 → entry 3      position 2 is saved, then the process ends
+    second read    entries(after=position 2)        skips to position 2, verifies its digest, yields entry 3 …
 """
 
 import gzip
@@ -16,27 +22,29 @@ from typing import IO, Any, Literal, Protocol, cast
 
 from attrs import evolve, frozen
 
-from xpander_sdk.import_export import jsonl as reports
 from xpander_sdk.import_export.genai_runs import runs_from_spans
-from xpander_sdk.import_export.otlp import Span, read_spans
-from xpander_sdk.import_export.record import Record, named
+from xpander_sdk.import_export.jsonl import parse_record
+from xpander_sdk.import_export.otlp import Span, parse_spans
+from xpander_sdk.import_export.record import Record, id_from_seed
 
 Format = Literal["jsonl", "otlp"]
 MAX_LINE = 64 * 1024 * 1024
-"""Bytes. A body may have 4 MiB, and nothing that it holds is written much longer than that."""
-_IS_TRACES = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"resourceSpans"')
-_HEAD = 4_096
+"""Maximum length of a line in bytes. A request body has at most 4 MiB, and JSON of its contents is not much longer."""
+_OTLP_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"resourceSpans"')
+_GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
+_PEEK_BYTES = 4_096
+_READ_ERRORS = (EOFError, OSError, zlib.error)
 
 
 @frozen
 class Position:
-    """How far a source was read.
+    """Position in a file, at the end of an entry.
 
     Attributes:
-        number: of the entry that was last.
-        start, end: where it is, in bytes of the uncompressed file; 0 where the file is read as a whole.
-        digest: of what is there, to know the file again.
+        number: number of the entry, from 1 without gaps.
+        start, end: bytes of the entry in the uncompressed file; 0 if the file is read as a whole.
+        digest: digest of the entry or of the whole file, to detect a changed file.
     """
 
     number: int
@@ -47,72 +55,83 @@ class Position:
 
 @frozen
 class Entry:
-    """One run of a source; or why there is none in it; or neither, where there is nothing.
+    """One run of a file. An entry without record and problem is an empty line.
 
     Attributes:
-        line: its line in the file, from 1.
-        text: what stands there, for who looks into what was refused.
-        place: its number counts from 1 without gaps.
+        line: line of the file, from 1.
+        text: text of the entry, for the list of rejected entries.
+        position: position at the end of the entry.
+        record: the run; None if the entry is invalid or empty.
+        problem: reason why the entry is invalid; None if it is valid or empty.
     """
 
     line: int
     text: str
-    place: Position
+    position: Position
     record: Record | None = None
     problem: str | None = None
 
 
 class RunReader(Protocol):
+    """Reader of one format."""
+
     def entries(self, after: Position | None) -> Iterator[Entry]:
-        """The entries, from the one after `after`.
+        """Yield the entries behind a position, or all.
 
         Raises:
-            OtherContent: what was at `after` is not there now.
-            Unreadable: it breaks off; what stands before that is given.
+            ContentChanged: the file has other contents at the position.
+            UnreadableSource: the rest of the file cannot be read. All entries before it were yielded.
         """
         ...
 
 
-class UnreadableEntry(ValueError):
+class UnreadableSource(ValueError):
     """The file cannot be read to its end."""
 
 
 class ContentChanged(Exception):
-    """The file is not the one that was read before."""
+    """The file has other contents than at the previous import."""
 
 
 def open_binary(path: str) -> IO[bytes]:
-    """The file, or standard input for `-`. Raises OSError."""
+    """Open a file, or standard input if the path is `-`.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
     if path != "-":
         return open(path, "rb")
     try:
-        # A buffer of its own: a thread may still wait in it when the program ends.
+        # Not sys.stdin.buffer: at exit, the interpreter would wait for the lock of a buffer that a thread still reads.
         return open(sys.stdin.fileno(), "rb", closefd=False)
     except (OSError, io.UnsupportedOperation):
         return sys.stdin.buffer
 
 
-def open_runs(raw: IO[bytes], format: Format | None, agent_id: str | None) -> tuple[RunReader, Format]:
-    """The source in an open file, and its format.
+def open_runs(file: IO[bytes], format: Format | None, agent_id: str | None) -> tuple[RunReader, Format]:
+    """Return the reader of an open file, and the file's format.
 
     Args:
-        format: None for the one that it looks like.
-        agent_id: the agent of runs that name none.
+        file: open file, compressed or not.
+        format: format of the file; None to detect it from the first bytes.
+        agent_id: agent of runs without one.
 
     Raises:
-        Unreadable: not even its beginning can be read.
+        UnreadableSource: the first bytes of the file cannot be read.
     """
-    stream = cast(io.BufferedReader, raw if hasattr(raw, "peek") else io.BufferedReader(cast(io.RawIOBase, raw)))
-    if stream.peek(2)[:2] == b"\x1f\x8b":
+    stream = cast(io.BufferedReader, file if hasattr(file, "peek") else io.BufferedReader(cast(io.RawIOBase, file)))
+    if stream.peek(2)[:2] == _GZIP_MAGIC:
         stream = cast(io.BufferedReader, gzip.GzipFile(fileobj=stream))
     try:
-        is_traces = format == "otlp" or (format is None and _IS_TRACES.match(stream.peek(_HEAD)))
-    except (EOFError, OSError, zlib.error) as error:
-        raise UnreadableEntry(_broken(error)) from None
-    return (_Traces(stream, agent_id), "otlp") if is_traces else (_Lines(stream, agent_id), "jsonl")
+        is_otlp = format == "otlp" or (format is None and _OTLP_START.match(stream.peek(_PEEK_BYTES)))
+    except _READ_ERRORS as error:
+        raise _unreadable(error) from None
+    return (_OtlpReader(stream, agent_id), "otlp") if is_otlp else (_JsonlReader(stream, agent_id), "jsonl")
 
 
-class _Lines:
+class _JsonlReader:
+    """Reader of JSON lines. It seeks to the position, and holds one line at a time."""
+
     def __init__(self, stream: IO[bytes], agent_id: str | None) -> None:
         self._stream = stream
         self._agent_id = agent_id
@@ -126,40 +145,44 @@ class _Lines:
                     raise ContentChanged
                 number, start = after.number, after.end
             while line := self._stream.readline(MAX_LINE):
-                length = len(line)
-                while not line.endswith(b"\n") and len(line) >= MAX_LINE and (more := self._stream.readline(MAX_LINE)):
-                    length += len(more)
-                    if more.endswith(b"\n"):
-                        break
+                length = len(line) + self._skip_rest(line)
                 number += 1
-                place = Position(number, start, start + length, _digest(line) if length == len(line) else "")
+                position = Position(number, start, start + length, _digest(line) if length == len(line) else "")
                 start += length
-                yield _entry(line, place, self._agent_id)
-        except (EOFError, OSError, zlib.error) as error:
-            raise UnreadableEntry(_broken(error)) from None
+                yield _jsonl_entry(line, position, self._agent_id)
+        except _READ_ERRORS as error:
+            raise _unreadable(error) from None
+
+    def _skip_rest(self, line: bytes) -> int:
+        """Skip the rest of a line that is too long; return its length."""
+        length = 0
+        part = line
+        while len(line) >= MAX_LINE and not part.endswith(b"\n") and (part := self._stream.readline(MAX_LINE)):
+            length += len(part)
+        return length
 
 
-def _entry(line: bytes, place: Position, agent_id: str | None) -> Entry:
-    entry = Entry(place.number, "", place)
-    if place.end - place.start > MAX_LINE:
-        return evolve(entry, problem=f"it has over {MAX_LINE} bytes")
-    text = line.removeprefix(_BOM) if place.start == 0 else line
-    if not text.strip():
+def _jsonl_entry(line: bytes, position: Position, agent_id: str | None) -> Entry:
+    entry = Entry(position.number, "", position)
+    if position.end - position.start > MAX_LINE:
+        return evolve(entry, problem=f"the line must have at most {MAX_LINE} bytes")
+    content = line.removeprefix(_BOM) if position.start == 0 else line
+    if not content.strip():
         return entry
-    entry = evolve(entry, text=text.decode("utf-8", "replace").rstrip("\r\n"))
+    entry = evolve(entry, text=content.decode("utf-8", "replace").rstrip("\r\n"))
     try:
-        record = _of_agent(reports.read(_json(text)), agent_id)
+        record = _with_agent(parse_record(_parse_json(content)), agent_id)
         if record.id is None:
-            # The same line of the same file is the same run, however often it is read.
-            seed = f"{place.number}:{record.agent_id}:{entry.text.strip()}"
-            record = evolve(record, id=named(seed))
+            # The same line of the same file is the same run, also when the file is imported again.
+            seed = f"{position.number}:{record.agent_id}:{entry.text.strip()}"
+            record = evolve(record, id=id_from_seed(seed))
         return evolve(entry, record=record)
     except ValueError as error:
         return evolve(entry, problem=str(error))
 
 
-class _Traces:
-    """The spans of a trace may stand anywhere in the file: it is read as a whole."""
+class _OtlpReader:
+    """Reader of OTLP JSON. It reads the whole file, because the spans of a trace may be on any lines."""
 
     def __init__(self, stream: IO[bytes], agent_id: str | None) -> None:
         self._stream = stream
@@ -168,69 +191,68 @@ class _Traces:
     def entries(self, after: Position | None) -> Iterator[Entry]:
         try:
             content = self._stream.read()
-        except (EOFError, OSError, zlib.error) as error:
-            raise UnreadableEntry(_broken(error)) from None
+        except _READ_ERRORS as error:
+            raise _unreadable(error) from None
         digest = _digest(content)
         if after is not None and after.digest != digest:
             raise ContentChanged
-        done = 0 if after is None else after.number
-        number = 0
-        found: list[Span] = []
+        skipped = 0 if after is None else after.number
+        for number, entry in enumerate(self._all_entries(content), start=1):
+            if number > skipped:
+                yield evolve(entry, position=Position(number, 0, 0, digest))
+
+    def _all_entries(self, content: bytes) -> Iterator[Entry]:
+        """Yield the invalid documents, then the runs of the valid ones."""
+        no_position = Position(0, 0, 0, "")
+        spans: list[Span] = []
         for line, text, document in _documents(content.removeprefix(_BOM)):
-            problem = None
             try:
-                found += read_spans(_json(text) if document is None else document, line)
+                spans += parse_spans(_parse_json(text) if document is None else document, line)
             except ValueError as error:
-                problem = str(error)
-            if problem is not None:
-                number += 1
-                if number > done:
-                    yield Entry(line, text.decode("utf-8", "replace"), Position(number, 0, 0, digest), problem=problem)
-        for run in runs_from_spans(found):
-            number += 1
-            if number > done:
-                yield Entry(run.line, run.told, Position(number, 0, 0, digest), _of_agent(run.record, self._agent_id))
+                yield Entry(line, text.decode("utf-8", "replace"), no_position, problem=str(error))
+        for run in runs_from_spans(spans):
+            yield Entry(run.line, run.description, no_position, _with_agent(run.record, self._agent_id))
 
 
-def _of_agent(record: Record, agent_id: str | None) -> Record:
+def _with_agent(record: Record, agent_id: str | None) -> Record:
     return evolve(record, agent_id=agent_id) if record.agent_id is None else record
 
 
 def _documents(content: bytes) -> Iterator[tuple[int, bytes, Any]]:
-    """Line number, text, and the value where it is known already."""
-    first, _, rest = content.lstrip().partition(b"\n")
-    if rest.strip() and _is_json(first):
+    """Yield line number, text and value of each document; the value is None if it is not parsed yet."""
+    first_line, _, rest = content.lstrip().partition(b"\n")
+    if rest.strip() and _is_json(first_line):
         for number, line in enumerate(content.splitlines(), start=1):
             if line.strip():
                 yield number, line, None
     else:
         try:
-            yield 1, b"", _json(content)
+            yield 1, b"", _parse_json(content)
         except ValueError:
             yield 1, content[:1_000], None
 
 
 def _is_json(text: bytes) -> bool:
     try:
-        _json(text)
+        _parse_json(text)
     except ValueError:
         return False
     return True
 
 
-def _json(text: bytes) -> Any:
+def _parse_json(text: bytes) -> Any:
     try:
         return json.loads(text.decode("utf-8"))
     except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8 text") from None
+        raise ValueError("the text must be UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"it is not JSON: {error}") from None
+        raise ValueError(f"the text must be JSON: {error}") from None
 
 
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _broken(error: Exception) -> str:
-    told = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    return f"cannot be read to its end: {told}"
+def _unreadable(error: Exception) -> UnreadableSource:
+    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return UnreadableSource(f"cannot be read to its end: {reason}")

@@ -1,0 +1,83 @@
+"""Command `history`: list tasks, and follow new ones."""
+
+import time
+from contextlib import suppress
+from functools import partial
+
+import click
+
+from xpander_sdk import Configuration
+from xpander_sdk.cli.exit_codes import TRANSIENT_ERRORS
+from xpander_sdk.cli.follow import HistoryFollower
+from xpander_sdk.cli.options import backend_options, examples, json_option
+from xpander_sdk.cli.render.output import print_json, print_table
+from xpander_sdk.cli.render.tables import follow_table, history_table
+from xpander_sdk.cli.render.text import printable
+from xpander_sdk.cli.task_selection import TaskSelection, selection_options
+
+
+@click.command(
+    epilog=examples(
+        "xpander-report history agent-123 --status failed --limit 50",
+        "xpander-report history --user user-7 --since 2026-01-01",
+        "xpander-report history agent-123 --follow",
+    )
+)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of tasks.")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Keep printing new tasks and changes of status until Ctrl-C, newest last."
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.5, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two requests of --follow.",
+)
+@json_option
+@backend_options
+@selection_options
+def history(
+    configuration: Configuration, as_json: bool, selection: TaskSelection, limit: int, follow: bool, interval: float
+) -> None:
+    """List tasks of an agent or a user.
+
+    The newest task is the first line. AGENT_ID defaults to XPANDER_AGENT_ID.
+    """
+    if follow:
+        follower = HistoryFollower(partial(selection.list, configuration))
+        with suppress(KeyboardInterrupt):
+            _follow(follower, limit, interval, as_json)
+        return
+    items = list(selection.list(configuration, limit))
+    if as_json:
+        for item in items:
+            print_json(item)
+    elif items:
+        print_table(history_table(items))
+        if len(items) == limit:
+            click.echo(f"These are the newest {limit}. Use --limit to list more.", err=True)
+    else:
+        click.echo("No tasks.")
+
+
+def _follow(follower: HistoryFollower, limit: int, interval: float, as_json: bool) -> None:
+    items, is_first, is_unreachable = follower.read_initial(limit), True, False
+    while True:
+        if as_json:
+            for item in items:
+                print_json(item)
+        elif items or is_first:
+            print_table(follow_table(items, has_header=is_first))
+        is_first = False
+        time.sleep(interval)
+        try:
+            items = follower.poll()
+            is_unreachable = False
+        except TRANSIENT_ERRORS as error:
+            items = []
+            # One message for each outage, however long it is.
+            if not is_unreachable:
+                click.echo(f"{printable(str(error))}; retrying", err=True)
+            is_unreachable = True

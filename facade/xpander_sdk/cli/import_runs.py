@@ -1,0 +1,200 @@
+"""Command `import`: report the runs of files."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import click
+from attrs import frozen
+
+from xpander_sdk import Configuration
+from xpander_sdk.cli.exit_codes import INTERRUPTED, REJECTED
+from xpander_sdk.cli.options import backend_options, examples, json_option
+from xpander_sdk.cli.render.output import new_table, print_json, print_table
+from xpander_sdk.cli.render.progress import display_path, file_progress
+from xpander_sdk.cli.render.text import plain_text, printable
+from xpander_sdk.import_export.checkpoint import Checkpoint, Counts
+from xpander_sdk.import_export.importer import ImportStopped, import_runs
+from xpander_sdk.import_export.reader import (
+    ContentChanged,
+    Format,
+    Position,
+    UnreadableSource,
+    open_binary,
+    open_runs,
+)
+
+
+@frozen
+class _Settings:
+    configuration: Configuration
+    agent_id: str | None
+    format: Format | None
+    in_flight: int
+    is_restart: bool
+
+
+@frozen
+class _Summary:
+    """Result of one file. The names of the attributes are the keys of `--json`.
+
+    Attributes:
+        already: entries that a previous, interrupted import had finished.
+    """
+
+    file: str
+    format: str
+    recorded: int
+    rejected: int
+    already: int
+    seconds: float
+
+
+@click.command(
+    "import",
+    epilog=examples(
+        "xpander-report import runs.jsonl more.jsonl.gz traces.json",
+        "producer | xpander-report import - --agent-id agent-123",
+    ),
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--agent-id", metavar="ID", help="Agent of runs without agent_id. [env: XPANDER_AGENT_ID]")
+@click.option(
+    "--format",
+    type=click.Choice(["jsonl", "otlp"]),
+    help="jsonl: each line is a JSON object, either with the arguments of report_external_task or a task as written by "
+    "export. otlp: traces in OTLP JSON. Default: detected from the first bytes.",
+)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1, 256),
+    default=32,
+    show_default=True,
+    help="Maximum number of concurrent requests.",
+)
+@click.option("--restart", is_flag=True, help="Start from the first line instead of resuming an interrupted import.")
+@json_option
+@backend_options
+def import_files(
+    configuration: Configuration,
+    as_json: bool,
+    files: tuple[str, ...],
+    agent_id: str | None,
+    format: Format | None,
+    in_flight: int,
+    restart: bool,
+) -> None:
+    """Report runs from JSON lines or OTLP traces.
+
+    FILES may be compressed with gzip; - is standard input. Runs keep their original times. A file that is imported
+    twice creates no duplicates. After an interruption, the same command resumes. Rejected lines are written to
+    FILE.rejected.jsonl with their reasons; the exit code is 1 then.
+    """
+    agent_id = agent_id or configuration.agent_id or os.environ.get("XPANDER_AGENT_ID") or None
+    settings = _Settings(configuration, agent_id, format, in_flight, restart)
+    summaries: list[_Summary] = []
+    try:
+        for path in files:
+            summaries.append(_import_file(settings, path))  # noqa: PERF401 - a failure must not discard the others
+    finally:
+        _print_summaries(summaries, as_json)
+    sys.exit(REJECTED if any(summary.rejected for summary in summaries) else 0)
+
+
+def _import_file(settings: _Settings, path: str) -> _Summary:
+    start = time.monotonic()
+    checkpoint = _checkpoint(settings, path)
+    with _messages_on_failure(path, checkpoint):
+        if settings.is_restart:
+            checkpoint.restart()
+        position = checkpoint.resume()
+        already = checkpoint.counts.recorded + checkpoint.counts.rejected
+        try:
+            file_format = _report_entries(settings, path, position, checkpoint)
+        except ContentChanged:
+            # Another file has the same name and the same first bytes.
+            checkpoint.restart()
+            already = 0
+            file_format = _report_entries(settings, path, None, checkpoint)
+        checkpoint.finish()
+    counts = checkpoint.counts
+    return _Summary(path, file_format, counts.recorded, counts.rejected, already, time.monotonic() - start)
+
+
+def _checkpoint(settings: _Settings, path: str) -> Checkpoint:
+    identity = {
+        "base_url": settings.configuration.target,
+        "organization_id": settings.configuration.organization_id,
+        "agent_id": settings.agent_id,
+        "format": settings.format,
+    }
+    return Checkpoint(None if path == "-" else path, _prefix(path), identity)
+
+
+def _report_entries(settings: _Settings, path: str, after: Position | None, checkpoint: Checkpoint) -> Format:
+    file = open_binary(path)
+    # Standard input stays open: closing it would wait for the thread that reads it.
+    with nullcontext() if path == "-" else file, file_progress(path, file) as show_progress:
+        reader, file_format = open_runs(file, settings.format, settings.agent_id)
+        asyncio.run(
+            import_runs(
+                settings.configuration,
+                reader.entries(after),
+                checkpoint,
+                in_flight=settings.in_flight,
+                on_progress=lambda counts: show_progress(_counts_text(counts)),
+            )
+        )
+    return file_format
+
+
+@contextmanager
+def _messages_on_failure(path: str, checkpoint: Checkpoint) -> Iterator[None]:
+    """Print the counts of an import that fails, and convert its error for the exit code."""
+    try:
+        yield
+    except (ImportStopped, UnreadableSource, KeyboardInterrupt) as error:
+        counts = checkpoint.counts
+        message = (
+            f"import of {display_path(path)} is incomplete: {counts.recorded:,} recorded, {counts.rejected:,} rejected"
+        )
+        click.echo(message + ("" if path == "-" else "; run the same command again to resume"), err=True)
+        if isinstance(error, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
+        if isinstance(error, UnreadableSource):
+            raise ValueError(f"{display_path(path)} {error}") from None
+        raise error.error from None
+    except OSError as error:
+        raise ValueError(f"{printable(str(error.filename or path))}: {error.strerror or error}") from None
+
+
+def _counts_text(counts: Counts) -> str:
+    return f"{counts.recorded:,} recorded" + (f", {counts.rejected:,} rejected" if counts.rejected else "")
+
+
+def _print_summaries(summaries: list[_Summary], as_json: bool) -> None:
+    if as_json:
+        for summary in summaries:
+            print_json(summary)
+        return
+    if not summaries:
+        return
+    table = new_table()
+    table.add_column("file", overflow="fold")
+    for name in ("recorded", "rejected", "done before", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for summary in summaries:
+        numbers = (f"{summary.recorded:,}", f"{summary.rejected:,}", f"{summary.already:,}", f"{summary.seconds:.1f}")
+        table.add_row(plain_text(summary.file), *numbers)
+    print_table(table)
+    for summary in summaries:
+        if summary.rejected:
+            path = printable(f"{_prefix(summary.file)}.rejected.jsonl")
+            click.echo(f"Rejected lines of {display_path(summary.file)}, with reasons: {path}", err=True)
+
+
+def _prefix(path: str) -> str:
+    return "stdin" if path == "-" else path

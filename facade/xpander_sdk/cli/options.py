@@ -1,0 +1,112 @@
+"""Options that several commands share, as decorators."""
+
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+import click
+
+from xpander_sdk import Configuration, errors
+from xpander_sdk.cli.exit_codes import REJECTED, TRANSIENT_ERRORS, TRY_AGAIN, USAGE, fail, fail_without_server
+from xpander_sdk.reporting.validation import resolve_agent_id
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class _Period(click.ParamType[timedelta]):
+    """Length of time as a number and a unit: 90d, 24h, 30m, 45s."""
+
+    name = "period"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        match = re.fullmatch(r"([0-9]{1,6})([smhd])", str(value), re.ASCII)
+        if match is None:
+            self.fail(f"a period must be a number and a unit, got {value!r}; write 90d, 24h, 30m or 45s", param, ctx)
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+PERIOD = _Period()
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+since_option = click.option(
+    "--since", metavar="TIME", help="Only tasks created at this time or later (ISO 8601; UTC without an offset)."
+)
+until_option = click.option("--until", metavar="TIME", help="Only tasks created before this time.")
+store_option = click.option(
+    "--store",
+    envvar="XPANDER_STORE",
+    metavar="URL",
+    default="sqlite:///xpander.db",
+    show_default=True,
+    help="Database of the server: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. [env: XPANDER_STORE]",
+)
+
+
+def examples(*lines: str) -> str:
+    """Return example command lines as the last part of a command's help."""
+    # click does not wrap a paragraph that starts with \b.
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def backend_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name the backend; pass them to the command as its argument `configuration`.
+
+    The decorator also ends the command with an exit code when the SDK raises an error.
+    """
+
+    @click.option(
+        "--base-url", metavar="URL", help="URL of the backend. [env: XPANDER_BASE_URL; default: xpander.ai's cloud]"
+    )
+    @click.option("--organization-id", metavar="ID", help="Organization of the agents. [env: XPANDER_ORGANIZATION_ID]")
+    @wraps(command)
+    def run(base_url: str | None, organization_id: str | None, **arguments: Any) -> None:
+        try:
+            configuration = Configuration(base_url=base_url, organization_id=organization_id)
+            command(configuration=configuration, **arguments)
+        except errors.ModuleException as error:
+            fail(str(error), TRY_AGAIN if isinstance(error, TRANSIENT_ERRORS) else REJECTED)
+        except (ValueError, ModuleNotFoundError) as error:
+            fail(str(error), USAGE)
+
+    return run
+
+
+def store_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option `--store`; end the command with an exit code when the store raises an error."""
+
+    @store_option
+    @wraps(command)
+    def run(**arguments: Any) -> None:
+        try:
+            from xpander_server.admin import StoreError, StoreUnavailable
+        except ModuleNotFoundError as missing:
+            fail_without_server(missing)
+        try:
+            command(**arguments)
+        except StoreUnavailable as error:
+            fail(f"the store does not respond: {error}", TRY_AGAIN)
+        except LookupError as error:
+            fail(str(error.args[0]), REJECTED)
+        except (StoreError, ValueError) as error:
+            fail(str(error), USAGE)
+
+    return run
+
+
+def require_agent_id(configuration: Configuration, agent_id: str | None, parameter: str) -> str:
+    """Return the agent id of the command line, of the configuration or of the environment.
+
+    Args:
+        configuration: settings of the command.
+        agent_id: value of the command line, if any.
+        parameter: name of the option or argument that the error text recommends.
+
+    Raises:
+        ValueError: the agent id is missing or invalid.
+    """
+    if agent_id is None and not (configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
+        raise ValueError(f"the agent is missing; pass {parameter}, or set XPANDER_AGENT_ID")
+    return resolve_agent_id(configuration, agent_id=agent_id)

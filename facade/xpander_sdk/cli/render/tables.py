@@ -1,0 +1,123 @@
+"""Tables of tasks and metrics."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xpander_sdk import Metrics, Task, TasksListItem
+from xpander_sdk.cli.render.charts import stacked_bar
+from xpander_sdk.cli.render.output import new_table
+from xpander_sdk.cli.render.text import STATUS_STYLES, fold, plain_text, printable, status_text
+from xpander_sdk.metrics import MetricsPoint
+
+# Columns of a bar. With the other columns, a line has at most 80.
+_SHORT_BAR, _LONG_BAR = 16, 30
+_MAX_TOOLS = 20
+
+
+def history_table(items: Iterable[TasksListItem]) -> Table:
+    """Return a table of tasks. The columns are as wide as their contents."""
+    table = new_table()
+    # Readers need the first three columns unabridged. The result takes the rest of the line.
+    for name in ("created (UTC)", "task", "status"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("result")
+    for item in items:
+        table.add_row(*_history_row(item, 40))
+    return table
+
+
+def follow_table(items: Iterable[TasksListItem], *, has_header: bool) -> Table:
+    """Return a table of tasks with fixed widths, so that consecutive tables align."""
+    table = new_table(has_header=has_header)
+    for name, width in (("created (UTC)", 19), ("task", 36), ("status", 10)):
+        table.add_column(name, width=width, no_wrap=True)
+    table.add_column("result")
+    for item in items:
+        table.add_row(*_history_row(item, 36))
+    return table
+
+
+def metrics_table(metrics: Metrics) -> Table:
+    """Return a table of one agent's metrics, with bars for statuses and tools."""
+    runs, tokens, console = metrics.runs, metrics.tokens, Console()
+    table = new_table(has_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True)
+    rate = "" if metrics.success_rate is None else f" ({metrics.success_rate:.1%} of ended runs)"
+    table.add_row("agent", plain_text(metrics.agent_id or "all"))
+    table.add_row("runs", f"{runs.total:,}")
+    for name, count in (("completed", runs.completed), ("failed", runs.failed), ("executing", runs.executing)):
+        bar = stacked_bar([(count, STATUS_STYLES[name])], runs.total, _SHORT_BAR, console)
+        table.add_row(name, f"{count:,}{rate if name == 'completed' else ''}", bar)
+    percentiles = (metrics.duration.p50, metrics.duration.p95, metrics.duration.p99)
+    durations = ("–" if seconds is None else f"{seconds:.2f} s" for seconds in percentiles)
+    table.add_row("duration p50, p95, p99", ", ".join(durations))
+    table.add_row("prompt tokens", f"{tokens.prompt_tokens:,}")
+    table.add_row("completion tokens", f"{tokens.completion_tokens:,}")
+    table.add_row("cache tokens", f"{tokens.cache_read_tokens:,} read, {tokens.cache_write_tokens:,} written")
+    max_calls = max((usage.calls for usage in metrics.tools.values()), default=0)
+    for number, (name, usage) in enumerate(islice(metrics.tools.items(), _MAX_TOOLS)):
+        counts = plain_text(f"{name}: {usage.calls:,} calls in {usage.runs:,} runs")
+        bar = stacked_bar([(usage.calls, "blue")], max_calls, _SHORT_BAR, console)
+        table.add_row("tools" if number == 0 else "", counts, bar)
+    return table
+
+
+def series_table(points: Sequence[MetricsPoint], bucket: str) -> Table:
+    """Return a table of metrics over time with a row and a bar for each time bucket.
+
+    Args:
+        points: metrics of each bucket, oldest first.
+        bucket: length of a bucket, "hour" or "day".
+    """
+    console = Console()
+    table = new_table()
+    table.add_column(f"{bucket} (UTC)", no_wrap=True)
+    for name in ("runs", "failed", "p95", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("completed, failed, executing", no_wrap=True)
+    max_runs = max((point.runs.total for point in points), default=0)
+    for point in points:
+        runs, p95 = point.runs, point.duration.p95
+        parts = [(getattr(runs, name), STATUS_STYLES[name]) for name in ("completed", "failed", "executing")]
+        table.add_row(
+            f"{point.start:%Y-%m-%d}" if bucket == "day" else f"{point.start:%Y-%m-%d %H:%M}",
+            f"{runs.total:,}",
+            f"{runs.failed:,}",
+            "" if p95 is None else f"{p95:.2f} s",
+            f"{point.tokens.total_tokens:,}",
+            stacked_bar(parts, max_runs, _LONG_BAR, console),
+        )
+    return table
+
+
+def task_fields(task: Task) -> dict[str, str]:
+    """Return name and text of each field of a task that has a value, except the provider's response."""
+    tokens = task.tokens
+    fields = {
+        "task": task.id,
+        "agent": task.agent_id,
+        "organization": task.organization_id,
+        "status": task.status.value,
+        "created": str(task.created_at),
+        "started": str(task.started_at or ""),
+        "finished": str(task.finished_at or ""),
+        "duration": "" if task.duration is None else f"{task.duration:g} s",
+        "tokens": "" if tokens is None else f"{tokens.prompt_tokens} prompt, {tokens.completion_tokens} completion",
+        "tools": ", ".join(task.used_tools),
+        "input": task.input.text or "",
+        "result": task.result or "",
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _history_row(item: TasksListItem, width: int) -> tuple[str, Text, Text, Text]:
+    created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M:%S}"
+    first_line = printable((item.result or "").partition("\n")[0])[:500]
+    result = Text(first_line, no_wrap=True, overflow="ellipsis")
+    return created, plain_text(fold(item.id, width)), status_text(item.status), result

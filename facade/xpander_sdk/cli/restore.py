@@ -1,0 +1,25 @@
+"""Command `restore`: replace the contents of a SQLite store."""
+
+from pathlib import Path
+
+import click
+
+from xpander_sdk.cli.options import examples, store_command
+from xpander_sdk.settings.base_url import without_password
+
+
+@click.command(epilog=examples("xpander-report restore copy.db --store sqlite:///xpander.db"))
+@click.argument("file", type=click.Path(path_type=Path))
+@store_command
+@click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask for confirmation.")
+def restore(store: str, file: Path, is_confirmed: bool) -> None:
+    """Replace a SQLite store by the copy FILE.
+
+    All tasks, metrics and keys of the store are replaced. A server may use the store meanwhile.
+    """
+    from xpander_server.admin import restore
+
+    store_url = without_password(store)
+    if not is_confirmed:
+        click.confirm(f"Replace all tasks and keys in {store_url} by those of {file}?", abort=True)
+    click.echo(f"Restored {restore(store, file):,} tasks of {file} into {store_url}.")

@@ -1,0 +1,71 @@
+"""Selection of tasks by agent, user and filters, for the commands `history` and `export`."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import wraps
+from itertools import islice
+from typing import Any
+
+import click
+from attrs import field, frozen
+
+from xpander_sdk import AgentExecutionStatus, Configuration, Tasks, TasksListItem
+from xpander_sdk.cli.options import require_agent_id, since_option, until_option
+from xpander_sdk.import_export.exporter import TimeRange
+from xpander_sdk.reporting.validation import parse_datetime
+
+
+@frozen
+class TaskSelection:
+    """Tasks of an agent; tasks of a user, if no agent is given; tasks of both, if both are given."""
+
+    agent_id: str | None
+    user_id: str | None
+    filters: Mapping[str, str | None]
+    time_range: TimeRange = field(factory=TimeRange)
+
+    def list(self, configuration: Configuration, limit: int) -> Iterator[TasksListItem]:
+        """Return at most `limit` tasks, newest first."""
+        tasks, (is_by_user, owner_id, filters) = Tasks(configuration), self._query(configuration)
+        if self.time_range == TimeRange():
+            list_tasks = tasks.list_user_tasks if is_by_user else tasks.list
+            return iter(list_tasks(owner_id, filters, limit=limit))
+        iterate = tasks.iterate_user_tasks if is_by_user else tasks.iterate
+        return islice(self.time_range.select(iterate(owner_id, filters)), limit)
+
+    def aiterate(self, configuration: Configuration) -> AsyncIterator[TasksListItem]:
+        """Return all tasks page by page, newest first."""
+        tasks, (is_by_user, owner_id, filters) = Tasks(configuration), self._query(configuration)
+        iterate = tasks.aiterate_user_tasks if is_by_user else tasks.aiterate
+        return self.time_range.aselect(iterate(owner_id, filters))
+
+    def _query(self, configuration: Configuration) -> tuple[bool, str, Mapping[str, str | None]]:
+        """Return whether the owner is a user, the owner's id, and the filters."""
+        if self.user_id is not None and self.agent_id is None:
+            return True, self.user_id, self.filters
+        agent_id = require_agent_id(configuration, self.agent_id, "AGENT_ID")
+        return False, agent_id, {**self.filters, "user_id": self.user_id}
+
+
+def selection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the argument AGENT_ID and the filters; pass them to the command as its argument `selection`."""
+
+    @click.argument("agent_id", required=False)
+    @click.option("--user", "user_id", metavar="ID", help="Only tasks of this user. AGENT_ID is optional then.")
+    @click.option(
+        "--status",
+        type=click.Choice(list(AgentExecutionStatus), case_sensitive=False),
+        help="Only tasks with this status.",
+    )
+    @click.option("--parent-task", "parent_task_id", metavar="ID", help="Only subtasks of this task.")
+    @click.option(
+        "--triggering-agent", "triggering_agent_id", metavar="ID", help="Only tasks that this agent triggered."
+    )
+    @since_option
+    @until_option
+    @wraps(command)
+    def run(agent_id: str | None, user_id: str | None, since: str | None, until: str | None, **arguments: Any) -> None:
+        filters = {name: arguments.pop(name) for name in ("status", "parent_task_id", "triggering_agent_id")}
+        time_range = TimeRange(parse_datetime("since", since), parse_datetime("until", until))
+        command(selection=TaskSelection(agent_id, user_id, filters, time_range), **arguments)
+
+    return run

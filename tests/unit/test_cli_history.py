@@ -1,0 +1,129 @@
+"""Command `history`, and the follower of its option `--follow`."""
+
+import json
+from functools import partial
+from typing import Any
+
+from click.testing import Result
+
+from xpander_sdk import Backend
+from xpander_sdk.cli.follow import POLL_LIMITS, HistoryFollower
+from xpander_sdk.cli.task_selection import TaskSelection
+
+
+def import_lines(cli, *lines: dict[str, Any]) -> None:
+    result = cli("import", "-", "--agent-id", "a", input="".join(json.dumps(line) + "\n" for line in lines))
+    assert result.exit_code == 0, result.output
+
+
+def ids(result: Result) -> list[str]:
+    return [json.loads(line)["id"] for line in result.stdout.splitlines()]
+
+
+def test_a_full_page_is_followed_by_a_hint(cli):
+    for _ in range(2):
+        cli("send", "--agent-id", "a")
+    assert "These are the newest 2. Use --limit to list more." in cli("history", "a", "--limit", "2").output
+    assert "--limit" not in cli("history", "a", "--limit", "3").output
+
+
+def test_the_newest_task_is_first(cli):
+    for run_id in ("first", "second"):
+        cli("send", "--agent-id", "a", "--id", run_id, "--result", f"result of {run_id}")
+    lines = cli("history", "a").output.splitlines()
+    assert lines[0].split() == ["created", "(UTC)", "task", "status", "result"]
+    assert "second" in lines[1]
+    assert "result of first" in lines[2]
+
+
+def test_filter_and_limit_are_combined(cli):
+    for number in range(3):
+        cli("send", "--agent-id", "a", "--id", f"ok-{number}")
+        cli("send", "--agent-id", "a", "--id", f"bad-{number}", "--failed")
+    output = cli("history", "a", "--status", "failed", "--limit", "2").stdout
+    assert [word for word in output.split() if "-" in word and not word.startswith("20")] == ["bad-2", "bad-1"]
+
+
+def test_an_empty_history_has_a_message(cli):
+    assert cli("history", "a").output == "No tasks.\n"
+    assert cli("history", "--user", "u").output == "No tasks.\n"
+    assert cli("history", "a", "--json").output == ""
+
+
+def test_all_filters_of_the_contract_and_time_ranges(cli):
+    import_lines(
+        cli,
+        {"id": "1", "created_at": "2025-01-01", "user_id": "u", "parent_task_id": "p"},
+        {"id": "2", "created_at": "2025-02-01", "user_id": "u", "triggering_agent_id": "g", "is_success": False},
+        {"id": "3", "created_at": "2025-03-01", "user_id": "v", "agent_id": "b"},
+    )
+    for arguments, expected in [
+        (("a",), ["2", "1"]),
+        (("--user", "u"), ["2", "1"]),
+        (("b", "--user", "u"), []),
+        (("a", "--user", "u", "--parent-task", "p"), ["1"]),
+        (("a", "--triggering-agent", "g"), ["2"]),
+        (("a", "--status", "failed"), ["2"]),
+        (("a", "--since", "2025-01-15"), ["2"]),
+        (("a", "--until", "2025-02-01"), ["1"]),
+        (("--user", "v", "--since", "2025-03-01", "--limit", "1"), ["3"]),
+    ]:
+        assert ids(cli("history", *arguments, "--json")) == expected, arguments
+
+
+def follower_of(configuration, filters: dict[str, str | None] | None = None) -> HistoryFollower:
+    return HistoryFollower(partial(TaskSelection("a", None, filters or {}).list, configuration))
+
+
+def report(configuration, id: str, **arguments: Any) -> None:
+    Backend(configuration).report_external_task(agent_id="a", id=id, **arguments)
+
+
+def test_follower_returns_the_newest_tasks_then_new_ones(embedded):
+    follower = follower_of(embedded)
+    for number in range(5):
+        report(embedded, f"{number}")
+    assert [item.id for item in follower.read_initial(2)] == ["3", "4"]
+    assert follower.poll() == []
+    report(embedded, "5")
+    report(embedded, "6")
+    assert [item.id for item in follower.poll()] == ["5", "6"]
+    assert follower.poll() == []
+
+
+def test_follower_returns_a_task_again_when_its_status_changes(embedded):
+    follower = follower_of(embedded)
+    report(embedded, "1", is_success=None)
+    follower.read_initial(1)
+    report(embedded, "1", result="done")
+    assert [(item.id, item.status) for item in follower.poll()] == [("1", "completed")]
+    report(embedded, "1", result="more")
+    assert follower.poll() == []
+
+
+def test_follower_returns_all_tasks_of_a_burst(embedded):
+    follower = follower_of(embedded)
+    report(embedded, "first")
+    follower.read_initial(1)
+    burst = [f"{number}" for number in range(POLL_LIMITS[0] + 20)]
+    for run_id in burst:
+        report(embedded, run_id)
+    assert [item.id for item in follower.poll()] == burst
+
+
+def test_follower_skips_an_imported_old_task(embedded, cli):
+    follower = follower_of(embedded)
+    for number in range(POLL_LIMITS[0] + 5):
+        report(embedded, f"{number}")
+    follower.read_initial(1)
+    import_lines(cli, {"id": "old", "created_at": "2020-01-01"})
+    assert follower.poll() == []
+
+
+def test_follower_returns_an_older_task_when_it_starts_to_match_the_filter(embedded):
+    follower = follower_of(embedded, {"status": "failed"})
+    report(embedded, "1", is_success=None)
+    report(embedded, "2", is_success=False)
+    assert [item.id for item in follower.read_initial(5)] == ["2"]
+    report(embedded, "1", is_success=False)
+    assert [item.id for item in follower.poll()] == ["1"]

@@ -1,0 +1,66 @@
+"""Command `send`."""
+
+import pytest
+
+from xpander_sdk import Task
+
+
+def test_one_run_is_reported(cli, embedded):
+    result = cli(
+        "send", "--agent-id", "a", "--id", "r", "--input", "in", "--result", "out", "--prompt-tokens", "5",
+        "--completion-tokens", "2", "--duration", "1.5", "--tool", "x", "--tool", "y",
+    )  # fmt: skip
+    assert (result.exit_code, result.output) == (0, "r: completed\n")
+    task = Task.load("r", embedded)
+    assert (task.input.text, task.result, task.duration, task.used_tools) == ("in", "out", 1.5, ["x", "y"])
+    assert task.tokens is not None
+    assert task.tokens.total_tokens == 7
+
+
+@pytest.mark.parametrize(("option", "status"), [("--failed", "failed"), ("--in-progress", "executing")])
+def test_options_set_the_status(cli, option, status):
+    assert cli("send", "--agent-id", "a", "--id", "r", option).output == f"r: {status}\n"
+
+
+def test_provider_response_is_read_from_a_file(cli, embedded, tmp_path):
+    (tmp_path / "response.json").write_text('{"ü": [1.5]}', "utf-8")
+    cli("send", "--agent-id", "a", "--id", "r", "--llm-response", f"{tmp_path}/response.json")
+    assert Task.load("r", embedded).llm_response == {"ü": [1.5]}
+
+
+def test_many_runs_are_read_from_standard_input(cli):
+    lines = '{"id": "1", "is_success": false}\n\n{"agent_id": "b", "id": "2"}\n'
+    assert cli("send", "--agent-id", "a", "--from", "-", input=lines).output == "1: failed\n2: completed\n"
+    assert "1" in cli("history", "a").output
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "the line must be JSON: "),
+        ("5", "the line must be a JSON object, got int"),
+        ('{"resutl": 1}', "got an unexpected keyword argument 'resutl'"),
+        ('{"duration": "soon"}', "duration must be a number of seconds, not 'soon'"),
+    ],
+)
+def test_an_invalid_line_stops_the_command_with_its_number(cli, line, message):
+    result = cli("send", "--agent-id", "a", "--from", "-", input='{"id": "1"}\n' + line + '\n{"id": "3"}\n')
+    assert result.exit_code == 2
+    assert "1: completed" in result.output
+    assert message in result.output
+    assert "stopped at line 2; all 1 lines before it are recorded" in result.output
+    assert "3: completed" not in result.output
+
+
+def test_an_update_keeps_fields_that_it_does_not_contain(cli, embedded):
+    cli("send", "--agent-id", "a", "--id", "r", "--duration", "4.7", "--tool", "web", "--cache-read-tokens", "3")
+    cli("send", "--agent-id", "a", "--id", "r", "--result", "two")
+    task = Task.load("r", embedded)
+    assert (task.duration, task.used_tools, task.result) == (4.7, ["web"], "two")
+
+
+def test_a_binary_file_is_rejected(cli, tmp_path):
+    (tmp_path / "binary").write_bytes(b'{"id": "1"}\n\xd2\xff')
+    result = cli("send", "--agent-id", "a", "--from", f"{tmp_path}/binary")
+    assert result.exit_code == 2
+    assert "the line must be UTF-8" in result.output
