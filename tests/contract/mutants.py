@@ -40,13 +40,13 @@ MUTANTS = (
     ),
     Mutant(
         "404 after creation",
-        "server/xpander_server/api/app.py",
+        "server/xpander_server/api/handlers.py",
         "if task is None:",
         "if task is None or task.created_at == task.updated_at:",
     ),
     Mutant(
         "500 in a rare case",
-        "server/xpander_server/api/app.py",
+        "server/xpander_server/api/handlers.py",
         "return json_response(serializers.task(await self._commit(submission)))",
         "task = await self._commit(submission)\n"
         "        assert (task.duration or 0) <= 1000\n        return json_response(serializers.task(task))",

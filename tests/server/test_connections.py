@@ -9,13 +9,13 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from xpander_server.http.protocol import MAX_HEAD, HttpProtocol
+from xpander_server.http.protocol import MAX_HEAD_BYTES, HttpProtocol
 
 WHOLE = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 
 
 class Hurried(HttpProtocol):
-    head_seconds = 0.2
+    head_timeout = 0.2
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def test_between_two_requests_a_connection_may_rest(connect):
         for _ in range(2):
             connection.sendall(WHOLE)
             assert answer(connection).startswith(b"HTTP/1.1 200 ")
-            connection.settimeout(3 * Hurried.head_seconds)
+            connection.settimeout(3 * Hurried.head_timeout)
             with pytest.raises(TimeoutError):
                 connection.recv(1)  # neither an answer nor the end
             connection.settimeout(20)
@@ -114,12 +114,12 @@ def test_requests_one_right_after_the_other_are_all_answered(connect):
 @pytest.mark.parametrize(
     "flood",
     [
-        b"GET /" + b"x" * (MAX_HEAD + 1) + b" HTTP/1.1\r\nhost: test\r\n\r\n",
-        b"GET / HTTP/1.1\r\nx: " + b"x" * (MAX_HEAD + 1) + b"\r\n\r\n",
-        b"GET / HTTP/1.1\r\n" + b"x" * (MAX_HEAD + 1) + b": x\r\n\r\n",
-        b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * MAX_HEAD + b"\r\n",
-        b"GET / HTTP/1.1\r\nx: " + b"x" * 10 * MAX_HEAD,
-        b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 10 * MAX_HEAD,
+        b"GET /" + b"x" * (MAX_HEAD_BYTES + 1) + b" HTTP/1.1\r\nhost: test\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx: " + b"x" * (MAX_HEAD_BYTES + 1) + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x" * (MAX_HEAD_BYTES + 1) + b": x\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * MAX_HEAD_BYTES + b"\r\n",
+        b"GET / HTTP/1.1\r\nx: " + b"x" * 10 * MAX_HEAD_BYTES,
+        b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 10 * MAX_HEAD_BYTES,
     ],
     ids=["target", "value", "name", "many", "value without end", "many without end"],
 )
@@ -136,5 +136,5 @@ def test_a_head_that_is_too_large_is_answered_with_431_and_closed(connect, flood
 
 def test_a_head_just_below_the_limit_is_taken(connect):
     with connect() as connection:
-        connection.sendall(WHOLE[:-2] + b"x: " + b"x" * (MAX_HEAD - 100) + b"\r\n\r\n")
+        connection.sendall(WHOLE[:-2] + b"x: " + b"x" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
         assert answer(connection).startswith(b"HTTP/1.1 200 ")

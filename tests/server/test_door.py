@@ -28,7 +28,7 @@ def refusal(*arguments: str, **settings: str) -> str:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_a_store_without_a_key_is_served_to_this_machine_alone(shop: Shop, host: str):
     told = refusal("--store", shop.url, "--host", host, "--allow-plain-http")
-    assert "no API key yet" in told
+    assert "the store has no API key" in told
     assert "xpander-report keys create" in told
 
 
@@ -50,9 +50,9 @@ def test_who_says_how_it_is_kept_safe_may_listen_everywhere(shop: Shop, way: lis
 def test_a_live_key_of_the_store_is_enough(shop: Shop):
     shop.key("ci", "org")
     told = refusal("--store", shop.url, "--host", "0.0.0.0")
-    assert "no API key yet" not in told
+    assert "the store has no API key" not in told
     shop.revoke("ci", "org")
-    assert "no API key yet" in refusal("--store", shop.url, "--host", "0.0.0.0")
+    assert "the store has no API key" in refusal("--store", shop.url, "--host", "0.0.0.0")
 
 
 def test_it_speaks_tls(shop: Shop, tmp_path: Path):
@@ -76,11 +76,11 @@ def test_a_certificate_needs_its_key_and_both_must_fit(shop: Shop, tmp_path: Pat
     there.mkdir()
     one, other = create_certificate("DNS:a", here), create_certificate("DNS:b", there)
     for options, told in (
-        (["--tls-certificate", one.path], "needs its key"),
-        (["--tls-key", one.key], "needs its key"),
+        (["--tls-certificate", one.path], "must be given together"),
+        (["--tls-key", one.key], "must be given together"),
         (["--tls-certificate", one.path, "--tls-key", other.key], "cannot use the TLS certificate"),
         (["--tls-certificate", str(tmp_path / "none"), "--tls-key", one.key], "cannot use the TLS certificate"),
-        (["--behind-proxy", "proxy.example"], "no address and no network"),
+        (["--behind-proxy", "proxy.example"], "must be an IP address, a network or *"),
         (["--rate-limit", "many"], "write 100/s"),
     ):
         assert told in refusal("--store", shop.url, *options)

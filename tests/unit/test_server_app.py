@@ -49,10 +49,10 @@ def test_every_operation_of_the_contract_is_answered(app):
     for name, operation in contract.operations().items():
         path = operation.path.format(agent_id="a", task_id="t", user_id="u").encode()
         status, _, answer = call(app, operation.method, path, bodies.get(name, b"{}"))
-        assert status == 200 or answer == {"detail": "There is no task 't' in this organisation."}
+        assert status == 200 or answer == {"detail": "There is no task 't' in this organization."}
 
 
-def test_the_organisation_may_stand_in_front_if_it_is_the_right_one(app):
+def test_the_organization_may_stand_in_front_if_it_is_the_right_one(app):
     assert call(app, "POST", b"/org" + REPORT, b"{}")[0] == 200
     assert call(app, "POST", b"/%6frg" + REPORT, b"{}")[0] == 200
     assert call(app, "POST", b"/other" + REPORT, b"{}")[0] == 403

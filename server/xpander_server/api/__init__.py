@@ -1,1 +1,1 @@
-"""HTTP API of the contract: routes, request bodies, responses and serializers."""
+"""HTTP API of the contract: routes, operations, request bodies, responses and serializers."""

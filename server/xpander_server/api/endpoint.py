@@ -1,4 +1,4 @@
-"""One operation of the contract: lets a request in, checks it, and hands it on."""
+"""Endpoint of one operation: authenticates and validates a request, and calls the operation's handler."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,7 +17,13 @@ from xpander_server.http.errors import HTTPError
 
 @frozen
 class OperationRequest:
-    """A request that was let in, and is as the contract says."""
+    """Authenticated and validated request of an operation.
+
+    Attributes:
+        organization_id: Organization of the caller; empty for operations without authentication.
+        parameters: Parameters of the path, the query and the headers by name, without those that are absent.
+        body: Validated body; None for operations without a body.
+    """
 
     organization_id: str
     parameters: dict[str, Any]
@@ -28,7 +34,14 @@ Handler = Callable[[OperationRequest], Awaitable[Response]]
 
 
 class Endpoint:
-    """An operation, and what handles it."""
+    """Endpoint of one operation.
+
+    Args:
+        operation: Operation as the contract describes it.
+        handler: Function that executes the operation.
+        authenticator: Identifies the caller.
+        body_timeout: Seconds in which the body must arrive; None for no limit.
+    """
 
     def __init__(
         self, operation: Operation, handler: Handler, authenticator: Authenticator, body_timeout: float | None
@@ -38,20 +51,25 @@ class Endpoint:
         self._authenticator = authenticator
         self._body_timeout = body_timeout
 
-    async def answer(self, request: Request) -> Response:
-        return await self._handler(await self._read(request))
+    async def handle(self, request: Request) -> Response:
+        """Return the response to `request`.
 
-    async def _read(self, request: Request) -> OperationRequest:
+        Raises:
+            HTTPError: The request is not authorized or not valid, or the handler has rejected it.
+        """
+        return await self._handler(await self._validate(request))
+
+    async def _validate(self, request: Request) -> OperationRequest:
         operation = self._operation
-        state = request_state(request.scope)
-        state.operation = operation.name
-        # Who asks comes first: a stranger learns nothing of what would be valid.
+        request_state(request.scope).operation = operation.name
+        # Authentication precedes validation: callers without a key must not learn which requests would be valid.
         organization_id = ""
         if operation.scope is not None:
             organization_id = (await require_scope(self._authenticator, request, operation.scope)).organization_id
         segments = dict(request.path_params)
-        if (named := segments.pop("organization_id", None)) is not None and not _is(named, organization_id):
-            raise HTTPError(403, f"The key does not belong to {named[:100]!r}, the organisation in front of the path.")
+        prefix = segments.pop("organization_id", None)
+        if prefix is not None and not _names_organization(prefix, organization_id):
+            raise HTTPError(403, f"The API key does not belong to the organization {prefix[:100]!r} of the path.")
         query = request.query_params.multi_items() if request.scope["query_string"] else ()
         parameters = operation.read_parameters(segments, query, request.scope["headers"])
         body = operation.read_body(await read_body(request, self._body_timeout)) if operation.has_body else None
@@ -59,14 +77,18 @@ class Endpoint:
 
 
 async def require_scope(authenticator: Authenticator, request: Request, scope: str) -> Principal:
-    """Who asks, if it may do what takes `scope`; noted for logs. Raises HTTPError."""
+    """Authenticate a request, require a scope, and note the caller in the state of the request.
+
+    Raises:
+        HTTPError: 401 without a valid key, 403 without the scope, 429 above the rate limit.
+    """
     state = request_state(request.scope)
     principal = await authenticator.authenticate(request, scope, state.headers)
     state.organization_id, state.key_name = principal.organization_id, principal.key_name
     return principal
 
 
-def _is(segment: str, organization_id: str) -> bool:
+def _names_organization(segment: str, organization_id: str) -> bool:
     try:
         return contract.decode_segment(segment) == organization_id
     except UnicodeDecodeError:

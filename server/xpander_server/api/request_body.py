@@ -1,4 +1,4 @@
-"""Bodies of requests: read within bounds, and unpacked within the same."""
+"""Request bodies: received and decompressed within limits of size and time."""
 
 import sys
 import zlib
@@ -12,107 +12,120 @@ from xpander_server.contract import JSON
 from xpander_server.http.dispatcher import RECEIVED_BODY
 from xpander_server.http.errors import HTTPError
 
-MAX_BODY_BYTES = 4 * 1024 * 1024  # bytes, as the contract says: packed and unpacked
-MAX_FORM = 16 * 1024  # bytes
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""The contract's limit for a body, both compressed and decompressed."""
+MAX_FORM_BYTES = 16 * 1024
 FORM = "application/x-www-form-urlencoded"
-_MAX_WINDOW_LOG = 23  # 8 MiB, which RFC 9659 allows zstd over HTTP; a frame may ask for 2 GiB
+_MAX_WINDOW_LOG = 23  # 8 MiB, the limit of RFC 9659 for zstd over HTTP; a zstd frame can request up to 2 GiB
 
 
-async def read_body(request: Request, seconds: float | None) -> bytes:
-    """The whole body, unpacked.
+async def read_body(request: Request, max_seconds: float | None) -> bytes:
+    """Return the whole JSON body, decompressed.
 
     Args:
-        seconds: how long it may take to arrive; None for no limit, and for no event loop.
+        request: Request to read.
+        max_seconds: Seconds in which the body must arrive. None for no limit, and for use without an event loop.
 
     Raises:
-        HTTPError: 415 another type or coding, 413 too large, 408 too slow, 400 broken packing.
+        HTTPError: 415 for an unsupported type or coding, 413 for a body above the limit, 408 after the timeout, 400 for
+            invalid compressed data.
     """
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != JSON:
-        raise HTTPError(415, f"Send the body as {JSON}.")
-    unpack = _unpacking(request.headers.getlist("content-encoding"))
-    return unpack(await _arrived(request, seconds, MAX_BODY_BYTES))
+    _require_content_type(request, JSON, "body")
+    decompress = _decompressor(request.headers.getlist("content-encoding"))
+    return decompress(await _receive(request, max_seconds, MAX_BODY_BYTES))
 
 
-async def read_form(request: Request, seconds: float) -> bytes:
-    """The body that a form's fields make, as it is. Raises HTTPError: too large, too slow, or no form."""
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != FORM:
-        raise HTTPError(415, f"Send the form as {FORM}.")
-    return await _arrived(request, seconds, MAX_FORM)
+async def read_form(request: Request, max_seconds: float) -> bytes:
+    """Return the body of an HTML form, still encoded.
+
+    Args:
+        request: Request to read.
+        max_seconds: Seconds in which the body must arrive.
+
+    Raises:
+        HTTPError: 415 for another type, 413 for a body above the limit, 408 after the timeout.
+    """
+    _require_content_type(request, FORM, "form")
+    return await _receive(request, max_seconds, MAX_FORM_BYTES)
 
 
-async def _arrived(request: Request, seconds: float | None, at_most: int) -> bytes:
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > at_most:
-        raise _too_large(at_most)
-    there: bytearray | None = request.scope.get(RECEIVED_BODY)
-    if there is not None:
-        if len(there) > at_most:
-            raise _too_large(at_most)
-        return bytes(there)
+def _require_content_type(request: Request, media_type: str, subject: str) -> None:
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != media_type:
+        raise HTTPError(415, f"Send the {subject} as {media_type}.")
+
+
+async def _receive(request: Request, max_seconds: float | None, max_bytes: int) -> bytes:
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdecimal() and int(content_length) > max_bytes:
+        raise _too_large(max_bytes)
+    received: bytearray | None = request.scope.get(RECEIVED_BODY)
+    if received is not None:  # fast path: no waiting, no ASGI messages
+        if len(received) > max_bytes:
+            raise _too_large(max_bytes)
+        return bytes(received)
     body = bytearray()
-    limit = nullcontext() if seconds is None else anyio.fail_after(seconds)
     try:
-        with limit:
+        with nullcontext() if max_seconds is None else anyio.fail_after(max_seconds):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > at_most:
-                    raise _too_large(at_most)
+                if len(body) > max_bytes:
+                    raise _too_large(max_bytes)
     except TimeoutError:
         raise HTTPError(408, "The body did not arrive in time.", {"Connection": "close"}) from None
     return bytes(body)
 
 
-def _unpacking(codings: list[str]) -> Callable[[bytes], bytes]:
-    coding = ",".join(codings).strip().lower()
-    if coding not in _UNPACK:
+def _decompressor(content_encodings: list[str]) -> Callable[[bytes], bytes]:
+    coding = ",".join(content_encodings).strip().lower()
+    if coding not in _DECOMPRESS:
         accepted = {"Accept-Encoding": "gzip, zstd"}
-        raise HTTPError(415, "Send the body as it is, or with one Content-Encoding: gzip or zstd.", accepted)
-    return _UNPACK[coding]
+        raise HTTPError(415, "Send the body uncompressed, or with one Content-Encoding: gzip or zstd.", accepted)
+    return _DECOMPRESS[coding]
 
 
-def _as_it_is(body: bytes) -> bytes:
+def _identity(body: bytes) -> bytes:
     return body
 
 
 def _gunzip(body: bytes) -> bytes:
-    unpacker = zlib.decompressobj(wbits=31)
+    decompressor = zlib.decompressobj(wbits=31)
     try:
-        # No more than this is ever unpacked, however much more is packed.
-        unpacked = unpacker.decompress(body, MAX_BODY_BYTES + 1)
+        # The limit applies during decompression, so a decompression bomb never fills the memory.
+        data = decompressor.decompress(body, MAX_BODY_BYTES + 1)
     except zlib.error:
-        raise _broken("gzip") from None
-    return _whole("gzip", unpacked, is_whole=unpacker.eof and not unpacker.unused_data)
+        raise _invalid_stream("gzip") from None
+    return _require_whole("gzip", data, is_whole=decompressor.eof and not decompressor.unused_data)
 
 
 def _unzstd(body: bytes) -> bytes:
-    # Imported only where somebody sends it.
+    # Imported at first use, because few clients send zstd.
     if sys.version_info >= (3, 14):
         from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
     else:
         from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-    unpacker = ZstdDecompressor(options={DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
+    decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
     try:
-        unpacked = unpacker.decompress(body, MAX_BODY_BYTES + 1)
+        data = decompressor.decompress(body, MAX_BODY_BYTES + 1)
     except ZstdError:
-        raise _broken("zstd") from None
-    return _whole("zstd", unpacked, is_whole=unpacker.eof and not unpacker.unused_data)
+        raise _invalid_stream("zstd") from None
+    return _require_whole("zstd", data, is_whole=decompressor.eof and not decompressor.unused_data)
 
 
-def _whole(coding: str, unpacked: bytes, *, is_whole: bool) -> bytes:
-    if len(unpacked) > MAX_BODY_BYTES:
-        raise _too_large()
+def _require_whole(coding: str, data: bytes, *, is_whole: bool) -> bytes:
+    if len(data) > MAX_BODY_BYTES:
+        raise _too_large(MAX_BODY_BYTES)
     if not is_whole:
-        raise _broken(coding)
-    return unpacked
+        raise _invalid_stream(coding)
+    return data
 
 
-_UNPACK = {"": _as_it_is, "identity": _as_it_is, "gzip": _gunzip, "x-gzip": _gunzip, "zstd": _unzstd}
+_DECOMPRESS = {"": _identity, "identity": _identity, "gzip": _gunzip, "x-gzip": _gunzip, "zstd": _unzstd}
 
 
-def _too_large(at_most: int = MAX_BODY_BYTES) -> HTTPError:
-    return HTTPError(413, f"The body is larger than {at_most} bytes.")
+def _too_large(max_bytes: int) -> HTTPError:
+    return HTTPError(413, f"The body is larger than {max_bytes} bytes.")
 
 
-def _broken(coding: str) -> HTTPError:
-    return HTTPError(400, f"The body is not one whole {coding} stream.")
+def _invalid_stream(coding: str) -> HTTPError:
+    return HTTPError(400, f"The body is not one complete {coding} stream.")

@@ -1,4 +1,4 @@
-"""How every outcome becomes an answer."""
+"""Responses, and the conversion of exceptions to error responses."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,40 +19,51 @@ RequestHandler = Callable[[Request], Awaitable[Response]]
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response with `value` as JSON."""
     return Response(msgspec.json.encode(value), status, headers, media_type=JSON)
 
 
 def error_response(status: int, detail: str | list[Problem], headers: Mapping[str, str] | None = None) -> Response:
+    """Return the contract's error response: `{"detail": …}`."""
     return json_response({"detail": detail}, status, headers)
 
 
-def handle_errors(answer: RequestHandler) -> RequestHandler:
-    """`answer`, with whatever it raises turned into the answer that the contract has for it."""
+def handle_errors(handler: RequestHandler) -> RequestHandler:
+    """Return `handler` with exceptions converted to the error responses of the contract.
 
-    async def answering(request: Request) -> Response:
+    | exception          | status                                   |
+    |--------------------|------------------------------------------|
+    | `HTTPError`        | its own                                  |
+    | `Conflict`         | 409                                      |
+    | `StoreUnavailable` | 503 with `Retry-After`                   |
+    | `ClientDisconnect` | 400; the client no longer reads it       |
+    | any other          | 500; the traceback is in the log only    |
+    """
+
+    async def handle(request: Request) -> Response:
         try:
-            return await answer(request)
-        except HTTPError as refusal:
-            return error_response(refusal.status, refusal.detail, refusal.headers)
+            return await handler(request)
+        except HTTPError as error:
+            return error_response(error.status, error.detail, error.headers)
         except Conflict as conflict:
             return error_response(409, str(conflict))
         except StoreUnavailable as unavailable:
             request_state(request.scope).has_store_failed = True
-            _log.error("the store does not answer: %s", unavailable)
+            _log.error("store unavailable: %s", unavailable)
             return error_response(503, "The store does not answer.", {"Retry-After": "1"})
         except ClientDisconnect:
-            return error_response(400, "The body ended early.")
+            return error_response(400, "The connection was closed before the end of the body.")
         except Exception:
-            _log.exception("%s failed", request.method)
+            _log.exception("%s request failed: unexpected exception", request.method)
             return error_response(500, "Internal server error.")
 
-    return answering
+    return handle
 
 
 def static_response(body: bytes, media_type: str) -> RequestHandler:
-    """Always the same."""
+    """Return a handler that always gives the same response."""
 
-    async def answer(_: Request) -> Response:
+    async def handle(_: Request) -> Response:
         return Response(body, media_type=media_type)
 
-    return answer
+    return handle

@@ -1,4 +1,4 @@
-"""What the contract shows of a task."""
+"""Serializers: stored values as objects of the contract."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from xpander_server.domain.task import Task, total_tokens
 
 
 def task(task: Task) -> dict[str, Any]:
-    """The contract's `Task`."""
+    """Return the contract's `Task`."""
     return {
         "id": task.id,
         "agent_id": task.agent_id,
@@ -35,7 +35,7 @@ def task(task: Task) -> dict[str, Any]:
 
 
 def list_item(task: Task) -> dict[str, Any]:
-    """The contract's `TaskListItem`."""
+    """Return the contract's `TaskListItem`."""
     return {
         "id": task.id,
         "agent_id": task.agent_id,
@@ -51,5 +51,5 @@ def list_item(task: Task) -> dict[str, Any]:
 
 
 def point(start: int, amounts: Amounts) -> dict[str, Any]:
-    """The contract's `MetricsPoint`."""
+    """Return the contract's `MetricsPoint` of the time bucket that starts at `start`."""
     return {"start": format_timestamp(start), **metrics.summarize_point(amounts)}

@@ -1,1 +1,1 @@
-"""HTTP layer around the application: protocol, dispatcher, bind address and concurrency."""
+"""HTTP layer: the ASGI entry point, uvicorn's protocol with limits and a fast path, and bind rules."""

@@ -1,4 +1,8 @@
-"""Where the server may be reached, and how: strangers and eavesdroppers are kept out unless somebody lets them in."""
+"""Address that the server binds, and the rules that protect it.
+
+A loopback address needs no protection. Any other address requires an API key in the store, and either TLS, a TLS proxy
+or the explicit permission to use plain HTTP.
+"""
 
 import ipaddress
 import socket
@@ -7,17 +11,20 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+_BACKLOG = 2048
+
 
 @frozen(kw_only=True)
 class BindSettings:
-    """Where to listen, and what stands between the server and its callers.
+    """Address, TLS files and trusted proxies.
 
     Args:
-        port: 0 for any that is free.
-        tls_certificate, tls_key: PEM files; the certificate with those between it and a known authority.
-        behind_proxy: addresses or networks of proxies that speak TLS for the server and whose `X-Forwarded-For` is
-            believed; `*` for any.
-        allow_plain_http: let keys and tasks cross a network unencrypted.
+        host: Host name or address to bind.
+        port: Port to bind. 0 selects any free port.
+        tls_certificate: PEM file of the certificate, followed by the intermediate certificates.
+        tls_key: PEM file of the certificate's private key, without a password.
+        behind_proxy: Addresses or networks of TLS proxies whose `X-Forwarded-For` header is trusted; `*` for any.
+        allow_plain_http: Permit unencrypted connections from other machines.
     """
 
     host: str = "127.0.0.1"
@@ -28,55 +35,58 @@ class BindSettings:
     allow_plain_http: bool = False
 
     def validate(self) -> None:
-        """Raises ValueError where the settings cannot be."""
+        """Check everything that can be checked without binding the address.
+
+        Raises:
+            ValueError: A setting is invalid.
+        """
         if bool(self.tls_certificate) != bool(self.tls_key):
-            raise ValueError("a TLS certificate needs its key, and a key its certificate")
+            raise ValueError("tls_certificate and tls_key must be given together")
         if self.tls_certificate and self.tls_key:
             _check_certificate(self.tls_certificate, self.tls_key)
         for proxy in self.behind_proxy:
             _check_proxy(proxy)
 
     def listen(self, *, has_key: bool) -> socket.socket:
-        """A socket that listens.
+        """Return a listening socket.
 
         Args:
-            has_key: whether there is a key that somebody has chosen to hand out.
+            has_key: Whether an operator has created or configured an API key.
 
         Raises:
-            ValueError: it would be open to other machines without what protects it.
-            OSError: the address cannot be listened at.
+            ValueError: Other machines could reach the server, and a required protection is missing.
+            OSError: The address cannot be bound.
         """
         listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self.host, self.port))
-            # The address that it has got, and not the name that was written.
+            # The rule depends on the bound address, because a host name can resolve to any address.
             if not ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
-                self._check_exposed(has_key)
-            listener.listen(2048)
+                self._check_protection(has_key)
+            listener.listen(_BACKLOG)
         except BaseException:
             listener.close()
             raise
         return listener
 
-    def _check_exposed(self, has_key: bool) -> None:
-        where = f"at {self.host} other machines can reach the server"
+    def _check_protection(self, has_key: bool) -> None:
         if not has_key:
             raise ValueError(
-                f"{where}, and the store has no API key yet. Make one first, with `xpander-report keys create`, or set "
-                "XPANDER_API_KEY"
+                f"other machines can reach the server at {self.host}, and the store has no API key. Create one with "
+                "`xpander-report keys create`, or set XPANDER_API_KEY"
             )
         if not (self.tls_certificate or self.behind_proxy or self.allow_plain_http):
             raise ValueError(
-                f"{where}, and keys and tasks would cross the network unencrypted. Give --tls-certificate and "
-                "--tls-key, or say which proxy speaks TLS for it: --behind-proxy ADDRESS; or, on a network that you "
-                "trust, --allow-plain-http"
+                f"other machines can reach the server at {self.host}, and API keys and tasks would be sent "
+                "unencrypted. Give --tls-certificate and --tls-key; or name the TLS proxy in front of the server with "
+                "--behind-proxy ADDRESS; or, on a trusted network, give --allow-plain-http"
             )
 
     def url(self, listener: socket.socket) -> str:
-        """Where `listener` is reached."""
-        name = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http{'s' if self.tls_certificate else ''}://{name}:{listener.getsockname()[1]}"
+        """Return the URL of `listener`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls_certificate else ''}://{host}:{listener.getsockname()[1]}"
 
 
 def _check_proxy(proxy: str) -> None:
@@ -84,12 +94,12 @@ def _check_proxy(proxy: str) -> None:
         if proxy != "*":
             ipaddress.ip_network(proxy)
     except ValueError:
-        raise ValueError(f"{proxy!r} is no address and no network of a proxy") from None
+        raise ValueError(f"behind_proxy must be an IP address, a network or *, got {proxy!r}") from None
 
 
 def _check_certificate(certificate: str, key: str) -> None:
     try:
-        # An empty password: a key that needs one must not ask for it at a terminal that nobody looks at.
+        # Without a password argument, OpenSSL would ask for one on the terminal and block the start.
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # ssl.SSLError is a subclass
         raise ValueError(f"cannot use the TLS certificate {certificate!r} with the key {key!r}: {error}") from None

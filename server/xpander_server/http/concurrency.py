@@ -1,4 +1,4 @@
-"""How to do what may take long (the store, a key's hash): with an event loop around, or without one."""
+"""Execution of blocking calls (database access, key hashes): inline, or in a worker thread."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -9,14 +9,16 @@ T = TypeVar("T")
 
 
 class BlockingRunner(Protocol):
+    """Function that executes a blocking call and returns its result."""
+
     async def __call__(self, call: Callable[[], T], /) -> T: ...
 
 
 async def run_in_threadpool(call: Callable[[], T], /) -> T:
-    """In a worker thread, while the event loop goes on."""
+    """Execute `call` in a worker thread, so that the event loop is not blocked."""
     return await anyio.to_thread.run_sync(call)
 
 
 async def run_inline(call: Callable[[], T], /) -> T:
-    """Here and now, for a caller that has no event loop to hold up."""
+    """Execute `call` in the current thread, for callers that have no event loop."""
     return call()

@@ -107,13 +107,13 @@ def test_both_ways_answer_alike(connect, connect_by_asgi, method: str, path: str
 
 def test_a_report_that_comes_at_once_takes_the_short_way(connect, monkeypatch):
     taken = []
-    answer = connections._answer
+    answer = connections._respond
 
     async def noted(cycle, *rest):
         taken.append(cycle.more_body)
         await answer(cycle, *rest)
 
-    monkeypatch.setattr(connections, "_answer", noted)
+    monkeypatch.setattr(connections, "_respond", noted)
     with connect() as connection:
         connection.sendall(head(LENGTH) + BODY)
         assert answered(connection)[0] == 200
