@@ -81,6 +81,6 @@ def test_a_certificate_needs_its_key_and_both_must_fit(shop: Shop, tmp_path: Pat
         (["--tls-certificate", one.path, "--tls-key", other.key], "cannot use the TLS certificate"),
         (["--tls-certificate", str(tmp_path / "none"), "--tls-key", one.key], "cannot use the TLS certificate"),
         (["--behind-proxy", "proxy.example"], "must be an IP address, a network or *"),
-        (["--rate-limit", "many"], "write 100/s"),
+        (["--rate-limit", "many"], "must have the form 100/s"),
     ):
         assert told in refusal("--store", shop.url, *options)

@@ -102,7 +102,7 @@ def test_an_unknown_key_opens_nothing(key, keys, verifier):
 
 def test_a_key_opens_one_organisation(keys):
     keys.ensure("known", "org")
-    with pytest.raises(ValueError, match="belongs to the organisation 'org' already"):
+    with pytest.raises(ValueError, match="got a key of 'org'"):
         keys.ensure("known", "other")
 
 
@@ -119,7 +119,7 @@ def test_keys_of_one_name_belong_to_several_organisations_but_not_twice_to_one(k
      ("a", "o" * 101, ["read"]), ("a", "org", ["write"])],
 )  # fmt: skip
 def test_a_key_that_cannot_be_is_not_made(name, organization_id, scopes, keys):
-    with pytest.raises(ValueError, match=r"printable|no scope"):
+    with pytest.raises(ValueError, match=r"printable|must be among"):
         keys.create(name, organization_id, scopes=scopes)
     assert keys.list_keys() == []
 
@@ -137,7 +137,7 @@ def test_an_expired_key_opens_nothing_from_that_microsecond_on(keys, verifier, c
     assert opened(verifier, key)
     clock.now += 1
     assert opened(verifier, key) is None
-    with pytest.raises(ValueError, match="'ci', has expired"):
+    with pytest.raises(ValueError, match="'ci' has expired"):
         keys.ensure(key, "org")
 
 
@@ -147,7 +147,7 @@ def test_a_revoked_key_opens_nothing_once_what_was_known_is_stale(keys, verifier
     keys.revoke("ci", "org")
     monotonic[0] += verification.CACHE_SECONDS
     assert opened(verifier, key) is None
-    with pytest.raises(ValueError, match="'ci', was revoked"):
+    with pytest.raises(ValueError, match="'ci' was revoked"):
         keys.ensure(key, "org")
 
 

@@ -90,5 +90,5 @@ def test_only_so_many_may_wait_for_their_first_look(store, monkeypatch):
     ],
 )
 def test_wrong_keys_are_counted_by_address_and_by_network_of_ipv6(addresses, are_one):
-    found = [access_module._address(request("k", address)) for address in addresses]
+    found = [access_module._rate_limit_address(request("k", address)) for address in addresses]
     assert (found[0] == found[1]) is are_one

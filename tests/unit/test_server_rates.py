@@ -24,7 +24,7 @@ def test_a_rate_is_a_number_and_a_unit(text, rate):
 
 @pytest.mark.parametrize("text", ["", "100", "0/s", "-1/s", "1.5/s", "1/d", "1/s ", "１/s", "9" * 10 + "/s", "1 / s"])
 def test_what_is_no_rate_is_told(text):
-    with pytest.raises(ValueError, match="write 100/s"):
+    with pytest.raises(ValueError, match="must have the form 100/s"):
         Rate.parse(text)
 
 

@@ -1,4 +1,4 @@
-"""Who a request comes from, and what it may do."""
+"""Authentication and authorization of requests."""
 
 import ipaddress
 from typing import Protocol
@@ -14,114 +14,138 @@ from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
 
 FAILURE_RATE = Rate(100, 10.0)
-"""How many wrong keys an address may try."""
+"""Unknown keys that one address may try."""
 MAX_PENDING_VERIFICATIONS = 200
-"""How many requests with keys not yet known may wait for their turn."""
-_NOTHING = Verification(None, 0.0)
+"""Requests with keys that are not in the cache, and that are queued for verification."""
+_NO_KEY = Verification(None, 0.0)
 
 
 @frozen
 class Principal:
-    """Somebody was let in."""
+    """Authenticated caller of a request.
+
+    Attributes:
+        organization_id: Organization of the caller.
+        key_name: Name of the API key; empty in the embedded backend.
+    """
 
     organization_id: str
     key_name: str = ""
-    """The name of the key."""
 
 
 class Authenticator(Protocol):
+    """Authenticates requests and checks scopes."""
+
     async def authenticate(self, request: Request, scope: str, headers: dict[str, str]) -> Principal:
-        """Whom a request speaks for, if it may do what takes `scope`.
+        """Return the caller of `request`.
 
         Args:
-            headers: where to put what the answer is to carry, whatever becomes of the request.
+            request: Request to authenticate.
+            scope: Scope that the operation requires.
+            headers: Receives headers for the response, whatever its status.
 
         Raises:
-            HTTPError: it may not.
+            HTTPError: The caller is unknown, or has no permission, or exceeds a rate limit.
         """
         ...
 
 
 class SingleOrganizationAuthenticator:
-    """Everything belongs to one organisation, and nobody is asked for a key."""
+    """Authenticator without keys: every request belongs to one organization."""
 
     def __init__(self, organization_id: str) -> None:
-        self._admission = Principal(organization_id)
+        self._principal = Principal(organization_id)
 
     async def authenticate(self, request: Request, scope: str, headers: dict[str, str]) -> Principal:
-        return self._admission
+        """Return the principal of the organization."""
+        return self._principal
 
 
 class KeyAuthenticator:
-    """The key tells the organisation and what is allowed.
+    """Authenticator that reads the API key from the `x-api-key` header.
 
     Args:
-        rate: how often each key may be used. None for no limit.
+        verifier: Verifies keys.
+        rate: Rate limit of each key. None for no limit.
     """
 
     def __init__(self, verifier: Verifier, rate: Rate | None = None) -> None:
         self._verifier = verifier
-        self._uses = None if rate is None else RateLimiter(rate)
-        self._failures = RateLimiter(FAILURE_RATE)
-        # A hash is slow on purpose. One at a time, apart from the threads that serve the store, so that strangers who
-        # guess cannot hold up those who have a key.
-        self._one_at_a_time = anyio.CapacityLimiter(1)
-        self._waiting = 0
+        self._key_limiter = None if rate is None else RateLimiter(rate)
+        self._failure_limiter = RateLimiter(FAILURE_RATE)
+        # One scrypt at a time, on a thread outside the pool of the store: callers who guess keys must not slow down
+        # callers whose keys are in the cache.
+        self._scrypt_limiter = anyio.CapacityLimiter(1)
+        self._pending_verifications = 0
 
     async def authenticate(self, request: Request, scope: str, headers: dict[str, str]) -> Principal:
-        return self.authorize(await self._grant(request), scope, headers)
+        """Return the owner of the request's key. See `Authenticator.authenticate`.
+
+        Raises:
+            HTTPError: 401 without a valid key, 403 without the scope, 429 above a rate limit, 503 if too many keys are
+                queued for verification.
+        """
+        return self.authorize(await self._grant_of(request), scope, headers)
 
     def authorize(self, grant: KeyGrant, scope: str, headers: dict[str, str]) -> Principal:
-        """Count one use of a key that is good. Raises HTTPError where it is used too often, or has not the scope."""
-        if self._uses is not None:
-            # By the name: the two secrets of a key that is being rotated share one allowance.
-            left = self._uses.take(f"{grant.key_name} {grant.organization_id}")
-            if left.retry_after:
-                raise HTTPError(429, "Too many requests with this key.", left.headers)
-            headers.update(left.headers)
+        """Count one use of a valid key, and check its scope.
+
+        Raises:
+            HTTPError: 429 above the rate limit of the key, 403 without the scope.
+        """
+        if self._key_limiter is not None:
+            # The bucket is named after the key, so that both secrets of a key share it during a rotation.
+            allowance = self._key_limiter.take(f"{grant.key_name} {grant.organization_id}")
+            if allowance.retry_after:
+                raise HTTPError(429, "Too many requests with this key.", allowance.headers)
+            headers.update(allowance.headers)
         if scope not in grant.scopes:
-            raise HTTPError(403, f"The key {grant.key_name!r} has no scope {scope!r}, which this takes.")
+            raise HTTPError(403, f"The key {grant.key_name!r} has no scope {scope!r}, which this operation requires.")
         return Principal(grant.organization_id, grant.key_name)
 
-    async def _grant(self, request: Request) -> KeyGrant:
-        given = [value for name, value in request.headers.raw if name == b"x-api-key"]
-        if len(given) == 1:
-            verification = await self.verify_key(given[0], request)
+    async def _grant_of(self, request: Request) -> KeyGrant:
+        keys = [value for name, value in request.headers.raw if name == b"x-api-key"]
+        if len(keys) == 1:
+            verification = await self.verify_key(keys[0], request)
             if verification.grant is not None:
                 return verification.grant
         raise HTTPError(401, "Missing or unknown API key: send one as x-api-key.", {"WWW-Authenticate": "ApiKey"})
 
     async def verify_key(self, key: bytes, request: Request) -> Verification:
-        """Return what a key opens. Raises HTTPError after too many unknown keys from the address of the request."""
-        verification = self._verifier.cached(key) if key else _NOTHING
+        """Return the verification of a key, from the cache where possible.
+
+        Raises:
+            HTTPError: 429 after too many unknown keys from the address of the request, 503 if too many keys are queued.
+        """
+        verification = self._verifier.cached(key) if key else _NO_KEY
         if verification is None:
-            return await self._verify(key, _address(request))
+            return await self._verify(key, _rate_limit_address(request))
         if verification.grant is not None and not verification.is_fresh():
-            known = verification
-            return await run_in_threadpool(lambda: self._verifier.refresh(key, known))
+            cached = verification
+            return await run_in_threadpool(lambda: self._verifier.refresh(key, cached))
         return verification
 
     async def _verify(self, key: bytes, address: str) -> Verification:
-        # Only who tries keys that nobody knows is counted: a good key comes through from a bad neighbourhood.
-        left = self._failures.take(address, 0)
-        if left.retry_after:
-            raise HTTPError(429, "Too many unknown API keys from this address.", left.headers)
-        if self._waiting >= MAX_PENDING_VERIFICATIONS:
-            raise HTTPError(503, "Too many requests with keys not yet known.", {"Retry-After": "1"})
-        self._waiting += 1
+        # Only unknown keys count, so that a valid key works from an address that others misuse.
+        allowance = self._failure_limiter.take(address, 0)
+        if allowance.retry_after:
+            raise HTTPError(429, "Too many unknown API keys from this address.", allowance.headers)
+        if self._pending_verifications >= MAX_PENDING_VERIFICATIONS:
+            raise HTTPError(503, "Too many API keys are queued for verification.", {"Retry-After": "1"})
+        self._pending_verifications += 1
         try:
             verification: Verification = await anyio.to_thread.run_sync(
-                self._verifier.verify, key, limiter=self._one_at_a_time, abandon_on_cancel=True
+                self._verifier.verify, key, limiter=self._scrypt_limiter, abandon_on_cancel=True
             )
         finally:
-            self._waiting -= 1
+            self._pending_verifications -= 1
         if verification.grant is None:
-            self._failures.take(address)
+            self._failure_limiter.take(address)
         return verification
 
 
-def _address(request: Request) -> str:
-    """Whose wrong keys are counted together: of IPv6, a network, since one person has all of it."""
+def _rate_limit_address(request: Request) -> str:
+    """Return the client's address; for IPv6 its /64 network, because one client usually controls all of it."""
     host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host)

@@ -1,4 +1,4 @@
-"""How often somebody may ask: token buckets, in the memory of one process."""
+"""Rate limits: token buckets in the memory of one process."""
 
 import math
 import re
@@ -9,54 +9,74 @@ from collections.abc import Callable
 from attrs import define, frozen
 
 MAX_BUCKETS = 10_000
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0}
+_SECONDS_BY_UNIT = {"s": 1.0, "m": 60.0, "h": 3_600.0}
 
 
 @frozen
 class Rate:
-    """So many in so many seconds; all of them at once, if need be."""
+    """Maximum number of uses in a period. All of them may occur at once.
+
+    Attributes:
+        count: Capacity of a bucket, and number of tokens that are added in one period.
+        seconds: Length of the period.
+    """
 
     count: int
     seconds: float
 
     @classmethod
     def parse(cls, text: str) -> "Rate":
-        """`100/s`, `600/m`, `5000/h`. Raises ValueError."""
-        found = re.fullmatch(r"([1-9][0-9]{0,8})/([smh])", text, re.ASCII)
-        if found is None:
-            raise ValueError(f"{text!r} is no rate: write 100/s, 600/m or 5000/h")
-        return cls(int(found[1]), _UNITS[found[2]])
+        """Return the rate that `text` states: `100/s`, `600/m` or `5000/h`.
+
+        Raises:
+            ValueError: The text has another form.
+        """
+        match = re.fullmatch(r"([1-9][0-9]{0,8})/([smh])", text, re.ASCII)
+        if match is None:
+            raise ValueError(f"a rate must have the form 100/s, 600/m or 5000/h, got {text!r}")
+        return cls(int(match[1]), _SECONDS_BY_UNIT[match[2]])
 
 
 @frozen
 class Allowance:
-    """What is left to somebody."""
+    """State of a bucket after a use, as the response headers report it.
+
+    Attributes:
+        limit: Capacity of the bucket.
+        remaining: Whole tokens in the bucket.
+        reset: Seconds until the bucket is full.
+        retry_after: Seconds until the next use is allowed; 0 if this use was allowed.
+    """
 
     limit: int
     remaining: int
     reset: int
-    """Seconds until all are there again."""
     retry_after: int
-    """Seconds until the next one is; 0 if this one was allowed."""
 
     @property
     def headers(self) -> dict[str, str]:
-        told = {
+        """Response headers: `X-RateLimit-*`, and `Retry-After` if the use was not allowed."""
+        headers = {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),
             "X-RateLimit-Reset": str(self.reset),
         }
-        return {**told, "Retry-After": str(self.retry_after)} if self.retry_after else told
+        return {**headers, "Retry-After": str(self.retry_after)} if self.retry_after else headers
 
 
 @define
 class _Bucket:
     tokens: float
-    at: float
+    updated_at: float
 
 
 class RateLimiter:
-    """A bucket for each name. Those that were not used for longest are forgotten when there are too many."""
+    """Token buckets, one for each name. It keeps the `MAX_BUCKETS` that were used most recently.
+
+    Args:
+        rate: Capacity and refill rate of each bucket.
+        clock: Returns a monotonic time in seconds.
+    """
 
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -64,7 +84,12 @@ class RateLimiter:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, name: str, count: int = 1) -> Allowance:
-        """Take `count` from the bucket of `name`, if they are there; 0 only looks whether there is one."""
+        """Take `count` tokens from the bucket of `name`, if it contains as many.
+
+        Args:
+            name: Name of the bucket. A new bucket is full.
+            count: Number of tokens. 0 takes none, and reports whether one token is available.
+        """
         now, rate = self._clock(), self._rate
         bucket = self._buckets.get(name)
         if bucket is None:
@@ -72,13 +97,13 @@ class RateLimiter:
             if len(self._buckets) > MAX_BUCKETS:
                 self._buckets.popitem(last=False)
         else:
-            bucket.tokens = min(rate.count, bucket.tokens + (now - bucket.at) * rate.count / rate.seconds)
-            bucket.at = now
+            bucket.tokens = min(rate.count, bucket.tokens + (now - bucket.updated_at) * rate.count / rate.seconds)
+            bucket.updated_at = now
             self._buckets.move_to_end(name)
-        wait = 0
-        if bucket.tokens < max(count, 1):
-            wait = math.ceil((max(count, 1) - bucket.tokens) * rate.seconds / rate.count) or 1
+        needed, retry_after = max(count, 1), 0
+        if bucket.tokens < needed:
+            retry_after = math.ceil((needed - bucket.tokens) * rate.seconds / rate.count) or 1
         else:
             bucket.tokens -= count
         reset = math.ceil((rate.count - bucket.tokens) * rate.seconds / rate.count)
-        return Allowance(rate.count, int(bucket.tokens), reset, wait)
+        return Allowance(rate.count, int(bucket.tokens), reset, retry_after)
