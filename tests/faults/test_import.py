@@ -28,7 +28,7 @@ def agent_id() -> str:
 
 @pytest.fixture
 def runs(tmp_path: Path, agent_id: str) -> Path:
-    """Write a file of runs, of which each third has no id."""
+    """Write a file of runs. Each third run has no id."""
     path = tmp_path / "runs.jsonl"
     with path.open("w", encoding="utf-8") as file:
         for number in range(RUNS):

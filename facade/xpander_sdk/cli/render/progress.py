@@ -67,8 +67,12 @@ def delivery_progress(pending: int) -> Iterator[Callable[[int, int], None]]:
     Args:
         pending: number of reports at the start.
     """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda delivered, total: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console) as progress:
         bar = progress.add_task("delivering", total=pending)
         yield lambda delivered, total: progress.update(bar, completed=delivered, total=total)
 
