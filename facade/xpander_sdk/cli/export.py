@@ -13,7 +13,7 @@ import click
 
 from xpander_sdk import Configuration, ModuleException
 from xpander_sdk.cli.exit_codes import INTERRUPTED
-from xpander_sdk.cli.options import backend_options, examples
+from xpander_sdk.cli.options import backend_options, examples, in_flight_option
 from xpander_sdk.cli.render.progress import counter
 from xpander_sdk.cli.render.text import printable
 from xpander_sdk.cli.task_selection import TaskSelection, selection_options
@@ -27,13 +27,7 @@ from xpander_sdk.import_export.exporter import load_tasks
     )
 )
 @click.option("-o", "--output", metavar="FILE", help="File to write; compressed if it ends in .gz. Default: stdout.")
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1, 256),
-    default=32,
-    show_default=True,
-    help="Maximum number of concurrent requests.",
-)
+@in_flight_option
 @backend_options
 @selection_options
 def export(configuration: Configuration, selection: TaskSelection, output: str | None, in_flight: int) -> None:

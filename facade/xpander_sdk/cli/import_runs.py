@@ -12,7 +12,7 @@ from attrs import frozen
 
 from xpander_sdk import Configuration
 from xpander_sdk.cli.exit_codes import INTERRUPTED, REJECTED
-from xpander_sdk.cli.options import backend_options, examples, json_option
+from xpander_sdk.cli.options import backend_options, examples, in_flight_option, json_option
 from xpander_sdk.cli.render.output import new_table, print_json, print_table
 from xpander_sdk.cli.render.progress import display_path, file_progress
 from xpander_sdk.cli.render.text import plain_text, printable
@@ -68,13 +68,7 @@ class _Summary:
     help="jsonl: each line is a JSON object, either with the arguments of report_external_task or a task as written by "
     "export. otlp: traces in OTLP JSON. Default: detected from the first bytes.",
 )
-@click.option(
-    "--in-flight",
-    type=click.IntRange(1, 256),
-    default=32,
-    show_default=True,
-    help="Maximum number of concurrent requests.",
-)
+@in_flight_option
 @click.option("--restart", is_flag=True, help="Start from the first line instead of resuming an interrupted import.")
 @json_option
 @backend_options

@@ -31,6 +31,13 @@ class _Period(click.ParamType[timedelta]):
 PERIOD = _Period()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+in_flight_option = click.option(
+    "--in-flight",
+    type=click.IntRange(1, 256),
+    default=32,
+    show_default=True,
+    help="Maximum number of concurrent requests.",
+)
 since_option = click.option(
     "--since", metavar="TIME", help="Only tasks created at this time or later (ISO 8601; UTC without an offset)."
 )
