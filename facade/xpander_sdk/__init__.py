@@ -1,8 +1,8 @@
-"""Record an AI agent's run that happened somewhere else, in one task history and one set of metrics.
+"""SDK that records runs of AI agents, executed anywhere, in one task history and one set of metrics.
 
-from xpander_sdk import Task, Tokens
-
-Task.report_external_task(agent_id="agent-123", id="job-1", result="done", tokens=Tokens(prompt_tokens=12))
+Example:
+    >>> from xpander_sdk import Task, Tokens
+    >>> task = Task.report_external_task(agent_id="agent-123", result="done", tokens=Tokens(prompt_tokens=12))
 """
 
 import os
@@ -33,8 +33,10 @@ from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.outbox import OutboxSettings
 from xpander_sdk.settings.retry import RetryPolicy, Timeouts
 from xpander_sdk.settings.transport import TransportSettings
-from xpander_sdk.task import AgentExecutionStatus, Task, TaskInput, TasksListItem
+from xpander_sdk.task import Task, TaskInput
+from xpander_sdk.task_status import AgentExecutionStatus
 from xpander_sdk.tasks import Tasks
+from xpander_sdk.tasks_list_item import TasksListItem
 from xpander_sdk.version import __version__
 
 if TYPE_CHECKING:
@@ -50,13 +52,13 @@ def __getattr__(name: str) -> Any:
 
 
 def _configure_logging(level: str | None) -> None:
-    """XPANDER_LOG=debug shows what is sent when, on standard error, without keys and payloads."""
+    """Write log records from the level in XPANDER_LOG to standard error. They contain no keys and no payloads."""
     if level:
         import logging
 
-        log = logging.getLogger("xpander_sdk")
-        log.addHandler(logging.StreamHandler())
-        log.setLevel(level.upper())
+        logger = logging.getLogger("xpander_sdk")
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(level.upper())
 
 
 __all__ = [

@@ -1,7 +1,15 @@
-"""Import lock and fork hooks.
+"""Import lock, and hooks that run around a fork.
 
-One lock guards every import that the first call makes, and every process-wide cache. A fork takes it too: a child that
-is forked while another thread holds an import lock would wait forever for a thread that it does not have.
+One lock guards the deferred imports and all process-wide caches. The process also holds it while it forks:
+
+    thread A                       thread B
+    holds import_lock, imports
+                                   os.fork(): before hooks wait for import_lock
+    releases import_lock
+                                   fork; parent and child each release their copy of the lock
+
+Without it, a child could inherit a lock that a thread of the parent holds. That thread does not exist in the child, so
+the lock would never be released.
 """
 
 import os
@@ -12,14 +20,14 @@ import_lock = threading.RLock()
 
 ForkHook = Callable[[], None]
 _hooks: list[tuple[ForkHook, ForkHook, ForkHook]] = []
-_running: list[tuple[ForkHook, ForkHook, ForkHook]] = []
+_active: list[tuple[ForkHook, ForkHook, ForkHook]] = []  # the hooks of the fork in progress
 
 
 def register_at_fork(before: ForkHook, after_in_parent: ForkHook, after_in_child: ForkHook) -> None:
-    """Register three hooks that run around each fork, all three or none of them.
+    """Register three hooks that run around each fork while `import_lock` is held.
 
-    `os.register_at_fork` does not promise that for a module that another thread imports during the fork. All hooks run
-    while `import_lock` is held.
+    For each fork, either all three run or none. `os.register_at_fork` does not guarantee that for hooks that another
+    thread registers during the fork.
     """
     with import_lock:
         _hooks.append((before, after_in_parent, after_in_child))
@@ -27,19 +35,19 @@ def register_at_fork(before: ForkHook, after_in_parent: ForkHook, after_in_child
 
 def _before_fork() -> None:
     import_lock.acquire()
-    _running[:] = _hooks
-    for before, _, _ in _running:
+    _active[:] = _hooks
+    for before, _, _ in _active:
         before()
 
 
 def _after_fork_in_parent() -> None:
-    for _, after, _ in _running:
+    for _, after, _ in _active:
         after()
     import_lock.release()
 
 
 def _after_fork_in_child() -> None:
-    for _, _, after in _running:
+    for _, _, after in _active:
         after()
     import_lock.release()
 

@@ -1,17 +1,18 @@
 """Deferred modules: each is imported at its first use, under the import lock.
 
-`import xpander_sdk` imports neither the HTTP client nor the generated client. The modules that users call
-(`backend`, `task`, `tasks`) reach them as `_lazy.client`, `_lazy.operations` and so on.
+`import xpander_sdk` imports neither the HTTP client nor the generated client. The public classes (`Backend`, `Task`,
+`Tasks`) therefore use these modules as attributes of this one: `_lazy.client.send(…)`. The first access to an attribute
+calls `__getattr__`, which imports the module and stores it as a global; later accesses find the global.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from xpander_sdk._fork import import_lock
 
-__all__ = ["client", "json_encoder", "operations", "outbox", "registry", "report"]
+__all__ = ["client", "fields", "json_encoder", "operations", "outbox", "registry", "report"]
 
 if TYPE_CHECKING:
-    from xpander_sdk._runtime import client, json_encoder, operations, report
+    from xpander_sdk._runtime import client, fields, json_encoder, operations, report
     from xpander_sdk.outbox import outbox, registry
 else:
 

@@ -1,21 +1,24 @@
-"""Modules that the first call needs.
+"""Modules that the first call needs, imported together.
 
-`import xpander_sdk` leaves them out because they take longer to import than everything else together. This module
-imports them eagerly; `_lazy` imports this module once, under the
-import lock.
+Together they take longer to import than the rest of the package, so `import xpander_sdk` does not import them. `_lazy`
+imports this module once, under the import lock, at the first use of any of its names:
+
+    import xpander_sdk              no httpx, no generated client
+    Task.report_external_task(…)    _lazy.report → import _runtime → all modules below
+    second call                     _lazy.report is an ordinary attribute now
 """
 
-import encodings.idna  # noqa: F401  # Python imports it to resolve the first host name
+import encodings.idna  # noqa: F401  # Python imports it for the first name lookup
 from contextlib import suppress
 
 import anyio  # noqa: F401
 import sniffio  # noqa: F401
 
 from xpander_sdk.client import client, operations
-from xpander_sdk.reporting import json_encoder, report
+from xpander_sdk.reporting import fields, json_encoder, report
 from xpander_sdk.transport import http  # noqa: F401
 
 with suppress(ImportError):  # optional
     import opentelemetry.trace  # noqa: F401
 
-__all__ = ["client", "json_encoder", "operations", "report"]
+__all__ = ["client", "fields", "json_encoder", "operations", "report"]

@@ -1,36 +1,43 @@
-"""The user's handle on a backend."""
+"""Backend: the handle through which a program reports runs and reads metrics."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from xpander_sdk import _lazy, metrics
+from xpander_sdk import _lazy
+from xpander_sdk.backend_metrics import BackendMetrics
 from xpander_sdk.client.transport_registry import transports
-from xpander_sdk.metrics import Metrics
 from xpander_sdk.reporting.tokens import Tokens
-from xpander_sdk.reporting.validation import parse_datetime, resolve_agent_id
+from xpander_sdk.reporting.validation import resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task import Task
 
 if TYPE_CHECKING:
-    from xpander_sdk.client import operations
+    from typing import Unpack
+
     from xpander_sdk.outbox.outbox import Outbox
     from xpander_sdk.receipt import Receipt
+    from xpander_sdk.reporting.fields import ReportFields
+    from xpander_sdk.reporting.report import Report
 
 
 class HasId(Protocol):
-    """Anything with an id can stand for an agent."""
+    """Object that can be passed as an agent."""
 
     @property
-    def id(self) -> str | None: ...
+    def id(self) -> str | None:
+        """The id of the agent; None to use `agent_id`."""
+        ...
 
 
-class Backend:
-    """A backend, as one configuration reaches it.
+class Backend(BackendMetrics):
+    """Handle of a backend.
 
     Args:
-        configuration: who reports, and where to. Default: a new `Configuration()`, from the environment as it is now.
+        configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
+
+    Raises:
+        ValueError: The environment contains an invalid setting, or the argument is not a `Configuration`.
 
     Example:
         >>> backend = Backend(Configuration(base_url="sqlite:///runs.db"))
@@ -38,25 +45,36 @@ class Backend:
         'ext-001'
     """
 
-    def __init__(self, configuration: Configuration | None = None) -> None:
-        self.configuration = resolve_configuration(configuration)
-
     def with_options(self, **changes: Any) -> "Backend":
-        """A backend with other settings; the arguments are those of `Configuration`.
+        """Return a backend with other settings.
+
+        Args:
+            **changes: Arguments of `Configuration`. Settings that are not named keep their values.
+
+        Raises:
+            ValueError: A setting is invalid.
+            TypeError: An argument is unknown.
 
         Example:
             >>> from xpander_sdk import Timeouts
-            >>> patient = Backend().with_options(timeouts=Timeouts(total=120))
+            >>> slow_backend = Backend().with_options(timeouts=Timeouts(total=120))
         """
         return Backend(self.configuration.with_options(**changes))
 
     def close(self) -> None:
-        """Close the connections that are kept for this target. Not a must: they are closed when the program ends, and a
-        later call opens new ones. `with Backend() as backend:` closes at its end."""
+        """Close the connections to this backend.
+
+        Optional: they are closed at interpreter exit, and at the end of `with Backend() as backend:`. A later call
+        opens new ones.
+        """
         transports.close(self.configuration)
 
     async def aclose(self) -> None:
-        """Close the connections that are kept for this target in this event loop, as its end would do, too."""
+        """Close the connections to this backend in the running event loop.
+
+        Optional: they are closed when the event loop ends, and at the end of `async with Backend() as backend:`. A
+        later call opens new ones.
+        """
         await transports.aclose(self.configuration)
 
     def __enter__(self) -> Self:
@@ -70,6 +88,19 @@ class Backend:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    @property
+    def outbox(self) -> "Outbox":
+        """The outbox of the configuration, else the user's default outbox.
+
+        Raises:
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> Backend().outbox.flush(5)
+            True
+        """
+        return _lazy.registry.outbox_for(self.configuration)
 
     def report_external_task(
         self,
@@ -85,38 +116,36 @@ class Backend:
         used_tools: Iterable[str] | None = None,
         configuration: Configuration | None = None,
     ) -> Task:
-        """Record a run that was executed outside xpander.ai, or update it: `Task.report_external_task`, from here.
+        """Record a run that was executed outside xpander.ai, or update its record.
 
-        Documented at docs.xpander.ai under `Backend.areport_external_task`; `areport_external_task` is the same without
-        blocking the event loop. The arguments that are not named below are those of `Task.report_external_task`.
+        Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None
+        keeps the stored value, except for `used_tools`; the defaults of the other arguments replace it.
 
         Args:
-            agent_id: the agent that the run belongs to.
-            agent: any object with an `id`, which comes before `agent_id`. Where neither is given, the configuration's
-                agent is meant, else XPANDER_AGENT_ID.
-            used_tools: names of the tools that were called; None for none.
-            configuration: for this call alone, in place of the backend's.
+            agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
+            agent: Any object with an `id`, instead of `agent_id`. If both are passed, `agent` applies.
+            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
+            input: The request to the agent. Default: None.
+            llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
+                that `xpander_sdk.reporting.json_encoder` states. Default: None.
+            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+            is_success: True for success, False for failure, None for a run in progress. Default: True.
+            result: The final answer. Default: None.
+            duration: Wall-clock time of the run, in seconds. Default: 0.
+            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
+            configuration: Backend and credentials of this call. Default: the backend's configuration.
 
         Returns:
-            The task as the backend keeps it after this report.
+            The task in the backend after this report.
 
         Raises:
-            ValueError: an argument is missing, of a wrong type or out of bounds; nothing was sent.
-            ModuleException: the backend refused, or did not answer; its `report_id` is the id to report again with.
+            ValueError: An argument is missing or invalid. No request was sent.
+            ModuleException: The backend rejected the report or did not respond. The error's `report_id` is the id for
+                another attempt. With an outbox in the configuration, a report that can still be delivered is stored
+                there, and the error's `receipt` is its receipt.
         """
-        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
-        return Task.report_external_task(
-            configuration=configuration,
-            agent_id=resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
-            id=id,
-            input=input,
-            llm_response=llm_response,
-            tokens=tokens,
-            is_success=is_success,
-            result=result,
-            duration=duration,
-            used_tools=used_tools or [],
-        )
+        configuration, report = self._new_report(configuration, agent_id, agent, _lazy.fields.select(locals()))
+        return Task._send_report(configuration, report)
 
     async def areport_external_task(
         self,
@@ -132,182 +161,141 @@ class Backend:
         used_tools: Iterable[str] | None = None,
         configuration: Configuration | None = None,
     ) -> Task:
-        """`report_external_task`, without blocking the event loop."""
-        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
-        return await Task.areport_external_task(
-            configuration=configuration,
-            agent_id=resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
-            id=id,
-            input=input,
-            llm_response=llm_response,
-            tokens=tokens,
-            is_success=is_success,
-            result=result,
-            duration=duration,
-            used_tools=used_tools or [],
-        )
+        """Record a run that was executed outside xpander.ai, or update its record.
 
-    @property
-    def outbox(self) -> "Outbox":
-        """The outbox that this backend's configuration names, else the user's own: its books, its dead letters, and how
-        to wait for it.
+        Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None
+        keeps the stored value, except for `used_tools`; the defaults of the other arguments replace it.
+
+        Args:
+            agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
+            agent: Any object with an `id`, instead of `agent_id`. If both are passed, `agent` applies.
+            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
+            input: The request to the agent. Default: None.
+            llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
+                that `xpander_sdk.reporting.json_encoder` states. Default: None.
+            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+            is_success: True for success, False for failure, None for a run in progress. Default: True.
+            result: The final answer. Default: None.
+            duration: Wall-clock time of the run, in seconds. Default: 0.
+            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
+            configuration: Backend and credentials of this call. Default: the backend's configuration.
+
+        Returns:
+            The task in the backend after this report.
 
         Raises:
-            OutboxError: the file cannot be used.
-
-        Example:
-            >>> Backend().outbox.flush(5)
-            True
+            ValueError: An argument is missing or invalid. No request was sent.
+            ModuleException: The backend rejected the report or did not respond. The error's `report_id` is the id for
+                another attempt. With an outbox in the configuration, a report that can still be delivered is stored
+                there, and the error's `receipt` is its receipt.
         """
-        return _lazy.registry.outbox_for(self.configuration)
+        configuration, report = self._new_report(configuration, agent_id, agent, _lazy.fields.select(locals()))
+        return await Task._asend_report(configuration, report)
 
     def submit_external_task(
         self,
         agent_id: str | None = None,
         agent: HasId | None = None,
-        id: str | None = None,
-        input: str | None = None,
-        llm_response: Any | None = None,
-        tokens: Tokens | Mapping[str, Any] | None = None,
-        is_success: bool | None = True,
-        result: str | None = None,
-        duration: float | None = 0,
-        used_tools: Iterable[str] | None = None,
+        *,
         configuration: Configuration | None = None,
+        **fields: "Unpack[ReportFields]",
     ) -> "Receipt[Task]":
-        """Keep a report on this machine, and deliver it in the background: the call waits for no network, and the
-        report survives an outage of the backend and the end of this process. `asubmit_external_task` is the same
-        without blocking the event loop.
+        """Store a report in the outbox, a local file, and deliver it in the background.
 
-        The arguments are those of `report_external_task`. Reports of one id are delivered in the order given; of those
-        that still wait, what was said last is sent, once. Where to, and how much is kept: `Configuration(outbox=…)`.
+        Does not wait for the network. `asubmit_external_task` is the asynchronous form. The report survives an
+        outage of the backend and the end of this process. Reports of one run are delivered in their order; reports that
+        are still waiting are merged into one. `Configuration(outbox=…)` sets the file and its limits.
+
+        Args:
+            agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
+            agent: Any object with an `id`, instead of `agent_id`. If both are passed, `agent` applies.
+            configuration: Backend and credentials of this call. Default: the backend's configuration.
+            **fields: Data about the run, as in `report_external_task`:
+
+                - `id`: The id of the run, 1 to 255 characters. A known id updates that task. Default: a new id.
+                - `input`: The request to the agent. Default: None.
+                - `llm_response`: The provider's response: JSON, or any object, which is converted to JSON. Default:
+                  None.
+                - `tokens`: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                - `is_success`: True for success, False for failure, None for a run in progress. Default: True.
+                - `result`: The final answer. Default: None.
+                - `duration`: Wall-clock time of the run, in seconds. Default: 0.
+                - `used_tools`: Names of the tools that were called, one entry per call. Default: no tools.
 
         Returns:
-            A receipt: the report is kept. Its `wait` and `await` tell what became of it.
+            A receipt: the report is stored. Its `wait`, or `await`, waits for the delivery.
 
         Raises:
-            ValueError: an argument is missing, of a wrong type or out of bounds, or there is no key to deliver it with;
-                nothing was kept.
-            OutboxFullError: there is no room for it.
-            OutboxError: the outbox's file cannot be used.
+            ValueError: An argument is missing or invalid, or there is no key. The report was not stored.
+            TypeError: An argument is unknown. The report was not stored.
+            OutboxFullError: The outbox has no room. The report was not stored.
+            OutboxError: The outbox's file cannot be used. The report was not stored.
 
         Example:
             >>> receipt = Backend().submit_external_task(agent_id="agent-123", id="ext-job-9921", result="Up 22%")
             >>> receipt.wait(5)
             <ReceiptState.Delivered: 'delivered'>
         """
-        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
-        said = _lazy.report.new_report(
-            resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
-            id=id,
-            input=input,
-            llm_response=llm_response,
-            tokens=tokens,
-            is_success=is_success,
-            result=result,
-            duration=duration,
-            used_tools=used_tools or [],
-        )
-        return _lazy.registry.submit(configuration, said, partial(Task._from_body, configuration))
+        configuration, report = self._new_report(configuration, agent_id, agent, fields)
+        convert = partial(Task._from_body, configuration)
+        return _lazy.registry.submit(configuration, report, convert)
 
     async def asubmit_external_task(
         self,
         agent_id: str | None = None,
         agent: HasId | None = None,
-        id: str | None = None,
-        input: str | None = None,
-        llm_response: Any | None = None,
-        tokens: Tokens | Mapping[str, Any] | None = None,
-        is_success: bool | None = True,
-        result: str | None = None,
-        duration: float | None = 0,
-        used_tools: Iterable[str] | None = None,
+        *,
         configuration: Configuration | None = None,
+        **fields: "Unpack[ReportFields]",
     ) -> "Receipt[Task]":
-        """`submit_external_task`, without blocking the event loop."""
-        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
-        said = _lazy.report.new_report(
-            resolve_agent_id(configuration, agent_id=agent_id, agent=agent),
-            id=id,
-            input=input,
-            llm_response=llm_response,
-            tokens=tokens,
-            is_success=is_success,
-            result=result,
-            duration=duration,
-            used_tools=used_tools or [],
-        )
-        return await _lazy.registry.asubmit(configuration, said, partial(Task._from_body, configuration))
+        """Store a report in the outbox, a local file, and deliver it in the background.
 
-    def metrics(
-        self,
-        agent_id: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        by: Literal["hour", "day"] | None = None,
-    ) -> Metrics:
-        """What the runs of an agent add up to; `ametrics` is the same without blocking the event loop.
+        Runs on asyncio and on trio. `submit_external_task` is the synchronous form. The report survives an
+        outage of the backend and the end of this process. Reports of one run are delivered in their order; reports that
+        are still waiting are merged into one. `Configuration(outbox=…)` sets the file and its limits.
 
         Args:
-            agent_id: the agent; else the configuration's, else XPANDER_AGENT_ID.
-            since: only runs first seen at this time or later: a datetime or ISO 8601; UTC where it has no offset.
-                Default: no limit, as for `until`.
-            until: only runs first seen before this time.
-            by: "hour" or "day" for a series of them (in UTC), too, of which the newest 1,000 are given.
+            agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
+            agent: Any object with an `id`, instead of `agent_id`. If both are passed, `agent` applies.
+            configuration: Backend and credentials of this call. Default: the backend's configuration.
+            **fields: Data about the run, as in `report_external_task`:
+
+                - `id`: The id of the run, 1 to 255 characters. A known id updates that task. Default: a new id.
+                - `input`: The request to the agent. Default: None.
+                - `llm_response`: The provider's response: JSON, or any object, which is converted to JSON. Default:
+                  None.
+                - `tokens`: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                - `is_success`: True for success, False for failure, None for a run in progress. Default: True.
+                - `result`: The final answer. Default: None.
+                - `duration`: Wall-clock time of the run, in seconds. Default: 0.
+                - `used_tools`: Names of the tools that were called, one entry per call. Default: no tools.
+
+        Returns:
+            A receipt: the report is stored. Its `wait`, or `await`, waits for the delivery.
 
         Raises:
-            ValueError: no agent, or a time that is none; nothing was sent.
-            ModuleException: the backend refused, or did not answer.
+            ValueError: An argument is missing or invalid, or there is no key. The report was not stored.
+            TypeError: An argument is unknown. The report was not stored.
+            OutboxFullError: The outbox has no room. The report was not stored.
+            OutboxError: The outbox's file cannot be used. The report was not stored.
 
         Example:
-            >>> Backend(Configuration(base_url="sqlite:///runs.db")).metrics("agent-7", since="2026-01-01").runs.total
-            0
+            >>> import asyncio
+            >>> async def submit():
+            ...     receipt = await Backend().asubmit_external_task(agent_id="agent-123", result="Up 22%")
+            ...     return await receipt
+            >>> asyncio.run(submit())
+            <ReceiptState.Delivered: 'delivered'>
         """
-        operation = self._metrics_operation(agent_id, since, until, by)
-        return _lazy.client.send(self.configuration, operation)
+        configuration, report = self._new_report(configuration, agent_id, agent, fields)
+        convert = partial(Task._from_body, configuration)
+        return await _lazy.registry.asubmit(configuration, report, convert)
 
-    async def ametrics(
-        self,
-        agent_id: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        by: Literal["hour", "day"] | None = None,
-    ) -> Metrics:
-        """`metrics`, without blocking the event loop."""
-        operation = self._metrics_operation(agent_id, since, until, by)
-        return await _lazy.client.asend(self.configuration, operation)
-
-    def organization_metrics(
-        self,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        by: Literal["hour", "day"] | None = None,
-    ) -> Metrics:
-        """What the runs of all agents of the organisation add up to, with the runs of each in `agents`; for the rest as
-        `metrics`. `aorganization_metrics` is the same without blocking the event loop."""
-        return _lazy.client.send(self.configuration, _organization_metrics(since, until, by))
-
-    async def aorganization_metrics(
-        self,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        by: Literal["hour", "day"] | None = None,
-    ) -> Metrics:
-        """`organization_metrics`, without blocking the event loop."""
-        return await _lazy.client.asend(self.configuration, _organization_metrics(since, until, by))
-
-    def _metrics_operation(
-        self, agent_id: object, since: Any, until: Any, by: str | None
-    ) -> "operations.Operation[Metrics]":
-        agent = resolve_agent_id(self.configuration, agent_id=agent_id)
-        operation = _lazy.operations.get_agent_metrics(agent, *_time_range(since, until), by)
-        return operation.map(metrics.metrics_from_response)
-
-
-def _organization_metrics(since: Any, until: Any, by: str | None) -> "operations.Operation[Metrics]":
-    operation = _lazy.operations.get_organization_metrics(*_time_range(since, until), by)
-    return operation.map(metrics.metrics_from_response)
-
-
-def _time_range(since: Any, until: Any) -> tuple[datetime | None, datetime | None]:
-    return parse_datetime("since", since), parse_datetime("until", until)
+    def _new_report(
+        self, configuration: Configuration | None, agent_id: object, agent: object, fields: Mapping[str, Any]
+    ) -> "tuple[Configuration, Report]":
+        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
+        agent_id = resolve_agent_id(configuration, agent_id=agent_id, agent=agent)
+        # The official client's Backend sends an empty list for None; its Task sends null.
+        fields = {**fields, "used_tools": fields.get("used_tools") or []}
+        return configuration, _lazy.report.new_report(agent_id, **fields)

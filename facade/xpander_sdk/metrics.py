@@ -1,4 +1,4 @@
-"""What the runs of an agent add up to."""
+"""Metrics of the runs of an agent or an organization."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 @frozen
 class RunCounts:
-    """Tasks by what became of them."""
+    """Number of runs by status.
+
+    Attributes:
+        total: All runs.
+        completed: Runs that succeeded.
+        failed: Runs that failed.
+        executing: Runs in progress.
+    """
 
     total: int
     completed: int
@@ -25,7 +32,16 @@ class RunCounts:
 
 @frozen
 class DurationSummary:
-    """Seconds, over the runs that ended; None where there are none. Percentiles by nearest rank, within 1 %."""
+    """Durations of the runs that have ended, in seconds.
+
+    Percentiles use the nearest rank, and are accurate to 1 %. They are None if no run has ended.
+
+    Attributes:
+        total: Sum of all durations.
+        p50: Median.
+        p95: 95th percentile.
+        p99: 99th percentile.
+    """
 
     total: float
     p50: float | None
@@ -35,7 +51,12 @@ class DurationSummary:
 
 @frozen
 class CostSummary:
-    """US dollars of the runs whose cost is known, None where there are none; and how many are not known."""
+    """Cost of runs, in US dollars.
+
+    Attributes:
+        total: Cost of the runs whose cost is known; None if no cost is known.
+        unpriced_runs: Number of runs whose cost is not known.
+    """
 
     total: float | None
     unpriced_runs: int
@@ -43,7 +64,12 @@ class CostSummary:
 
 @frozen
 class ToolUse:
-    """How often a tool was called, and in how many runs."""
+    """Use of one tool.
+
+    Attributes:
+        calls: Number of calls.
+        runs: Number of runs that called the tool.
+    """
 
     calls: int
     runs: int
@@ -51,7 +77,14 @@ class ToolUse:
 
 @frozen
 class ModelUsage:
-    """The runs whose response names a model: their tokens (prompt and completion) and US dollars, as in `Cost`."""
+    """Use of one model: the runs whose response names it.
+
+    Attributes:
+        runs: Number of runs.
+        total_tokens: Prompt and completion tokens of these runs.
+        cost: Cost of the runs whose cost is known, in US dollars; None if no cost is known.
+        unpriced_runs: Number of runs whose cost is not known.
+    """
 
     runs: int
     total_tokens: int
@@ -61,7 +94,16 @@ class ModelUsage:
 
 @frozen
 class MetricsPoint:
-    """What the runs of one hour or day add up to; the fields are those of `Metrics`."""
+    """Metrics of one hour or day.
+
+    Attributes:
+        start: Start of the hour or day, in UTC.
+        runs: Number of runs.
+        success_rate: Completed runs over completed and failed runs, from 0 to 1; None if no run has ended.
+        duration: Durations.
+        tokens: Token usage of all runs.
+        cost: Cost.
+    """
 
     start: datetime
     runs: RunCounts
@@ -73,17 +115,22 @@ class MetricsPoint:
 
 @frozen
 class Metrics:
-    """What the runs of an agent add up to; each run counts once, in the state that it has now.
+    """Metrics of an agent or an organization. Each run counts once, with its present status.
 
     Attributes:
-        agent_id: None for all agents of the organisation.
-        since, until: the range asked for, in UTC; None where it is open.
-        success_rate: completed over completed and failed, 0 to 1; None before the first run has ended.
-        tokens: of all runs together.
-        tools: by name, most called first.
-        models: by name, most used first.
-        series: by hour or day in the order of time, where that was asked for; else None.
-        agents: the runs of each agent, the busiest first, of a whole organisation; else None.
+        agent_id: The agent; None for all agents of the organization.
+        organization_id: The organization.
+        since: Start of the requested range, in UTC; None if it has no start.
+        until: End of the requested range, in UTC; None if it has no end.
+        runs: Number of runs.
+        success_rate: Completed runs over completed and failed runs, from 0 to 1; None if no run has ended.
+        duration: Durations.
+        tokens: Token usage of all runs.
+        cost: Cost.
+        tools: Tools by name, most calls first.
+        models: Models by name, most runs first.
+        series: Metrics by hour or day, oldest first; None if no series was requested.
+        agents: Runs of each agent, most runs first; None for the metrics of one agent.
     """
 
     agent_id: str | None
@@ -101,25 +148,25 @@ class Metrics:
     agents: Mapping[str, RunCounts] | None = None
 
 
-def metrics_from_response(answer: "models.AgentMetrics | models.OrganizationMetrics") -> Metrics:
-    """The metrics that a backend answered."""
-    agents = getattr(answer, "agents", None)
+def metrics_from_model(model: "models.AgentMetrics | models.OrganizationMetrics") -> Metrics:
+    """Return the metrics of a response."""
+    agents = getattr(model, "agents", None)
     return Metrics(
-        agent_id=getattr(answer, "agent_id", None),
-        organization_id=answer.organization_id,
-        since=parse_datetime("since", answer.since),
-        until=parse_datetime("until", answer.until),
-        runs=_runs(answer.runs),
-        success_rate=answer.success_rate,
-        duration=_durations(answer.duration),
-        tokens=_tokens(answer.tokens),
-        cost=_cost(answer.cost),
-        tools={tool.name: ToolUse(tool.calls, tool.runs) for tool in answer.tools},
+        agent_id=getattr(model, "agent_id", None),
+        organization_id=model.organization_id,
+        since=parse_datetime("since", model.since),
+        until=parse_datetime("until", model.until),
+        runs=_runs(model.runs),
+        success_rate=model.success_rate,
+        duration=_durations(model.duration),
+        tokens=_tokens(model.tokens),
+        cost=_cost(model.cost),
+        tools={tool.name: ToolUse(tool.calls, tool.runs) for tool in model.tools},
         models={
-            model.name: ModelUsage(model.runs, model.total_tokens, model.cost, model.unpriced_runs)
-            for model in answer.models
+            usage.name: ModelUsage(usage.runs, usage.total_tokens, usage.cost, usage.unpriced_runs)
+            for usage in model.models
         },
-        series=None if answer.series is None else tuple(_point(point) for point in answer.series),
+        series=None if model.series is None else tuple(_point(point) for point in model.series),
         agents=None if agents is None else {agent.agent_id: _runs(agent.runs) for agent in agents},
     )
 

@@ -1,53 +1,35 @@
-"""What a backend answers: tasks."""
+"""Task: the record of one run in a backend."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from enum import StrEnum
-from functools import cache, partial
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, fields, frozen
 
 from xpander_sdk import _lazy
 from xpander_sdk.errors import ModuleException
-from xpander_sdk.reporting.tokens import TOKEN_KINDS, Tokens
-from xpander_sdk.reporting.validation import parse_datetime, resolve_agent_id
+from xpander_sdk.generated_models import read_fields, read_tokens
+from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.reporting.validation import resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
+from xpander_sdk.task_status import AgentExecutionStatus
 
 if TYPE_CHECKING:
     from xpander_api import models
-
-
-class AgentExecutionStatus(StrEnum):
-    """What has become of a run. A value that is newer than this client is kept as it is.
-
-    Example:
-        >>> AgentExecutionStatus("completed") is AgentExecutionStatus.Completed
-        True
-        >>> str(AgentExecutionStatus("hibernating"))
-        'hibernating'
-    """
-
-    Pending = "pending"
-    Executing = "executing"
-    Paused = "paused"
-    Error = "error"
-    Failed = "failed"
-    Completed = "completed"
-    Stopped = "stopped"
-
-    @classmethod
-    def _missing_(cls, value: object) -> "AgentExecutionStatus | None":
-        if not isinstance(value, str):
-            return None
-        member = str.__new__(cls, value)
-        member._name_, member._value_ = value, value
-        return member
+    from xpander_sdk.client.operations import Operation
+    from xpander_sdk.reporting.report import Report
 
 
 @frozen(kw_only=True)
 class TaskInput:
-    """What the agent was asked."""
+    """Input of a run.
+
+    Attributes:
+        text: The request to the agent; None if it was not reported.
+        files: URLs of files that belong to the request.
+        user: The user who made the request, as a dict of the backend's fields; None if it is not known.
+    """
 
     text: str | None = None
     files: list[str] = field(factory=list)
@@ -56,12 +38,42 @@ class TaskInput:
 
 @frozen(kw_only=True)
 class Task:
-    """The record that a backend keeps of one run. Times are in UTC; None stands for absent.
+    """Record of one run. All times are in UTC; None stands for a value that the backend does not have.
 
     Attributes:
-        llm_response: the provider's response, as it was reported.
-        extra: fields of the answer that this client does not know, by name.
-        configuration: what it was loaded with.
+        id: The id of the run.
+        agent_id: The agent that executed the run.
+        organization_id: The organization that owns the agent.
+        input: Input of the run.
+        status: Status of the run.
+        created_at: Time at which the backend created the record.
+        started_at: Time at which the run started.
+        paused_at: Time at which the run was paused.
+        finished_at: Time at which the run ended; None while it is in progress.
+        updated_at: Time of the last change of the record.
+        internal_status: Status in the executing system's own terms.
+        agent_version: Version of the agent.
+        result: The final answer.
+        llm_response: The provider's response, as it was reported.
+        tokens: Token usage.
+        used_tools: Names of the tools that were called, one entry per call.
+        duration: Wall-clock time of the run, in seconds.
+        source: System that recorded the run.
+        title: Title of the run.
+        user_id: The user for whom the agent worked.
+        parent_task_id: Task that started this one.
+        triggering_agent_id: Agent that started this task.
+        parent_execution: Execution that started this one.
+        conversation_id: Conversation that the run belongs to.
+        execution_kind: Kind of the execution.
+        output_format: Requested format of the result.
+        output_schema: Requested JSON schema of the result.
+        payload_extension: Additional data of the execution.
+        sub_executions: Ids of the executions that this one started.
+        is_manually_stopped: True if a person stopped the run.
+        execution_attempts: Number of times that the run was attempted.
+        extra: Fields of the response that this version of the SDK does not know, by name.
+        configuration: The configuration that loaded the task; not part of its repr and of comparisons.
     """
 
     id: str
@@ -112,31 +124,32 @@ class Task:
         duration: float | None = 0,
         used_tools: Iterable[str] | None = [],
     ) -> Self:
-        """Record a run that was executed outside xpander.ai, or update it.
+        """Record a run that was executed outside xpander.ai, or update its record.
 
-        Documented at docs.xpander.ai under `Task.areport_external_task`; `areport_external_task` is the same without
-        blocking the event loop.
+        Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None
+        keeps the stored value; the defaults of the other arguments replace it.
 
         Args:
-            configuration: who reports, and where to. Default: a new `Configuration()`, from the environment.
-            agent_id: the agent that the run belongs to; else the configuration's, else XPANDER_AGENT_ID.
-            id: the run's id. One that is known updates that record; None makes a new one.
-            input: what the agent was asked.
-            llm_response: the provider's raw response: JSON, or any object, which is turned into JSON within the bounds
-                that `xpander_sdk.reporting.json_encoder` states.
-            tokens: token usage, `Tokens` or a dict of its fields.
-            is_success: whether the run went well; None while it goes on.
-            result: the final answer.
-            duration: wall-clock seconds.
-            used_tools: names of the tools that were called, one entry a call.
+            configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
+            agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
+            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
+            input: The request to the agent. Default: None.
+            llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
+                that `xpander_sdk.reporting.json_encoder` states. Default: None.
+            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+            is_success: True for success, False for failure, None for a run in progress. Default: True.
+            result: The final answer. Default: None.
+            duration: Wall-clock time of the run, in seconds. Default: 0.
+            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
 
         Returns:
-            The task as the backend keeps it after this report.
+            The task in the backend after this report.
 
         Raises:
-            ValueError: an argument is missing, of a wrong type or out of bounds; nothing was sent.
-            ModuleException: the backend refused, or did not answer; its `report_id` is the id to report again with.
-                With an outbox configured, a report that may still go through is kept there: `receipt` is its receipt.
+            ValueError: An argument is missing or invalid. No request was sent.
+            ModuleException: The backend rejected the report or did not respond. The error's `report_id` is the id for
+                another attempt. With an outbox in the configuration, a report that can still be delivered is stored
+                there, and the error's `receipt` is its receipt.
 
         Example:
             >>> task = Task.report_external_task(agent_id="agent-123", id="ext-job-9921", result="Up 22% YoY")
@@ -144,24 +157,9 @@ class Task:
             <AgentExecutionStatus.Completed: 'completed'>
         """
         configuration = resolve_configuration(configuration)
-        said = _lazy.report.new_report(
-            resolve_agent_id(configuration, agent_id=agent_id),
-            id=id,
-            input=input,
-            llm_response=llm_response,
-            tokens=tokens,
-            is_success=is_success,
-            result=result,
-            duration=duration,
-            used_tools=used_tools,
-        )
-        operation = _lazy.operations.report_task(said).map(partial(cls._from_answer, configuration))
-        try:
-            return _lazy.client.send(configuration, operation)
-        except ModuleException as error:
-            if configuration.outbox is not None:
-                _lazy.registry.keep(configuration, said, partial(cls._from_body, configuration), error)
-            raise
+        agent_id = resolve_agent_id(configuration, agent_id=agent_id)
+        report = _lazy.report.new_report(agent_id, **_lazy.fields.select(locals()))
+        return cls._send_report(configuration, report)
 
     @classmethod
     async def areport_external_task(
@@ -177,143 +175,144 @@ class Task:
         duration: float | None = 0,
         used_tools: Iterable[str] | None = [],
     ) -> Self:
+        """Record a run that was executed outside xpander.ai, or update its record.
+
+        Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None
+        keeps the stored value; the defaults of the other arguments replace it.
+
+        Args:
+            configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
+            agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
+            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
+            input: The request to the agent. Default: None.
+            llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
+                that `xpander_sdk.reporting.json_encoder` states. Default: None.
+            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+            is_success: True for success, False for failure, None for a run in progress. Default: True.
+            result: The final answer. Default: None.
+            duration: Wall-clock time of the run, in seconds. Default: 0.
+            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
+
+        Returns:
+            The task in the backend after this report.
+
+        Raises:
+            ValueError: An argument is missing or invalid. No request was sent.
+            ModuleException: The backend rejected the report or did not respond. The error's `report_id` is the id for
+                another attempt. With an outbox in the configuration, a report that can still be delivered is stored
+                there, and the error's `receipt` is its receipt.
+
+        Example:
+            >>> import asyncio
+            >>> task = asyncio.run(Task.areport_external_task(agent_id="agent-123", result="Up 22% YoY"))
+            >>> task.status
+            <AgentExecutionStatus.Completed: 'completed'>
+        """
         configuration = resolve_configuration(configuration)
-        said = _lazy.report.new_report(
-            resolve_agent_id(configuration, agent_id=agent_id),
-            id=id,
-            input=input,
-            llm_response=llm_response,
-            tokens=tokens,
-            is_success=is_success,
-            result=result,
-            duration=duration,
-            used_tools=used_tools,
-        )
-        operation = _lazy.operations.report_task(said).map(partial(cls._from_answer, configuration))
-        try:
-            return await _lazy.client.asend(configuration, operation)
-        except ModuleException as error:
-            if configuration.outbox is not None:
-                await _lazy.registry.akeep(configuration, said, partial(cls._from_body, configuration), error)
-            raise
+        agent_id = resolve_agent_id(configuration, agent_id=agent_id)
+        report = _lazy.report.new_report(agent_id, **_lazy.fields.select(locals()))
+        return await cls._asend_report(configuration, report)
 
     @classmethod
     def load(cls, task_id: str, configuration: Configuration | None = None) -> Self:
-        """The task with this id, its `llm_response` included; `aload` is the same without blocking the event loop.
+        """Load a task.
+
+        Blocks until the backend has responded. `aload` is the asynchronous form.
+
+        Args:
+            task_id: The id of the run.
+            configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
+
+        Returns:
+            The complete task, `llm_response` included.
 
         Raises:
-            NotFoundError: there is none in the organisation of the key.
-            ModuleException: the backend refused, or did not answer.
+            ValueError: The id is invalid. No request was sent.
+            NotFoundError: The organization has no such task.
+            ModuleException: The backend returned another error, or did not respond.
         """
         configuration = resolve_configuration(configuration)
-        operation = _lazy.operations.get_task(task_id).map(partial(cls._from_answer, configuration))
-        return _lazy.client.send(configuration, operation)
+        return _lazy.client.send(configuration, cls._load_operation(configuration, task_id))
 
     @classmethod
     async def aload(cls, task_id: str, configuration: Configuration | None = None) -> Self:
-        """`load`, without blocking the event loop."""
+        """Load a task.
+
+        Runs on asyncio and on trio. `load` is the synchronous form.
+
+        Args:
+            task_id: The id of the run.
+            configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
+
+        Returns:
+            The complete task, `llm_response` included.
+
+        Raises:
+            ValueError: The id is invalid. No request was sent.
+            NotFoundError: The organization has no such task.
+            ModuleException: The backend returned another error, or did not respond.
+        """
         configuration = resolve_configuration(configuration)
-        operation = _lazy.operations.get_task(task_id).map(partial(cls._from_answer, configuration))
-        return await _lazy.client.asend(configuration, operation)
+        return await _lazy.client.asend(configuration, cls._load_operation(configuration, task_id))
 
     def to_dict(self) -> dict[str, Any]:
-        """The task as JSON has it, without the configuration."""
+        """Return the task as a JSON-compatible dict, without the configuration."""
         names = [field.name for field in fields(type(self)) if field.name != "configuration"]
         return {name: _lazy.json_encoder.to_jsonable(getattr(self, name)) for name in names}
+
+    @classmethod
+    def _send_report(cls, configuration: Configuration, report: "Report") -> Self:
+        try:
+            return _lazy.client.send(configuration, cls._report_operation(configuration, report))
+        except ModuleException as error:
+            if configuration.outbox is not None:
+                _lazy.registry.keep(configuration, report, partial(cls._from_body, configuration), error)
+            raise
+
+    @classmethod
+    async def _asend_report(cls, configuration: Configuration, report: "Report") -> Self:
+        try:
+            return await _lazy.client.asend(configuration, cls._report_operation(configuration, report))
+        except ModuleException as error:
+            if configuration.outbox is not None:
+                await _lazy.registry.akeep(configuration, report, partial(cls._from_body, configuration), error)
+            raise
+
+    @classmethod
+    def _report_operation(cls, configuration: Configuration, report: "Report") -> "Operation[Self]":
+        return _lazy.operations.report_task(report).map(partial(cls._from_model, configuration))
+
+    @classmethod
+    def _load_operation(cls, configuration: Configuration, task_id: str) -> "Operation[Self]":
+        return _lazy.operations.get_task(task_id).map(partial(cls._from_model, configuration))
 
     @classmethod
     def _from_body(cls, configuration: Configuration, body: Any) -> Self:
         from xpander_api.models import Task
 
-        return cls._from_answer(configuration, Task.from_dict(body))
+        return cls._from_model(configuration, Task.from_dict(body))
 
     @classmethod
-    def _from_answer(cls, configuration: Configuration, answer: "models.Task") -> Self:
-        given, extra = _given(cls, answer)
+    def _from_model(cls, configuration: Configuration, model: "models.Task") -> Self:
+        values, extra = read_fields(cls, model)
         return cls(
             **{
-                **given,
-                "input": _input(answer.input_),
-                "status": AgentExecutionStatus(str(answer.status)),
-                "tokens": _tokens(given.get("tokens")),
+                **values,
+                "input": _read_input(model.input_),
+                "status": AgentExecutionStatus(str(model.status)),
+                "tokens": read_tokens(values.get("tokens")),
                 "extra": extra,
                 "configuration": configuration,
             }
         )
 
 
-@frozen(kw_only=True)
-class TasksListItem:
-    """A task as history shows it; `load()` gives the whole of it."""
-
-    id: str
-    agent_id: str
-    organization_id: str
-    status: AgentExecutionStatus
-    user_id: str | None = None
-    parent_task_id: str | None = None
-    triggering_agent_id: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    source_node_type: str | None = None
-    result: str | None = None
-    title: str | None = None
-    execution_kind: str | None = None
-    process: Mapping[str, Any] | None = None
-    conversation_kind: str | None = None
-    configuration: Configuration | None = field(default=None, repr=False, eq=False)
-
-    def load(self, configuration: Configuration | None = None) -> Task:
-        """The whole task; with the configuration that listed it, where none is given. Errors as for `Task.load`."""
-        return Task.load(self.id, configuration or self.configuration)
-
-    async def aload(self, configuration: Configuration | None = None) -> Task:
-        """`load`, without blocking the event loop."""
-        return await Task.aload(self.id, configuration or self.configuration)
-
-    @classmethod
-    def _from_answer(cls, configuration: Configuration, answer: "models.TaskListItem") -> Self:
-        given, _ = _given(cls, answer)
-        return cls(**{**given, "status": AgentExecutionStatus(str(answer.status)), "configuration": configuration})
-
-
-@cache
-def _names(cls: type) -> tuple[tuple[str, bool], ...]:
-    """The fields of a class, and whether they are times."""
-    return tuple((attribute.name, attribute.name.endswith("_at")) for attribute in fields(cls))
-
-
-def _given(cls: type, answer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of the fields of `cls`, those that the generated model of the answer has; and what else there is."""
-    from xpander_api.types import UNSET
-
-    given, extra = {}, dict(answer.additional_properties)
-    for name, is_time in _names(cls):
-        value = getattr(answer, name, None)
-        if value is None or value is UNSET:
-            continue
-        if not is_time:
-            given[name] = value
-        elif isinstance(value, datetime):
-            given[name] = value if value.tzinfo is UTC else parse_datetime(name, value)
-        else:
-            extra[name] = value  # a time that is none: not worth losing the answer to a report that was recorded
-    return given, extra
-
-
-def _input(answer: "models.TaskInput") -> TaskInput:
+def _read_input(model: "models.TaskInput") -> TaskInput:
     from xpander_api.types import Unset
 
-    user = answer.user
+    user = model.user
     return TaskInput(
-        text=answer.text if isinstance(answer.text, str) else None,
-        files=answer.files if isinstance(answer.files, list) else [],
+        text=model.text if isinstance(model.text, str) else None,
+        files=model.files if isinstance(model.files, list) else [],
         user=None if user is None or isinstance(user, Unset) else user.to_dict(),
     )
-
-
-def _tokens(answer: "models.Tokens | None") -> Tokens | None:
-    if answer is None:
-        return None
-    given = {kind: getattr(answer, kind) for kind in TOKEN_KINDS}
-    return Tokens(**{kind: count for kind, count in given.items() if isinstance(count, int)})

@@ -1,3 +1,3 @@
-"""The version, told once."""
+"""Version of the package. Its metadata is built from this file."""
 
 __version__ = "0.1.0"

@@ -1,5 +1,4 @@
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +18,7 @@ MINIMAL = {
 
 
 def task_of(**fields) -> Task:
-    return Task._from_answer(CONFIGURATION, models.Task.from_dict({**MINIMAL, **fields}))
+    return Task._from_model(CONFIGURATION, models.Task.from_dict({**MINIMAL, **fields}))
 
 
 def test_the_least_that_a_backend_may_answer_is_enough():
@@ -73,15 +72,15 @@ def test_its_user_is_a_plain_dict():
 def test_neither_repr_nor_comparison_involves_the_configuration():
     other = Configuration(base_url="sqlite:///other.db", api_key="hunter2")
     answer = models.Task.from_dict(dict(MINIMAL))
-    assert Task._from_answer(other, answer) == Task._from_answer(CONFIGURATION, answer)
-    assert "hunter2" not in repr(Task._from_answer(other, answer))
+    assert Task._from_model(other, answer) == Task._from_model(CONFIGURATION, answer)
+    assert "hunter2" not in repr(Task._from_model(other, answer))
 
 
 def test_a_subclass_is_answered_with_itself():
     class Mine(Task):
         pass
 
-    assert type(Mine._from_answer(CONFIGURATION, models.Task.from_dict(dict(MINIMAL)))) is Mine
+    assert type(Mine._from_model(CONFIGURATION, models.Task.from_dict(dict(MINIMAL)))) is Mine
 
 
 def test_ids_are_escaped_in_the_path():
@@ -115,7 +114,7 @@ def items(*names: str) -> list[dict[str, str]]:
 
 
 def listed(*names: str) -> list[TasksListItem]:
-    return [TasksListItem._from_answer(CONFIGURATION, models.TaskListItem.from_dict(item)) for item in items(*names)]
+    return [TasksListItem._from_model(CONFIGURATION, models.TaskListItem.from_dict(item)) for item in items(*names)]
 
 
 def test_pages_are_fetched_when_they_are_reached(monkeypatch):
@@ -161,21 +160,3 @@ def test_a_list_item_loads_with_what_listed_it(monkeypatch):
     item.load()
     item.load(other := Configuration())
     assert used == [("x", CONFIGURATION), ("x", other)]
-
-
-def test_backend_hands_on_everything_it_is_given(monkeypatch):
-    from xpander_sdk import Backend
-
-    given = []
-    monkeypatch.setattr(Task, "report_external_task", lambda **arguments: given.append(arguments))
-    other = Configuration()
-    Backend(CONFIGURATION).report_external_task(
-        agent=SimpleNamespace(id="A"), id="i", input="in", llm_response=[1], tokens=Tokens(), is_success=False,
-        result="r", duration=2, used_tools=None, configuration=other,
-    )  # fmt: skip
-    assert given == [
-        {
-            "configuration": other, "agent_id": "A", "id": "i", "input": "in", "llm_response": [1],
-            "tokens": Tokens(), "is_success": False, "result": "r", "duration": 2, "used_tools": [],
-        }
-    ]  # fmt: skip

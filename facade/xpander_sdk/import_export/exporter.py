@@ -8,7 +8,8 @@ from datetime import datetime
 from attrs import frozen
 
 from xpander_sdk.errors import NotFoundError
-from xpander_sdk.task import Task, TasksListItem
+from xpander_sdk.task import Task
+from xpander_sdk.tasks_list_item import TasksListItem
 
 
 @frozen

@@ -1,1 +1,1 @@
-"""Reports: validation of a caller's arguments and their encoding as the contract's request."""
+"""Conversion of a caller's arguments into the body of a report."""

@@ -1,9 +1,9 @@
-"""Anything → JSON, within bounds, without ever raising.
+"""Conversion of any Python object to JSON, within limits and without exceptions.
 
-Plain JSON passes as it is. What the official client can encode comes out as it does there; all else that a program may
-hold (exceptions, cycles, bytes that are no text, SDK objects) comes out as something that a reader can make sense of.
+JSON values are not changed. Objects that the official client can encode have the same form as there. All other objects
+(exceptions, cycles, bytes that are not text, objects of a provider's SDK) become a readable equivalent.
 
-Bounds: 400 levels of nesting, 1,000,000 values in all, integers of 4,299 digits. Beyond them a short text stands in.
+Limits: 400 levels of nesting, 1,000,000 values, integers of 4,299 digits. A short text replaces what exceeds them.
 """
 
 import base64
@@ -22,7 +22,7 @@ from xpander_sdk.reporting.validation import replace_surrogates
 
 MAX_LEVELS = 400
 MAX_VALUES = 1_000_000
-MAX_BITS = 14_280  # the most whose decimal digits Python and our server still read: 4,299
+MAX_BITS = 14_280  # 4,299 decimal digits: the longest integers that Python and our server parse
 TOO_DEEP = "<left out: nested too deeply>"
 TOO_MANY = "<left out: too many values>"
 CYCLE = "<left out: contains itself>"
@@ -31,19 +31,19 @@ _SMALL = 1 << 64
 
 
 def to_jsonable(value: Any) -> Any:
-    """`value` as dicts, lists, str, int, finite float, bool and None.
+    """Return the value as dicts, lists, str, int, finite float, bool and None.
 
     Example:
         >>> to_jsonable({"at": datetime(2026, 1, 2), "seen": {1}, "ratio": float("nan")})
         {'at': '2026-01-02T00:00:00', 'seen': [1], 'ratio': None}
     """
-    # A caller that is itself deep in the stack leaves less room: then less of the nesting is kept.
+    # The stack may be nearly exhausted when this function is called. Then fewer levels of nesting are kept.
     for levels in (MAX_LEVELS, MAX_LEVELS // 4, MAX_LEVELS // 16):
         try:
             encoder = _Encoder(levels)
             encoded = encoder.encode(value, 0)
             if encoder.deepest > MAX_LEVELS // 16:
-                json.dumps(encoded)  # it needs the same room
+                json.dumps(encoded)  # test: the caller's json.dumps needs as much stack
             return encoded
         except RecursionError:
             continue
@@ -51,15 +51,21 @@ def to_jsonable(value: Any) -> Any:
 
 
 class _Encoder:
+    """Encoder of one value.
+
+    Attributes:
+        deepest: Number of levels of nesting in the result.
+    """
+
     def __init__(self, levels: int) -> None:
         self._levels = levels
-        self._left = MAX_VALUES
-        self._inside: set[int] = set()
+        self._remaining = MAX_VALUES
+        self._parents: set[int] = set()  # ids of the containers around the current value, to detect cycles
         self.deepest = 0
 
     def encode(self, value: Any, level: int) -> Any:
-        # Plain JSON takes this path alone: one call a value.
-        kind = type(value)  # not __class__, behind which mocks and proxies hide
+        # JSON values take this path only, with one call per value.
+        kind = type(value)  # not __class__, which mocks and proxies replace
         if kind is str:
             return value if value.isascii() else replace_surrogates(value)
         if value is None or value is True or value is False:
@@ -70,32 +76,32 @@ class _Encoder:
             return value if math.isfinite(value) else None
         if kind is not dict and kind is not list and kind is not tuple:
             return self._other(value, level)
-        mark = id(value)
-        if left_out := self._enter(mark, level):
-            return left_out
-        self._left -= len(value)
-        if self._left < 0:
+        object_id = id(value)
+        if placeholder := self._enter(object_id, level):
+            return placeholder
+        self._remaining -= len(value)
+        if self._remaining < 0:
             return TOO_MANY
         encoded: Any
-        # Most of what there is is ASCII text or None, which are not worth a call.
+        # Most values are ASCII text or None: they are handled inline, because a call takes longer.
         if kind is dict:
             encoded = {
                 key if type(key) is str and key.isascii() else self._key(key): (
                     item if item is None or (type(item) is str and item.isascii()) else self.encode(item, level + 1)
                 )
-                for key, item in value.copy().items()  # another thread may be filling it
+                for key, item in value.copy().items()  # another thread may change it meanwhile
             }
         else:
             encoded = [item if type(item) is str and item.isascii() else self.encode(item, level + 1) for item in value]
-        self._inside.discard(mark)
+        self._parents.discard(object_id)
         return encoded
 
-    def _enter(self, mark: int, level: int) -> str | None:
+    def _enter(self, object_id: int, level: int) -> str | None:
         if level >= self._levels:
             return TOO_DEEP
-        if mark in self._inside:
+        if object_id in self._parents:
             return CYCLE
-        self._inside.add(mark)
+        self._parents.add(object_id)
         if level >= self.deepest:
             self.deepest = level + 1
         return None
@@ -109,7 +115,7 @@ class _Encoder:
         if encoded is None:
             return "None"
         if isinstance(encoded, str):
-            return _described(key) if encoded == TOO_DEEP else encoded
+            return _as_text(key) if encoded == TOO_DEEP else encoded
         return json.dumps(encoded)
 
     def _other(self, value: Any, level: int) -> Any:
@@ -117,25 +123,25 @@ class _Encoder:
             for kinds, convert in _SCALARS:
                 if isinstance(value, kinds):
                     return self.encode(convert(value), level)
-            if any(base.__module__ in _WRITTEN for base in type(value).__mro__):
+            if any(base.__module__ in _MODULES_AS_TEXT for base in type(value).__mro__):
                 return self.encode(str(value), level)
             content = self._content(value)
         except RecursionError:
             raise
-        except Exception:  # whatever an object of the caller's raises: its text stands in
+        except Exception:  # a method of the caller's object failed: use its text
             content = None
         if content is None:
-            return _described(value)
-        # The object itself is marked, not what was made of it for the moment: that is what a cycle comes back to.
-        mark = id(value)
-        if left_out := self._enter(mark, level):
-            return left_out
+            return _as_text(value)
+        # The id of the object itself, not that of its content, which is a temporary: cycles lead back to the object.
+        object_id = id(value)
+        if placeholder := self._enter(object_id, level):
+            return placeholder
         encoded = self._array(content, level) if isinstance(content, Iterator) else self.encode(content, level)
-        self._inside.discard(mark)
+        self._parents.discard(object_id)
         return encoded
 
     def _array(self, items: Iterator[Any], level: int) -> list[Any]:
-        """What an iterator gives: it may have no end, so each item is counted as it comes."""
+        """Return the items of an iterator. It may be infinite, so each item is counted when it arrives."""
         encoded: list[Any] = []
         while True:
             try:
@@ -146,17 +152,17 @@ class _Encoder:
                 raise
             except Exception as error:
                 return [*encoded, f"<left out: {type(error).__name__}>"]
-            self._left -= 1
-            if self._left < 0:
+            self._remaining -= 1
+            if self._remaining < 0:
                 return [*encoded, TOO_MANY]
             encoded.append(self.encode(item, level + 1))
 
     def _content(self, value: Any) -> Any:
-        """What an object holds, as something plainer; None where it has no structure to show."""
+        """Return the content of an object as a simpler value, or None if it has no structure."""
         if isinstance(value, Mapping):
-            return dict(islice(value.items(), max(0, self._left) + 1))
-        for unfold in _UNFOLDINGS:
-            content = unfold(value)
+            return dict(islice(value.items(), max(0, self._remaining) + 1))
+        for convert in _OBJECT_CONVERTERS:
+            content = convert(value)
             if content is not None:
                 return content
         if isinstance(value, Iterable) and not isinstance(value, type):
@@ -176,13 +182,13 @@ def _bytes(value: bytes | bytearray | memoryview) -> str:
         return base64.b64encode(raw).decode("ascii")
 
 
-def _moment(value: datetime | time) -> str:
-    written = value.isoformat()
-    return written.removesuffix("+00:00") + "Z" if written.endswith("+00:00") else written
+def _datetime(value: datetime | time) -> str:
+    text = value.isoformat()
+    return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 
 
 def _timedelta(value: timedelta) -> str:
-    """ISO 8601, as in -P1DT2.5S; a year has 365 days."""
+    """Return ISO 8601, for example -P1DT2.5S; a year has 365 days."""
     sign, value = ("-", -value) if value < timedelta() else ("", value)
     minutes, seconds = divmod(value.seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -199,14 +205,14 @@ def _exception(value: BaseException) -> dict[str, Any]:
     return {"type": type(value).__qualname__, "message": str(value), "arguments": list(value.args)}
 
 
-# Subclasses and kindred of the plain types, in the order in which they are tried.
+# Conversion of subclasses and relatives of the JSON types. The first match applies.
 _SCALARS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Enum, lambda value: value.value),
     (str, str.__str__),
     (UserString, str),
     (int, lambda value: int.__int__(value)),
     (float, float.__float__),
-    ((datetime, time), _moment),
+    ((datetime, time), _datetime),
     (date, date.isoformat),
     (timedelta, _timedelta),
     ((bytes, bytearray, memoryview), _bytes),
@@ -215,13 +221,15 @@ _SCALARS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (BaseException, _exception),
 )
 
-# Modules whose values are best told by how they are written: ids, addresses, paths, exact numbers.
-_WRITTEN = frozenset({"uuid", "ipaddress", "pathlib", "pathlib._local", "fractions", "decimal", "_decimal", "zoneinfo"})
+# Modules whose objects are converted with str(): ids, addresses, paths, exact numbers.
+_MODULES_AS_TEXT = frozenset(
+    {"uuid", "ipaddress", "pathlib", "pathlib._local", "fractions", "decimal", "_decimal", "zoneinfo"}
+)
 
 
 def _pydantic(value: Any) -> Any:
     if hasattr(type(value), "__pydantic_serializer__") and hasattr(value, "model_dump"):
-        # As JSON first: it knows the model's own serialisers. By field name, as the official client does it.
+        # JSON mode first: it applies the model's serializers. By field name, as in the official client.
         try:
             return value.model_dump(mode="json", by_alias=False, warnings=False)
         except Exception:
@@ -239,7 +247,7 @@ def _attrs(value: Any) -> Any:
     fields = getattr(type(value), "__attrs_attrs__", None)
     if fields is None:
         return None
-    # What a class keeps out of its repr (a key) has no place in a record either.
+    # A field that a class excludes from its repr, for example a key, is excluded here too.
     return {
         field.name: field.repr(getattr(value, field.name)) if callable(field.repr) else getattr(value, field.name)
         for field in fields
@@ -247,33 +255,33 @@ def _attrs(value: Any) -> Any:
     }
 
 
-def _own_method(value: Any) -> Any:
-    """What provider SDKs offer: to_dict, as_dict, tolist (numpy, pandas)."""
+def _conversion_method(value: Any) -> Any:
+    """Call the conversion method of a provider's SDK, numpy or pandas: to_dict, as_dict, tolist."""
     if isinstance(value, type):
         return None
     for name in ("model_dump", "to_dict", "as_dict", "tolist"):
         method = getattr(value, name, None)
         if callable(method):
             content = method()
-            # A mock answers everything with another mock.
+            # A mock has every method, and returns another mock.
             if isinstance(content, dict | list | str | int | float):
                 return content
     return None
 
 
-_UNFOLDINGS: tuple[Callable[[Any], Any], ...] = (_pydantic, _dataclass, _own_method, _attrs)
+_OBJECT_CONVERTERS: tuple[Callable[[Any], Any], ...] = (_pydantic, _dataclass, _conversion_method, _attrs)
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:
-    """The public attributes of an object that is none of the program's machinery."""
+    """Return the public attributes of an object; None for types, functions and built-in objects."""
     if isinstance(value, type) or callable(value) or type(value).__module__ == "builtins":
         return None
     names = [*getattr(value, "__dict__", {}), *getattr(type(value), "__slots__", ())]
     return {name: getattr(value, name) for name in names if not name.startswith("_") and hasattr(value, name)}
 
 
-def _described(value: Any) -> str:
-    """The text of something that has no structure to show."""
+def _as_text(value: Any) -> str:
+    """Return str(value), shortened; the name of its type if that fails."""
     try:
         return replace_surrogates(str(value))[:_MAX_REPR]
     except Exception:

@@ -7,20 +7,24 @@ from attrs import define
 
 from xpander_sdk.reporting.validation import parse_int
 
+TOKEN_KINDS = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
+
 
 @define(init=False)
 class Tokens:
-    """Token usage of one run, by kind.
+    """Token usage of one run.
 
     Args:
-        completion_tokens: tokens that the model wrote. Default 0; None for unknown, as for each of them.
-        prompt_tokens: tokens that the model read.
-        cache_read_tokens: tokens read from the provider's cache. Not part of the total.
-        cache_write_tokens: tokens written to the provider's cache. Not part of the total.
-        total_tokens: ignored, so that a provider's usage can be passed on; the total is computed.
+        completion_tokens: Number of tokens that the model generated. Default 0; None for unknown.
+        prompt_tokens: Number of tokens in the prompt. Default 0; None for unknown.
+        cache_read_tokens: Number of tokens read from the provider's cache; not part of the total. Default 0; None for
+            unknown.
+        cache_write_tokens: Number of tokens written to the provider's cache; not part of the total. Default 0; None for
+            unknown.
+        total_tokens: Ignored; the total is computed. Accepted so that a provider's usage can be passed as it is.
 
     Raises:
-        ValueError: a count is no whole number.
+        ValueError: A count is not a whole number.
 
     Example:
         >>> Tokens(prompt_tokens=2_140, completion_tokens=380).total_tokens
@@ -48,17 +52,18 @@ class Tokens:
 
     @property
     def total_tokens(self) -> int:
-        """Completion and prompt tokens together; unknown counts as 0."""
+        """Sum of completion and prompt tokens; an unknown count is 0."""
         return (self.completion_tokens or 0) + (self.prompt_tokens or 0)
 
     @classmethod
     def from_dict(cls, usage: Mapping[str, Any]) -> "Tokens":
-        """Tokens from a mapping; keys of other names are ignored, as a provider's usage has many."""
+        """Return tokens from a mapping, for example a provider's usage. Unknown keys are ignored.
+
+        Raises:
+            ValueError: A count is not a whole number.
+        """
         return cls(**{name: usage[name] for name in TOKEN_KINDS if name in usage})
 
     def to_dict(self) -> dict[str, int | None]:
-        """The four counts and the total, as they are sent."""
+        """Return the four counts and the total."""
         return {**{kind: getattr(self, kind) for kind in TOKEN_KINDS}, "total_tokens": self.total_tokens}
-
-
-TOKEN_KINDS = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")

@@ -33,7 +33,7 @@ def parse_base_url(value: str | None) -> str:
         return url
     if scheme not in ("http", "https", "sqlite"):
         raise ValueError(
-            f"base_url must begin with https://, http://, sqlite:/// or postgresql://, got the scheme {scheme!r}"
+            f"base_url must not begin with {scheme}://; write https://, http://, sqlite:///FILE or postgresql://"
         )
     if parts.username or parts.password:
         raise ValueError("base_url must not contain a user or a password; pass the key as api_key")

@@ -62,7 +62,7 @@ def test_any_other_id_may_be(value):
 
 @pytest.mark.parametrize("value", [5, 1.5, {}, [], uuid4()])
 def test_a_text_of_a_wrong_type_is_a_value_error_that_says_what_to_do(value):
-    with pytest.raises(ValueError, match=r"result must be a str or None, not \w+; write (str|json.dumps)\(result\)"):
+    with pytest.raises(ValueError, match=r"result must be a str or None, got \w+; write (str|json.dumps)\(result\)"):
         validation.parse_str("result", value)
 
 

@@ -1,0 +1,97 @@
+"""Entry of a history."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import field, frozen
+
+from xpander_sdk.generated_models import read_fields
+from xpander_sdk.settings.configuration import Configuration
+from xpander_sdk.task import Task
+from xpander_sdk.task_status import AgentExecutionStatus
+
+if TYPE_CHECKING:
+    from xpander_api import models
+
+
+@frozen(kw_only=True)
+class TasksListItem:
+    """Task in a history, without its input and response; `load` returns the complete task.
+
+    All times are in UTC; None stands for a value that the backend does not have.
+
+    Attributes:
+        id: The id of the run.
+        agent_id: The agent that executed the run.
+        organization_id: The organization that owns the agent.
+        status: Status of the run.
+        user_id: The user for whom the agent worked.
+        parent_task_id: Task that started this one.
+        triggering_agent_id: Agent that started this task.
+        created_at: Time at which the backend created the record.
+        updated_at: Time of the last change of the record.
+        source_node_type: Type of the system that recorded the run.
+        result: The final answer.
+        title: Title of the run.
+        execution_kind: Kind of the execution.
+        process: Progress of the run, as a dict of the backend's fields.
+        conversation_kind: Kind of the conversation that the run belongs to.
+        configuration: The configuration that loaded the history; not part of the repr and of comparisons.
+    """
+
+    id: str
+    agent_id: str
+    organization_id: str
+    status: AgentExecutionStatus
+    user_id: str | None = None
+    parent_task_id: str | None = None
+    triggering_agent_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    source_node_type: str | None = None
+    result: str | None = None
+    title: str | None = None
+    execution_kind: str | None = None
+    process: Mapping[str, Any] | None = None
+    conversation_kind: str | None = None
+    configuration: Configuration | None = field(default=None, repr=False, eq=False)
+
+    def load(self, configuration: Configuration | None = None) -> Task:
+        """Load the complete task.
+
+        Blocks until the backend has responded. `aload` is the asynchronous form.
+
+        Args:
+            configuration: Backend and credentials. Default: the configuration that loaded the history.
+
+        Returns:
+            The complete task, `llm_response` included.
+
+        Raises:
+            NotFoundError: The task no longer exists.
+            ModuleException: The backend returned another error, or did not respond.
+        """
+        return Task.load(self.id, configuration or self.configuration)
+
+    async def aload(self, configuration: Configuration | None = None) -> Task:
+        """Load the complete task.
+
+        Runs on asyncio and on trio. `load` is the synchronous form.
+
+        Args:
+            configuration: Backend and credentials. Default: the configuration that loaded the history.
+
+        Returns:
+            The complete task, `llm_response` included.
+
+        Raises:
+            NotFoundError: The task no longer exists.
+            ModuleException: The backend returned another error, or did not respond.
+        """
+        return await Task.aload(self.id, configuration or self.configuration)
+
+    @classmethod
+    def _from_model(cls, configuration: Configuration, model: "models.TaskListItem") -> Self:
+        values, _ = read_fields(cls, model)
+        return cls(**{**values, "status": AgentExecutionStatus(str(model.status)), "configuration": configuration})
