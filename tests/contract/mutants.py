@@ -1,4 +1,7 @@
-"""Does fuzz.py find bugs? Plant some in a copy of the tree, one at a time, and see it go red. Run by hand: minutes."""
+"""Mutation test of fuzz.py: insert a bug into a copy of the project, one at a time, and check that fuzz.py fails.
+
+It takes minutes and is run by hand: `python tests/contract/mutants.py`.
+"""
 
 import os
 import shutil
@@ -10,13 +13,20 @@ from pathlib import Path
 from attrs import frozen
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("generated", "facade", "server", "openapi", "tests", "pyproject.toml")
-SOURCES = ("generated", "facade", "server")
+COPIED = ("generated", "facade", "server", "openapi", "tests", "pyproject.toml")
+PACKAGE_FOLDERS = ("generated", "facade", "server")
 
 
 @frozen
 class Mutant:
-    """`old`, which is there once, becomes `new`."""
+    """Bug that replaces the only occurrence of a text in a file.
+
+    Attributes:
+        name: The effect of the bug.
+        file: The path of the file.
+        old: The text to replace. Empty for a comparison without a bug.
+        new: The text with the bug.
+    """
 
     name: str
     file: str
@@ -25,7 +35,7 @@ class Mutant:
 
 
 MUTANTS = (
-    Mutant("nothing, for comparison", "server/xpander_server/api/app.py", "", ""),
+    Mutant("no bug, for comparison", "server/xpander_server/api/app.py", "", ""),
     Mutant(
         "a lost update",
         "server/xpander_server/store/commit.py",
@@ -33,32 +43,32 @@ MUTANTS = (
         "[_row(after[key]) for key in written if key in stored and False]",
     ),
     Mutant(
-        "an update counts twice",
+        "metrics count an updated task twice",
         "server/xpander_server/store/commit.py",
         "delta(before, after)",
         "delta(None, after)",
     ),
     Mutant(
-        "404 after creation",
+        "a new task is not found (404)",
         "server/xpander_server/api/handlers.py",
         "if task is None:",
         "if task is None or task.created_at == task.updated_at:",
     ),
     Mutant(
-        "500 in a rare case",
+        "a rare request fails (500)",
         "server/xpander_server/api/handlers.py",
         "return json_response(serializers.task(await self._commit(submission)))",
         "task = await self._commit(submission)\n"
         "        assert (task.duration or 0) <= 1000\n        return json_response(serializers.task(task))",
     ),
     Mutant(
-        "an id changes hands",
+        "an id is accepted for another agent",
         "server/xpander_server/domain/task.py",
         "if stored is not None and stored.agent_id != agent_id:",
         "if False:",
     ),
     Mutant(
-        "a late report wins",
+        "a late report overwrites newer values",
         "server/xpander_server/domain/task.py",
         "if reported_at >= before.get(name, 0)",
         "if True",
@@ -70,42 +80,55 @@ MUTANTS = (
         "_cursor(found[-1].created_at, found[-1].id)",
     ),
     Mutant(
-        "a percentile too low", "server/xpander_server/domain/metrics.py", "* percent // 100)", "* percent // 100) - 1"
+        "a percentile is too low",
+        "server/xpander_server/domain/metrics.py",
+        "* percent // 100)",
+        "* percent // 100) - 1",
     ),
 )
 
 
 def main() -> int:
-    missed = []
+    """Test every mutant, and return the number of mutants with an unexpected result."""
+    unexpected = []
     for mutant in MUTANTS:
         with tempfile.TemporaryDirectory() as folder:
-            fuzzed = _fuzz(Path(folder), mutant)
-        told = fuzzed.stdout.splitlines()[-4:-1]  # what each part of it found
-        print(f"{mutant.name}: {'red' if fuzzed.returncode else 'green'} ({'; '.join(told)})", flush=True)
-        if bool(fuzzed.returncode) != bool(mutant.old):
-            missed.append(mutant.name)
-            print(fuzzed.stdout, fuzzed.stderr)
-    print(f"not as expected: {', '.join(missed) or 'none'}")
-    return len(missed)
+            process = run_fuzz(Path(folder), mutant)
+        results = process.stdout.splitlines()[-4:-1]  # one line for each part of fuzz.py
+        outcome = "failed" if process.returncode else "passed"
+        print(f"{mutant.name}: {outcome} ({'; '.join(results)})", flush=True)
+        if bool(process.returncode) != bool(mutant.old):
+            unexpected.append(mutant.name)
+            print(process.stdout, process.stderr)
+    print(f"unexpected: {', '.join(unexpected) or 'none'}")
+    return len(unexpected)
 
 
-def _fuzz(tree: Path, mutant: Mutant) -> subprocess.CompletedProcess[str]:
-    for part in PARTS:
-        source, copy = ROOT / part, tree / part
+def run_fuzz(folder: Path, mutant: Mutant) -> subprocess.CompletedProcess[str]:
+    """Copy the project to a folder, insert the bug, and run fuzz.py there."""
+    for name in COPIED:
+        source, copy = ROOT / name, folder / name
         if source.is_dir():
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, copy)
-    path = tree / mutant.file
+    path = folder / mutant.file
     text = path.read_text(encoding="utf-8")
     assert not mutant.old or text.count(mutant.old) == 1, f"{mutant.file} has changed: {mutant.old!r}"
     path.write_text(text.replace(mutant.old, mutant.new) if mutant.old else text, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(tree / source) for source in SOURCES)}
-    probe = "import xpander_api as a, xpander_sdk as b, xpander_server as c; print(a.__file__, b.__file__, c.__file__)"
-    found = subprocess.run([sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.count(str(tree)) == len(SOURCES), f"the copies are not what is imported: {found.stdout}"
-    command = [sys.executable, str(tree / "tests" / "contract" / "fuzz.py"), "--max-examples", "100"]
-    return subprocess.run(command, env=environment, cwd=tree, capture_output=True, text=True)
+    python_path = os.pathsep.join(str(folder / name) for name in PACKAGE_FOLDERS)
+    environment = {**os.environ, "PYTHONPATH": python_path}
+    program = (
+        "import xpander_api as a, xpander_sdk as b, xpander_server as c; print(a.__file__, b.__file__, c.__file__)"
+    )
+    imported = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert imported.count(str(folder)) == len(PACKAGE_FOLDERS), (
+        f"packages outside of the copy were imported: {imported}"
+    )
+    command = [sys.executable, str(folder / "tests" / "contract" / "fuzz.py"), "--max-examples", "100"]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Whatever a caller passes: the request is as the contract says, or an error names the argument and nothing is sent."""
+"""Requests of the SDK for arbitrary arguments.
+
+For every argument, either the request matches the contract, or a ValueError names the argument and no request is sent.
+"""
 
 import json
 import math
@@ -26,39 +29,39 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from xpander_sdk import Backend, Configuration, Task, Tokens, TransportSettings
 
-BASE = "http://127.0.0.1:1"
+BASE_URL = "http://127.0.0.1:1"
 CONFIGURATION = Configuration(
-    base_url=BASE, api_key="k", transport=TransportSettings(http=lambda: httpx.MockTransport(_answer))
+    base_url=BASE_URL, api_key="k", transport=TransportSettings(http=lambda: httpx.MockTransport(_respond))
 )
-DESCRIPTION = yaml.safe_load((Path(__file__).parents[2] / "openapi" / "task-report.yaml").read_text(encoding="utf-8"))
-CONTRACT = OpenAPI.from_dict({**DESCRIPTION, "servers": [{"url": BASE}]})
-ANSWER = DESCRIPTION["components"]["examples"]["SeedTask"]["value"]
+SPECIFICATION = yaml.safe_load((Path(__file__).parents[2] / "openapi" / "task-report.yaml").read_text(encoding="utf-8"))
+CONTRACT = OpenAPI.from_dict({**SPECIFICATION, "servers": [{"url": BASE_URL}]})
+RESPONSE = SPECIFICATION["components"]["examples"]["SeedTask"]["value"]
 ARGUMENTS = ("agent_id", "id", "input", "llm_response", "tokens", "is_success", "result", "duration", "used_tools")
 
 Report = Callable[..., Task]
 
 
-def _by_task(**arguments: Any) -> Task:
+def _report_with_task(**arguments: Any) -> Task:
     return Task.report_external_task(configuration=CONFIGURATION, **arguments)
 
 
-def _by_backend(**arguments: Any) -> Task:
+def _report_with_backend(**arguments: Any) -> Task:
     return Backend(CONFIGURATION).report_external_task(**arguments)
 
 
-# What stands inside a segment of a path must not look to openapi-core like the path's own structure.
-LOOKALIKES = str.maketrans("/{}", "∕❴❵")
+# openapi-core would interpret these characters within an id as the structure of the path.
+REPLACEMENTS = str.maketrans("/{}", "∕❴❵")
 
 
-class Captured:
-    """A captured request, in the form in which openapi-core takes it."""
+class CapturedRequest:
+    """Captured request, with the attributes that openapi-core requires."""
 
     def __init__(self, request: httpx.Request) -> None:
         self.request = request
         self.method = request.method.lower()
-        self.host_url = BASE
+        self.host_url = BASE_URL
         segments = request.url.raw_path.decode().partition("?")[0].split("/")
-        self.path = "/".join(unquote(segment).translate(LOOKALIKES) for segment in segments)
+        self.path = "/".join(unquote(segment).translate(REPLACEMENTS) for segment in segments)
         self.content_type = request.headers.get("content-type", "")
         self.body = request.content
         self.parameters = RequestParameters(
@@ -66,42 +69,42 @@ class Captured:
         )
 
 
-SENT: list[Captured] = []
+CAPTURED: list[CapturedRequest] = []
 
 
-def _answer(request: httpx.Request) -> httpx.Response:
-    SENT.append(Captured(request))
-    return httpx.Response(200, json=ANSWER)
+def _respond(request: httpx.Request) -> httpx.Response:
+    CAPTURED.append(CapturedRequest(request))
+    return httpx.Response(200, json=RESPONSE)
 
 
 @contextmanager
-def captured() -> Iterator[list[Captured]]:
-    """Nothing leaves the process in this block; what would have is in the list."""
-    SENT.clear()
-    yield SENT
+def capture_requests() -> Iterator[list[CapturedRequest]]:
+    """Yield a list of the requests that the SDK sends within the block."""
+    CAPTURED.clear()
+    yield CAPTURED
 
 
-def valid_and_sent_or_refused(report: Report, arguments: dict[str, Any], odd: tuple[str, ...]) -> None:
-    """The property. `odd` are the arguments that an error may be about."""
-    refusal = None
-    with captured() as requests:
+def assert_sent_or_rejected(report: Report, arguments: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Assert that a valid request is sent, or that an error names one of the arguments `names` and none is sent."""
+    rejection = None
+    with capture_requests() as requests:
         try:
             report(**arguments)
         except ValueError as error:
-            refusal = error
-    if refusal is not None:
-        assert type(refusal) is ValueError, f"{type(refusal).__name__} is not the error for a wrong argument: {refusal}"
-        assert not requests, "it was refused and sent nevertheless"
-        assert re.search("|".join(odd), str(refusal)), f"none of {odd} is named: {refusal}"
-        assert len(str(refusal)) < 500
+            rejection = error
+    if rejection is not None:
+        assert type(rejection) is ValueError, f"an invalid argument raised {type(rejection).__name__}: {rejection}"
+        assert not requests, "a rejected report must not be sent"
+        assert re.search("|".join(names), str(rejection)), f"the error names none of {names}: {rejection}"
+        assert len(str(rejection)) < 500
         return
     (request,) = requests
     CONTRACT.validate_request(request)
     if isinstance(agent_id := arguments["agent_id"], str):
         assert unquote(request.request.url.raw_path.split(b"/")[2].decode()) == _as_utf8(agent_id)
-    body = json.loads(request.body.decode("utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert body.keys() == set(ARGUMENTS) - {"agent_id"}, "all eight keys, as the official client sends them"
-    assert body["id"], "the id is made before the first attempt"
+    body = json.loads(request.body.decode("utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert body.keys() == set(ARGUMENTS) - {"agent_id"}, "the body must have the eight keys of the official client"
+    assert body["id"], "the SDK must choose the id before the first attempt"
 
 
 def _as_utf8(text: str) -> str:
@@ -119,13 +122,13 @@ class Usage:
     prompt: int
 
 
-class Colour(Enum):
+class Color(Enum):
     RED = "red"
     BLUE = 2
 
 
-class Unhelpful:
-    """Fails at whatever it is asked."""
+class Failing:
+    """Object whose methods and attributes raise an exception."""
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no")
@@ -139,8 +142,8 @@ class Unhelpful:
     __repr__ = __str__
 
 
-class Deceitful:
-    """Turns into numbers that are none."""
+class Misleading:
+    """Object that converts to numbers outside of every limit."""
 
     def __int__(self) -> int:
         return -(10**30)
@@ -149,25 +152,25 @@ class Deceitful:
         return math.inf
 
 
-def cycle() -> list[Any]:
+def circular_list() -> list[Any]:
     items: list[Any] = [1]
     items.append({"again": items})
     return items
 
 
 def one_of_these(*values: Any) -> st.SearchStrategy[Any]:
-    """sampled_from, for values that cannot be shown."""
+    """Return a strategy like sampled_from, but for values without a working repr."""
     return st.integers(0, len(values) - 1).map(lambda index: values[index])
 
 
-def nested(levels: int) -> list[Any]:
+def nested_list(levels: int) -> list[Any]:
     items: list[Any] = []
     for _ in range(levels):
         items = [items]
     return items
 
 
-# Documented arguments
+# Strategies for documented arguments
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 TEXTS = st.none() | st.text(CHARACTERS)
@@ -194,29 +197,35 @@ DOCUMENTED: dict[str, st.SearchStrategy[Any]] = {
     "used_tools": st.lists(st.text(CHARACTERS, max_size=255), max_size=5),
 }
 
-# Odd ones
+# Strategies for unusual and invalid arguments
 
-WEIRD_IDS = (
+UNUSUAL_IDS = (
     "", ".", "..", "...", "/", "//", "a/b", "../a", "%2F", "%2e%2e", "%", "?", "#", "a?b#c", ";", "\\", " ", " a ",
     "\0", "a\nb", "\r\n", "\x7f", "\x85", "\u2028", "ü", "🙂" * 255, "🙂" * 256, "x" * 255, "x" * 256, "x" * 10_000,
     "None", "\ud800", "a\udfffb", "\ud83d\ude00", "\ufeff", "e\u0301", "{agent_id}", "report_task",
 )  # fmt: skip
-ODDITIES = (
+UNUSUAL_VALUES = (
     math.nan, math.inf, -math.inf, -0.0, 1e308, 5e-324, 2**63, -(2**63), 10**30, 10**4_299, 10**4_300, -(10**5_000),
     Decimal("1.10"), Decimal("NaN"), Decimal("1e999999"), Fraction(1, 3), 1j, ..., NotImplemented, object(), int, len,
     "\ud800", "x\udfff", "\ud83d\ude00", "\0", "nan", "inf", "1e999", "-1", "1_0", "１", " 5 ", "yes", "TRUE", "",
-    b"\xff", b"5", b"nan", bytearray(b"a"), memoryview(b"a"), range(3), Path("a"), ValueError("x"), Colour.RED,
-    Colour.BLUE, datetime(2026, 1, 2, tzinfo=UTC), date(2026, 1, 2), time(1), timedelta(1), Message("a", [1]), Usage(1),
-    Message, Unhelpful(), Deceitful(), cycle(), nested(399), nested(400), nested(600), nested(50_000),
-    frozenset({1, "a"}), -1, -0.5, 0.5, 1e9, 1.0000001e9, 10**12, 10**12 + 1, 5.0, 5.5,
+    b"\xff", b"5", b"nan", bytearray(b"a"), memoryview(b"a"), range(3), Path("a"), ValueError("x"), Color.RED,
+    Color.BLUE, datetime(2026, 1, 2, tzinfo=UTC), date(2026, 1, 2), time(1), timedelta(1), Message("a", [1]), Usage(1),
+    Message, Failing(), Misleading(), circular_list(), nested_list(399), nested_list(400), nested_list(600),
+    nested_list(50_000), frozenset({1, "a"}), -1, -0.5, 0.5, 1e9, 1.0000001e9, 10**12, 10**12 + 1, 5.0, 5.5,
     "x" * 1_000_000, "x" * 1_000_001,
 )  # fmt: skip
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters()), st.binary(), one_of_these(*ODDITIES)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters()),
+    st.binary(),
+    one_of_these(*UNUSUAL_VALUES),
 )
 KEYS = st.text() | st.integers() | st.none() | st.tuples(st.integers(), st.text()) | st.binary() | st.floats()
 ANYTHING = st.recursive(
-    SCALARS | one_of_these(*WEIRD_IDS),
+    SCALARS | one_of_these(*UNUSUAL_IDS),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.lists(inner, max_size=3).map(tuple),
@@ -226,25 +235,25 @@ ANYTHING = st.recursive(
     ),
     max_leaves=6,
 )
-ODD: dict[str, st.SearchStrategy[Any]] = {
+UNUSUAL: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(ARGUMENTS, ANYTHING),
-    "agent_id": one_of_these(*WEIRD_IDS)
+    "agent_id": one_of_these(*UNUSUAL_IDS)
     | st.text(st.characters(), max_size=300)
     | ANYTHING.filter(lambda value: value is not None),
-    "id": one_of_these(*WEIRD_IDS) | st.text(st.characters(), max_size=300) | ANYTHING,
+    "id": one_of_these(*UNUSUAL_IDS) | st.text(st.characters(), max_size=300) | ANYTHING,
     "tokens": st.fixed_dictionaries({}, optional=dict.fromkeys((*KINDS, "other"), ANYTHING)) | ANYTHING,
     "used_tools": st.lists(ANYTHING, max_size=3) | one_of_these(["x"] * 10_001, ["x" * 256]) | ANYTHING,
 }
 
 
-def calls_with(strategies: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+def argument_sets(strategies: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
     optional = {name: values for name, values in strategies.items() if name != "agent_id"}
     return st.fixed_dictionaries({"agent_id": strategies["agent_id"]}, optional=optional)
 
 
-entrances = pytest.mark.parametrize("report", [_by_task, _by_backend])
-# The autouse fixture of conftest.py clears the environment, once for all examples; nothing here sets it again.
-unhurried = settings(
+each_function = pytest.mark.parametrize("report", [_report_with_task, _report_with_backend])
+# The function-scoped fixture is the one of conftest.py that clears the environment: once for all examples is enough.
+without_deadline = settings(
     derandomize=True,
     database=None,
     deadline=None,
@@ -252,11 +261,11 @@ unhurried = settings(
 )
 
 
-@entrances
-@given(arguments=calls_with(DOCUMENTED))
-@settings(unhurried, max_examples=200)
-def test_documented_arguments_are_sent_as_they_are(report: Report, arguments: dict[str, Any]) -> None:
-    with captured() as requests:
+@each_function
+@given(arguments=argument_sets(DOCUMENTED))
+@settings(without_deadline, max_examples=200)
+def test_documented_arguments_are_sent_unchanged(report: Report, arguments: dict[str, Any]) -> None:
+    with capture_requests() as requests:
         report(**arguments)
     (request,) = requests
     CONTRACT.validate_request(request)
@@ -267,32 +276,32 @@ def test_documented_arguments_are_sent_as_they_are(report: Report, arguments: di
     if arguments.get("id") is not None:
         assert body["id"] == arguments["id"]
     if (tokens := arguments.get("tokens")) is not None:
-        given = tokens.to_dict() if isinstance(tokens, Tokens) else tokens
-        assert {kind: body["tokens"][kind] for kind in KINDS} == {kind: given.get(kind, 0) for kind in KINDS}
+        counts = tokens.to_dict() if isinstance(tokens, Tokens) else tokens
+        assert {kind: body["tokens"][kind] for kind in KINDS} == {kind: counts.get(kind, 0) for kind in KINDS}
     assert unquote(request.request.url.raw_path.decode()) == f"/agent-execution/{arguments['agent_id']}/report_task"
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_each_oddity_is_sent_in_a_valid_form_or_refused_by_the_argument_s_name(name: str) -> None:
-    for index, oddity in enumerate((*WEIRD_IDS, *ODDITIES)):
+def test_each_unusual_value_is_sent_or_rejected(name: str) -> None:
+    for index, value in enumerate((*UNUSUAL_IDS, *UNUSUAL_VALUES)):
         try:
-            valid_and_sent_or_refused(_by_task, {"agent_id": "agent", name: oddity}, (name,))
+            assert_sent_or_rejected(_report_with_task, {"agent_id": "agent", name: value}, (name,))
         except BaseException as error:
-            error.add_note(f"with oddity {index}")  # some of them cannot be shown
+            error.add_note(f"with value {index}")  # some values have no working repr
             raise
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 @given(data=st.data())
-@settings(unhurried, max_examples=200)
-def test_one_odd_argument_is_sent_in_a_valid_form_or_refused_by_its_name(name: str, data: st.DataObject) -> None:
-    arguments = {"agent_id": "agent", name: data.draw(ODD[name])}
-    valid_and_sent_or_refused(_by_task, arguments, (name, "_tokens") if name == "tokens" else (name,))
+@settings(without_deadline, max_examples=200)
+def test_one_unusual_argument_is_sent_or_rejected(name: str, data: st.DataObject) -> None:
+    arguments = {"agent_id": "agent", name: data.draw(UNUSUAL[name])}
+    assert_sent_or_rejected(_report_with_task, arguments, (name, "_tokens") if name == "tokens" else (name,))
 
 
-@entrances
-@given(arguments=calls_with(ODD))
+@each_function
+@given(arguments=argument_sets(UNUSUAL))
 @example(arguments={"agent_id": "..", "id": "."})
-@settings(unhurried, max_examples=200)
-def test_odd_arguments_together_are_sent_in_a_valid_form_or_refused(report: Report, arguments: dict[str, Any]) -> None:
-    valid_and_sent_or_refused(report, arguments, (*arguments, "_tokens"))
+@settings(without_deadline, max_examples=200)
+def test_unusual_arguments_are_sent_or_rejected(report: Report, arguments: dict[str, Any]) -> None:
+    assert_sent_or_rejected(report, arguments, (*arguments, "_tokens"))

@@ -1,4 +1,4 @@
-"""That the bugs of mutants.py can still be planted; it plants them by hand only."""
+"""Mutants of mutants.py: each must still match the code. The bugs themselves are tested by hand only."""
 
 import pytest
 
@@ -6,5 +6,5 @@ from contract.mutants import MUTANTS, ROOT, Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS[1:], ids=lambda mutant: mutant.name)
-def test_there_is_one_place_for_it(mutant: Mutant):
+def test_mutant_matches_code_once(mutant: Mutant):
     assert (ROOT / mutant.file).read_text("utf-8").count(mutant.old) == 1
