@@ -1,1 +1,1 @@
-"""Our server of the task-report contract: the same application behind a socket and in-process."""
+"""Server for agent run reports: task history, metrics and web pages on SQLite or PostgreSQL."""

@@ -1,4 +1,4 @@
-"""What an operator does with a store, whether or not it is being served."""
+"""Administration of a store: API keys, backup, deletion of old tasks. Works while servers use the store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,11 @@ __all__ = ["StoreError", "StoreUnavailable", "backup", "delete_older_than", "for
 
 @contextmanager
 def open_keys(store_url: str) -> Iterator[ApiKeys]:
-    """The keys of a store. Raises StoreError."""
+    """Open a store and yield its API keys.
+
+    Raises:
+        StoreError: The store cannot be opened.
+    """
     store = Store(store_url)
     try:
         yield ApiKeys(store.keys)
@@ -24,13 +28,14 @@ def open_keys(store_url: str) -> Iterator[ApiKeys]:
 
 
 def delete_older_than(store_url: str, max_age: timedelta) -> int:
-    """Delete the tasks that were first seen longer ago than `keep`, by whole hours. Their metrics stay.
+    """Delete the tasks that were created before `max_age` ago, rounded to whole hours. Their metrics stay.
 
     Returns:
-        How many there were.
+        Number of deleted tasks.
 
     Raises:
-        StoreError, StoreUnavailable: the store cannot be used, or not now.
+        StoreError: The store cannot be opened.
+        StoreUnavailable: The store is locked or unreachable at present.
     """
     store = Store(store_url)
     try:

@@ -1,4 +1,8 @@
-"""The server without a socket: the same application over a file, called in-process."""
+"""Embedded backend: the server's application on a store, called in the caller's process without a socket.
+
+The SDK uses it where `base_url` is `sqlite:///…` or `postgresql://…`. The application exists twice on one store: one
+copy executes store calls inline, for `call`; the other executes them in worker threads, for `acall`.
+"""
 
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -13,58 +17,68 @@ from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError
 __all__ = ["Embedded", "StoreError"]
 
 Headers = Sequence[tuple[bytes, bytes]]
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+RawResponse = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, headers and body."""
 
 
 class Embedded:
-    """A store on this machine, behind the contract. Safe to share between threads; one for each process.
+    """Store with the API of the contract, without authentication. Threads may share it; each process needs its own.
 
     Args:
-        url: `sqlite:///FILE`.
-        organization_id: whose the tasks are. Default: "local".
+        url: `sqlite:///FILE` or `postgresql://…`.
+        organization_id: Organization of all tasks. Default: "local".
 
     Raises:
-        StoreError: the store cannot be used as it is.
+        StoreError: The store cannot be opened.
     """
 
     def __init__(self, url: str, organization_id: str | None = None) -> None:
         self._store = Store(url)
         authenticator = SingleOrganizationAuthenticator(organization_id or DEFAULT_ORGANIZATION)
-        self._in_place = create_app(self._store, authenticator, run_inline)
-        self._in_threads = create_app(self._store, authenticator, run_in_threadpool)
+        self._inline_app = create_app(self._store, authenticator, run_inline)
+        self._threadpool_app = create_app(self._store, authenticator, run_in_threadpool)
 
     def close(self) -> None:
+        """Close the store."""
         self._store.close()
 
     def pause(self) -> None:
-        """Close the database, and hold back who wants it, until `resume`: for the moment of a fork."""
+        """Close the database and block its users until `resume`. Called before a fork."""
         self._store.pause()
 
     def resume(self) -> None:
+        """Let the users of the database continue after `pause`."""
         self._store.resume()
 
-    def call(self, method: str, target: bytes, headers: Headers, body: bytes) -> Answer:
-        """Answer one request; `target` is the path with its query, percent-encoded."""
-        return _stepped(_answer(self._in_place, method, target, headers, body))
+    def call(self, method: str, target: bytes, headers: Headers, body: bytes) -> RawResponse:
+        """Send one request to the application and return the response.
 
-    async def acall(self, method: str, target: bytes, headers: Headers, body: bytes) -> Answer:
-        """`call`, with the store in a worker thread."""
-        return await _answer(self._in_threads, method, target, headers, body)
+        Args:
+            method: HTTP method.
+            target: Percent-encoded path and query.
+            headers: Names and values of the headers.
+            body: Body; empty for none.
+        """
+        return _run_without_loop(_request(self._inline_app, method, target, headers, body))
+
+    async def acall(self, method: str, target: bytes, headers: Headers, body: bytes) -> RawResponse:
+        """Send one request like `call`, with the store in a worker thread. The arguments are those of `call`."""
+        return await _request(self._threadpool_app, method, target, headers, body)
 
 
-def _stepped(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
-    # With everything done in place, the application never waits for an event loop: it runs through at one step. So the
-    # synchronous form needs no loop and no thread of its own, and works in any thread, in a running loop, after a fork.
+def _run_without_loop(coroutine: Coroutine[Any, Any, RawResponse]) -> RawResponse:
+    # With `run_inline` the application never suspends, so one `send(None)` runs the coroutine to its end. This needs
+    # no event loop and no thread: `call` works in any thread, inside a running loop, and after a fork.
     try:
         coroutine.send(None)
-    except StopIteration as done:
-        answer: Answer = done.value
-        return answer
+    except StopIteration as end:
+        response: RawResponse = end.value
+        return response
     coroutine.close()
-    raise RuntimeError("the application waited for an event loop that is not there")
+    raise RuntimeError("the application suspended, but it is called without an event loop")
 
 
-async def _answer(app: ASGIApp, method: str, target: bytes, headers: Headers, body: bytes) -> Answer:
+async def _request(app: ASGIApp, method: str, target: bytes, headers: Headers, body: bytes) -> RawResponse:
     path, _, query = target.partition(b"?")
     scope: Scope = {
         "type": "http",
@@ -80,15 +94,15 @@ async def _answer(app: ASGIApp, method: str, target: bytes, headers: Headers, bo
         "client": None,
         "server": None,
     }
-    requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    responses: list[Message] = []
+    request_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    response_messages: list[Message] = []
 
     async def receive() -> Message:
-        return requests.pop() if requests else {"type": "http.disconnect"}
+        return request_messages.pop() if request_messages else {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        responses.append(message)
+        response_messages.append(message)
 
     await app(scope, receive, send)
-    start = responses[0]
-    return start["status"], list(start["headers"]), b"".join(part.get("body", b"") for part in responses[1:])
+    start, *body_messages = response_messages
+    return start["status"], list(start["headers"]), b"".join(message.get("body", b"") for message in body_messages)

@@ -1,4 +1,4 @@
-"""The application behind a socket."""
+"""Server process: the application behind a socket, with authentication, group commit, metrics and web pages."""
 
 import gc
 import signal
@@ -24,7 +24,7 @@ from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
 from xpander_server.http.concurrency import run_in_threadpool
-from xpander_server.http.dispatcher import request_state
+from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.maintenance.retention import RetentionTask
 from xpander_server.observability.logging import LogFormat, configure_logging
@@ -34,7 +34,12 @@ from xpander_server.web import page_routes
 
 __all__ = ["BindSettings", "LogFormat", "Rate", "StoreError", "configure_logging", "serve"]
 
-BODY_SECONDS = 30.0
+BODY_TIMEOUT = 30.0
+"""Seconds in which the body of a request must arrive."""
+KEEP_ALIVE_TIMEOUT = 75
+"""Seconds that an idle connection stays open. Longer than common clients keep one, so that the client closes it."""
+SHUTDOWN_TIMEOUT = 10
+"""Seconds that requests may take to finish after a signal."""
 
 
 def serve(
@@ -47,64 +52,44 @@ def serve(
     max_age: timedelta | None = None,
     on_started: Callable[[str, str | None], None],
 ) -> None:
-    """Serve a store until a signal ends it; requests under way are answered first.
+    """Serve a store until SIGINT or SIGTERM. Requests in progress are answered first.
 
     Args:
-        api_key: a key that shall open the organisation. None keeps those of the store; where it has none, one is made,
-            unless other machines can reach the server.
-        organization_id: the organisation of the key. Default: "local".
-        rate: how often each key may be used. None for no limit.
-        max_age: how long tasks are kept; their metrics stay. None for ever.
-        on_started: called once it listens, with its URL and the key that was made, if one was.
+        store_url: `sqlite:///FILE` or `postgresql://…`.
+        bind: Address, TLS files and proxies.
+        api_key: Key that must give access to the organization. None uses the keys of the store; if it has none and only
+            this machine can reach the server, a key is created.
+        organization_id: Organization of `api_key` or of the created key. Default: "local".
+        rate: Rate limit of each key. None for no limit.
+        max_age: Age at which tasks are deleted; their metrics stay. None keeps tasks forever.
+        on_started: Called once the socket listens, with the URL and the created key (None if none was created).
 
     Raises:
-        StoreError: the store cannot be used as it is.
-        ValueError: the key belongs to another organisation or has ended; or the server would be open to other machines
-            without what protects it.
-        OSError: the address cannot be listened at.
+        StoreError: The store cannot be opened.
+        ValueError: The key belongs to another organization or has ended, or `bind` is not permitted.
+        OSError: The address cannot be bound.
     """
     bind.validate()
     store = Store(store_url)
     try:
         has_key = api_key is not None or store.keys.has_active_key(now())
         with bind.listen(has_key=has_key) as listener:
-            keys = ApiKeys(store.keys)
-            made = None
-            if api_key is not None:
-                keys.ensure(api_key, organization_id or DEFAULT_ORGANIZATION)
-            elif not has_key:
-                made = keys.create("first", organization_id or DEFAULT_ORGANIZATION)
+            created_key = _prepare_keys(ApiKeys(store.keys), api_key, organization_id, has_key=has_key)
             authenticator = KeyAuthenticator(Verifier(store.keys), rate)
             writer = Writer(store)
-            watcher = RequestMetrics(writer)
+            request_metrics = RequestMetrics(writer)
             app = create_app(
                 store,
                 authenticator,
                 run_in_threadpool,
                 commit=writer.report,
-                body_timeout=BODY_SECONDS,
-                extra_routes=[*_operating(authenticator, watcher), *page_routes(store, authenticator)],
-                observer=watcher,
+                body_timeout=BODY_TIMEOUT,
+                extra_routes=[*_operations_routes(authenticator, request_metrics), *page_routes(store, authenticator)],
+                observer=request_metrics,
             )
-            server = uvicorn.Server(
-                uvicorn.Config(
-                    app,
-                    lifespan="off",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    http=HttpProtocol,
-                    ws="none",
-                    ssl_certfile=bind.tls_certificate,
-                    ssl_keyfile=bind.tls_key,
-                    proxy_headers=bool(bind.behind_proxy),
-                    forwarded_allow_ips=list(bind.behind_proxy),
-                    timeout_keep_alive=75,  # longer than clients keep a connection: they are the ones to close it
-                    timeout_graceful_shutdown=10,
-                )
-            )
+            server = uvicorn.Server(_uvicorn_config(app, bind))
             with _stopped_by_signals(server):
-                on_started(bind.url(listener), made)
+                on_started(bind.url(listener), created_key)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
                 with writer, nullcontext() if max_age is None else RetentionTask(store, max_age):
                     server.run(sockets=[listener])
@@ -112,41 +97,72 @@ def serve(
         store.close()
 
 
-def _operating(authenticator: Authenticator, watcher: RequestMetrics) -> list[BaseRoute]:
-    """What the contract has not: whether the process lives, and its figures."""
+def _prepare_keys(keys: ApiKeys, api_key: str | None, organization_id: str | None, *, has_key: bool) -> str | None:
+    """Store the configured key, or create the first key of a store without keys; return the created key."""
+    organization_id = organization_id or DEFAULT_ORGANIZATION
+    if api_key is not None:
+        keys.ensure(api_key, organization_id)
+    elif not has_key:
+        return keys.create("first", organization_id)
+    return None
 
-    async def figures(request: Request) -> Response:
+
+def _uvicorn_config(app: Dispatcher, bind: BindSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http=HttpProtocol,
+        ws="none",
+        ssl_certfile=bind.tls_certificate,
+        ssl_keyfile=bind.tls_key,
+        proxy_headers=bool(bind.behind_proxy),
+        forwarded_allow_ips=list(bind.behind_proxy),
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+    )
+
+
+def _operations_routes(authenticator: Authenticator, request_metrics: RequestMetrics) -> list[BaseRoute]:
+    """Return the routes for liveness and Prometheus metrics, which are not part of the contract."""
+
+    async def get_prometheus_metrics(request: Request) -> Response:
         request_state(request.scope).operation = "metrics"
-        # Whoever asks, from wherever: behind a proxy, every caller seems to be on this machine.
+        # The key is required on every address: behind a proxy, each request appears to come from the proxy.
         await require_scope(authenticator, request, ADMIN)
-        return Response(watcher.exposition(), media_type=MEDIA_TYPE)
+        return Response(request_metrics.exposition(), media_type=MEDIA_TYPE)
 
     return [
         Route("/healthz", static_response(b'{"status":"ok"}', "application/json")),
-        Route("/metrics", handle_errors(figures)),
+        Route("/metrics", handle_errors(get_prometheus_metrics)),
     ]
 
 
 def _warm_up() -> None:
-    """Do before the first report what would hold it up."""
+    """Do slow initialization before the first report needs it."""
     pricing.load_prices()
-    # What is there now stays. Otherwise the garbage collector would look through it again and again, and everybody
-    # would wait for 50 ms each time.
+    # Objects that exist now stay until the end of the process. Freezing them spares the garbage collector from
+    # examining them in each full collection, which would pause all requests for about 50 ms.
     gc.collect()
     gc.freeze()
 
 
 @contextmanager
 def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """SIGINT and SIGTERM stop it, also before it runs. While it runs it sees to them itself, and raises them again when
-    it has ended, which must not end the process before the store is closed."""
+    """Stop `server` at SIGINT and SIGTERM, also before it runs.
+
+    While uvicorn runs, it handles both signals itself. After it has stopped, it raises them again; the handlers of this
+    function then prevent the end of the process, so that the store is closed.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)

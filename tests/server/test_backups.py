@@ -130,12 +130,13 @@ def test_a_backup_replaces_nothing(shop: Shop, tmp_path: Path):
     shop.key("ci", "org")
     (tmp_path / "precious").write_text("diary")
     done = cli("backup", tmp_path / "precious", "--store", shop.url)
-    assert (done.exit_code, "is there already" in done.output) == (2, True)
+    assert (done.exit_code, "must not exist yet" in done.output) == (2, True)
     assert (tmp_path / "precious").read_text() == "diary"
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(None, "no file"), (b"", "no store of this program"), (b"my diary, " * 1_000, "no store")]
+    ("content", "told"),
+    [(None, "no file"), (b"", "not a store of this program"), (b"my diary, " * 1_000, "not a store")],
 )
 def test_what_is_no_store_is_not_put_back(shop: Shop, tmp_path: Path, content: bytes | None, told: str):
     shop.key("ci", "org")
@@ -189,6 +190,6 @@ def test_postgresql_is_told_its_own_tools(command: str, tmp_path: Path):
 def test_a_folder_that_is_missing_is_told(shop: Shop, tmp_path: Path):
     shop.key("ci", "org")
     done = cli("backup", tmp_path / "none" / "copy.db", "--store", shop.url)
-    assert (done.exit_code, "cannot write beside" in done.output) == (2, True)
+    assert (done.exit_code, "cannot write to the folder" in done.output) == (2, True)
     shutil.rmtree(shop.path.parent)
     assert "no file" in cli("backup", tmp_path / "copy.db", "--store", shop.url).output

@@ -1,1 +1,1 @@
-"""Maintenance of a store: backup, restore and retention."""
+"""Backup, restore and retention of a store."""

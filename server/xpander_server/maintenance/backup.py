@@ -1,4 +1,4 @@
-"""Copies of a SQLite store, made and put back while it is being served."""
+"""Backup and restore of a SQLite store while servers use it."""
 
 import os
 import sqlite3
@@ -11,85 +11,100 @@ from xpander_server.store import Store, StoreError, StoreUnavailable
 from xpander_server.store.engine.locks import FairFileLock
 
 _BUSY_SECONDS = 60.0
-_PREFIX = "sqlite:///"
+_SQLITE_PREFIX = "sqlite:///"
 
 
 def backup(store_url: str, file: Path) -> int:
-    """Copy a store, as it is at one moment, into one file.
+    """Copy a consistent snapshot of a store into a new file that only its owner can read.
+
+    The file appears under its name only when it is complete and on disk.
+
+    Args:
+        store_url: `sqlite:///FILE`.
+        file: File to create.
 
     Returns:
-        How many tasks are in it.
+        Number of tasks in the copy.
 
     Raises:
-        StoreError: there is no such store, the file is there already, or the store is none of a file.
-        StoreUnavailable: the store is locked for too long, or the disk is full.
+        StoreError: The store does not exist or is not a SQLite store, or `file` exists.
+        StoreUnavailable: The store stays locked, or the disk is full.
     """
-    path = _path_of(store_url)
+    path = _sqlite_path(store_url)
     if file.exists():
-        raise StoreError(f"{str(file)!r} is there already")
-    with _failing(), _in_folder_of(file) as folder:
+        raise StoreError(f"the backup file must not exist yet, got {str(file)!r}")
+    with _sqlite_errors_as_store_errors(), _temporary_folder_beside(file) as folder:
         copy = folder / "copy"
-        with closing(_opened(path)) as source, closing(sqlite3.connect(copy)) as target:
+        with closing(_connect(path)) as source, closing(sqlite3.connect(copy)) as target:
             tasks = _count_tasks(source)
-            # In one step: with several, each report in between would make it begin again.
+            # All pages in one step: a copy in several steps starts again after each write of another process.
             source.backup(target)
-            # One file, without a log of its own beside it.
+            # Without WAL, so that the copy is one file.
             target.execute("PRAGMA journal_mode = DELETE")
         copy.chmod(0o600)
-        _on_disk(copy)
+        _fsync(copy)
         copy.rename(file)
-        _on_disk(file.absolute().parent)
+        _fsync(file.absolute().parent)
     return tasks
 
 
 def restore(store_url: str, file: Path) -> int:
-    """Put a copy in the place of a store, in one transaction: who reads sees either what was or what is put back.
+    """Replace the content of a store by a backup, in one transaction.
+
+    Steps:
+        1. Copy `file` to a temporary file, check its integrity and migrate it to the current schema.
+        2. Open the store, which creates it if it does not exist.
+        3. Wait for the lock of writers, and overwrite the store in one transaction. Readers see the old content until
+           the commit, and the new content afterwards.
+
+    Args:
+        store_url: `sqlite:///FILE`.
+        file: Backup to restore.
 
     Returns:
-        How many tasks are in it.
+        Number of tasks in the backup.
 
     Raises:
-        StoreError: the file is no store, or a newer version made it, or what is in the store's place is none.
-        StoreUnavailable: the store is locked for too long, or the disk is full.
+        StoreError: `file` is damaged, is not a store, or has a newer schema; or the existing store is invalid.
+        StoreUnavailable: The store stays locked, or the disk is full.
     """
-    path = _path_of(store_url)
-    with _failing(), _in_folder_of(path) as folder:
+    path = _sqlite_path(store_url)
+    with _sqlite_errors_as_store_errors(), _temporary_folder_beside(path) as folder:
         copy = folder / "copy"
-        with closing(_opened(file)) as source, closing(sqlite3.connect(copy)) as target:
+        with closing(_connect(file)) as source, closing(sqlite3.connect(copy)) as target:
             tasks = _count_tasks(source)
             source.backup(target)
-        # A damaged copy is never put back, and an older one is brought up to date before a running server sees it.
         with closing(sqlite3.connect(copy)) as connection:
-            if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise StoreError(f"{str(file)!r} is damaged: {found}")
-        Store(f"{_PREFIX}{copy}").close()
-        Store(store_url).close()  # which makes one, or refuses what is none
-        with closing(_opened(copy)) as source, closing(_opened(path)) as target:
+            if (result := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise StoreError(f"{str(file)!r} is damaged: {result}")
+        Store(f"{_SQLITE_PREFIX}{copy}").close()
+        Store(store_url).close()
+        with closing(_connect(copy)) as source, closing(_connect(path)) as target:
             target.execute("PRAGMA synchronous = FULL")
-            # Past the turnstile nobody else begins to write, and this gets its turn, however much is being reported.
+            # The lock is fair: the restore gets it after the writers that are queued now, even under constant load.
             with FairFileLock(path.with_name(f"{path.name}-turn")).hold():
-                source.backup(target, progress=_unless_locked)
+                source.backup(target, progress=_raise_if_busy)
     return tasks
 
 
-def _unless_locked(status: int, _remaining: int, _total: int) -> None:
-    # The driver would try for ever, and has waited for long already.
+def _raise_if_busy(status: int, _remaining: int, _total: int) -> None:
+    # sqlite3's backup() retries without a limit. Each attempt has already waited for the busy timeout.
     if status == sqlite3.SQLITE_BUSY:
         raise StoreUnavailable(f"the store was in use for {_BUSY_SECONDS:.0f} seconds")
 
 
-def _path_of(store_url: str) -> Path:
+def _sqlite_path(store_url: str) -> Path:
     if store_url.startswith("postgresql"):
         raise StoreError(
-            "PostgreSQL has its own: pg_dump --format=custom makes a copy while the database is in use, and pg_restore "
-            "--clean puts it back"
+            "backup and restore support SQLite only. For PostgreSQL, `pg_dump --format=custom` copies a database that "
+            "is in use, and `pg_restore --clean` restores it"
         )
-    if not store_url.startswith(_PREFIX):
-        raise StoreError(f"{store_url!r} is no store that this version knows; write sqlite:///FILE")
-    return Path(store_url.removeprefix(_PREFIX)).absolute()
+    if not store_url.startswith(_SQLITE_PREFIX):
+        raise StoreError(f"the store must be sqlite:///FILE, got {store_url!r}")
+    return Path(store_url.removeprefix(_SQLITE_PREFIX)).absolute()
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"there is no file {str(path)!r}")
     return sqlite3.connect(path, timeout=_BUSY_SECONDS)
@@ -102,32 +117,32 @@ def _count_tasks(connection: sqlite3.Connection) -> int:
     except sqlite3.OperationalError as error:
         if "no such table" not in str(error):
             raise
-        raise StoreError("the file is no store of this program") from None
+        raise StoreError("the file is not a store of this program") from None
     return count
 
 
 @contextmanager
-def _in_folder_of(file: Path) -> Iterator[Path]:
-    """A folder that only we can read, on the same disk."""
+def _temporary_folder_beside(file: Path) -> Iterator[Path]:
+    """Yield a private folder on the same disk as `file`, so that a rename between them is atomic."""
     try:
         folder = TemporaryDirectory(prefix=".xpander-report-", dir=file.absolute().parent)
     except OSError as error:
-        raise StoreError(f"cannot write beside {str(file)!r}: {error.strerror}") from None
+        raise StoreError(f"cannot write to the folder of {str(file)!r}: {error.strerror}") from None
     with folder as name:
         yield Path(name)
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def _sqlite_errors_as_store_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
         raise StoreUnavailable(str(error)) from error
     except sqlite3.DatabaseError as error:
-        raise StoreError(f"the file is no store: {error}") from error
+        raise StoreError(f"the file is not a store: {error}") from error
 
 
-def _on_disk(path: Path) -> None:
+def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Forgetting old tasks while the server runs; what they add up to stays."""
+"""Retention: deletion of old tasks while the server runs. Their metrics stay."""
 
 import logging
 import threading
@@ -7,30 +7,38 @@ from datetime import timedelta
 from xpander_server.clock import now
 from xpander_server.store import Store, StoreUnavailable
 
-EVERY = timedelta(hours=1)
+INTERVAL = timedelta(hours=1)
+_STOP_TIMEOUT = 5.0  # seconds
 
 _log = logging.getLogger(__name__)
 
 
 def prune(store: Store, max_age: timedelta) -> int:
-    """Delete the tasks that were first seen longer ago than `keep`, by whole hours.
+    """Delete the tasks that were created before `max_age` ago, rounded to whole hours.
 
     Returns:
-        How many there were.
+        Number of deleted tasks.
 
     Raises:
-        StoreUnavailable: the store does not answer; what was deleted until then stays deleted.
+        StoreUnavailable: The store is locked or unreachable. Tasks that were deleted before stay deleted.
     """
     return store.delete_before(now() - max_age // timedelta(microseconds=1))
 
 
 class RetentionTask:
-    """A thread that prunes at the start, and then every hour. Several servers on one store may all do it."""
+    """Background thread that prunes a store at its start and then every hour. Used as a context manager.
+
+    Several servers on one store may each run it.
+
+    Args:
+        store: Store to prune.
+        max_age: Age at which tasks are deleted.
+    """
 
     def __init__(self, store: Store, max_age: timedelta) -> None:
         self._store = store
         self._max_age = max_age
-        self._is_over = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pruning", daemon=True)
 
     def __enter__(self) -> "RetentionTask":
@@ -38,9 +46,9 @@ class RetentionTask:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        # What is half deleted is deleted by the next server.
-        self._thread.join(5)
+        self._stop.set()
+        # After the timeout the daemon thread is abandoned. The next start of a server deletes the rest.
+        self._thread.join(_STOP_TIMEOUT)
 
     def _run(self) -> None:
         while True:
@@ -48,8 +56,8 @@ class RetentionTask:
                 if count := prune(self._store, self._max_age):
                     _log.info("deleted %d tasks older than %s", count, self._max_age)
             except StoreUnavailable as unavailable:
-                _log.warning("could not delete old tasks, and will try again: %s", unavailable)
+                _log.warning("could not delete old tasks, next attempt in %s: %s", INTERVAL, unavailable)
             except Exception:
-                _log.exception("could not delete old tasks, and will try again")
-            if self._is_over.wait(EVERY.total_seconds()):
+                _log.exception("could not delete old tasks, next attempt in %s: unexpected exception", INTERVAL)
+            if self._stop.wait(INTERVAL.total_seconds()):
                 return

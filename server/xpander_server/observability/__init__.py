@@ -1,1 +1,1 @@
-"""Logs and Prometheus metrics of the server."""
+"""Log records and Prometheus metrics of the server process."""

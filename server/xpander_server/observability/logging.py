@@ -1,4 +1,9 @@
-"""What the server writes down of itself: lines of text, or of JSON, with the id of the request that they belong to."""
+"""Log records on standard error, as text or JSON lines, each with the id of its request.
+
+Example of both formats:
+    2026-01-02T03:04:05.678Z INFO xpander_server.access: GET /health 200 method=GET path=/health status=200 … [4f0c…]
+    {"time":"2026-01-02T03:04:05.678Z","level":"INFO","logger":"xpander_server.access","message":"GET /health 200",…}
+"""
 
 import logging
 import sys
@@ -12,31 +17,36 @@ from xpander_server.http.dispatcher import request_id
 LogFormat = Literal["text", "json"]
 
 
-def configure_logging(form: LogFormat, level: str) -> None:
-    """Log to standard error, from `level` (`INFO`, `WARNING`, …) on."""
+def configure_logging(log_format: LogFormat, level: str) -> None:
+    """Write log records to standard error.
+
+    Args:
+        log_format: `text` for people, `json` for one JSON object per line.
+        level: Lowest level to write, such as `INFO` or `WARNING`.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # The server's own steps are told by ours; what is left of theirs are warnings.
+    # The server writes its own record for each request and at its start.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    """`extra=` of a log call: facts that JSON shall keep apart."""
+    """Return the `extra` argument of a log call that adds `fields` to the record."""
     return {"fields": fields}
 
 
-def _moment(record: logging.LogRecord) -> str:
+def _format_time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-class _Json(logging.Formatter):
-    """An object a line."""
+class _JsonFormatter(logging.Formatter):
+    """Formatter that writes one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": _moment(record),
+            "time": _format_time(record),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
@@ -49,13 +59,13 @@ class _Json(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-class _Text(logging.Formatter):
-    """For people."""
+class _TextFormatter(logging.Formatter):
+    """Formatter that writes one text line, followed by a traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Nothing that came from outside may begin a line of its own, or steer a terminal.
+        # Escaping prevents that data from outside forges a log line or sends control codes to a terminal.
         message = record.getMessage().encode("unicode_escape").decode("ascii")
-        line = f"{_moment(record)} {record.levelname} {record.name}: {message}"
+        line = f"{_format_time(record)} {record.levelname} {record.name}: {message}"
         fields = getattr(record, "fields", {})
         line += "".join(f" {name}={value}" for name, value in fields.items())
         if current := request_id.get():

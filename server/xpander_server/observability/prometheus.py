@@ -1,4 +1,13 @@
-"""What the server tells of itself while it runs: a line a request, and figures for Prometheus."""
+"""Prometheus metrics and access log of the server process.
+
+| metric | type | labels |
+|---|---|---|
+| `xpander_requests_total` | counter | `operation`, `status` |
+| `xpander_request_seconds` | histogram | `operation` |
+| `xpander_commits_total`, `xpander_reports_committed_total` | counter | |
+| `xpander_reports_waiting` | gauge | |
+| `xpander_store_failures_total` | counter | |
+"""
 
 import logging
 from collections.abc import Iterator
@@ -14,14 +23,18 @@ from xpander_server.observability.logging import with_fields
 from xpander_server.store import Writer
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_WENT_AWAY = 499  # as nginx says of a client that did not wait for its answer
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that disconnects before the response
 
 _log = logging.getLogger("xpander_server.access")
 
 
 class RequestMetrics:
-    """Counts and logs requests. Never sees a key or a body."""
+    """Observer of requests that counts and logs them. It has no access to keys, queries and bodies.
+
+    Args:
+        writer: Group commit, whose counters are exported too.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self.registry = CollectorRegistry()
@@ -31,18 +44,23 @@ class RequestMetrics:
             "xpander_requests", "Requests answered.", ["operation", "status"], registry=self.registry
         )
         self._seconds = Histogram(
-            "xpander_request_seconds", "From head to answer.", ["operation"], buckets=_SECONDS, registry=self.registry
+            "xpander_request_seconds",
+            "Seconds from the head of a request to its response.",
+            ["operation"],
+            buckets=_BUCKETS,
+            registry=self.registry,
         )
         self._store_failures = Counter(
-            "xpander_store_failures", "Requests that the store did not answer.", registry=self.registry
+            "xpander_store_failures", "Requests that failed because the store was unavailable.", registry=self.registry
         )
-        self.registry.register(_Commits(writer))
+        self.registry.register(_WriterCollector(writer))
+        # Counter.labels() is slower than the increment, so its results are kept.
         self._counters: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
 
     def __call__(self, scope: Scope, state: RequestState, seconds: float) -> None:
-        status = state.status or _WENT_AWAY
-        # labels() costs more than counting.
+        """Count and log one request."""
+        status = state.status or _CLIENT_CLOSED_REQUEST
         counter = self._counters.get((state.operation, status))
         if counter is None:
             counter = self._requests.labels(state.operation, str(status))
@@ -55,30 +73,30 @@ class RequestMetrics:
         if state.has_store_failed:
             self._store_failures.inc()
         if _log.isEnabledFor(logging.INFO):
-            _tell(scope, state, status, seconds)
+            _log_request(scope, state, status, seconds)
 
     def exposition(self) -> bytes:
-        """All figures, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-class _Commits(Collector):
-    """What the writer counts by itself."""
+class _WriterCollector(Collector):
+    """Collector of the group commit's counters."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
     def collect(self) -> Iterator[Metric]:
         writer = self._writer
-        yield GaugeMetricFamily("xpander_reports_waiting", "Reports that wait for their commit.", writer.queue_size)
+        yield GaugeMetricFamily("xpander_reports_waiting", "Reports queued for their commit.", writer.queue_size)
         yield CounterMetricFamily("xpander_commits", "Transactions with reports.", writer.commit_count)
         yield CounterMetricFamily("xpander_reports_committed", "Reports in those transactions.", writer.report_count)
 
 
-def _tell(scope: Scope, state: RequestState, status: int, seconds: float) -> None:
-    # The path without its query: filters may hold what is nobody's business.
+def _log_request(scope: Scope, state: RequestState, status: int, seconds: float) -> None:
+    # Without the query: filters can contain personal data.
     path = scope["raw_path"].decode("latin-1")
-    facts = {
+    fields = {
         "method": scope["method"],
         "path": path,
         "status": status,
@@ -88,4 +106,4 @@ def _tell(scope: Scope, state: RequestState, status: int, seconds: float) -> Non
         "key": state.key_name,
         "client": scope["client"][0] if scope["client"] else "",
     }
-    _log.info("%s %s %d", scope["method"], path, status, extra=with_fields(facts))
+    _log.info("%s %s %d", scope["method"], path, status, extra=with_fields(fields))
