@@ -90,7 +90,7 @@ def test_a_restore_under_load_puts_back_what_was_there(shop: Shop, tmp_path: Pat
         client.post("/agent-execution/a/report_task", json={"id": "gone"}).raise_for_status()
         with reported_to(server):
             done = cli("restore", tmp_path / "copy.db", "--store", shop.url, "--yes")
-        assert (done.exit_code, "1 tasks of" in done.output) == (0, True), done.output
+        assert (done.exit_code, "1 task of" in done.output) == (0, True), done.output
         assert client.get("/agent-execution/kept/status").json()["result"] == "r"
         assert client.get("/agent-execution/gone/status").status_code == 404
         # It goes on as a store.

@@ -21,7 +21,7 @@ def test_metrics_are_printed_as_a_table(cli):
     cli("send", "--agent-id", "a", "--tool", "search", "--duration", "2", "--prompt-tokens", "1500")
     cli("send", "--agent-id", "a", "--failed")
     output = cli("metrics", "a").output
-    for cell in ("1 (50.0% of ended runs)", "1,500", "search: 1 calls in 1 runs", "2.01 s, 2.01 s, 2.01 s"):
+    for cell in ("1 (50.0% of ended runs)", "1,500", "search: 1 call in 1 run", "2.01 s, 2.01 s, 2.01 s"):
         assert cell in output
 
 

@@ -30,19 +30,21 @@ from xpander_sdk.cli import (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+URLs of backends:
+  https://…                   xpander.ai's cloud, or a self-hosted controller
+  http://127.0.0.1:8100       server of `xpander-report serve`
+  sqlite:///FILE              database file, without a server
+  postgresql://…/DATABASE     database, without a server""",
+)
 @click.version_option(__version__, prog_name="xpander-report")
 def main() -> None:
     """Report runs of AI agents, and read them.
 
-    XPANDER_BASE_URL or --base-url names the backend:
-
-    \b
-      https://…               xpander.ai's cloud or a self-hosted controller
-      http://127.0.0.1:8100   the server of `xpander-report serve`
-      sqlite:///runs.db       a database file, without a server
-
-    The API key is read from XPANDER_API_KEY only, so that it appears in no command line and no list of processes.
+    XPANDER_BASE_URL or --base-url names the backend. The API key is read from XPANDER_API_KEY only, so that it appears
+    in no command line and no list of processes.
     """
 
 

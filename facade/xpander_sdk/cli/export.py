@@ -15,7 +15,7 @@ from xpander_sdk import Configuration, ModuleException
 from xpander_sdk.cli.exit_codes import INTERRUPTED
 from xpander_sdk.cli.options import backend_options, examples, in_flight_option
 from xpander_sdk.cli.render.progress import counter
-from xpander_sdk.cli.render.text import printable
+from xpander_sdk.cli.render.text import count_noun, printable
 from xpander_sdk.cli.task_selection import TaskSelection, selection_options
 from xpander_sdk.import_export.exporter import load_tasks
 
@@ -46,7 +46,7 @@ def export(configuration: Configuration, selection: TaskSelection, output: str |
             raise
         raise ValueError(f"cannot write {printable(output or 'to standard output')}: {error.strerror}") from None
     if output is not None:
-        click.echo(f"Exported {count:,} tasks to {printable(output)}.", err=True)
+        click.echo(f"Exported {count_noun(count, 'task')} to {printable(output)}.", err=True)
 
 
 async def _export(configuration: Configuration, selection: TaskSelection, output: str | None, in_flight: int) -> int:

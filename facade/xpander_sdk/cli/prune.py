@@ -5,6 +5,7 @@ from datetime import timedelta
 import click
 
 from xpander_sdk.cli.options import PERIOD, examples, store_command
+from xpander_sdk.cli.render.text import count_noun
 
 
 @click.command(epilog=examples("xpander-report prune --keep 90d"))
@@ -19,4 +20,4 @@ def prune(store: str, keep: timedelta) -> None:
     """
     from xpander_server.admin import delete_older_than
 
-    click.echo(f"Deleted {delete_older_than(store, keep):,} tasks. Their metrics are still there.")
+    click.echo(f"Deleted {count_noun(delete_older_than(store, keep), 'task')}. Their metrics are still there.")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from xpander_sdk.cli.options import examples, store_command
+from xpander_sdk.cli.render.text import count_noun
 from xpander_sdk.settings.base_url import without_password
 
 
@@ -22,4 +23,4 @@ def restore(store: str, file: Path, is_confirmed: bool) -> None:
     store_url = without_password(store)
     if not is_confirmed:
         click.confirm(f"Replace all tasks and keys in {store_url} by those of {file}?", abort=True)
-    click.echo(f"Restored {restore(store, file):,} tasks of {file} into {store_url}.")
+    click.echo(f"Restored {count_noun(restore(store, file), 'task')} of {file} into {store_url}.")

@@ -10,7 +10,7 @@ from rich.text import Text
 from xpander_sdk import Metrics, Task, TasksListItem
 from xpander_sdk.cli.render.charts import stacked_bar
 from xpander_sdk.cli.render.output import new_table
-from xpander_sdk.cli.render.text import STATUS_STYLES, fold, plain_text, printable, status_text
+from xpander_sdk.cli.render.text import STATUS_STYLES, count_noun, fold, plain_text, printable, status_text
 from xpander_sdk.metrics import MetricsPoint
 
 # Columns of a bar. With the other columns, a line has at most 80.
@@ -62,7 +62,7 @@ def metrics_table(metrics: Metrics) -> Table:
     table.add_row("cache tokens", f"{tokens.cache_read_tokens:,} read, {tokens.cache_write_tokens:,} written")
     max_calls = max((usage.calls for usage in metrics.tools.values()), default=0)
     for number, (name, usage) in enumerate(islice(metrics.tools.items(), _MAX_TOOLS)):
-        counts = plain_text(f"{name}: {usage.calls:,} calls in {usage.runs:,} runs")
+        counts = plain_text(f"{name}: {count_noun(usage.calls, 'call')} in {count_noun(usage.runs, 'run')}")
         bar = stacked_bar([(usage.calls, "blue")], max_calls, _SHORT_BAR, console)
         table.add_row("tools" if number == 0 else "", counts, bar)
     return table
