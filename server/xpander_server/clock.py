@@ -57,7 +57,7 @@ def parse_timestamp(text: str) -> int:
         return EARLIEST
     is_leap_second = text[17:19] == "60"
     local_time = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if is_leap_second else text)
-    # astimezone(UTC) fails where the time in UTC falls outside datetime's years, so the offset is subtracted here.
+    # The offset is subtracted here, because astimezone(UTC) fails if the result is outside datetime's years.
     offset = local_time.utcoffset() or timedelta()
     microseconds = (local_time.replace(tzinfo=UTC) - _EPOCH - offset) // timedelta(microseconds=1)
     return min(max(microseconds + is_leap_second * SECOND, EARLIEST), LATEST)

@@ -1,6 +1,7 @@
-"""Validation of requests by the checked-in description itself.
+"""Contract: the checked-in OpenAPI description, and validation of requests by it.
 
-Nothing here knows an operation by name: what a parameter or a body may be is read from the contract.
+No operation is named here. The routes, the parameters and the schemas of bodies are read from the description; JSON
+Schema validators are built from it at the first use.
 """
 
 import json
@@ -17,13 +18,15 @@ from jsonschema_rs import Draft202012Validator, ValidationError
 from xpander_server.http.errors import HTTPError, Problem
 
 JSON = "application/json"
-MAX_LEVELS = 512  # of nesting in a body, as the contract says
+MAX_DEPTH = 512
+"""The contract's limit for nested arrays and objects in a body."""
 _MAX_PROBLEMS = 20
+_MAX_MESSAGE_LENGTH = 300
 _INTEGER = re.compile(r"-?[0-9]{1,30}", re.ASCII)
 
 
 class Report(TypedDict, total=False):
-    """A validated body of `reportTask`. `llm_response` is the JSON text as it came."""
+    """Validated body of `reportTask`. `llm_response` is JSON text, exactly as the client sent it."""
 
     id: str | None
     input: str | None
@@ -40,51 +43,66 @@ class Report(TypedDict, total=False):
     finished_at: str | None
 
 
-class _Verbatim(msgspec.Struct):
+class _VerbatimResponse(msgspec.Struct):
     llm_response: msgspec.Raw = msgspec.Raw(b"null")
 
 
 @cache
 def document(suffix: Literal["yaml", "json"]) -> bytes:
-    """The description as it is checked in, to be served verbatim."""
+    """Return the text of the checked-in OpenAPI description."""
     return files("xpander_api").joinpath(f"contract.{suffix}").read_bytes()
 
 
 @cache
 def operations() -> dict[str, "Operation"]:
-    """Each operation of the contract, by its operationId."""
+    """Return the operations of the contract by operationId, in the order of the description."""
     description = json.loads(document("json"))
     return {
-        method["operationId"]: Operation(description, path, name, item, method)
-        for path, item in description["paths"].items()
-        for name, method in item.items()
-        if name != "parameters"
+        operation["operationId"]: Operation(description, path, method, path_item, operation)
+        for path, path_item in description["paths"].items()
+        for method, operation in path_item.items()
+        if method != "parameters"
     }
 
 
 class Operation:
-    """One operation: its route, and what a request of it may carry."""
+    """One operation of the contract: its route, its required scope, and the validators of its requests.
+
+    Args:
+        description: Whole OpenAPI description, to resolve references.
+        path: Path template.
+        method: HTTP method in lower case.
+        path_item: Description of the path.
+        operation: Description of the operation.
+
+    Attributes:
+        path: Path template.
+        method: HTTP method in upper case.
+        name: operationId.
+        scope: Scope that a key must have; None for operations without authentication.
+    """
 
     def __init__(
-        self, description: dict[str, Any], path: str, method: str, item: dict[str, Any], operation: dict[str, Any]
+        self, description: dict[str, Any], path: str, method: str, path_item: dict[str, Any], operation: dict[str, Any]
     ) -> None:
         self.path = path
         self.method = method.upper()
         self.name: str = operation["operationId"]
-        # The contract asks for one key, with one role, or for none.
+        # The contract requires one API key with one scope, or nothing.
         security = operation.get("security", description["security"])
         self.scope: str | None = security[0]["apiKey"][0] if security else None
-        declared = [*item.get("parameters", []), *operation.get("parameters", [])]
-        self._parameters = [_Parameter(description, _resolve(description, parameter)) for parameter in declared]
+        declarations = [*path_item.get("parameters", []), *operation.get("parameters", [])]
+        self._parameters = [_Parameter(description, _resolve(description, item)) for item in declarations]
         self._header_names = {
-            parameter.name.lower().encode() for parameter in self._parameters if parameter.where == "header"
+            parameter.name.lower().encode() for parameter in self._parameters if parameter.location == "header"
         }
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
-        self._body = _validator(description, body["schema"]) if body else None
+        self._body_validator = _validator(description, body["schema"]) if body else None
 
     @property
     def has_body(self) -> bool:
-        return self._body is not None
+        """True for operations whose requests have a body."""
+        return self._body_validator is not None
 
     def read_parameters(
         self,
@@ -92,73 +110,83 @@ class Operation:
         query: Iterable[tuple[str, str]],
         headers: Iterable[tuple[bytes, bytes]],
     ) -> dict[str, Any]:
-        """The request's parameters by name, converted and checked; those absent are left out.
+        """Return the parameters of a request by name, converted and validated. Absent parameters are left out.
 
-        `path` holds the segments as they came, still percent-encoded; the names of `headers` are in lower case.
+        Args:
+            path: Segments of the path by name, still percent-encoded.
+            query: Names and decoded values of the query.
+            headers: Names in lower case, and values, of the headers.
 
         Raises:
-            HTTPError: 422 with one problem for each parameter that is not as the contract says.
+            HTTPError: 422 with the problems of all invalid parameters.
         """
-        found: dict[str, dict[str, list[str]]] = {"path": {}, "query": {}, "header": {}}
         problems: list[Problem] = []
+        given: dict[str, dict[str, list[str]]] = {"path": {}, "query": {}, "header": {}}
         for name, segment in path.items():
             try:
-                found["path"][name] = [decode_segment(segment)]
+                given["path"][name] = [decode_segment(segment)]
             except UnicodeDecodeError:
                 problems.append({"loc": ["path", name], "msg": "is not UTF-8", "type": "encoding"})
         for name, value in query:
-            found["query"].setdefault(name, []).append(value)
+            given["query"].setdefault(name, []).append(value)
         for raw_name, raw_value in headers:
             if raw_name in self._header_names:
-                found["header"].setdefault(raw_name.decode("ascii"), []).append(raw_value.decode("latin-1"))
-        values: dict[str, Any] = {}
+                given["header"].setdefault(raw_name.decode("ascii"), []).append(raw_value.decode("latin-1"))
+        parameters: dict[str, Any] = {}
         for parameter in self._parameters:
-            given = found[parameter.where].get(parameter.name)
-            if given is None:
+            values = given[parameter.location].get(parameter.name)
+            if values is None:
                 continue
-            if len(given) > 1:
+            if len(values) > 1:
                 problems.append({"loc": parameter.loc, "msg": "is given more than once", "type": "repeated"})
-            converted = parameter.convert(given[0])
+            converted = parameter.convert(values[0])
             if not parameter.validator.is_valid(converted):
                 problems += _problems(parameter.validator, converted, parameter.loc)
-            values[parameter.name] = converted
+            parameters[parameter.name] = converted
         if problems:
             raise HTTPError(422, problems[:_MAX_PROBLEMS])
-        return values
+        return parameters
 
     def read_body(self, body: bytes) -> Report:
-        """The request's body, checked.
+        """Return the decoded and validated body of a request.
 
         Raises:
-            HTTPError: 400 when it is no JSON within the bounds, 422 when it is not as the contract says.
+            HTTPError: 400 if the body is not JSON or exceeds `MAX_DEPTH`; 422 with the problems if it violates the
+                schema.
         """
-        if self._body is None:
-            raise TypeError("the operation has no body")
-        value = _decode(body)
-        if not self._body.is_valid(value):
-            raise HTTPError(422, list(_problems(self._body, value, ["body"]))[:_MAX_PROBLEMS])
+        if self._body_validator is None:
+            raise TypeError(f"the operation {self.name} has no body")
+        value = _decode_json(body)
+        if not self._body_validator.is_valid(value):
+            raise HTTPError(422, list(_problems(self._body_validator, value, ["body"]))[:_MAX_PROBLEMS])
         report = cast(Report, value)
         if report.get("llm_response") is not None:
-            report["llm_response"] = bytes(msgspec.json.decode(body, type=_Verbatim).llm_response).decode("utf-8")
+            # Encoding the decoded value again would change it: 1.10 would become 1.1.
+            verbatim = msgspec.json.decode(body, type=_VerbatimResponse).llm_response
+            report["llm_response"] = bytes(verbatim).decode("utf-8")
         return report
 
 
 def decode_segment(segment: str) -> str:
-    """A path segment as it came → what it stands for. Raises UnicodeDecodeError."""
+    """Return a percent-encoded path segment as text.
+
+    Raises:
+        UnicodeDecodeError: The segment is not UTF-8.
+    """
     return unquote_to_bytes(segment.encode("latin-1")).decode("utf-8")
 
 
 class _Parameter:
     def __init__(self, description: dict[str, Any], parameter: dict[str, Any]) -> None:
         self.name: str = parameter["name"]
-        self.where: str = parameter["in"]
-        self.loc: list[str | int] = [self.where, self.name]
+        self.location: str = parameter["in"]
+        self.loc: list[str | int] = [self.location, self.name]
         self.validator = _validator(description, parameter["schema"])
         self._is_integer = _resolve(description, parameter["schema"]).get("type") == "integer"
 
-    def convert(self, raw: str) -> str | int:
-        # Only plain ASCII digits: int() would also take "１", "1_0" and " 1".
-        return int(raw) if self._is_integer and _INTEGER.fullmatch(raw) else raw
+    def convert(self, text: str) -> str | int:
+        # Only ASCII digits: int() would accept "１", "1_0" and " 1" as well.
+        return int(text) if self._is_integer and _INTEGER.fullmatch(text) else text
 
 
 def _resolve(description: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +198,7 @@ def _resolve(description: dict[str, Any], node: dict[str, Any]) -> dict[str, Any
 
 
 def _validator(description: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
-    # The mask keeps what the caller sent out of the error texts.
+    # The mask replaces the caller's value in messages, which may be logged.
     return Draft202012Validator(
         {**schema, "components": description["components"]}, validate_formats=True, mask="the value"
     )
@@ -182,44 +210,45 @@ def _problems(validator: Draft202012Validator, value: object, loc: list[str | in
             unexpected = getattr(cause.kind, "unexpected", [])
             yield {
                 "loc": [*loc, *cause.instance_path, *unexpected[:1]],
-                "msg": cause.message[:300],
+                "msg": cause.message[:_MAX_MESSAGE_LENGTH],
                 "type": cause.kind.name,
             }
 
 
 def _causes(error: ValidationError) -> list[ValidationError]:
-    """Of an `anyOf`, the errors of the branch that came nearest; else the error itself."""
+    """Return the errors of the best branch of an `anyOf`, which is the one that failed deepest; else the error."""
     branches = [branch for branch in getattr(error.kind, "context", []) if branch]
     return max(branches, key=lambda branch: max(len(e.instance_path) for e in branch)) if branches else [error]
 
 
-def _decode(body: bytes) -> object:
+_TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+
+
+def _decode_json(body: bytes) -> object:
     try:
         value: object = msgspec.json.decode(body)
     except RecursionError:
         raise HTTPError(400, _TOO_DEEP) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise HTTPError(400, _why_not_json(body, error)) from None
-    # Counting brackets is far quicker than walking, and nearly always enough.
-    if body.count(b"[") + body.count(b"{") > MAX_LEVELS and _levels(value) > MAX_LEVELS:
+        raise HTTPError(400, _reason(body, error)) from None
+    # The number of brackets bounds the depth. Counting them is much faster than a traversal, which is rarely needed.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise HTTPError(400, _TOO_DEEP)
     return value
 
 
-_TOO_DEEP = f"The body is nested deeper than {MAX_LEVELS} levels."
-
-
-def _why_not_json(body: bytes, error: Exception) -> str:
+def _reason(body: bytes, error: Exception) -> str:
+    """Return why msgspec rejects a body: it is not JSON at all, or JSON that only lenient parsers accept."""
     try:
         json.loads(body)
     except (ValueError, RecursionError):
         return f"The body is not valid JSON: {error}."
-    return "The body has something that JSON cannot carry: NaN, Infinity, a number out of range, or a lone surrogate."
+    return "The body contains a value outside JSON: NaN, Infinity, a number out of range, or a lone surrogate."
 
 
-def _levels(value: object) -> int:
-    levels, row = 0, [value]
-    while row := [item for item in row if isinstance(item, dict | list)]:
-        levels += 1
-        row = [child for item in row for child in (item.values() if isinstance(item, dict) else item)]
-    return levels
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth

@@ -130,7 +130,7 @@ def _operations_routes(authenticator: Authenticator, request_metrics: RequestMet
 
     async def get_prometheus_metrics(request: Request) -> Response:
         request_state(request.scope).operation = "metrics"
-        # The key is required on every address: behind a proxy, each request appears to come from the proxy.
+        # The key is required on every address: behind a proxy, all requests have the proxy's address.
         await require_scope(authenticator, request, ADMIN)
         return Response(request_metrics.exposition(), media_type=MEDIA_TYPE)
 

@@ -67,7 +67,7 @@ def create_app(
         Route("/openapi.json", static_response(contract.document("json"), contract.JSON)),
     ]
     operation_routes = [*plain_routes, *prefixed_routes]
-    # Starlette gets the operations too: it answers 405 where the path of an operation is used with another method.
+    # Starlette gets the operations too, to answer 405 if the path of an operation is used with another method.
     fallback = Starlette(
         routes=[*operation_routes, *contract_routes, *extra_routes],
         exception_handlers={HTTPException: _handle_http_exception},

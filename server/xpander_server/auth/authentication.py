@@ -42,7 +42,7 @@ class Authenticator(Protocol):
         Args:
             request: Request to authenticate.
             scope: Scope that the operation requires.
-            headers: Receives headers for the response, whatever its status.
+            headers: Receives headers for the response, for every status.
 
         Raises:
             HTTPError: The caller is unknown, or has no permission, or exceeds a rate limit.

@@ -1,7 +1,26 @@
-"""The rules of a task, pure: what a report makes of it.
+"""Task: the record of one run, and the rules by which reports update it.
 
-A task is a set of last-writer-wins registers: each field remembers the time of the report that set it. Reports of one
-task may therefore arrive late, twice and in any order, and the task ends up the same.
+Each field of a task is a last-writer-wins register: it keeps the value of the report with the latest time of report
+(`reported_at`), and that time. null and absent fields of a report change nothing. Reports of one task may therefore
+arrive late, repeatedly and in any order; the resulting fields are the same.
+
+Example: three reports of the task "t", and the fields after each of them.
+
+    arrival  reported_at  report                                   result      is_success  duration
+    1        10:00:00     {"result": "draft"}                      "draft"     None        None
+    2        10:00:09     {"result": "final", "is_success": true}  "final"     True        None
+    3        10:00:05     {"result": "late", "duration": 4.7}      "final"     True        4.7
+
+The third report is older than the second one. It does not replace the result, but it fills the duration.
+
+Further rules:
+    - A task belongs to the agent of its first report. A report of another agent raises `Conflict`.
+    - A time of report more than `MAX_CLOCK_AHEAD` in the future is replaced by the time of arrival. Such a `created_at`
+      or `finished_at` is ignored.
+    - `created_at` and `finished_at` default to the times at which the first report, and the first report with an
+      outcome, arrived.
+    - Equal times of report: the later arrival wins.
+    - The cost is computed when `llm_response` or `tokens` change, and is stored. New prices do not change it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,49 +34,75 @@ from xpander_server.contract import Report
 from xpander_server.domain.pricing import compute_cost, parse_model
 
 MAX_CLOCK_AHEAD = 300 * SECOND
-"""A caller whose clock is further ahead than this would shut out every later report, and stand first in the history for
-years; its times are not used."""
+"""Tolerated advance of a caller's clock. A time far in the future would win against all later reports, and would keep
+the task at the top of the history for years."""
 
 TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
 
-
-MAX_CHANGES = 20  # remembered of a task
-_MAX_BEFORE = 200  # characters of JSON
+MAX_CHANGES = 20
+"""Latest changes that a task keeps."""
+_MAX_BEFORE_LENGTH = 200  # characters of JSON
 
 
 class Change(TypedDict):
-    """One update: when it was reported, when it came, and what was there before."""
+    """One update of a task, as the store keeps it.
+
+    Attributes:
+        reported_at: Time of the report.
+        at: Time of arrival.
+        before: Previous values of the changed fields.
+        lengths: Length in characters of JSON of each previous value that was too long to keep.
+    """
 
     reported_at: int
     at: int
     before: dict[str, Any]
-    """By field."""
     lengths: dict[str, int]
-    """Of those that were too long to be remembered: how many characters of JSON they had."""
 
 
 class Conflict(Exception):
-    """The id belongs to another agent."""
+    """The id of a report belongs to a task of another agent."""
 
     def __init__(self, task_id: str) -> None:
-        super().__init__(f"The id {task_id!r} belongs to another agent of this organisation. Nothing was changed.")
+        super().__init__(f"The id {task_id!r} belongs to another agent of this organization. Nothing was changed.")
 
 
 @frozen(kw_only=True)
 class Task:
-    """One run, as a store keeps it. Times are microseconds since 1970 (UTC); None stands for unknown."""
+    """Record of one run. Times are microseconds since 1970 (UTC); None stands for an unknown value.
+
+    Attributes:
+        organization_id: Organization that owns the task.
+        id: Id of the task, unique in the organization.
+        agent_id: Agent of the first report.
+        created_at: Start of the record: as reported, else the arrival of the first report. Metrics and history use it.
+        updated_at: Arrival of the latest report that changed a field.
+        finished_at: End of the run: as reported, else the arrival of the first report with an outcome. It has no
+            meaning while `is_success` is None.
+        input: Input of the run.
+        llm_response: JSON text of the provider's response, exactly as reported.
+        tokens: Number of tokens by kind.
+        is_success: Outcome; None while the run is executing.
+        result: Result of the run.
+        duration: Seconds.
+        used_tools: Names of the tools that the run used.
+        user_id: User for whom the agent ran.
+        parent_task_id: Task that started this one.
+        triggering_agent_id: Agent that started this one.
+        model: Model that `llm_response` names.
+        cost: Nano-dollars at the price of `created_at`, computed when `llm_response` or `tokens` last changed.
+        reported_at: Time of report of each field that was reported.
+        changes: Latest `MAX_CHANGES` updates in order of arrival; None before the first.
+    """
 
     organization_id: str
     id: str
     agent_id: str
     created_at: int
-    """When it was first seen, by whom reported it if that was said. The time at which it counts."""
     updated_at: int
     finished_at: int | None = None
-    """When it ended; without meaning while nobody has said that it did."""
     input: str | None = None
     llm_response: str | None = None
-    """JSON text, as it was reported."""
     tokens: dict[str, int] | None = None
     is_success: bool | None = None
     result: str | None = None
@@ -67,20 +112,18 @@ class Task:
     parent_task_id: str | None = None
     triggering_agent_id: str | None = None
     model: str | None = None
-    """As `llm_response` names it."""
     cost: int | None = None
-    """Nano-dollars, by the prices that were known when it was last reported."""
     reported_at: dict[str, int] = field(factory=dict)
-    """When each field was reported that has been."""
     changes: list[Change] | None = field(default=None, eq=False, repr=False)
-    """What the latest updates changed, in the order in which they came; None before the first."""
 
     @property
     def status(self) -> str:
+        """One of `completed`, `failed` and `executing`."""
         return {True: "completed", False: "failed", None: "executing"}[self.is_success]
 
     @property
     def started_at(self) -> int | None:
+        """`finished_at` minus the duration; None while the run is executing."""
         if self.finished_at is None or self.is_success is None:
             return None
         return self.finished_at - round((self.duration or 0) * SECOND)
@@ -96,36 +139,43 @@ def merge(
     reported_at: int | None,
     now: int,
 ) -> Task:
-    """The task after `report`: the same object where the report changes nothing.
+    """Return the task after a report. If the report changes nothing, return `stored` itself.
 
     Args:
-        reported_at: the caller's time of report; None stands for `now`.
-        now: the time of arrival.
+        stored: Task before the report; None for a new task.
+        report: Validated report.
+        organization_id: Organization of the caller.
+        agent_id: Agent that the report names.
+        task_id: Id of the task.
+        reported_at: Time of report by the caller's clock, in microseconds. None stands for `now`.
+        now: Time of arrival, in microseconds.
 
     Raises:
-        Conflict: the task belongs to another agent.
+        Conflict: The task belongs to another agent.
     """
     if stored is not None and stored.agent_id != agent_id:
         raise Conflict(task_id)
     if reported_at is None or reported_at > now + MAX_CLOCK_AHEAD:
         reported_at = now
+    # newest: fields whose register this report wins.  changed: those of them with another value than before.
     if stored is None:
-        changed = newer = _reported(report, now)
+        changed = newest = _reported_fields(report, now)
         updated_at = now
-        times = dict.fromkeys(newer, reported_at)
+        times = dict.fromkeys(newest, reported_at)
     else:
         before = stored.reported_at
-        newer = {name: value for name, value in _reported(report, now).items() if reported_at >= before.get(name, 0)}
-        changed = {name: value for name, value in newer.items() if getattr(stored, name) != value}
-        times = {**before, **dict.fromkeys(newer, reported_at)}
+        fields = _reported_fields(report, now)
+        newest = {name: value for name, value in fields.items() if reported_at >= before.get(name, 0)}
+        changed = {name: value for name, value in newest.items() if getattr(stored, name) != value}
+        times = {**before, **dict.fromkeys(newest, reported_at)}
         if not changed and times == before:
             return stored
         updated_at = now if changed else stored.updated_at
-    created_at = newer.get("created_at", now if stored is None else stored.created_at)
-    finished_at = newer.get("finished_at", None if stored is None else stored.finished_at)
-    if finished_at is None and newer.get("is_success") is not None:
+    created_at = newest.get("created_at", now if stored is None else stored.created_at)
+    finished_at = newest.get("finished_at", None if stored is None else stored.finished_at)
+    if finished_at is None and newest.get("is_success") is not None:
         finished_at = now
-    fields = {
+    updates = {
         **changed,
         "created_at": created_at,
         "finished_at": finished_at,
@@ -133,28 +183,29 @@ def merge(
         "reported_at": times,
     }
     if "llm_response" in changed or "tokens" in changed:
-        fields.update(_cost(stored, changed, created_at))
-    if stored is not None:
-        if changed:
-            fields["changes"] = [*(stored.changes or [])[1 - MAX_CHANGES :], _change(stored, changed, reported_at, now)]
-        return evolve(stored, **fields)
-    return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, **fields)
+        updates.update(_model_and_cost(stored, changed, created_at))
+    if stored is None:
+        return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, **updates)
+    if changed:
+        older_changes = (stored.changes or [])[1 - MAX_CHANGES :]
+        updates["changes"] = [*older_changes, _change(stored, changed, reported_at, now)]
+    return evolve(stored, **updates)
 
 
-def _change(stored: Task, names: Iterable[str], reported_at: int, now: int) -> Change:
+def _change(stored: Task, changed_names: Iterable[str], reported_at: int, now: int) -> Change:
     change = Change(reported_at=reported_at, at=now, before={}, lengths={})
-    for name in names:
+    for name in changed_names:
         value = getattr(stored, name)
         length = len(value) if isinstance(value, str) else len(msgspec.json.encode(value))
-        if length > _MAX_BEFORE or (name == "llm_response" and value is not None):
+        if length > _MAX_BEFORE_LENGTH or (name == "llm_response" and value is not None):
             change["lengths"][name] = length
         else:
             change["before"][name] = value
     return change
 
 
-def _cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:
-    """The model and the cost of a task whose response or whose tokens have changed."""
+def _model_and_cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:
+    """Return the model and the cost of a task whose `llm_response` or `tokens` have changed."""
     model, tokens = (None, None) if stored is None else (stored.model, stored.tokens)
     if "llm_response" in changed:
         model = parse_model(changed["llm_response"])
@@ -162,24 +213,26 @@ def _cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> d
     return {"model": model, "cost": compute_cost(model, tokens, at=created_at)}
 
 
-def _reported(report: Report, now: int) -> dict[str, Any]:
-    """What the report says, in the forms that a task keeps; null says nothing."""
+def _reported_fields(report: Report, now: int) -> dict[str, Any]:
+    """Return the fields that a report states, converted to the types of `Task`. null states nothing."""
     fields: dict[str, Any] = {name: value for name, value in report.items() if value is not None and name != "id"}
     if "tokens" in fields:
-        fields["tokens"] = _tokens(fields["tokens"])
+        fields["tokens"] = _complete_tokens(fields["tokens"])
     if "duration" in fields:
         fields["duration"] = float(fields["duration"])
     for name in ("created_at", "finished_at"):
-        if name in fields and (told := parse_timestamp(fields.pop(name))) <= now + MAX_CLOCK_AHEAD:
-            fields[name] = told
+        if name in fields:
+            time = parse_timestamp(fields.pop(name))
+            if time <= now + MAX_CLOCK_AHEAD:
+                fields[name] = time
     return fields
 
 
-def _tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:
-    # int(): to JSON Schema, 17046.0 is an integer.
+def _complete_tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:
+    # int(): JSON Schema accepts 17046.0 as an integer.
     return {kind: int(reported.get(kind) or 0) for kind in TOKEN_KINDS}
 
 
 def total_tokens(tokens: Mapping[str, int]) -> int:
-    """Completion and prompt; cached tokens are no part of it."""
+    """Return the sum of completion and prompt tokens. Cached tokens are not added."""
     return tokens["completion_tokens"] + tokens["prompt_tokens"]

@@ -11,7 +11,9 @@ T = TypeVar("T")
 class BlockingRunner(Protocol):
     """Function that executes a blocking call and returns its result."""
 
-    async def __call__(self, call: Callable[[], T], /) -> T: ...
+    async def __call__(self, call: Callable[[], T], /) -> T:
+        """Execute `call` and return its result."""
+        ...
 
 
 async def run_in_threadpool(call: Callable[[], T], /) -> T:

@@ -53,7 +53,7 @@ class RequestState:
         key_name: Name of the API key.
         status: Status code of the response; 0 before the response.
         has_store_failed: Whether the store was unavailable.
-        headers: Headers to add to the response, whatever its status.
+        headers: Headers to add to the response, for every status.
     """
 
     request_id: str
@@ -97,6 +97,7 @@ class Dispatcher:
         self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as the ASGI specification describes."""
         if scope["type"] != "http":
             await self._fallback(scope, receive, send)
         elif (route := self.match(scope)) is not None:
