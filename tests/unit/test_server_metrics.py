@@ -1,4 +1,4 @@
-"""What metrics are."""
+"""Amounts of tasks, their sums and the contract's summary of them."""
 
 import math
 from typing import Any
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from xpander_server.domain.metrics import (
     add_amounts,
     merge_amounts,
+    parse_key,
     summarize,
     summarize_agents,
     task_amounts,
@@ -20,16 +21,19 @@ from xpander_server.domain.task import TOKEN_KINDS, Task
 
 
 def task(status: str = "completed", **fields: Any) -> Task:
+    """Return a task of this status; `fields` override its defaults."""
     is_success = {"completed": True, "failed": False, "executing": None}[status]
-    given = {"organization_id": "o", "id": "t", "agent_id": "a", "created_at": 1, "updated_at": 1, **fields}
-    return Task(is_success=is_success, **given)
+    defaults = {"organization_id": "o", "id": "t", "agent_id": "a", "created_at": 1, "updated_at": 1}
+    return Task(is_success=is_success, **{**defaults, **fields})
 
 
 def tokens(**counts: int) -> dict[str, int]:
+    """Return token counts of all kinds; those that are not given are zero."""
     return {**dict.fromkeys(TOKEN_KINDS, 0), **counts}
 
 
 def summary(*tasks: Task) -> dict[str, Any]:
+    """Return the contract's summary of some tasks."""
     return summarize(merge_amounts(task_amounts(task) for task in tasks))
 
 
@@ -45,31 +49,60 @@ TASKS = st.builds(
 )
 
 
+def test_a_task_counts_for_the_documented_amounts():
+    run = task(
+        duration=1.5,
+        tokens=tokens(prompt_tokens=2_140, completion_tokens=380),
+        used_tools=["search"],
+        model="gpt-4o",
+        cost=9_150_000,
+    )
+    assert task_amounts(run) == {
+        "completed runs": 1,
+        "completed duration": 1_500_000,
+        "completed bucket 719": 1,
+        "completed prompt_tokens": 2_140,
+        "completed completion_tokens": 380,
+        "completed cost": 9_150_000,
+        "completed tool_calls search": 1,
+        "completed tool_runs search": 1,
+        "completed model_runs gpt-4o": 1,
+        "completed model_tokens gpt-4o": 2_520,
+        "completed model_cost gpt-4o": 9_150_000,
+    }
+
+
+def test_a_label_may_contain_spaces_and_be_empty():
+    assert parse_key("failed tool_calls fetch a page") == ("failed", "tool_calls", "fetch a page")
+    assert parse_key("failed tool_calls ") == ("failed", "tool_calls", "")
+    assert parse_key("failed runs") == ("failed", "runs", None)
+
+
 @given(st.lists(DURATIONS, min_size=1), st.sampled_from([50, 95, 99]))
-def test_a_percentile_is_the_nearest_rank_within_one_per_cent(durations, percent):
+def test_a_percentile_is_the_nearest_rank_within_one_percent(durations, percent):
     ascending = sorted(durations)
     exact = ascending[-(-len(ascending) * percent // 100) - 1]
-    found = summary(*(task(duration=duration) for duration in durations))["duration"][f"p{percent}"]
-    assert found == pytest.approx(exact, rel=0.01, abs=1e-6)
+    percentile = summary(*(task(duration=duration) for duration in durations))["duration"][f"p{percent}"]
+    assert percentile == pytest.approx(exact, rel=0.01, abs=1e-6)
 
 
-def test_no_runs_are_zeros_and_unknowns():
-    found = summary()
-    assert found["runs"] == {"total": 0, "completed": 0, "failed": 0, "executing": 0}
-    assert found["success_rate"] is None
-    assert found["duration"] == {"total": 0.0, "p50": None, "p95": None, "p99": None}
-    assert (found["tools"], found["models"]) == ([], [])
-    assert found["cost"] == {"total": None, "unpriced_runs": 0}
+def test_the_summary_of_no_runs_has_zeros_and_nulls():
+    empty = summary()
+    assert empty["runs"] == {"total": 0, "completed": 0, "failed": 0, "executing": 0}
+    assert empty["success_rate"] is None
+    assert empty["duration"] == {"total": 0.0, "p50": None, "p95": None, "p99": None}
+    assert (empty["tools"], empty["models"]) == ([], [])
+    assert empty["cost"] == {"total": None, "unpriced_runs": 0}
 
 
-def test_a_run_that_goes_on_has_no_part_in_durations_and_in_the_success_rate():
-    found = summary(task(duration=1.0), task("failed", duration=3.0), task("executing", duration=100.0))
-    assert found["success_rate"] == 0.5
-    assert found["duration"]["total"] == 4.0
-    assert found["duration"]["p99"] == pytest.approx(3.0, rel=0.01)
+def test_an_executing_run_does_not_count_in_durations_and_success_rate():
+    result = summary(task(duration=1.0), task("failed", duration=3.0), task("executing", duration=100.0))
+    assert result["success_rate"] == 0.5
+    assert result["duration"]["total"] == 4.0
+    assert result["duration"]["p99"] == pytest.approx(3.0, rel=0.01)
 
 
-def test_a_run_without_a_duration_has_no_part_in_durations():
+def test_a_run_without_a_duration_does_not_count_in_durations():
     assert summary(task(), task(duration=2.0))["duration"]["p50"] == pytest.approx(2.0, rel=0.01)
 
 
@@ -77,43 +110,45 @@ def test_durations_add_up_without_rounding_errors():
     assert summary(*(task(duration=0.1) for _ in range(10)))["duration"]["total"] == math.fsum([0.1] * 10)
 
 
-def test_what_is_below_zero_counts_as_zero():
-    found = summary(task(duration=-1.0, tokens=tokens(prompt_tokens=-5, completion_tokens=2)))
-    assert (found["duration"]["p50"], found["tokens"]["prompt_tokens"]) == (0.0, 0)
-    assert found["tokens"]["total_tokens"] == 2
+def test_a_negative_number_counts_as_zero():
+    result = summary(task(duration=-1.0, tokens=tokens(prompt_tokens=-5, completion_tokens=2)))
+    assert (result["duration"]["p50"], result["tokens"]["prompt_tokens"]) == (0.0, 0)
+    assert result["tokens"]["total_tokens"] == 2
 
 
 def test_the_largest_amounts_of_the_contract_add_up_exactly():
-    most = task(duration=1e9, tokens=tokens(prompt_tokens=10**12), model="m", cost=2**63 - 1)
-    amounts = task_amounts(most)
+    largest = task(duration=1e9, tokens=tokens(prompt_tokens=10**12), model="m", cost=2**63 - 1)
+    amounts = task_amounts(largest)
     total = merge_amounts([{key: amount * 10**9 for key, amount in amounts.items()}])
     assert summarize(total)["tokens"]["prompt_tokens"] == 10**21
     assert total["completed cost"] == (2**63 - 1) * 10**9
 
 
 def test_tools_are_counted_by_call_and_by_run_most_called_first():
-    names = (["b", "b", "a"], ["a"], ["c d", "c d", "c d"])
-    assert summary(*(task(used_tools=used) for used in names))["tools"] == [
+    tool_lists = (["b", "b", "a"], ["a"], ["c d", "c d", "c d"])
+    assert summary(*(task(used_tools=tools) for tools in tool_lists))["tools"] == [
         {"name": "c d", "calls": 3, "runs": 1},
         {"name": "a", "calls": 2, "runs": 2},
         {"name": "b", "calls": 2, "runs": 1},
     ]
 
 
-def test_an_unknown_cost_is_unknown_and_not_zero():
+def test_an_unknown_cost_is_null_and_not_zero():
     priced = task(model="m", cost=1_500_000_000, tokens=tokens(prompt_tokens=3, completion_tokens=4))
-    found = summary(priced, task(model="n"), task())
-    assert found["cost"] == {"total": 1.5, "unpriced_runs": 2}
-    assert found["models"] == [
+    result = summary(priced, task(model="n"), task())
+    assert result["cost"] == {"total": 1.5, "unpriced_runs": 2}
+    assert result["models"] == [
         {"name": "m", "runs": 1, "total_tokens": 7, "cost": 1.5, "unpriced_runs": 0},
         {"name": "n", "runs": 1, "total_tokens": 0, "cost": None, "unpriced_runs": 1},
     ]
     assert summary(task())["cost"] == {"total": None, "unpriced_runs": 1}
 
 
-def test_an_organisation_knows_the_runs_of_its_agents():
-    of = {"a": [task(), task("failed")], "b c": [task("executing")]}
-    total = merge_amounts(with_agent_runs(name, task_amounts(one)) for name, tasks in of.items() for one in tasks)
+def test_an_organizations_amounts_contain_the_runs_of_each_agent():
+    tasks_by_agent = {"a": [task(), task("failed")], "b c": [task("executing")]}
+    total = merge_amounts(
+        with_agent_runs(agent_id, task_amounts(run)) for agent_id, runs in tasks_by_agent.items() for run in runs
+    )
     assert summarize_agents(total) == [
         {"agent_id": "a", "runs": {"total": 2, "completed": 1, "failed": 1, "executing": 0}},
         {"agent_id": "b c", "runs": {"total": 1, "completed": 0, "failed": 0, "executing": 1}},
@@ -121,7 +156,7 @@ def test_an_organisation_knows_the_runs_of_its_agents():
 
 
 @given(st.lists(TASKS, min_size=1))
-def test_an_update_moves_what_a_task_contributes_and_leaves_nothing_behind(states):
+def test_the_deltas_of_a_task_add_up_to_the_amounts_of_its_last_state(states):
     total: dict[str, int] = {}
     before = None
     for state in states:

@@ -1,34 +1,82 @@
-"""What metrics are, pure.
+"""Metrics of tasks: the amounts that a task counts for, their sums, and the contract's summary of a sum.
 
-Each task contributes amounts, in the state that it has now. All of them are whole numbers, so that they add up exactly
-in any order, and an update of a task moves the difference of its contributions. A summary is made of sums alone.
+Metrics are sums of `Amounts`. A completed run of 1.5 seconds with one call of the tool "search" counts for
+
+    {
+        "completed runs": 1,
+        "completed duration": 1500000,               # microseconds
+        "completed bucket 719": 1,                   # see _bucket
+        "completed prompt_tokens": 2140,
+        "completed completion_tokens": 380,
+        "completed cost": 9150000,                   # nano-dollars
+        "completed tool_calls search": 1,
+        "completed tool_runs search": 1,
+        "completed model_runs gpt-4o": 1,
+        "completed model_tokens gpt-4o": 2520,
+        "completed model_cost gpt-4o": 9150000,
+    }
+
+A key has the form "outcome measure" or "outcome measure label":
+
+    outcome          "completed", "failed" or "executing"
+    runs             runs
+    duration         microseconds of ended runs
+    bucket N         ended runs whose duration lies in bucket N
+    *_tokens         tokens, one measure for each of `TOKEN_KINDS`
+    cost             nano-dollars of runs with a known price
+    unpriced         runs without a known price
+    tool_calls NAME  calls of a tool                    tool_runs NAME       runs that called the tool
+    model_runs NAME  runs of a model                    model_tokens NAME    their prompt and completion tokens
+    model_cost NAME  nano-dollars of those with a price model_unpriced NAME  those without a price
+    agent_runs ID    runs of an agent, in the amounts of an organization only
+
+A label is everything after the second space and may itself contain spaces. An amount of zero is left out.
+
+All amounts are integers, so they add up exactly, in any order. When a task changes, the metrics change by the
+difference of its amounts after and before. The keys are strings because the store keeps amounts as JSON objects.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from xpander_server.clock import SECOND
 from xpander_server.domain.pricing import NANODOLLARS
 from xpander_server.domain.task import TOKEN_KINDS, Task, total_tokens
 
 Amounts = dict[str, int]
-"""By "outcome measure label": what tasks add up to. None is zero."""
+"""Amounts by key, as the module describes them."""
 
 OUTCOMES = ("completed", "failed", "executing")
 
-# Durations are counted in buckets, each 2 % wider than the one before it: whatever is in a bucket is within 1 % of its
-# middle (as in DDSketch). Buckets of different hours and servers simply add up.
+# Duration buckets as in DDSketch: each bucket is 2 % wider than the one before it, so a duration differs from the
+# middle of its bucket by at most 1 %. Counts per bucket of different hours and servers add up.
 _GROWTH = 1.02
 _LOG_GROWTH = math.log(_GROWTH)
 
 _NO_TOKENS = dict.fromkeys(TOKEN_KINDS, 0)
 
 
+class AmountKey(NamedTuple):
+    """Parts of a key of `Amounts`."""
+
+    outcome: str
+    measure: str
+    label: str | None
+
+
+# Cached: all points of a series have the same keys, and parsing them took a third of the metrics page's time.
+@lru_cache(maxsize=16_384)
+def parse_key(key: str) -> AmountKey:
+    """Return the parts of a key of `Amounts`."""
+    outcome, measure, *label = key.split(" ", 2)
+    return AmountKey(outcome, measure, label[0] if label else None)
+
+
 def task_amounts(task: Task) -> Amounts:
-    """What a task adds to the metrics of its agent. Durations are microseconds, costs nano-dollars."""
+    """Return the amounts that a task counts for in the metrics of its agent."""
     outcome = task.status
     amounts: Amounts = {f"{outcome} runs": 1}
     if task.duration is not None and outcome != "executing":
@@ -55,11 +103,17 @@ def task_amounts(task: Task) -> Amounts:
             amounts[f"{outcome} model_unpriced {task.model}"] = 1
         else:
             amounts[f"{outcome} model_cost {task.model}"] = task.cost
+    # A caller may report negative numbers, which do not count.
     return {key: amount for key, amount in amounts.items() if amount > 0}
 
 
 def task_delta(before: Task | None, after: Task) -> Amounts:
-    """What the metrics move by when a task changes."""
+    """Return the change of the metrics when a task changes; the amounts in it may be negative or zero.
+
+    Args:
+        before: The task before the change; None for a new task.
+        after: The task after the change.
+    """
     amounts = task_amounts(after)
     if before is not None:
         for key, amount in task_amounts(before).items():
@@ -68,73 +122,69 @@ def task_delta(before: Task | None, after: Task) -> Amounts:
 
 
 def add_amounts(total: Amounts, amounts: Mapping[str, int]) -> None:
-    """Add `amounts` to `total`, in which no zero stays."""
+    """Add `amounts` to `total` in place, and remove the keys whose sum is zero."""
     for key, amount in amounts.items():
-        now = total.get(key, 0) + amount
-        if now:
-            total[key] = now
+        new_total = total.get(key, 0) + amount
+        if new_total:
+            total[key] = new_total
         else:
             total.pop(key, None)
 
 
+def merge_amounts(parts: Iterable[Mapping[str, int]]) -> Amounts:
+    """Return the sum of several amounts."""
+    total: Amounts = {}
+    for part in parts:
+        add_amounts(total, part)
+    return total
+
+
 def with_agent_runs(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
-    """What the amounts of one of its agents are to an organisation: the same, and its runs by agent."""
+    """Return an agent's amounts as they count for its organization: with the measure `agent_runs` added."""
     runs = {f"{outcome} agent_runs {agent_id}": amounts.get(f"{outcome} runs", 0) for outcome in OUTCOMES}
     return {**amounts, **{key: amount for key, amount in runs.items() if amount}}
 
 
-_PLAIN = frozenset({"runs", "duration", "cost", "unpriced", *TOKEN_KINDS})
-
-
 def summarize(amounts: Mapping[str, int]) -> dict[str, Any]:
-    """The contract's summary of what tasks add up to."""
-    named: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    """Return the contract's summary of a sum of amounts, with its tools and models."""
+    by_label: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for key, amount in amounts.items():
-        _, measure, *label = key.split(" ", 2)
-        if label:
-            named[measure][label[0]] += amount
+        _, measure, label = parse_key(key)
+        if label is not None:
+            by_label[measure][label] += amount
     return {
         **summarize_point(amounts),
         "tools": [
-            {"name": name, "calls": calls, "runs": named["tool_runs"][name]}
-            for name, calls in _most_first(named["tool_calls"])
+            {"name": name, "calls": calls, "runs": by_label["tool_runs"][name]}
+            for name, calls in _largest_first(by_label["tool_calls"])
         ],
         "models": [
             {
                 "name": name,
-                "runs": count,
-                "total_tokens": named["model_tokens"][name],
-                "cost": named["model_cost"][name] / NANODOLLARS if named["model_unpriced"][name] < count else None,
-                "unpriced_runs": named["model_unpriced"][name],
+                "runs": runs,
+                "total_tokens": by_label["model_tokens"][name],
+                "cost": by_label["model_cost"][name] / NANODOLLARS if by_label["model_unpriced"][name] < runs else None,
+                "unpriced_runs": by_label["model_unpriced"][name],
             }
-            for name, count in _most_first(named["model_runs"])
+            for name, runs in _largest_first(by_label["model_runs"])
         ],
     }
 
 
-@lru_cache(maxsize=16_384)
-def _part(key: str) -> tuple[int | None, str, str | None]:
-    """Of a key of amounts: its bucket, its outcome, its measure; of a bucket no measure, of a name neither."""
-    # Remembered: in each span of a series the keys are the same, and taking them apart took a third of a page's time.
-    outcome, _, measure = key.partition(" ")
-    if measure.startswith("bucket "):
-        return int(measure[7:]), outcome, None
-    return None, outcome, measure if measure in _PLAIN else None
-
-
 def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
-    """The part of a summary that a series shows: without names."""
+    """Return the part of the summary that each point of a series contains: no tools, no models."""
     totals: dict[str, int] = {}
     runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
     buckets: dict[int, int] = {}
     for key, amount in amounts.items():
-        bucket, outcome, measure = _part(key)
-        if bucket is not None:
-            buckets[bucket] = buckets.get(bucket, 0) + amount
-        elif measure is not None:
+        outcome, measure, label = parse_key(key)
+        if label is None:
             totals[measure] = totals.get(measure, 0) + amount
             if measure == "runs":
                 runs[outcome] += amount
+        elif measure == "bucket":
+            bucket = int(label)
+            buckets[bucket] = buckets.get(bucket, 0) + amount
     ended = runs["completed"] + runs["failed"]
     tokens = {kind: totals.get(kind, 0) for kind in TOKEN_KINDS}
     unpriced = totals.get("unpriced", 0)
@@ -151,46 +201,39 @@ def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
 
 
 def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Of an organisation's amounts: its agents and their runs, busiest first."""
+    """Return the agents in an organization's amounts with their runs, those with the most runs first."""
     runs: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
     for key, amount in amounts.items():
-        outcome, _, rest = key.partition(" ")
-        if rest.startswith("agent_runs "):
-            runs[rest.removeprefix("agent_runs ")][outcome] += amount
+        outcome, measure, label = parse_key(key)
+        if measure == "agent_runs" and label is not None:
+            runs[label][outcome] += amount
     totals = {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}
     return [
-        {"agent_id": agent_id, "runs": {"total": total, **runs[agent_id]}} for agent_id, total in _most_first(totals)
+        {"agent_id": agent_id, "runs": {"total": total, **runs[agent_id]}}
+        for agent_id, total in _largest_first(totals)
     ]
 
 
-def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _bucket(microseconds: int) -> int:
-    """0 for nothing; else the number of the bucket, from 1 for one microsecond."""
+    """Return the bucket of a duration: 0 for 0, 1 for 1 microsecond, and 719 for 1.5 seconds."""
     return 1 + round(math.log(microseconds) / _LOG_GROWTH) if microseconds else 0
 
 
 def _percentiles(buckets: Mapping[int, int]) -> dict[str, float | None]:
-    in_order, total = sorted(buckets.items()), sum(buckets.values())
-    return {f"p{percent}": _percentile(in_order, total, percent) for percent in (50, 95, 99)}
+    ascending, total = sorted(buckets.items()), sum(buckets.values())
+    return {f"p{percent}": _percentile(ascending, total, percent) for percent in (50, 95, 99)}
 
 
 def _percentile(buckets: Iterable[tuple[int, int]], total: int, percent: int) -> float | None:
-    """The smallest duration that at least `percent` per cent do not exceed, in seconds, within 1 %."""
-    # In integers: 0.99 * 100 is more than 99 to a float.
+    """Return the smallest duration that at least `percent` % of the runs do not exceed, in seconds, within 1 %."""
+    # Integer arithmetic: as a float, 0.99 * 100 is greater than 99.
     rank = -(-total * percent // 100)
     for bucket, count in buckets:
         rank -= count
         if rank <= 0:
             return _GROWTH ** (bucket - 1) / SECOND if bucket else 0.0
     return None
-
-
-def merge_amounts(parts: Iterable[Mapping[str, int]]) -> Amounts:
-    """The sum of several amounts."""
-    total: Amounts = {}
-    for part in parts:
-        add_amounts(total, part)
-    return total
