@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "a lost update",
         "server/xpander_server/store/commit.py",
-        "[_row(after[key]) for key in written if key in stored]",
-        "[_row(after[key]) for key in written if key in stored and False]",
+        "[_to_row(after[key]) for key in changed if key in before]",
+        "[_to_row(after[key]) for key in changed if key in before and False]",
     ),
     Mutant(
         "metrics count an updated task twice",
@@ -76,8 +76,8 @@ MUTANTS = (
     Mutant(
         "a page skips a task",
         "server/xpander_server/store/task_query.py",
-        "_cursor(shown[-1].created_at, shown[-1].id)",
-        "_cursor(found[-1].created_at, found[-1].id)",
+        "_cursor_after(shown[-1])",
+        "_cursor_after(rows[-1])",
     ),
     Mutant(
         "a percentile is too low",

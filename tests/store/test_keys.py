@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from sqlalchemy import false
 
-from store.test_schema import FIRST
+from store.test_schema import SQL_OF_0001
 from xpander_server.auth import api_keys as auth
 from xpander_server.auth import verifier as verification
 from xpander_server.auth.api_keys import SCOPES, ApiKeys
@@ -276,7 +276,7 @@ def test_servers_that_add_a_key_at_once_add_one_that_ends_as_one(store, clock, m
     # As if both had looked before either added.
     with monkeypatch.context() as patched:
         patched.setattr(KeyTable, "find_by_tag", lambda *_: [])
-        patched.setattr("xpander_server.store.keys._named", lambda *_: (false(),))
+        patched.setattr("xpander_server.store.keys._has_name", lambda *_: (false(),))
         for _ in range(2):
             ApiKeys(store.keys, clock).ensure("known", "org")
     names = [row.name for row in store.keys.list_keys("org")]
@@ -296,7 +296,7 @@ def test_a_name_that_another_key_has_is_left_to_it(keys, verifier, monkeypatch):
 def test_keys_of_the_first_version_may_do_everything_and_have_names(tmp_path):
     salts = [bytes([number]) * 16 for number in range(2)]
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
-        connection.executescript(FIRST)
+        connection.executescript(SQL_OF_0001)
         connection.execute("DELETE FROM api_keys")
         for number, salt in enumerate(salts):
             raw = f"key {number}".encode()

@@ -1,16 +1,19 @@
-"""Metrics that are kept are those of the tasks, exactly, after whatever happened."""
+"""Stored metrics equal the metrics of the tasks, exactly, after any history of reports, compactions and deletions."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from store.reports import DAY, EXAMPLES, HOUR, NOON, submission
+from store.reports import EXAMPLES, NOON, submission
+from xpander_server.clock import DAY, HOUR
 from xpander_server.domain.metrics import add_amounts, merge_amounts, task_amounts, with_agent_runs
+from xpander_server.domain.task import Task
 from xpander_server.store import Store, TaskQuery
 from xpander_server.store.metrics import rollups
-from xpander_server.store.metrics.queries import END, cover
-from xpander_server.store.metrics.rollups import SPANS
+from xpander_server.store.metrics.deltas import AgentHour, MetricDelta, append_deltas, read_delta, take_delta
+from xpander_server.store.metrics.queries import END_OF_TIME, cover_with_rollups
+from xpander_server.store.metrics.rollups import ROLLUP_HOURS
 from xpander_server.store.schema.tables import metric_deltas
 from xpander_server.store.schema.tables import rollups as rollup_table
 
@@ -26,113 +29,136 @@ REPORTS = st.fixed_dictionaries(
     },
 )
 SUBMISSIONS = st.builds(
-    lambda task_id, now, at, report: submission(
-        task_id, agent_id=f"agent {task_id[0]}", now=now, reported_at=at, **report
+    lambda task_id, now, reported_at, report: submission(
+        task_id, agent_id=f"agent {task_id[0]}", now=now, reported_at=reported_at, **report
     ),
     st.sampled_from(["a1", "a2", "b1", "b2"]),
     TIMES,
     st.none() | TIMES,
     REPORTS,
 )
-HISTORIES = st.lists(st.lists(SUBMISSIONS, min_size=1, max_size=4) | st.sampled_from(["fold", "forget"]), max_size=12)
+HISTORIES = st.lists(
+    st.lists(SUBMISSIONS, min_size=1, max_size=4) | st.sampled_from(["compact", "delete"]), max_size=12
+)
 
 
-def kept(store: Store) -> dict:
-    """All rollups, after everything is folded into them."""
+def compacted_rollups(store: Store) -> dict:
+    """Compact all deltas, and return the amounts of all rollups by primary key."""
 
-    def read(connection):
+    def compact_and_read(connection):
         for organization_id in connection.scalars(select(metric_deltas.c.organization_id).distinct()).all():
             rollups.compact(connection, organization_id)
-        found = connection.execute(select(rollup_table)).all()
-        return {tuple(row[:-1]): row.amounts for row in found}
+        rows = connection.execute(select(rollup_table)).all()
+        return {tuple(row[:-1]): row.amounts for row in rows}
 
-    return store._database.write(read)
+    return store._database.write(compact_and_read)
+
+
+def delta_count(store: Store) -> int:
+    """Return the number of rows in `metric_deltas`."""
+    return store._database.read(lambda connection: len(connection.execute(select(metric_deltas)).all()))
+
+
+def all_tasks(store: Store) -> list[Task]:
+    """Return all tasks of the organization "org", with their documents."""
+    page = store.history(TaskQuery(organization_id="org"), limit=1_000)
+    return [store.task("org", task.id) for task in page.tasks]
 
 
 @pytest.fixture(autouse=True)
-def _fold_only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollups, "FOLD_ONE_IN", float("inf"))
-    monkeypatch.setattr(rollups, "FOLD_BYTES", float("inf"))
+def _no_random_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollups, "COMPACT_ONE_IN", float("inf"))
+    monkeypatch.setattr(rollups, "COMPACT_CHARACTERS", float("inf"))
 
 
 @pytest.mark.slow
 @given(HISTORIES, st.lists(TIMES, min_size=2, max_size=2))
 @EXAMPLES
-def test_metrics_are_those_of_the_tasks_after_any_history(store_of_example, history, bounds):
+def test_metrics_equal_those_of_the_tasks_after_any_history(store_of_example, history, bounds):
     with store_of_example() as store:
-        forgotten = []
+        deleted = []
         for step in history:
-            if step == "fold":
-                kept(store)
-            elif step == "forget":
-                gone = [t for t in tasks(store) if t.created_at < (NOON - 20 * DAY) // HOUR * HOUR]
-                forgotten += gone
-                store.delete_before(NOON - 20 * DAY)
+            if step == "compact":
+                compacted_rollups(store)
+            elif step == "delete":
+                before = NOON - 20 * DAY
+                deleted += [task for task in all_tasks(store) if task.created_at < before // HOUR * HOUR]
+                store.delete_before(before)
             else:
                 store.commit(step)
-        there = tasks(store)
-        both = [*there, *forgotten]
-        assert store.metrics("org").amounts == merge_amounts(with_agent_runs(t.agent_id, task_amounts(t)) for t in both)
+        stored = all_tasks(store)
+        expected = merge_amounts(with_agent_runs(task.agent_id, task_amounts(task)) for task in [*stored, *deleted])
+        assert store.metrics("org").amounts == expected
         since, until = sorted(bounds)
-        if not forgotten:
+        if not deleted:
             for agent_id in ("agent a", "agent b"):
-                expected = [t for t in there if t.agent_id == agent_id and since <= t.created_at < until]
+                in_range = [t for t in stored if t.agent_id == agent_id and since <= t.created_at < until]
                 for hours in (1, 24):
-                    found = store.metrics("org", agent_id, since=since, until=until, hours=hours)
-                    assert found.amounts == merge_amounts(map(task_amounts, expected))
+                    metrics = store.metrics("org", agent_id, since=since, until=until, hours=hours)
+                    assert metrics.amounts == merge_amounts(map(task_amounts, in_range))
                     points = {}
-                    for task in expected:
+                    for task in in_range:
                         start = task.created_at // (hours * HOUR) * hours * HOUR
                         add_amounts(points.setdefault(start, {}), task_amounts(task))
-                    assert found.series == sorted(points.items())
-        before = kept(store)
+                    assert metrics.series == sorted(points.items())
+        before_rebuild = compacted_rollups(store)
         store.rebuild_metrics()
-        assert kept(store) == before
-
-
-def tasks(store: Store) -> list:
-    found = store.history(TaskQuery(organization_id="org"), limit=1_000).tasks
-    return [store.task("org", task.id) for task in found]
+        assert compacted_rollups(store) == before_rebuild
 
 
 @given(st.integers(0, 5_000), st.integers(0, 5_000))
-def test_a_range_is_covered_by_rollups_without_gap_or_overlap(first, last):
+def test_rollups_cover_a_range_without_gap_or_overlap(first, last):
     covered = [
         hour
-        for hours, start, end in cover(first * HOUR, last * HOUR)
-        for begin in range(start // HOUR, end // HOUR, hours)
-        for hour in range(begin, begin + hours)
+        for hours, start, end in cover_with_rollups(first * HOUR, last * HOUR)
+        for rollup_start in range(start // HOUR, end // HOUR, hours)
+        for hour in range(rollup_start, rollup_start + hours)
     ]
     assert covered == list(range(first, last))
 
 
-def test_the_whole_of_time_is_covered_by_the_longest_rollups_alone():
-    assert list(cover(0, END)) == [(SPANS[-1], 0, END)]
+def test_only_the_longest_rollups_cover_all_time():
+    assert list(cover_with_rollups(0, END_OF_TIME)) == [(ROLLUP_HOURS[-1], 0, END_OF_TIME)]
 
 
-def test_a_series_gives_the_newest_points(store, monkeypatch):
-    monkeypatch.setattr("xpander_server.store.metrics.queries.POINTS", 3)
+def test_a_series_has_the_newest_points(store, monkeypatch):
+    monkeypatch.setattr("xpander_server.store.metrics.queries.MAX_POINTS", 3)
     for hour in range(6):
         store.report(submission(str(hour), now=NOON + hour * HOUR))
-    for fold in (False, True):
-        if fold:
-            kept(store)
+    for is_compacted in (False, True):
+        if is_compacted:
+            compacted_rollups(store)
         series = store.metrics("org", hours=1).series
         assert [start for start, _ in series] == [NOON + hour * HOUR for hour in (3, 4, 5)]
 
 
-def test_folding_happens_by_itself(store, monkeypatch):
-    monkeypatch.setattr(rollups, "FOLD_ONE_IN", 1)
+def test_a_delta_is_read_as_it_was_appended_until_it_is_taken(store):
+    delta = MetricDelta()
+    delta.add("support", NOON, {"executing runs": -1, "completed runs": 1})
+    delta.add("support", NOON, {"completed runs": 1})
+    delta.add("search", NOON + HOUR, {"executing runs": 1})
+    expected = {
+        AgentHour("support", NOON): {"executing runs": -1, "completed runs": 2},
+        AgentHour("search", NOON + HOUR): {"executing runs": 1},
+    }
+    lengths = store._database.write(lambda connection: append_deltas(connection, {"org": delta, "idle": MetricDelta()}))
+    assert list(lengths) == ["org"]
+    assert store._database.read(lambda connection: read_delta(connection, "org")).buckets == expected
+    assert store._database.write(lambda connection: take_delta(connection, "org")).buckets == expected
+    assert delta_count(store) == 0
+
+
+def test_a_commit_sometimes_compacts_the_deltas(store, monkeypatch):
+    monkeypatch.setattr(rollups, "COMPACT_ONE_IN", 1)
     for number in range(3):
         store.report(submission(str(number)))
-    count = store._database.read(lambda connection: len(connection.execute(select(metric_deltas)).all()))
-    assert count == 0
+    assert delta_count(store) == 0
     assert store.metrics("org").amounts["executing runs"] == 3
 
 
-def test_much_that_has_come_together_is_folded_sooner(store, monkeypatch):
-    monkeypatch.setattr(rollups, "FOLD_ONE_IN", float("inf"))
-    monkeypatch.setattr(rollups, "FOLD_BYTES", 100)
+def test_long_deltas_are_compacted_sooner(store, monkeypatch):
+    monkeypatch.setattr(rollups, "COMPACT_ONE_IN", float("inf"))
+    monkeypatch.setattr(rollups, "COMPACT_CHARACTERS", 100)
     store.report(submission(used_tools=[f"tool-{number}" for number in range(50)]))
-    assert store._database.read(lambda connection: connection.execute(select(metric_deltas)).all()) == []
+    assert delta_count(store) == 0
     assert store.metrics("org").amounts["executing runs"] == 1

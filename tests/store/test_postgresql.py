@@ -62,7 +62,7 @@ def test_a_lost_race_for_a_new_id_is_run_again(store, store_url):
             raced.append(True)
             other.report(submission("t", result="theirs"))
 
-    event.listen(store._database._kind.engine, "before_cursor_execute", report_from_elsewhere)
+    event.listen(store._database._backend.engine, "before_cursor_execute", report_from_elsewhere)
     task = store.report(submission("t", duration=1.0))
     assert (task.result, task.duration) == ("theirs", 1.0)
     assert store.metrics("org").amounts["executing runs"] == 1

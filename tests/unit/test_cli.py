@@ -72,7 +72,7 @@ def test_each_command_has_an_example_with_valid_options(name):
             2,
             "base_url must not begin with ftp://",
         ),
-        (("history", "a", "--base-url", "sqlite:////no/such/x.db"), 2, "There is no folder '/no/such'"),
+        (("history", "a", "--base-url", "sqlite:////no/such/x.db"), 2, "The folder '/no/such' of the store"),
         (("history", "a", "--base-url", "runs.db"), 2, "write sqlite:///runs.db"),
         (("send", "--agent-id", "a", "--failed", "--in-progress"), 2, "must be either failed or in progress, got both"),
         (("send", "--from", "-", "--failed"), 2, "only --agent-id is allowed"),

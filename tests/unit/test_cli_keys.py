@@ -79,7 +79,7 @@ def test_list_can_be_limited_to_one_organization(keys):
         (("create", "a", "--expires", "soon"), 2, "got 'soon'; write 90d, 24h, 30m or 45s"),
         (("revoke", "nothing"), 1, "has no key 'nothing'"),
         (("rotate", "nothing"), 1, "has no key 'nothing'"),
-        (("list", "--store", "mysql://x"), 2, "no store that this version knows"),
+        (("list", "--store", "mysql://x"), 2, "is not the URL of a store"),
     ],
 )
 def test_errors_have_an_exit_code_and_a_message(keys, arguments, code, message):

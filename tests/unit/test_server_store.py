@@ -75,7 +75,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path):
     ["", "nonsense", "mysql://localhost/x", "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/folder/x.db"],
 )
 def test_a_url_of_no_store_is_refused_with_what_to_write(bad):
-    with pytest.raises(StoreError, match=r"sqlite:///FILE|make it first"):
+    with pytest.raises(StoreError, match=r"sqlite:///FILE|create it first"):
         Store(bad)
 
 

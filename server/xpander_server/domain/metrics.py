@@ -209,8 +209,7 @@ def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
             runs[label][outcome] += amount
     totals = {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}
     return [
-        {"agent_id": agent_id, "runs": {"total": total, **runs[agent_id]}}
-        for agent_id, total in _largest_first(totals)
+        {"agent_id": agent_id, "runs": {"total": total, **runs[agent_id]}} for agent_id, total in _largest_first(totals)
     ]
 
 

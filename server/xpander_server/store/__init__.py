@@ -1,4 +1,4 @@
-"""Where tasks, metrics and keys are kept: SQLAlchemy Core over SQLite and PostgreSQL."""
+"""Storage of tasks, metrics and API keys: SQLAlchemy Core on SQLite and PostgreSQL."""
 
 from xpander_server.store.commit import Submission
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable

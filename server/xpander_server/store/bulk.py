@@ -1,7 +1,7 @@
-"""Statements of the path that every report takes.
+"""Statements that a commit of reports executes for many rows.
 
-SQLAlchemy puts each together, once for each kind of database, and the driver gets the rows as they are: what would be
-done to each of them in between costs more than to write it.
+SQLAlchemy compiles each statement once for each dialect, and the driver gets the rows without any processing: the
+processing that SQLAlchemy does for each value takes longer than the driver needs to write it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,31 +11,32 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Insert, Update
 
 Row = Sequence[Any]
-ALIAS = "its_"
-"""In front of the name of a column that an update looks for."""
+KEY_PREFIX = "key_"
+"""Prefix of the parameters in the WHERE clause of an update: `key_id` is compared with the column `id`."""
 
 
 class BulkStatement:
-    """An insert or an update of whole rows.
+    """INSERT or UPDATE that is executed with many rows (`executemany`).
 
     Args:
-        statement: its parameters are called like the columns, with `ALIAS` in front where an update looks for them.
-        columns: the names of what rows hold, in their order.
+        statement: The statement. Its parameters have the names of the columns, in a WHERE clause with `KEY_PREFIX`.
+        columns: The names of the values in each row, in their order.
     """
 
     def __init__(self, statement: Insert | Update, columns: Sequence[str]) -> None:
         self._statement = statement
         self._columns = columns
-        self._made: dict[str, tuple[str, Callable[[Row], Any]]] = {}
+        self._compiled: dict[str, tuple[str, Callable[[Row], Any]]] = {}
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Run it for each row, whose values are as the driver takes them."""
+        """Execute the statement for each row; the values must have the types that the driver accepts."""
         if rows:
-            text, parameters = self._made.get(connection.dialect.name) or self._make(connection.dialect)
-            connection.exec_driver_sql(text, [parameters(row) for row in rows])
+            sql, select_parameters = self._compiled.get(connection.dialect.name) or self._compile(connection.dialect)
+            connection.exec_driver_sql(sql, [select_parameters(row) for row in rows])
 
-    def _make(self, dialect: Dialect) -> tuple[str, Callable[[Row], Any]]:
+    def _compile(self, dialect: Dialect) -> tuple[str, Callable[[Row], Any]]:
+        """Return the SQL for a dialect, and a function that puts the values of a row in the order of its parameters."""
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
-        positions = [self._columns.index(name.removeprefix(ALIAS)) for name in compiled.positiontup or ()]
-        made = self._made[dialect.name] = str(compiled), itemgetter(*positions)
-        return made
+        positions = [self._columns.index(name.removeprefix(KEY_PREFIX)) for name in compiled.positiontup or ()]
+        result = self._compiled[dialect.name] = str(compiled), itemgetter(*positions)
+        return result

@@ -1,8 +1,8 @@
-"""Reports become tasks: many of them in one transaction."""
+"""Commit of reports: merges many reports into their tasks in one transaction."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import fields, frozen
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -11,62 +11,75 @@ from xpander_server.contract import Report
 from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.task import Conflict, Task, merge
 from xpander_server.store.bulk import BulkStatement
-from xpander_server.store.metrics import rollups
+from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
+from xpander_server.store.metrics.rollups import compact_by_chance
 from xpander_server.store.schema.tables import Json, as_text, tasks
 
-Key = tuple[str, str]
-"""An organisation, and the id of one of its tasks."""
-
 _COLUMNS = [column.name for column in tasks.columns]
-_values = attrgetter(*_COLUMNS)
+_column_values = attrgetter(*_COLUMNS)
 assert set(_COLUMNS) == {field.name for field in fields(Task)}
 
-# Made once: to put a statement together costs more than to run it.
+# Module constants, because building a statement takes longer than executing it.
 _SELECT = (
     select(tasks)
     .where(
-        tasks.c.organization_id == bindparam("its_organization_id"),
-        tasks.c.id.in_(bindparam("its_ids", expanding=True)),
+        tasks.c.organization_id == bindparam("key_organization_id"),
+        tasks.c.id.in_(bindparam("key_ids", expanding=True)),
     )
-    .order_by(tasks.c.id)  # locked in order, too
+    .order_by(tasks.c.id)  # all processes lock rows in this order, so they do not deadlock
     .with_for_update()
 )
 _INSERT = BulkStatement(insert(tasks), _COLUMNS)
 _UPDATE = BulkStatement(
     update(tasks)
-    .where(tasks.c.organization_id == bindparam("its_organization_id"), tasks.c.id == bindparam("its_id"))
+    .where(tasks.c.organization_id == bindparam("key_organization_id"), tasks.c.id == bindparam("key_id"))
     .values({name: bindparam(name) for name in _COLUMNS if name not in ("organization_id", "id")}),
     _COLUMNS,
 )
-_DOCUMENTS = [number for number, column in enumerate(tasks.columns) if isinstance(column.type, Json)]
+_JSON_POSITIONS = [position for position, column in enumerate(tasks.columns) if isinstance(column.type, Json)]
+
+
+class TaskKey(NamedTuple):
+    """Primary key of a task."""
+
+    organization_id: str
+    task_id: str
 
 
 @frozen
 class Submission:
-    """A report on its way into a store."""
+    """Report of a task, with everything that the store needs to merge it."""
 
     organization_id: str
     agent_id: str
     task_id: str
     report: Report
     reported_at: int | None
-    """The caller's time of report, in microseconds since 1970 (UTC); None stands for `now`."""
+    """The caller's time of the report, in microseconds since 1970; None means `now`."""
     now: int
-    """The time of arrival."""
+    """The time of arrival, in microseconds since 1970."""
 
     @property
-    def key(self) -> Key:
-        return self.organization_id, self.task_id
+    def key(self) -> TaskKey:
+        """The primary key of the task."""
+        return TaskKey(self.organization_id, self.task_id)
 
 
 def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Task | Conflict]:
-    """Merge reports into their tasks, in their order, and move the metrics along.
+    """Merge reports into their tasks and update the metrics.
+
+    The steps, all in the transaction of `connection`:
+
+    1. Read and lock the tasks that the reports name.
+    2. Merge the reports in their order; several reports of one task build on each other.
+    3. Insert the new tasks and update the changed ones.
+    4. Append one row of metric deltas for each organization, and sometimes compact them into rollups.
 
     Returns:
-        For each report its task after it, or why it was refused; a refusal changes nothing.
+        For each report its task after the merge, or a `Conflict`; a report with a conflict changes nothing.
     """
-    stored = _stored(connection, {submission.key for submission in submissions})
-    after = dict(stored)
+    before = _read_tasks(connection, {submission.key for submission in submissions})
+    after = dict(before)
     outcomes: list[Task | Conflict] = []
     for submission in submissions:
         try:
@@ -84,37 +97,40 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
         else:
             after[submission.key] = task
             outcomes.append(task)
-    # In order, so that two processes never wait for each other in a circle.
-    written = [key for key in sorted(after) if after[key] is not stored.get(key)]
-    _INSERT.execute(connection, [_row(after[key]) for key in written if key not in stored])
-    _UPDATE.execute(connection, [_row(after[key]) for key in written if key in stored])
-    moves = (move for key in written for move in _moves(stored.get(key), after[key]))
-    rollups.append_deltas(connection, rollups.collected(moves))
+    # Sorted, so that two processes that write the same tasks do not deadlock.
+    changed = [key for key in sorted(after) if after[key] is not before.get(key)]
+    _INSERT.execute(connection, [_to_row(after[key]) for key in changed if key not in before])
+    _UPDATE.execute(connection, [_to_row(after[key]) for key in changed if key in before])
+    changes = (change for key in changed for change in _metric_changes(before.get(key), after[key]))
+    delta_lengths = append_deltas(connection, collect_deltas(changes))
+    compact_by_chance(connection, delta_lengths)
     return outcomes
 
 
-def _moves(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:
-    if before is not None and before.created_at != after.created_at:  # it counts at another time from now on
+def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:
+    """Yield the changes of the metrics: the time at which they count is that of the task."""
+    if before is not None and before.created_at != after.created_at:
+        # The task counts in another hour now: subtract it from the old hour, and add all of it to the new one.
         yield before, {key: -amount for key, amount in task_amounts(before).items()}
         before = None
     yield after, task_delta(before, after)
 
 
-def _stored(connection: Connection, keys: Iterable[Key]) -> dict[Key, Task]:
-    ids: dict[str, list[str]] = {}
+def _read_tasks(connection: Connection, keys: Iterable[TaskKey]) -> dict[TaskKey, Task]:
+    ids_by_organization: dict[str, list[str]] = {}
     for organization_id, task_id in sorted(keys):
-        ids.setdefault(organization_id, []).append(task_id)
+        ids_by_organization.setdefault(organization_id, []).append(task_id)
     return {
-        (row.organization_id, row.id): Task(**row._mapping)
-        for organization_id, its_ids in ids.items()
-        for row in connection.execute(_SELECT, {"its_organization_id": organization_id, "its_ids": its_ids})
+        TaskKey(organization_id, row.id): Task(**row._mapping)
+        for organization_id, ids in ids_by_organization.items()
+        for row in connection.execute(_SELECT, {"key_organization_id": organization_id, "key_ids": ids})
     }
 
 
-def _row(task: Task) -> list[Any]:
-    """As a driver takes it."""
-    row = list(_values(task))
-    for number in _DOCUMENTS:
-        if row[number] is not None:
-            row[number] = as_text(row[number])
+def _to_row(task: Task) -> list[Any]:
+    """Return the values of the columns as the driver accepts them."""
+    row = list(_column_values(task))
+    for position in _JSON_POSITIONS:
+        if row[position] is not None:
+            row[position] = as_text(row[position])
     return row

@@ -1,4 +1,4 @@
-"""API keys in the store: rows and the queries on them. What a key is, `auth` knows."""
+"""API keys: the rows of the table and its queries. Package `auth` creates and verifies keys."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -12,123 +12,134 @@ T = TypeVar("T")
 
 
 class Transaction(Protocol):
-    """Runs what it is given in a transaction; it may have to run it again."""
+    """Function that runs `call` in a transaction, more than once if the transaction has to be repeated."""
 
-    def __call__(self, call: Callable[[Connection], T], /) -> T: ...
+    def __call__(self, call: Callable[[Connection], T], /) -> T:
+        """Return the result of `call`."""
+        ...
 
 
 @frozen
 class KeyRow:
-    """One secret of a key, as the store keeps it. While a key is being rotated it has two. Times are microseconds."""
+    """One secret of a key. A key has two of them while it is rotated. Times are microseconds since 1970."""
 
     organization_id: str
     name: str
     scopes: list[str]
     salt: bytes
     tag: int
+    """15-bit hash of the secret, by which candidates are found before the slow hash is computed."""
     hash: bytes
+    """scrypt hash of the secret with `salt`."""
     created_at: int
     expires_at: int | None = None
     revoked_at: int | None = None
     last_used_at: int | None = None
 
     def is_active(self, now: int) -> bool:
-        """Whether it still opens anything."""
+        """Return whether the secret is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 class NameTaken(ValueError):
-    """A live key of the organisation has the name."""
+    """The name of a new key belongs to an active key of the organization."""
 
 
 class KeyTable:
-    """The keys of a store."""
+    """API keys of a store."""
 
     def __init__(self, read: Transaction, write: Transaction) -> None:
         self._read = read
         self._write = write
 
     def list_keys(self, organization_id: str | None = None) -> list[KeyRow]:
-        """Those of an organisation, or of all; dead ones, too."""
-        wanted = [] if organization_id is None else [keys.c.organization_id == organization_id]
-        return self._read(lambda connection: _rows(connection, *wanted))
+        """Return the keys of an organization, or of all organizations, including expired and revoked ones."""
+        conditions = [] if organization_id is None else [keys.c.organization_id == organization_id]
+        return self._read(lambda connection: _read_rows(connection, *conditions))
 
     def find_by_tag(self, tag: int) -> list[KeyRow]:
-        return self._read(lambda connection: _rows(connection, keys.c.tag == tag))
+        """Return the keys of all organizations that have this tag."""
+        return self._read(lambda connection: _read_rows(connection, keys.c.tag == tag))
 
     def get(self, organization_id: str, salt: bytes) -> KeyRow | None:
-        return self._read(lambda connection: next(iter(_rows(connection, *_is(organization_id, salt))), None))
+        """Return the key with this salt, or None."""
+        return self._read(
+            lambda connection: next(iter(_read_rows(connection, *_has_salt(organization_id, salt))), None)
+        )
 
     def has_active_key(self, now: int) -> bool:
+        """Return whether any organization has an active key."""
         query = select(keys.c.name).where(*_is_active(now)).limit(1)
         return self._read(lambda connection: connection.execute(query).first() is not None)
 
     def add(self, row: KeyRow) -> None:
-        """Keep a new key.
+        """Insert a new key.
 
         Raises:
-            NameTaken: a live key of the organisation has the name.
+            NameTaken: An active key of the organization has the same name.
         """
 
         def add(connection: Connection) -> None:
-            if _rows(connection, *_named(row.organization_id, row.name), *_is_active(row.created_at)):
-                raise NameTaken(f"the organisation {row.organization_id!r} has a key {row.name!r} already")
+            if _read_rows(connection, *_has_name(row.organization_id, row.name), *_is_active(row.created_at)):
+                raise NameTaken(f"the organization {row.organization_id!r} has a key {row.name!r} already")
             connection.execute(insert(keys).values(asdict(row)))
 
         self._write(add)
 
     def rotate(self, new: KeyRow, old_until: int) -> None:
-        """Keep `new` as the secret of the live key of its name, with that one's scopes and expiry. The old secret is
-        good until `old_until`.
+        """Add a secret to the active key that has the same name.
+
+        Args:
+            new: The new secret; it gets the scopes and the expiry of the old one.
+            old_until: The time at which the old secret expires, unless it expires before that.
 
         Raises:
-            LookupError: there is no such live key.
+            LookupError: The organization has no active key with this name.
         """
-        of_name = _named(new.organization_id, new.name)
-        would_be_longer = or_(keys.c.expires_at.is_(None), keys.c.expires_at > old_until)
-        shorten = (
-            update(keys).where(*of_name, keys.c.revoked_at.is_(None), would_be_longer).values(expires_at=old_until)
-        )
+        has_name = _has_name(new.organization_id, new.name)
+        expires_later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > old_until)
+        shorten = update(keys).where(*has_name, keys.c.revoked_at.is_(None), expires_later).values(expires_at=old_until)
 
-        def succeed(connection: Connection) -> None:
-            old = _rows(connection, *of_name, *_is_active(new.created_at))
+        def rotate(connection: Connection) -> None:
+            old = _read_rows(connection, *has_name, *_is_active(new.created_at))
             if not old:
-                raise _unknown(new.organization_id, new.name)
+                raise _unknown_key(new.organization_id, new.name)
             connection.execute(shorten)
-            added = evolve(new, scopes=old[-1].scopes, expires_at=old[-1].expires_at)
-            connection.execute(insert(keys).values(asdict(added)))
+            secret = evolve(new, scopes=old[-1].scopes, expires_at=old[-1].expires_at)
+            connection.execute(insert(keys).values(asdict(secret)))
 
-        self._write(succeed)
+        self._write(rotate)
 
     def revoke(self, organization_id: str, name: str, now: int) -> None:
-        """End every secret of a key.
+        """Revoke all secrets of a key.
 
         Raises:
-            LookupError: there is no such live key.
+            LookupError: The organization has no active key with this name.
         """
-        end = update(keys).where(*_named(organization_id, name), *_is_active(now)).values(revoked_at=now)
-        if not self._write(lambda connection: connection.execute(end).rowcount):
-            raise _unknown(organization_id, name)
+        statement = update(keys).where(*_has_name(organization_id, name), *_is_active(now)).values(revoked_at=now)
+        if not self._write(lambda connection: connection.execute(statement).rowcount):
+            raise _unknown_key(organization_id, name)
 
     def record_use(self, organization_id: str, salt: bytes, now: int) -> None:
-        note = update(keys).where(*_is(organization_id, salt)).values(last_used_at=now)
-        self._write(lambda connection: connection.execute(note))
+        """Set the time at which a key was last used."""
+        statement = update(keys).where(*_has_salt(organization_id, salt)).values(last_used_at=now)
+        self._write(lambda connection: connection.execute(statement))
 
 
 _Conditions = tuple[ColumnElement[bool], ...]
 
 
-def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[KeyRow]:
-    """In order: the newest secret of a key is its last."""
+def _read_rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[KeyRow]:
+    """Return keys by organization, name and age; the newest secret of a key is the last one."""
     query = select(keys).where(*conditions).order_by(keys.c.organization_id, keys.c.name, keys.c.created_at)
     return [KeyRow(**row) for row in connection.execute(query).mappings()]
 
 
-def _is(organization_id: str, salt: bytes) -> _Conditions:
+def _has_salt(organization_id: str, salt: bytes) -> _Conditions:
     return keys.c.organization_id == organization_id, keys.c.salt == salt
 
 
-def _named(organization_id: str, name: str) -> _Conditions:
+def _has_name(organization_id: str, name: str) -> _Conditions:
     return keys.c.organization_id == organization_id, keys.c.name == name
 
 
@@ -136,5 +147,5 @@ def _is_active(now: int) -> _Conditions:
     return keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now)
 
 
-def _unknown(organization_id: str, name: str) -> LookupError:
-    return LookupError(f"the organisation {organization_id!r} has no key {name!r}")
+def _unknown_key(organization_id: str, name: str) -> LookupError:
+    return LookupError(f"the organization {organization_id!r} has no key {name!r}")

@@ -1,4 +1,4 @@
-"""Forgetting old tasks, but not what they add up to."""
+"""Deletion of old tasks, which leaves the metrics as they are."""
 
 from collections.abc import Sequence
 
@@ -6,27 +6,38 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from xpander_server.store.schema.tables import retention, tasks
 
-AT_A_TIME = 1_000  # tasks
+CHUNK = 1_000
+"""Largest number of tasks that one transaction deletes."""
 
 
-def organizations(connection: Connection, before: int) -> Sequence[str]:
-    """Those with tasks that were first seen before a time."""
+def find_organizations(connection: Connection, before: int) -> Sequence[str]:
+    """Return the organizations that have tasks first seen before a time."""
     return connection.scalars(select(tasks.c.organization_id).where(tasks.c.created_at < before).distinct()).all()
 
 
-def delete_before(connection: Connection, organization_id: str, before: int) -> int:
-    """Delete some of the tasks that were first seen before an hour, and tell how many."""
+def delete_chunk(connection: Connection, organization_id: str, before: int) -> int:
+    """Delete up to `CHUNK` of an organization's tasks that were first seen before a time, the oldest first.
+
+    Args:
+        connection: The connection to use.
+        organization_id: The organization.
+        before: The start of an hour, in microseconds since 1970.
+
+    Returns:
+        The number of deleted tasks.
+    """
     _mark(connection, organization_id, before)
     old = select(tasks.c.id).where(tasks.c.organization_id == organization_id, tasks.c.created_at < before)
-    some = old.order_by(tasks.c.created_at).limit(AT_A_TIME)
-    done = connection.execute(delete(tasks).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(some)))
-    return done.rowcount
+    oldest = old.order_by(tasks.c.created_at).limit(CHUNK)
+    result = connection.execute(delete(tasks).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(oldest)))
+    return result.rowcount
 
 
 def _mark(connection: Connection, organization_id: str, before: int) -> None:
-    of_it = retention.c.organization_id == organization_id
-    marked = connection.scalar(select(retention.c.forgotten_before).where(of_it).with_for_update())
-    if marked is None:
-        connection.execute(insert(retention).values(organization_id=organization_id, forgotten_before=before))
-    elif marked < before:
-        connection.execute(update(retention).where(of_it).values(forgotten_before=before))
+    """Record that tasks before a time may be deleted, so that a rebuild keeps the metrics of that time."""
+    is_organization = retention.c.organization_id == organization_id
+    stored = connection.scalar(select(retention.c.deleted_before).where(is_organization).with_for_update())
+    if stored is None:
+        connection.execute(insert(retention).values(organization_id=organization_id, deleted_before=before))
+    elif stored < before:
+        connection.execute(update(retention).where(is_organization).values(deleted_before=before))

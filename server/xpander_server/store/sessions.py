@@ -1,4 +1,4 @@
-"""Who is signed in: one row a session, by the digest of what the browser keeps."""
+"""Sessions of the web pages: one row for each, found by the digest of the browser's cookie."""
 
 from attrs import asdict, frozen
 from sqlalchemy import ColumnElement, Connection, delete, insert, select
@@ -10,54 +10,63 @@ from xpander_server.store.schema.tables import keys, sessions
 
 @frozen
 class SessionRow:
+    """One session. Times are microseconds since 1970."""
+
     organization_id: str
     digest: bytes
+    """SHA-256 digest of the cookie."""
     key_salt: bytes
-    """Of the key that it was begun with."""
+    """The salt of the API key that the visitor logged in with."""
     created_at: int
     expires_at: int
 
 
 class SessionTable:
-    """The sessions of a store."""
+    """Sessions of a store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, row: SessionRow, *, max_sessions: int) -> None:
-        """Add a session. Those that have expired go, and the oldest beyond `max_sessions` of the same key."""
-        of_organization = sessions.c.organization_id == row.organization_id
-        of_key = (
+        """Add a session, and delete expired ones of the organization.
+
+        Args:
+            row: The session.
+            max_sessions: The largest number of sessions of one key; the oldest ones beyond it are deleted.
+        """
+        is_organization = sessions.c.organization_id == row.organization_id
+        newest_first = (
             select(sessions.c.digest)
-            .where(of_organization, sessions.c.key_salt == row.key_salt)
+            .where(is_organization, sessions.c.key_salt == row.key_salt)
             .order_by(sessions.c.created_at.desc(), sessions.c.digest)
         )
 
-        def exchange(connection: Connection) -> None:
-            connection.execute(delete(sessions).where(of_organization, sessions.c.expires_at <= row.created_at))
+        def add(connection: Connection) -> None:
+            connection.execute(delete(sessions).where(is_organization, sessions.c.expires_at <= row.created_at))
             connection.execute(insert(sessions).values(asdict(row)))
-            oldest = connection.scalars(of_key.offset(max_sessions)).all()
-            if oldest:
-                connection.execute(delete(sessions).where(of_organization, sessions.c.digest.in_(oldest)))
+            excess = connection.scalars(newest_first.offset(max_sessions)).all()
+            if excess:
+                connection.execute(delete(sessions).where(is_organization, sessions.c.digest.in_(excess)))
 
-        self._database.write(exchange)
+        self._database.write(add)
 
     def find_key(self, organization_id: str, digest: bytes, now: int) -> KeyRow | None:
-        """The key of a session that has not expired, if that key is still good."""
+        """Return the API key of a session; None if the session or the key is not active."""
         query = select(keys).join_from(
             sessions,
             keys,
             (keys.c.organization_id == sessions.c.organization_id) & (keys.c.salt == sessions.c.key_salt),
         )
-        query = query.where(*_is(organization_id, digest), sessions.c.expires_at > now)
+        query = query.where(*_is_session(organization_id, digest), sessions.c.expires_at > now)
         row = self._database.read(lambda connection: connection.execute(query).mappings().one_or_none())
         key = None if row is None else KeyRow(**row)
         return key if key is not None and key.is_active(now) else None
 
     def delete(self, organization_id: str, digest: bytes) -> None:
-        gone = delete(sessions).where(*_is(organization_id, digest))
-        self._database.write(lambda connection: connection.execute(gone))
+        """Delete a session, if it exists."""
+        statement = delete(sessions).where(*_is_session(organization_id, digest))
+        self._database.write(lambda connection: connection.execute(statement))
 
 
-def _is(organization_id: str, digest: bytes) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def _is_session(organization_id: str, digest: bytes) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return sessions.c.organization_id == organization_id, sessions.c.digest == digest

@@ -1,4 +1,4 @@
-"""A store: every question that the server asks of its database."""
+"""The store: every operation of the server on its database."""
 
 from collections.abc import Sequence
 
@@ -12,65 +12,81 @@ from xpander_server.store.commit import Submission, commit
 from xpander_server.store.engine.database import open_database
 from xpander_server.store.engine.errors import StoreError
 from xpander_server.store.keys import KeyTable
-from xpander_server.store.metrics.queries import MetricsResult, Range
-from xpander_server.store.metrics.rebuild import rebuild
+from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult
+from xpander_server.store.metrics.rebuild import add_metrics_to_first_version, rebuild_metrics
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
 from xpander_server.store.task_query import Page, TaskQuery
 
 DEFAULT_ORGANIZATION = "local"
-"""Whose the tasks are where nobody names an organisation: on one's own machine."""
+"""The organization of tasks that name none, as on a developer's machine."""
 
 
 class Store:
-    """Tasks, their metrics, and keys, in a database. Safe to share between threads; one for each process.
+    """Tasks, metrics, API keys and sessions in a database.
+
+    Threads may share a store; each process opens its own.
 
     Args:
-        url: `sqlite:///FILE`, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`; made, or brought up to date, where it
-            needs to be.
+        url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`. The file and the schema are created or
+            migrated if necessary.
+
+    Attributes:
+        keys: The API keys.
+        sessions: The sessions of the web pages.
 
     Raises:
-        StoreError: the URL names no store that we can use, or a newer version of ours made it.
+        StoreError: The URL is not that of a usable store, or a newer version of this program created the store.
     """
 
     def __init__(self, url: str) -> None:
         self._database = open_database(url)
         try:
-            migrate(self._database)
+            migrate(self._database, after_upgrade=add_metrics_to_first_version)
         except Exception as error:
             self._database.close()
-            raise StoreError(f"Cannot open the store {_shown(url)}: {error}") from None
+            raise StoreError(f"Cannot open the store {_without_password(url)}: {error}") from None
         self.keys = KeyTable(self._database.read, self._database.write)
         self.sessions = SessionTable(self._database)
 
     def close(self) -> None:
+        """Close all connections to the database."""
         self._database.close()
 
     def pause(self) -> None:
-        """Close the database, and hold back who wants it, until `resume`."""
+        """Close the database; other threads that use the store wait until `resume`."""
         self._database.pause()
 
     def resume(self) -> None:
+        """Let the threads that wait since `pause` use the store again."""
         self._database.resume()
 
     def ping(self) -> None:
-        """Return if the store answers."""
+        """Execute a trivial query.
+
+        Raises:
+            StoreUnavailable: The database does not respond.
+        """
         self._database.read(lambda connection: connection.execute(select(1)))
 
     def commit(self, submissions: Sequence[Submission]) -> list[Task | Conflict]:
-        """Merge reports into their tasks, durably, all in one transaction.
+        """Merge reports into their tasks in one durable transaction.
 
         Returns:
-            For each report its task after it, or why it was refused; a refusal changes nothing.
+            For each report its task after the merge, or a `Conflict`; a report with a conflict changes nothing.
+
+        Raises:
+            StoreUnavailable: The database does not respond; nothing is changed.
         """
         return self._database.write(lambda connection: commit(connection, submissions))
 
     def report(self, submission: Submission) -> Task:
-        """Merge one report into its task, durably.
+        """Merge one report into its task durably, and return the task.
 
         Raises:
-            Conflict: the task belongs to another agent; nothing is changed.
+            Conflict: The task belongs to another agent; nothing is changed.
+            StoreUnavailable: The database does not respond; nothing is changed.
         """
         (outcome,) = self.commit([submission])
         if isinstance(outcome, Conflict):
@@ -78,28 +94,36 @@ class Store:
         return outcome
 
     def task(self, organization_id: str, task_id: str) -> Task | None:
+        """Return a task with all its documents, or None."""
         query = select(tasks).where(tasks.c.organization_id == organization_id, tasks.c.id == task_id)
         row = self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else Task(**row._mapping)
 
-    def history(self, question: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
-        """Tasks, newest first, without their documents.
+    def history(self, query: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
+        """Return a page of tasks, newest first, without their documents.
 
         Args:
-            cursor: where to start, as the page before gave it.
+            query: The tasks to return.
+            limit: The largest number of tasks.
+            cursor: The `next_cursor` of the page before; None for the first page.
 
         Raises:
-            ValueError: the cursor is none of ours.
+            ValueError: The cursor was not returned by this server.
         """
-        return self._database.read(lambda connection: question.page(connection, limit=limit, cursor=cursor))
+        return self._database.read(lambda connection: query.page(connection, limit=limit, cursor=cursor))
 
-    def previews(self, question: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
-        """As `history`, with what a line about a task tells, and of long texts only the beginning.
+    def previews(self, query: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
+        """Return a page of tasks, newest first, in which `input` and `result` are cut after about 300 characters.
+
+        Args:
+            query: The tasks to return.
+            limit: The largest number of tasks.
+            cursor: The `next_cursor` of the page before; None for the first page.
 
         Raises:
-            ValueError: the cursor is none of ours.
+            ValueError: The cursor was not returned by this server.
         """
-        return self._database.read(lambda connection: previews.page(connection, question, limit=limit, cursor=cursor))
+        return self._database.read(lambda connection: previews.read_page(connection, query, limit=limit, cursor=cursor))
 
     def metrics(
         self,
@@ -111,52 +135,59 @@ class Store:
         hours: int | None = None,
         top_agents: int = 0,
     ) -> MetricsResult:
-        """What tasks add up to that were first seen from `since` to before `until`.
+        """Return the metrics of the tasks that were first seen from `since` to before `until`.
 
         Args:
-            agent_id: None for all agents of the organisation.
-            hours: 1 or 24, for a series of spans of as many hours.
-            top_agents: of how many agents, the busiest, to tell what each adds up to.
+            organization_id: The organization.
+            agent_id: The agent; None for all agents of the organization.
+            since: The start of the range, in microseconds since 1970; None for no limit.
+            until: The end of the range, exclusive, in microseconds since 1970; None for no limit.
+            hours: The length of a time bucket of the series: 1 or 24; None for no series.
+            top_agents: The number of agents to return separate sums for: those with the most runs.
         """
-        wanted = Range(organization_id, agent_id, since, until)
-        return self._database.read(lambda connection: wanted.totals(connection, hours=hours, top_agents=top_agents))
+        query = MetricsQuery(
+            organization_id=organization_id,
+            agent_id=agent_id,
+            since=since,
+            until=until,
+            bucket_hours=hours,
+            top_agents=top_agents,
+        )
+        return self._database.read(query.run)
 
     def rebuild_metrics(self) -> None:
-        """Make all metrics anew from the tasks; while that goes on, reports wait."""
-        self._database.write(rebuild)
+        """Compute all metrics again from the tasks; reports wait until it is done."""
+        self._database.write(rebuild_metrics)
 
     def delete_before(self, before: int) -> int:
         """Delete the tasks that were first seen before a time; their metrics stay.
 
-        It is done in small transactions, so that reports need not wait. What is forgotten counts by whole hours:
-        `before` is rounded down to one, and a range that cuts through such an hour finds nothing of it.
+        The deletion uses many small transactions, so reports do not wait for all of it. Metrics of deleted tasks exist
+        by full hours only: `before` is rounded down to the start of an hour, and a metrics query whose range starts or
+        ends within such an hour does not count the deleted tasks of that hour.
 
         Args:
-            before: microseconds since 1970.
+            before: The time, in microseconds since 1970.
 
         Returns:
-            How many tasks there were.
+            The number of deleted tasks.
         """
         before = before // HOUR * HOUR
-        return sum(
-            self._forget(organization_id, before)
-            for organization_id in self._database.read(lambda connection: retention.organizations(connection, before))
-        )
+        organizations = self._database.read(lambda connection: retention.find_organizations(connection, before))
+        return sum(self._delete_before(organization_id, before) for organization_id in organizations)
 
-    def _forget(self, organization_id: str, before: int) -> int:
-        forgotten = 0
+    def _delete_before(self, organization_id: str, before: int) -> int:
+        total = 0
         while True:
-            count = self._database.write(
-                lambda connection: retention.delete_before(connection, organization_id, before)
-            )
-            forgotten += count
-            if count < retention.AT_A_TIME:
-                return forgotten
+            count = self._database.write(lambda connection: retention.delete_chunk(connection, organization_id, before))
+            total += count
+            if count < retention.CHUNK:
+                return total
 
 
-def _shown(url: str) -> str:
+def _without_password(url: str) -> str:
     try:
-        # Without what follows the "?" as well: a password may be there, too.
+        # The query string is removed as well, because it may contain a password.
         return make_url(url).set(query={}).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return "at this URL"

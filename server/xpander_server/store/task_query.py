@@ -1,8 +1,13 @@
-"""History: tasks newest first, page by page, however many there are.
+"""History of tasks, newest first, in pages.
 
-A page goes on from the last task of the page before it, and so stays in its place while tasks are added. The tasks of
-an organisation, an agent or a user are in the order of time in an index; what else a filter asks for is looked for
-along it, for as long as a page may take. A page that found little then says where the next one goes on looking.
+A page starts after the last task of the page before it (keyset pagination), so tasks that arrive between two pages move
+nothing. The filters of a query are of two kinds:
+
+- `agent_id` or `user_id`: the first one that is set selects an index with the tasks of that agent or user by time. A
+  query without either uses the index with the organization's tasks by time.
+- The others are unindexed: the query reads the index in chunks of `SEEK_ROWS` tasks, newest first, and tests each task.
+  A page ends when it is full or after `SEEK_SECONDS`. A page that is not full then has a cursor with which the next
+  page continues the search.
 """
 
 import re
@@ -10,7 +15,7 @@ import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from attrs import field, frozen
@@ -32,7 +37,9 @@ from xpander_server.domain.task import Task
 from xpander_server.store.schema.tables import tasks
 
 SEEK_SECONDS = 0.03
-SEEK_ROWS = 1_000  # looked at before the clock is
+"""Time after which a search with unindexed filters ends the page."""
+SEEK_ROWS = 1_000
+"""Tasks that a search tests between two looks at the clock."""
 
 _LISTED: list[ColumnElement[Any]] = [
     tasks.c[name]
@@ -41,30 +48,51 @@ _LISTED: list[ColumnElement[Any]] = [
         "parent_task_id", "triggering_agent_id",
     )
 ]  # fmt: skip
-_SUCCESS = {"completed": True, "failed": False, "executing": None}
-_INDEXED = ("agent_id", "user_id")
-_BY_VALUE = frozenset({*_INDEXED, "parent_task_id", "triggering_agent_id", "model"})
-_WITHIN = (tasks.c.input, tasks.c.used_tools)
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+_IS_SUCCESS = {"completed": True, "failed": False, "executing": None}
+_INDEX_COLUMNS = ("agent_id", "user_id")
+_EQUALITY_FILTERS = frozenset({*_INDEX_COLUMNS, "parent_task_id", "triggering_agent_id", "model"})
+_SEARCHED = (tasks.c.input, tasks.c.used_tools)
+_TO_LOWERCASE = str.maketrans(ascii_uppercase, ascii_lowercase)
 _LIKE_SPECIAL = re.compile("[%_/]")
 _NEWEST_FIRST = (tasks.c.created_at.desc(), tasks.c.id.desc())
 
 
 @frozen
 class Page:
-    """A page of history, and where the next one starts."""
+    """One page of tasks."""
 
     tasks: list[Task]
     next_cursor: str | None
+    """The cursor of the next page; None on the last page."""
+
+
+class _Position(NamedTuple):
+    """A task's place in the history."""
+
+    created_at: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    task_id: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+    @classmethod
+    def from_cursor(cls, cursor: str) -> "_Position":
+        try:
+            raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            return msgspec.json.decode(raw, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+            raise ValueError("must be a cursor that this server returned") from None
+
+    def to_cursor(self) -> str:
+        return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
 
 
 @frozen(kw_only=True)
 class TaskQuery:
-    """Which tasks of an organisation are wanted, all conditions together.
+    """Query of an organization's tasks; a task must meet all conditions.
 
-    Args:
-        filters: the contract's, by name.
-        since, until: when they were first seen, in microseconds since 1970.
+    Attributes:
+        organization_id: The organization.
+        filters: Values by the names of the contract's filters, such as `status`, `tool` or `q`.
+        since: The earliest time at which a task was first seen, in microseconds since 1970.
+        until: The end of that time range, exclusive.
     """
 
     organization_id: str
@@ -80,124 +108,127 @@ class TaskQuery:
         cursor: str | None,
         columns: Sequence[ColumnElement[Any]] = _LISTED,
     ) -> Page:
-        """Tasks, newest first, without their documents, with the columns `listed` at least. Raises ValueError where the
-        cursor is none of ours."""
-        place = None if cursor is None else _position(cursor)
-        sought = dict(self.filters)
-        along = next((name for name in _INDEXED if name in sought), None)
-        there = [tasks.c.organization_id == self.organization_id]
-        if along is not None:
-            there.append(tasks.c[along] == sought.pop(along))
-        if self.since is not None:
-            there.append(tasks.c.created_at >= self.since)
-        if self.until is not None:
-            there.append(tasks.c.created_at < self.until)
-        if sought:
-            return self._seek(connection, there, sought, limit, place)
-        query = select(*columns).where(*there).order_by(*_NEWEST_FIRST).limit(limit + 1)
-        found = [Task(**row._mapping) for row in connection.execute(_after(query, place))]
-        shown = found[:limit]
-        return Page(shown, _cursor(shown[-1].created_at, shown[-1].id) if len(found) > limit else None)
+        """Return a page of tasks, newest first.
 
-    def _seek(
+        Args:
+            connection: The connection to use.
+            limit: The largest number of tasks.
+            cursor: The `next_cursor` of the page before; None for the first page.
+            columns: The columns to read. A search with unindexed filters may read others.
+
+        Raises:
+            ValueError: The cursor was not returned by this server.
+        """
+        position = None if cursor is None else _Position.from_cursor(cursor)
+        unindexed = dict(self.filters)
+        index_column = next((name for name in _INDEX_COLUMNS if name in unindexed), None)
+        conditions = [tasks.c.organization_id == self.organization_id]
+        if index_column is not None:
+            conditions.append(tasks.c[index_column] == unindexed.pop(index_column))
+        if self.since is not None:
+            conditions.append(tasks.c.created_at >= self.since)
+        if self.until is not None:
+            conditions.append(tasks.c.created_at < self.until)
+        if unindexed:
+            return self._search(connection, conditions, unindexed, limit, position)
+        query = select(*columns).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
+        rows = [Task(**row._mapping) for row in connection.execute(_after(query, position))]
+        shown = rows[:limit]
+        return Page(shown, _cursor_after(shown[-1]) if len(rows) > limit else None)
+
+    def _search(
         self,
         connection: Connection,
-        there: list[ColumnElement[bool]],
-        sought: Mapping[str, str],
+        conditions: list[ColumnElement[bool]],
+        unindexed: Mapping[str, str],
         limit: int,
-        place: tuple[int, str] | None,
+        position: _Position | None,
     ) -> Page:
-        meets = and_(*(_meets(connection.dialect.name, *condition) for condition in sought.items()))
-        query = select(tasks.c.created_at, tasks.c.id, meets).where(*there).order_by(*_NEWEST_FIRST).limit(SEEK_ROWS)
+        """Read the index in chunks, and return the tasks that meet the unindexed filters.
+
+        The database tests each task of a chunk with conditions that may accept too many (`_may_match`). Only the tasks
+        that pass are read, and tested exactly (`_matches`).
+        """
+        may_match = and_(*(_may_match(connection.dialect.name, *item) for item in unindexed.items()))
+        query = select(tasks.c.created_at, tasks.c.id, may_match).where(*conditions)
+        query = query.order_by(*_NEWEST_FIRST).limit(SEEK_ROWS)
         deadline = time.monotonic() + SEEK_SECONDS
         found: list[Task] = []
         while True:
-            seen: Sequence[Any] = connection.execute(_after(query, place)).all()
-            candidates = [task_id for _, task_id, is_met in seen if is_met]
+            chunk: Sequence[Any] = connection.execute(_after(query, position)).all()
+            candidates = [task_id for _, task_id, is_candidate in chunk if is_candidate]
             while candidates and len(found) < limit:
-                wanted = limit - len(found)
-                found += (task for task in self._tasks(connection, candidates[:wanted]) if _is(task, sought))
-                candidates = candidates[wanted:]
-            is_last = len(seen) < SEEK_ROWS
-            if len(found) == limit and (candidates or not is_last):
-                return Page(found, _cursor(found[-1].created_at, found[-1].id))
-            if is_last:
+                missing = limit - len(found)
+                rows = read_tasks(connection, self.organization_id, candidates[:missing], [*_LISTED, *_SEARCHED])
+                found += (task for task in rows if _matches(task, unindexed))
+                candidates = candidates[missing:]
+            is_last_chunk = len(chunk) < SEEK_ROWS
+            if len(found) == limit and (candidates or not is_last_chunk):
+                return Page(found, _cursor_after(found[-1]))
+            if is_last_chunk:
                 return Page(found, None)
-            place = (seen[-1].created_at, seen[-1].id)
+            position = _Position(chunk[-1].created_at, chunk[-1].id)
             if time.monotonic() > deadline:
-                return Page(found, _cursor(*place))
-
-    def _tasks(self, connection: Connection, ids: list[str]) -> Iterator[Task]:
-        return in_order(connection, self.organization_id, ids, [*_LISTED, *_WITHIN])
+                return Page(found, position.to_cursor())
 
 
-def in_order(
+def read_tasks(
     connection: Connection, organization_id: str, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]
 ) -> Iterator[Task]:
-    """Tasks by their ids, in the order of these."""
+    """Return the tasks with these ids, in the order of the ids; ids without a task are left out."""
     query = select(*columns).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(ids))
-    # Not ordered by the database: SQLite would go through the organisation in that order, and look for the ids.
-    found = {row.id: Task(**row._mapping) for row in connection.execute(query)}
-    return (found[task_id] for task_id in ids if task_id in found)
+    # Sorted here and not by the database: with ORDER BY, SQLite would scan all tasks of the organization for the ids.
+    by_id = {row.id: Task(**row._mapping) for row in connection.execute(query)}
+    return (by_id[task_id] for task_id in ids if task_id in by_id)
 
 
-def _after(query: Any, place: tuple[int, str] | None) -> Any:
-    return query if place is None else query.where(tuple_(tasks.c.created_at, tasks.c.id) < place)
+def _after(query: Any, position: _Position | None) -> Any:
+    return query if position is None else query.where(tuple_(tasks.c.created_at, tasks.c.id) < position)
 
 
-def _meets(dialect: str, name: str, value: str) -> ColumnElement[bool]:
-    """Whether a task may meet a condition: texts are looked for in JSON, where an escape may look like one."""
-    if name == "status" and value in _SUCCESS:
-        return tasks.c.is_success.is_(_SUCCESS[value])
-    if name in _BY_VALUE:
+def _cursor_after(task: Task) -> str:
+    return _Position(task.created_at, task.id).to_cursor()
+
+
+def _may_match(dialect: str, name: str, value: str) -> ColumnElement[bool]:
+    """Return an SQL condition that every task which meets the filter fulfills, and possibly other tasks.
+
+    The condition compares JSON text: `q` "nb" also matches the escape sequence in "line\\nbreak".
+    """
+    if name == "status" and value in _IS_SUCCESS:
+        return tasks.c.is_success.is_(_IS_SUCCESS[value])
+    if name in _EQUALITY_FILTERS:
         return tasks.c[name] == value
     if name == "tool":
         position = func.instr if dialect == "sqlite" else func.strpos
-        return position(type_coerce(tasks.c.used_tools, Text), _json(value)) > 0
+        return position(type_coerce(tasks.c.used_tools, Text), _to_json(value)) > 0
     if name == "q":
-        pattern = "%" + _LIKE_SPECIAL.sub(r"/\g<0>", _json(value)[1:-1]) + "%"
+        pattern = "%" + _LIKE_SPECIAL.sub(r"/\g<0>", _to_json(value)[1:-1]) + "%"
         return or_(*(_like(dialect, tasks.c[column], pattern) for column in ("input", "result")))
-    # A reported task is never paused or stopped, and has no internal status.
+    # The other filters and states exist in the contract, but no reported task has them (such as status "paused").
     return false()
 
 
 def _like(dialect: str, column: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
-    # A to Z in either case, and no other letters: so SQLite's LIKE does it, and PostgreSQL's ILIKE in the locale C.
+    # Only A to Z are compared without case, as SQLite's LIKE does; for PostgreSQL, that is ILIKE in the locale C.
     text = type_coerce(column, Text)
     like = text.like(pattern, escape="/") if dialect == "sqlite" else collate(text, "C").ilike(pattern, escape="/")
     return func.coalesce(like, false())
 
 
-def _is(task: Task, sought: Mapping[str, str]) -> bool:
-    """Whether a task does meet the conditions that `_meets` cannot be sure of."""
-    if "tool" in sought and sought["tool"] not in (task.used_tools or []):
+def _matches(task: Task, filters: Mapping[str, str]) -> bool:
+    """Return whether a task meets the filters for which `_may_match` may accept too many tasks."""
+    if "tool" in filters and filters["tool"] not in (task.used_tools or []):
         return False
-    text = sought.get("q")
-    return text is None or any(_lower(text) in _lower(within) for within in (task.input, task.result) if within)
+    text = filters.get("q")
+    if text is None:
+        return True
+    return any(_to_lowercase(text) in _to_lowercase(document) for document in (task.input, task.result) if document)
 
 
-def _json(text: str) -> str:
+def _to_json(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def _lower(text: str) -> str:
-    return text.translate(_LOWER)
-
-
-def _cursor(created_at: int, task_id: str) -> str:
-    return urlsafe_b64encode(msgspec.json.encode((created_at, task_id))).decode().rstrip("=")
-
-
-_Position = tuple[
-    Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
-    Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")],
-]
-
-
-def _position(cursor: str) -> tuple[int, str]:
-    try:
-        raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        created_at, task_id = msgspec.json.decode(raw, type=_Position)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-        raise ValueError("is no cursor that this server gave") from None
-    return created_at, task_id
+def _to_lowercase(text: str) -> str:
+    return text.translate(_TO_LOWERCASE)

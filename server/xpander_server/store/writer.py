@@ -1,4 +1,18 @@
-"""Group commit: reports that arrive together share one durable commit."""
+"""Group commit: reports that arrive at about the same time share one durable commit.
+
+The sequence, with the event loop on the left and the writer's thread on the right:
+
+    request A: report() puts (A, future A) into the queue
+               and schedules wake.set()
+    request B: report() puts (B, future B) into the queue
+    the loop runs out of ready requests: wake.set()  ──────►  takes A and B from the queue
+    request C arrives: puts (C, future C) into the queue      one transaction for A and B: BEGIN … COMMIT, fsync
+               and schedules wake.set()              ◄──────  call_soon_threadsafe: results for futures A and B
+    report() of A and B return                                takes C (and what has arrived since), and so on
+
+While a commit waits for the disk, the next reports collect in the queue. So the commits become larger, and not more
+frequent, when the load grows.
+"""
 
 import asyncio
 import logging
@@ -6,24 +20,36 @@ import queue
 import sys
 import threading
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from xpander_server.domain.task import Task
 from xpander_server.store.commit import Submission
 from xpander_server.store.engine.errors import StoreUnavailable
 from xpander_server.store.store import Store
 
-MAX_BATCH = 256  # reports in one commit
-MAX_QUEUE = 4_096  # reports that wait for theirs
+MAX_BATCH = 256
+"""Largest number of reports in one commit."""
+MAX_QUEUE = 4_096
+"""Largest number of reports in the queue."""
 SWITCH_SECONDS = 0.000_5
+"""Interpreter's thread switch interval while a writer runs."""
 
 _Outcome = Task | Exception
-_Entry = tuple[Submission, "asyncio.Future[Task]"]
 
 _log = logging.getLogger(__name__)
 
 
+class _Entry(NamedTuple):
+    submission: Submission
+    future: "asyncio.Future[Task]"
+
+
 class Writer:
-    """One thread that commits what many requests report.
+    """Thread that commits the reports of many requests in groups.
+
+    Attributes:
+        commit_count: The number of transactions so far.
+        report_count: The number of reports in them.
 
     Example:
         >>> with Writer(store) as writer:  # doctest: +SKIP
@@ -32,29 +58,28 @@ class Writer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()  # None ends the thread
         self._thread = threading.Thread(target=self._run, name="group commit", daemon=True)
         self._wake = threading.Event()
         self._is_closed = False
         self.commit_count = 0
-        """How many transactions there were."""
         self.report_count = 0
-        """How many reports they held."""
 
     @property
     def queue_size(self) -> int:
-        """How many reports wait for their commit."""
+        """The number of reports that wait for a commit."""
         return self._queue.qsize()
 
     def __enter__(self) -> "Writer":
-        # A commit lets go of the interpreter a dozen times; the event loop, when it is busy, gives it back after this.
+        # A commit releases the interpreter lock about a dozen times. A busy event loop returns it only after the switch
+        # interval, whose default of 5 ms would make each commit ten times slower.
         self._switch_interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Commit what is queued, and end."""
+        """Commit the reports in the queue, and end the thread."""
         self._is_closed = True
         self._queue.put(None)
         self._wake.set()
@@ -62,21 +87,21 @@ class Writer:
         sys.setswitchinterval(self._switch_interval)
 
     async def report(self, submission: Submission) -> Task:
-        """Merge a report into its task; returns when it is on disk.
+        """Merge a report into its task, and return the task when it is on disk.
 
         Raises:
-            Conflict: the task belongs to another agent; nothing is changed.
-            StoreUnavailable: too many wait, or the database does not answer.
+            Conflict: The task belongs to another agent; nothing is changed.
+            StoreUnavailable: The queue is full, or the database does not respond.
         """
         if self._is_closed or self._queue.qsize() >= MAX_QUEUE:
             raise StoreUnavailable("too many reports wait to be committed")
         loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[Task] = loop.create_future()
-        self._queue.put((submission, outcome))
-        # After all that is ready now: what arrived together is committed together, and until then the thread lets the
-        # event loop have the interpreter.
+        future: asyncio.Future[Task] = loop.create_future()
+        self._queue.put(_Entry(submission, future))
+        # call_soon instead of an immediate set(): the loop first runs all requests that are ready, so their reports
+        # join this commit, and the writer's thread does not compete with them for the interpreter lock.
         loop.call_soon(self._wake.set)
-        return await outcome
+        return await future
 
     def _run(self) -> None:
         is_open = True
@@ -89,11 +114,11 @@ class Writer:
             if not self._queue.empty():
                 self._wake.set()
             is_open = None not in entries
-            if reports := [entry for entry in entries if entry is not None]:
-                self._commit(reports)
+            if batch := [entry for entry in entries if entry is not None]:
+                self._commit(batch)
 
     def _commit(self, entries: list[_Entry]) -> None:
-        submissions = [submission for submission, _ in entries]
+        submissions = [entry.submission for entry in entries]
         try:
             outcomes: list[_Outcome] = list(self._store.commit(submissions))
             self.commit_count += 1
@@ -101,28 +126,32 @@ class Writer:
         except StoreUnavailable as unavailable:
             outcomes = [unavailable] * len(entries)
         except Exception as error:
-            # What is wrong with one of them must not fail the others.
+            # An error in one report must not fail the other reports of the group.
             _log.warning(
-                "a commit of %d reports failed, and is done one by one: %s", len(entries), type(error).__name__
+                "Commit of %d reports failed, committing them one by one: %s", len(entries), type(error).__name__
             )
-            outcomes = [self._commit_alone(submission) for submission in submissions]
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Task], _Outcome]]] = {}
-        for (_, future), outcome in zip(entries, outcomes, strict=True):
-            by_loop.setdefault(future.get_loop(), []).append((future, outcome))
-        for loop, resolved in by_loop.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_resolve, resolved)
+            outcomes = [self._commit_one(submission) for submission in submissions]
+        self._resolve_futures(entries, outcomes)
 
-    def _commit_alone(self, submission: Submission) -> _Outcome:
+    def _commit_one(self, submission: Submission) -> _Outcome:
         try:
             return self._store.commit([submission])[0]
         except Exception as error:
             return error
 
+    def _resolve_futures(self, entries: list[_Entry], outcomes: list[_Outcome]) -> None:
+        """Resolve the futures in their event loops, with one call for each loop."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Task], _Outcome]]] = {}
+        for entry, outcome in zip(entries, outcomes, strict=True):
+            by_loop.setdefault(entry.future.get_loop(), []).append((entry.future, outcome))
+        for loop, results in by_loop.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_set_results, results)
 
-def _resolve(resolved: Iterable[tuple["asyncio.Future[Task]", _Outcome]]) -> None:
-    for future, outcome in resolved:
-        if future.done():  # whoever asked has gone
+
+def _set_results(results: Iterable[tuple["asyncio.Future[Task]", _Outcome]]) -> None:
+    for future, outcome in results:
+        if future.done():  # the request was canceled
             continue
         if isinstance(outcome, Exception):
             future.set_exception(outcome)

@@ -1,62 +1,74 @@
-"""A database: its transactions, whichever of the two kinds it is."""
+"""Transactions on a database, independent of its backend."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, exc
 
-from xpander_server.store.engine.errors import StoreError, StoreUnavailable, cause
+from xpander_server.store.engine.errors import StoreError, StoreUnavailable, driver_message
 from xpander_server.store.engine.locks import ReadWriteGate
 
 T = TypeVar("T")
 
 
-class Kind(Protocol):
-    """What SQLite and PostgreSQL do differently."""
+class Backend(Protocol):
+    """Interface to what SQLite and PostgreSQL do differently.
+
+    Attributes:
+        engine: SQLAlchemy's engine.
+        one_writer: Whether the database allows one writing transaction at a time.
+    """
 
     engine: Engine
     one_writer: bool
 
     def begin(self, connection: Connection, *, writes: bool) -> None:
-        """Begin a transaction: one that reads sees one moment, one that writes sees what was committed before it."""
+        """Begin a transaction.
 
-    def may_pass(self, error: exc.DBAPIError) -> bool:
-        """Whether the very same transaction may succeed at once: it lost against another one, or its connection."""
+        A transaction that reads sees the state of one point in time. A transaction that writes sees everything that was
+        committed before it.
+        """
+
+    def is_retryable(self, error: exc.DBAPIError) -> bool:
+        """Return whether the transaction may succeed if it is repeated immediately."""
         ...
 
     def close(self) -> None:
-        """Close what is open; what is asked next opens it again."""
+        """Close all connections; the next transaction opens a new one."""
 
 
 class Database:
-    """Transactions, run to their end or not at all. Safe to share between threads; one for each process."""
+    """Database that runs functions in transactions. Threads may share it; each process opens its own."""
 
     _ATTEMPTS = 5
 
-    def __init__(self, kind: Kind) -> None:
-        self._kind = kind
-        # Many rows go in by one statement, and not by one for each.
-        kind.engine.dialect.use_insertmanyvalues_wo_returning = True
-        self._gate = ReadWriteGate(one_writer=kind.one_writer)
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        # Insert many rows with one statement instead of one statement for each row.
+        backend.engine.dialect.use_insertmanyvalues_wo_returning = True
+        self._gate = ReadWriteGate(one_writer=backend.one_writer)
 
     @property
     def dialect(self) -> str:
-        return self._kind.engine.dialect.name
+        """SQLAlchemy's name of the dialect: "sqlite" or "postgresql"."""
+        return self._backend.engine.dialect.name
 
     def read(self, call: Callable[[Connection], T]) -> T:
-        """What `call` finds, all of it at one moment.
+        """Run `call` in a transaction that sees the state of one point in time, and return its result.
 
         Raises:
-            StoreUnavailable: locked for too long, disk full, or gone.
+            StoreUnavailable: The database was locked for too long, its disk is full, or it does not respond.
         """
         with self._gate.read():
             return self._transaction(call, writes=False)
 
     def write(self, call: Callable[[Connection], T]) -> T:
-        """Commit what `call` does, or nothing of it. It may be called again where it lost against another transaction.
+        """Run `call` in a transaction, commit it, and return the result of `call`.
+
+        If the transaction loses against a concurrent one, it is rolled back and `call` runs again, up to 5 times.
 
         Raises:
-            StoreUnavailable: locked for too long, disk full, or gone.
+            StoreUnavailable: The database was locked for too long, its disk is full, or it does not respond.
         """
         with self._gate.write():
             return self._transaction(call, writes=True)
@@ -64,41 +76,43 @@ class Database:
     def _transaction(self, call: Callable[[Connection], T], *, writes: bool) -> T:
         for attempt in range(1, self._ATTEMPTS + 1):
             try:
-                with self._kind.engine.connect() as connection:
-                    self._kind.begin(connection, writes=writes)
+                with self._backend.engine.connect() as connection:
+                    self._backend.begin(connection, writes=writes)
                     result = call(connection)
                     connection.commit()
                     return result
             except exc.DBAPIError as error:
-                if attempt < self._ATTEMPTS and self._kind.may_pass(error):
+                if attempt < self._ATTEMPTS and self._backend.is_retryable(error):
                     continue
                 if isinstance(error, exc.OperationalError) or error.connection_invalidated:
-                    raise StoreUnavailable(cause(error)) from error
+                    raise StoreUnavailable(driver_message(error)) from error
                 raise
             except exc.TimeoutError as error:
                 raise StoreUnavailable("all connections to the database are in use") from error
         raise AssertionError("unreachable")
 
     def pause(self) -> None:
-        """Close the database, and hold back who wants it, until `resume`."""
+        """Close the database once all transactions have ended; new ones wait until `resume`."""
         self._gate.close()
-        self._kind.close()
+        self._backend.close()
 
     def resume(self) -> None:
+        """Let transactions begin again."""
         self._gate.open()
 
     def close(self) -> None:
-        self._kind.close()
+        """Close all connections."""
+        self._backend.close()
 
 
 def open_database(url: str) -> Database:
-    """The database at a URL.
+    """Return the database at a URL.
 
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host:port/name`.
 
     Raises:
-        StoreError: the URL names no database that we can use.
+        StoreError: The URL is invalid, or names an unsupported kind of database.
     """
     scheme = url.partition("://")[0]
     if scheme == "sqlite":
@@ -110,6 +124,6 @@ def open_database(url: str) -> Database:
 
         return Database(Postgresql(url))
     raise StoreError(
-        f"{url.partition('@')[2] or url!r} is no store that this version knows; "
+        f"{url.partition('@')[2] or url!r} is not the URL of a store: "
         "write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     )

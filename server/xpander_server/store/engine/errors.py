@@ -1,14 +1,14 @@
-"""What may go wrong with a store."""
+"""Errors of a store."""
 
 
 class StoreError(Exception):
-    """The store cannot be used as it is: a bad URL, a newer schema, a file that is no store."""
+    """The store cannot be used: its URL is invalid, its schema is newer, or the file or database is not a store."""
 
 
 class StoreUnavailable(Exception):
-    """The store does not answer now; the same call may succeed later."""
+    """The store does not respond at present; the same call may succeed later."""
 
 
-def cause(error: BaseException) -> str:
-    """What the driver says, without SQLAlchemy's additions (which may hold what was sent)."""
+def driver_message(error: BaseException) -> str:
+    """Return the driver's message without SQLAlchemy's additions, which may contain the values of parameters."""
     return str(getattr(error, "orig", None) or error).strip()

@@ -1,4 +1,4 @@
-"""Who may use a store now: within one process, and among several."""
+"""Locks on a store: between the threads of a process, and between processes."""
 
 import os
 import random
@@ -13,80 +13,97 @@ from xpander_server.store.engine.errors import StoreUnavailable
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # looked at before use
+    fcntl = None  # type: ignore[assignment]  # checked before use
 
 BUSY_SECONDS = 10
+"""Time after which a caller that waits for a lock gives up."""
 
 
 class ReadWriteGate:
-    """The threads of a process: many readers, one writer where only one can be, and now and then a stop.
+    """Gate through which the threads of a process enter a store, and which can be closed.
 
-    SQLite lets one writer in at a time, and the others poll for their turn: in here, they queue.
+    Any number of threads may read at the same time. With `one_writer`, at most one of the threads inside may write.
+    SQLite allows one writer: its own waiting polls, while threads that wait here are notified.
+
+    Args:
+        one_writer: Whether one thread at a time may write.
     """
 
     def __init__(self, *, one_writer: bool) -> None:
         self._one_writer = one_writer
         self._changed = threading.Condition()
-        self._is_stopped = False
-        self._inside: list[int] = []  # threads
+        self._is_closed = False
+        self._inside: list[int] = []  # identifiers of threads
         self._writer: int | None = None
 
     @contextmanager
     def read(self) -> Iterator[None]:
+        """Enter as a reader.
+
+        Raises:
+            StoreUnavailable: The gate was closed for `BUSY_SECONDS`, or this thread is inside already.
+        """
         with self._enter(writes=False):
             yield
 
     @contextmanager
     def write(self) -> Iterator[None]:
+        """Enter as a writer.
+
+        Raises:
+            StoreUnavailable: The gate was closed or another thread wrote for `BUSY_SECONDS`, or this thread is inside
+                already.
+        """
         with self._enter(writes=True):
             yield
 
     @contextmanager
     def _enter(self, *, writes: bool) -> Iterator[None]:
-        me = threading.get_ident()
+        thread = threading.get_ident()
         with self._changed:
-            if me in self._inside:
-                # A signal handler that interrupted this very thread: waiting would be for ever.
+            if thread in self._inside:
+                # A signal handler interrupted this thread inside the gate; waiting for itself would never end.
                 raise StoreUnavailable("the store is in the middle of another call of this thread")
-            if not self._changed.wait_for(lambda: self._is_open(writes), BUSY_SECONDS):
+            if not self._changed.wait_for(lambda: self._may_enter(writes), BUSY_SECONDS):
                 raise StoreUnavailable(f"the store was busy for {BUSY_SECONDS} seconds")
-            self._inside.append(me)
+            self._inside.append(thread)
             if writes:
-                self._writer = me
+                self._writer = thread
         try:
             yield
         finally:
             with self._changed:
-                self._inside.remove(me)
+                self._inside.remove(thread)
                 if writes:
                     self._writer = None
                 self._changed.notify_all()
 
-    def _is_open(self, writes: bool) -> bool:
-        return not self._is_stopped and not (writes and self._one_writer and self._writer is not None)
+    def _may_enter(self, writes: bool) -> bool:
+        return not self._is_closed and not (writes and self._one_writer and self._writer is not None)
 
     def close(self) -> None:
-        """Let nobody in, and wait until all are out, or as long as anybody may wait for a lock."""
+        """Let no thread enter, and wait until all other threads have left, for at most `BUSY_SECONDS`."""
         deadline = time.monotonic() + BUSY_SECONDS
-        me = threading.get_ident()
+        thread = threading.get_ident()
         with self._changed:
-            self._is_stopped = True
-            self._changed.wait_for(lambda: all(one == me for one in self._inside), deadline - time.monotonic())
+            self._is_closed = True
+            self._changed.wait_for(lambda: all(other == thread for other in self._inside), deadline - time.monotonic())
 
     def open(self) -> None:
+        """Let threads enter again."""
         with self._changed:
-            self._is_stopped = False
+            self._is_closed = False
             self._changed.notify_all()
 
 
 class FairFileLock:
-    """The processes that wait for one lock: whoever is in it is the only one to ask for that lock.
+    """Lock between processes that makes another lock fair: only the holder of this one tries to get the other one.
 
-    Without it, a process that takes the lock again as soon as it has let it go would nearly always be quicker than
-    those that look from time to time. With it, it first has to get past the one in the turnstile, who gets the lock.
+    SQLite's write lock is not fair. Waiting processes poll for it, so a process that releases it and immediately locks
+    again nearly always wins. With this lock, that process waits for this lock first, while its holder gets SQLite's.
 
     Args:
-        path: a file for this alone, which is made where it is missing, and stays.
+        path: The file to lock. It is created if it does not exist, and never deleted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,10 +111,15 @@ class FairFileLock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
+        """Hold the lock. Does nothing on Windows.
+
+        Raises:
+            StoreUnavailable: Other processes held it for `BUSY_SECONDS`.
+        """
         if fcntl is None:
             yield
             return
-        # Opened for each turn: a store may be closed while another thread is in here.
+        # Opened each time, because a store may be closed while another of its threads is here.
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._wait(file)
@@ -115,5 +137,5 @@ class FairFileLock:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise StoreUnavailable(f"the store was busy for {BUSY_SECONDS} seconds") from None
-            # All wait alike, so that all get in alike.
-            time.sleep(random.uniform(0.000_2, 0.001))  # noqa: S311 - no secret
+            # All processes wait equally long on average, so each gets the lock equally often.
+            time.sleep(random.uniform(0.000_2, 0.001))  # noqa: S311 - not a secret

@@ -1,4 +1,4 @@
-"""PostgreSQL, and what speaks its protocol."""
+"""PostgreSQL, and databases that speak its protocol."""
 
 from typing import Any
 
@@ -8,12 +8,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from xpander_server.store.engine.errors import StoreError
 from xpander_server.store.engine.locks import BUSY_SECONDS
 
-_CONNECTIONS = 20  # of one process, at the most
-# Serialization failure; deadlock; another process was the first to insert a task or a rollup.
-_LOST_AGAINST_ANOTHER = frozenset({"40001", "40P01", "23505"})
+_MAX_CONNECTIONS = 20  # of one process
+# Serialization failure, deadlock, and unique violation: a concurrent transaction inserted the same task or rollup.
+_CONCURRENCY_ERRORS = frozenset({"40001", "40P01", "23505"})
 
 
 class Postgresql:
+    """Backend for PostgreSQL; implements `database.Backend`."""
+
     one_writer = False
 
     def __init__(self, url: str) -> None:
@@ -26,13 +28,13 @@ class Postgresql:
         except (ArgumentError, ValueError):
             raise StoreError("The URL of a PostgreSQL store is postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
         if not parsed.database:
-            raise StoreError("The URL names no database: postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+            raise StoreError("The URL must name a database: postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
         self._level = psycopg.IsolationLevel
         self.engine = create_engine(
             parsed,
             hide_parameters=True,
             paramstyle="format",
-            pool_size=_CONNECTIONS,
+            pool_size=_MAX_CONNECTIONS,
             max_overflow=0,
             pool_timeout=BUSY_SECONDS,
             connect_args={"connect_timeout": BUSY_SECONDS, "application_name": "xpander-report"},
@@ -40,22 +42,24 @@ class Postgresql:
         event.listen(self.engine, "connect", _set_up_connection)
 
     def begin(self, connection: Connection, *, writes: bool) -> None:
-        # What the driver's BEGIN will say.
+        """Set the options of the BEGIN that the driver sends before the first statement."""
         driver: Any = connection.connection.driver_connection
         driver.read_only = not writes
         driver.isolation_level = self._level.READ_COMMITTED if writes else self._level.REPEATABLE_READ
 
-    def may_pass(self, error: DBAPIError) -> bool:
-        # A connection that the server closed long ago is only noticed when it is used. To repeat a commit of which
-        # nothing is known does no harm: a report that was merged changes nothing when it comes again.
-        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _LOST_AGAINST_ANOTHER
+    def is_retryable(self, error: DBAPIError) -> bool:
+        """Return whether the connection was lost, or a concurrent transaction won."""
+        # The driver notices only at the next statement that the server has closed a connection. Repeating a commit
+        # whose result is unknown is safe: merging a report a second time changes nothing.
+        return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _CONCURRENCY_ERRORS
 
     def close(self) -> None:
+        """Close all connections."""
         self.engine.dispose()
 
 
 def _set_up_connection(connection: Any, _record: Any) -> None:
     connection.autocommit = True
     connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
-    connection.execute("SET jit = off")  # our queries are short
+    connection.execute("SET jit = off")  # the queries run for less time than their compilation
     connection.autocommit = False

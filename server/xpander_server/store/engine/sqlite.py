@@ -1,4 +1,4 @@
-"""SQLite: one file, one writer at a time, which waits for its turn."""
+"""SQLite: one file with one writer at a time."""
 
 import sqlite3
 import time
@@ -13,6 +13,8 @@ from xpander_server.store.engine.locks import BUSY_SECONDS, FairFileLock
 
 
 class Sqlite:
+    """Backend for SQLite; implements `database.Backend`."""
+
     one_writer = True
 
     def __init__(self, url: str) -> None:
@@ -26,26 +28,29 @@ class Sqlite:
         event.listen(self.engine, "connect", _set_up_connection)
 
     def begin(self, connection: Connection, *, writes: bool) -> None:
+        """Begin a transaction; one that writes waits for the write lock."""
         driver: Any = connection.connection.driver_connection
         try:
             if writes:
-                # A transaction that reads first and then writes would fail with "locked" where another one wrote in
-                # between, without waiting for it; so one that will write takes its lock at the start.
+                # BEGIN IMMEDIATE instead of BEGIN: a transaction that first reads and then writes would fail with
+                # "locked", without any waiting, if another one wrote in between.
                 with self._write_lock.hold():
-                    _lock(driver)
+                    _begin_immediate(driver)
             else:
                 driver.execute("BEGIN")
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
 
-    def may_pass(self, error: DBAPIError) -> bool:
+    def is_retryable(self, error: DBAPIError) -> bool:
+        """Return False: a transaction that holds the write lock cannot lose against another one."""
         return False
 
     def close(self) -> None:
+        """Close all connections."""
         self.engine.dispose()
 
 
-def _lock(driver: sqlite3.Connection) -> None:
+def _begin_immediate(driver: sqlite3.Connection) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     driver.execute("PRAGMA busy_timeout = 0")
     try:
@@ -56,7 +61,8 @@ def _lock(driver: sqlite3.Connection) -> None:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
-            # Nobody else is asking now, so ask often: SQLite's own waiting takes up to 100 ms at a time.
+            # The fair lock is held, so no other process polls, and polling often is cheap. SQLite's own waiting would
+            # sleep for up to 100 ms at a time.
             time.sleep(0.000_1)
     finally:
         driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000}")
@@ -65,34 +71,34 @@ def _lock(driver: sqlite3.Connection) -> None:
 def _path(url: str) -> Path:
     _, _, file = url.partition(":///")
     if not file:
-        raise StoreError(f"{url!r} is no store that this version knows; write sqlite:///FILE")
+        raise StoreError(f"{url!r} is not the URL of a store: write sqlite:///FILE")
     if file == ":memory:":
-        raise StoreError("The store must be a file, or its tasks would be lost: sqlite:///FILE")
-    # The path as it is, and not as a part of a URL, in which %41 would be an A. Absolute: connections are opened later,
-    # too, perhaps after a change of directory.
+        raise StoreError("The store must be a file, because tasks in memory would be lost: write sqlite:///FILE")
+    # The path is not decoded as a URL, in which %41 would mean A. It is absolute because the pool opens connections
+    # later, possibly after a change of the working directory.
     path = Path(file).absolute()
     try:
-        is_there = path.parent.is_dir()
+        is_folder = path.parent.is_dir()
     except (OSError, ValueError) as error:
         raise StoreError(f"{str(path)[:200]!r} cannot be a file: {error}") from None
-    if not is_there:
-        raise StoreError(f"There is no folder {str(path.parent)!r} to keep the store in; make it first")
+    if not is_folder:
+        raise StoreError(f"The folder {str(path.parent)!r} of the store does not exist: create it first")
     return path
 
 
 def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver must not begin transactions by itself: see Sqlite.begin.
+    # The driver must not begin transactions; Sqlite.begin does.
     connection.isolation_level = None
-    # Readers do not wait for the writer.
+    # In WAL mode, readers do not wait for the writer.
     _use_wal(connection)
-    # An answer means that the task survives a power loss: fsync on each commit, which WAL's default would not do.
+    # FULL calls fsync at each commit, so a task survives a power loss as soon as the response is sent.
     connection.execute("PRAGMA synchronous = FULL")
-    # Pages (of 4 kB) that come together before they are brought into the file: what many commits change, once.
+    # Pages of 4 kB in the log before a checkpoint: a page that many commits change is then copied into the file once.
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    # Switching a new file to WAL does not wait for other processes that do the same.
+    # SQLite does not wait when several processes switch a new file to WAL at the same time, so retry here.
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:

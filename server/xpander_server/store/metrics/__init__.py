@@ -1,1 +1,1 @@
-"""Stored metrics: deltas, rollups, queries and rebuild."""
+"""Stored metrics: deltas, rollups, queries and rebuild; `rollups` explains how they work together."""

@@ -1,171 +1,194 @@
-"""Reading metrics: of rollups, of what is not in them yet, and of the tasks at the ends of a range.
+"""Metrics queries: sums of rollups, of uncompacted deltas, and of the tasks at both ends of a time range.
 
-How long it takes depends on the range, not on the number of tasks: whole hours are read from rollups, the longest that
-fit; only of the two hours that a range cuts through, the tasks are looked at.
+The time that a query takes depends on the length of its range, not on the number of tasks: full hours are read from the
+fewest rollups that cover them. Tasks are read for the two incomplete hours at the ends only. See `rollups`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from sqlalchemy import Connection, or_, select
 
 from xpander_server.clock import HOUR
 from xpander_server.domain.metrics import Amounts, add_amounts, summarize_agents, task_amounts, with_agent_runs
 from xpander_server.domain.task import Task
-from xpander_server.store.metrics.rollups import ORGANIZATION, SPANS, Moved, each
-from xpander_server.store.schema.tables import metric_deltas, rollups, tasks
+from xpander_server.store.metrics.deltas import METRIC_COLUMNS, MetricDelta, read_delta
+from xpander_server.store.metrics.rollups import ORGANIZATION, ROLLUP_HOURS
+from xpander_server.store.schema.tables import rollups, tasks
 
-POINTS = 1_000
-"""Of a series, at the most."""
+MAX_POINTS = 1_000
+"""Largest number of points in a series."""
 
-END = 2**62 // (SPANS[-1] * HOUR) * (SPANS[-1] * HOUR)
-"""Later than any task, and where rollups of each span end."""
+END_OF_TIME = 2**62 // (ROLLUP_HOURS[-1] * HOUR) * (ROLLUP_HOURS[-1] * HOUR)
+"""A time later than any task, at which rollups of all lengths end."""
 
-COUNTED = [
-    tasks.c[name]
-    for name in (
-        "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "duration", "tokens",
-        "used_tools", "model", "cost",
-    )
-]  # fmt: skip
+HourAmounts = tuple[int, Amounts]
+"""The first microsecond of a time bucket and its amounts."""
 
 
 @frozen
 class MetricsResult:
-    """What the tasks of a range add up to."""
+    """Sums of the tasks in a time range."""
 
     amounts: Amounts
-    series: list[tuple[int, Amounts]] | None = None
-    """The newest points in the order of time, those without tasks left out: the first microsecond, and its amounts."""
+    """The sum of all tasks."""
+    series: list[HourAmounts] | None = None
+    """Sums by time bucket, oldest first; buckets without tasks are left out. At most the newest `MAX_POINTS`."""
     by_agent: dict[str, Amounts] = field(factory=dict)
-    """Of the busiest agents."""
+    """Sums of the agents with the most runs."""
 
 
-@frozen
-class Range:
-    """Tasks of an organisation, or of one of its agents, first seen from `since` to before `until`."""
+@frozen(kw_only=True)
+class MetricsQuery:
+    """Query of the metrics of the tasks that were first seen in a time range.
+
+    Attributes:
+        organization_id: The organization.
+        agent_id: The agent; None for all agents of the organization.
+        since: The start of the range, in microseconds since 1970; None for no limit.
+        until: The end of the range, exclusive, in microseconds since 1970; None for no limit.
+        bucket_hours: The length of a time bucket of the series: 1 or 24 hours; None for no series.
+        top_agents: The number of agents to return sums for: those with the most runs.
+    """
 
     organization_id: str
-    agent_id: str | None
+    agent_id: str | None = None
     since: int | None = None
     until: int | None = None
+    bucket_hours: int | None = None
+    top_agents: int = 0
 
-    @property
-    def _bounds(self) -> tuple[int, int]:
+    def run(self, connection: Connection) -> MetricsResult:
+        """Return the sums."""
         since = 0 if self.since is None else max(0, self.since)
-        return since, max(since, END if self.until is None else min(END, self.until))
+        until = max(since, END_OF_TIME if self.until is None else min(END_OF_TIME, self.until))
+        delta = read_delta(connection, self.organization_id)
+        reader = _Reader(connection, self.organization_id, self.agent_id, delta)
+        amounts = reader.sum(since, until)
+        series = None if self.bucket_hours is None else reader.series(since, until, self.bucket_hours)
+        by_agent = {}
+        for agent in summarize_agents(amounts)[: self.top_agents]:
+            agent_id = agent["agent_id"]
+            by_agent[agent_id] = _Reader(connection, self.organization_id, agent_id, delta).sum(since, until)
+        return MetricsResult(amounts, series, by_agent)
 
-    def totals(self, connection: Connection, *, hours: int | None = None, top_agents: int = 0) -> MetricsResult:
-        """All that they add up to; with `hours` (1 or 24), by spans of that many, too; of so many agents, the busiest,
-        what each adds up to."""
-        since, until = self._bounds
-        moved = _moved(connection, self.organization_id)
-        pending = self._pending(moved)
-        amounts = self._sum(connection, pending, since, until)
-        series = None if hours is None else self._series(connection, pending, hours)
-        busiest = [agent["agent_id"] for agent in summarize_agents(amounts)[:top_agents]]
-        return MetricsResult(amounts, series, {agent_id: self._of(agent_id, connection, moved) for agent_id in busiest})
 
-    def _of(self, agent_id: str, connection: Connection, moved: Moved) -> Amounts:
-        of_agent = evolve(self, agent_id=agent_id)
-        return of_agent._sum(connection, of_agent._pending(moved), *self._bounds)
+class _Reader:
+    """Reader of the sums of one agent, or of one organization where `agent_id` is None."""
 
-    def _sum(self, connection: Connection, pending: list[tuple[int, Amounts]], since: int, until: int) -> Amounts:
+    def __init__(self, connection: Connection, organization_id: str, agent_id: str | None, delta: MetricDelta) -> None:
+        self._connection = connection
+        self._organization_id = organization_id
+        self._agent_id = agent_id
+        self._uncompacted: list[HourAmounts] = [
+            (hour, amounts if agent_id is not None else with_agent_runs(delta_agent_id, amounts))
+            for (delta_agent_id, hour), amounts in delta.buckets.items()
+            if agent_id in (None, delta_agent_id)
+        ]
+
+    def sum(self, since: int, until: int) -> Amounts:
+        """Return the sum of the tasks from `since` to before `until`."""
         total: Amounts = {}
-        first, last = -(-since // HOUR) * HOUR, until // HOUR * HOUR
-        if first > last:
-            self._add_tasks(connection, total, since, until)
+        first, last = _round_up(since, HOUR), _round_down(until, HOUR)
+        if first > last:  # the range lies within one hour
+            self._add_tasks(total, since, until)
             return total
-        self._add_tasks(connection, total, since, first)
-        self._add_tasks(connection, total, last, until)
-        for _, amounts in self._rollups(connection, list(cover(first, last))):
+        self._add_tasks(total, since, first)
+        self._add_tasks(total, last, until)
+        for _, amounts in self._read_rollups(list(cover_with_rollups(first, last))):
             add_amounts(total, amounts)
-        for hour, amounts in pending:
+        for hour, amounts in self._uncompacted:
             if first <= hour < last:
                 add_amounts(total, amounts)
         return total
 
-    def _series(
-        self, connection: Connection, pending: list[tuple[int, Amounts]], hours: int
-    ) -> list[tuple[int, Amounts]]:
-        since, until = self._bounds
-        size = hours * HOUR
-        first, last = -(-since // size) * size, until // size * size
+    def series(self, since: int, until: int, bucket_hours: int) -> list[HourAmounts]:
+        """Return the sums of the time buckets from `since` to before `until`."""
+        size = bucket_hours * HOUR
+        first, last = _round_up(since, size), _round_down(until, size)
         points: dict[int, Amounts] = {}
-        if first > last:
-            points[since // size * size] = self._sum(connection, pending, since, until)
+        if first > last:  # the range lies within one bucket
+            points[_round_down(since, size)] = self.sum(since, until)
         else:
-            points.update(self._rollups(connection, [(hours, first, last)], newest=POINTS))
-            for hour, amounts in pending:
+            points.update(self._read_rollups([RollupRange(bucket_hours, first, last)], limit=MAX_POINTS))
+            for hour, amounts in self._uncompacted:
                 if first <= hour < last:
-                    add_amounts(points.setdefault(hour // size * size, {}), amounts)
-            # The two ends, where they are no whole spans.
+                    add_amounts(points.setdefault(_round_down(hour, size), {}), amounts)
+            # The incomplete buckets at both ends.
             if since < first:
-                points[first - size] = self._sum(connection, pending, since, first)
+                points[first - size] = self.sum(since, first)
             if last < until:
-                points[last] = self._sum(connection, pending, last, until)
-        return [(start, amounts) for start, amounts in sorted(points.items()) if amounts][-POINTS:]
+                points[last] = self.sum(last, until)
+        return [(start, amounts) for start, amounts in sorted(points.items()) if amounts][-MAX_POINTS:]
 
-    def _rollups(
-        self, connection: Connection, covered: list[tuple[int, int, int]], *, newest: int | None = None
-    ) -> list[tuple[int, Amounts]]:
-        if not covered:
+    def _read_rollups(self, ranges: "Sequence[RollupRange]", *, limit: int | None = None) -> list[HourAmounts]:
+        """Return the rollups in some ranges; with `limit`, that many of the newest."""
+        if not ranges:
             return []
-        within = [(rollups.c.hours == hours) & rollups.c.start.between(lo, hi - 1) for hours, lo, hi in covered]
-        query = select(rollups.c.start, rollups.c.amounts).where(
-            rollups.c.organization_id == self.organization_id,
-            rollups.c.agent_id == (ORGANIZATION if self.agent_id is None else self.agent_id),
-            or_(*within),
-        )
-        if newest is not None:
-            query = query.order_by(rollups.c.start.desc()).limit(newest)
-        return [(start, amounts) for start, amounts in connection.execute(query)]
-
-    def _pending(self, moved: Moved) -> list[tuple[int, Amounts]]:
-        """What is not in the rollups yet, by hour."""
-        if self.agent_id is not None:
-            return list(moved.get(self.agent_id, {}).items())
-        return [
-            (hour, with_agent_runs(agent_id, amounts))
-            for agent_id, by_hour in moved.items()
-            for hour, amounts in by_hour.items()
+        in_ranges = [
+            (rollups.c.hours == hours) & rollups.c.start.between(start, end - 1) for hours, start, end in ranges
         ]
+        query = select(rollups.c.start, rollups.c.amounts).where(
+            rollups.c.organization_id == self._organization_id,
+            rollups.c.agent_id == (ORGANIZATION if self._agent_id is None else self._agent_id),
+            or_(*in_ranges),
+        )
+        if limit is not None:
+            query = query.order_by(rollups.c.start.desc()).limit(limit)
+        return [(start, amounts) for start, amounts in self._connection.execute(query)]
 
-    def _add_tasks(self, connection: Connection, total: Amounts, since: int, until: int) -> None:
+    def _add_tasks(self, total: Amounts, since: int, until: int) -> None:
         if since >= until:
             return
-        query = select(*COUNTED).where(
-            tasks.c.organization_id == self.organization_id, tasks.c.created_at.between(since, until - 1)
+        query = select(*METRIC_COLUMNS).where(
+            tasks.c.organization_id == self._organization_id, tasks.c.created_at.between(since, until - 1)
         )
-        if self.agent_id is not None:
-            query = query.where(tasks.c.agent_id == self.agent_id)
-        for row in connection.execute(query):
+        if self._agent_id is not None:
+            query = query.where(tasks.c.agent_id == self._agent_id)
+        for row in self._connection.execute(query):
             task = Task(**row._mapping)
-            amounts: Mapping[str, int] = task_amounts(task)
-            add_amounts(total, amounts if self.agent_id is not None else with_agent_runs(task.agent_id, amounts))
+            amounts = task_amounts(task)
+            add_amounts(total, amounts if self._agent_id is not None else with_agent_runs(task.agent_id, amounts))
 
 
-def _moved(connection: Connection, organization_id: str) -> Moved:
-    """What is not in the rollups yet, added up once for all that is asked of it."""
-    moved: Moved = {}
-    for by_agent in connection.scalars(
-        select(metric_deltas.c.amounts).where(metric_deltas.c.organization_id == organization_id)
-    ):
-        for agent_id, hour, amounts in each(by_agent):
-            add_amounts(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
-    return moved
+class RollupRange(NamedTuple):
+    """Consecutive rollups of one length."""
+
+    hours: int
+    """Length of each rollup."""
+    start: int
+    """First microsecond of the first rollup."""
+    end: int
+    """First microsecond after the last rollup."""
 
 
-def cover(first: int, last: int, spans: int = len(SPANS)) -> Iterator[tuple[int, int, int]]:
-    """The fewest rollups that make up a range of whole hours: of how many hours, from where, to where."""
+def cover_with_rollups(first: int, last: int, lengths: Sequence[int] = ROLLUP_HOURS) -> Iterator[RollupRange]:
+    """Yield the fewest rollups that cover a range of full hours without a gap or an overlap.
+
+    A range from Monday 22:00 to Thursday 02:00 is covered by two hours, the days Tuesday and Wednesday, and two hours.
+
+    Args:
+        first: The first microsecond of the range.
+        last: The first microsecond after the range.
+        lengths: The lengths of the rollups to use, shortest first.
+    """
     if first >= last:
         return
-    hours = SPANS[spans - 1]
+    *shorter, hours = lengths
     size = hours * HOUR
-    inner_first, inner_last = -(-first // size) * size, last // size * size
+    inner_first, inner_last = _round_up(first, size), _round_down(last, size)
     if inner_first < inner_last:
-        yield from cover(first, inner_first, spans - 1)
-        yield hours, inner_first, inner_last
-        yield from cover(inner_last, last, spans - 1)
+        yield from cover_with_rollups(first, inner_first, shorter)
+        yield RollupRange(hours, inner_first, inner_last)
+        yield from cover_with_rollups(inner_last, last, shorter)
     else:
-        yield from cover(first, last, spans - 1)
+        yield from cover_with_rollups(first, last, shorter)
+
+
+def _round_down(time: int, size: int) -> int:
+    return time // size * size
+
+
+def _round_up(time: int, size: int) -> int:
+    return -(-time // size) * size

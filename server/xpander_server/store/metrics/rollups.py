@@ -1,159 +1,146 @@
-"""Metrics that are kept: exact, and quick to read however many tasks there are.
+"""Rollups: sums of metrics over one hour, one day and 32 days, for each agent and each organization.
 
-Every commit of tasks adds one row that says what it has moved. Now and then these rows are folded into rollups, which
-sum up one hour, one day and 32 days of an agent, and of the organisation. Metrics are rollups and what is not in them
-yet; so writers in several processes never wait for the row of a busy hour.
+Metrics are exact at any time, and reading them takes time by the length of the range, not by the number of tasks:
+
+1. A commit of reports changes tasks. In the same transaction, `append_deltas` inserts one row into `metric_deltas`: the
+   difference between the amounts of the tasks after and before. A commit only inserts, so commits of several processes
+   never wait for each other's rollup of the current hour.
+
+       task "t1" of "support", first seen at 2025-10-09 09:20, was executing and is completed now:
+       metric_deltas   org | 4611…  | {"support": {"1760000400000000": {"executing runs": -1, "completed runs": 1}}}
+
+2. One commit in about 64 also calls `compact`: it deletes the deltas of the organization and adds them to the rollups
+   of each length, once for the agent and once for the organization (agent id ""):
+
+       metric_rollups  org | support |   1 | 1760000400000000 | {"completed runs": 8, "executing runs": 1}
+                       org | support |  24 | 1759968000000000 | {"completed runs": 51, "executing runs": 1}
+                       org | support | 768 | 1758412800000000 | {"completed runs": 963, "executing runs": 1}
+                       org |         |   1 | 1760000400000000 | {"completed runs": 9, "completed agent_runs support": 8}
+                       org |         |  24 | …
+
+3. A query (`queries.MetricsQuery`) adds up the fewest rollups that cover the whole hours of its range, the deltas that
+   are not compacted yet, and the tasks themselves in the parts of an hour at both ends of the range:
+
+       since          first full hour                         last full hour         until
+         |---- tasks ----|------- rollups + deltas ----------------|----- tasks ------|
 """
 
-import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from xpander_server.clock import HOUR
 from xpander_server.domain.metrics import Amounts, add_amounts, with_agent_runs
-from xpander_server.domain.task import Task
-from xpander_server.store.bulk import BulkStatement
-from xpander_server.store.schema.tables import as_text, metric_deltas, rollups
+from xpander_server.store.metrics.deltas import MetricDelta, random_source, take_delta
+from xpander_server.store.schema.tables import rollups
 
-SPANS = (1, 24, 768)
-"""Hours that one rollup sums up."""
+ROLLUP_HOURS = (1, 24, 768)
+"""Lengths of the time buckets of rollups, in hours; each is a multiple of the one before it."""
 
 ORGANIZATION = ""
-"""In place of an agent: all of them."""
+"""The agent id in the rollups of a whole organization."""
 
-FOLD_ONE_IN = 64
-"""Commits, of which one folds what has come together."""
-FOLD_BYTES = 1_000_000
-"""Of what has come together, before it is folded; about."""
-FOLDING = 0x7870666F6C64  # of an advisory lock
+COMPACT_ONE_IN = 64
+"""One commit in this many compacts the deltas of its organization, on average."""
+COMPACT_CHARACTERS = 1_000_000
+"""Deltas are also compacted once in about this many characters that commits append."""
+COMPACTION_LOCK = 0x7870666F6C64
+"""Key of PostgreSQL's advisory lock for compaction."""
 
-Moved = dict[str, dict[int, Amounts]]
-"""By agent, by the first microsecond of the hour."""
-
-# Not the shared one, which the program around us may have seeded: in each of its processes alike.
-_chance = random.SystemRandom()
-
-_ADD = BulkStatement(insert(metric_deltas), ["organization_id", "id", "amounts"])
-# Whoever deletes a row has it: two that fold at once never count it twice.
-_TAKE = (
-    delete(metric_deltas)
-    .where(metric_deltas.c.organization_id == bindparam("its_organization_id"))
-    .returning(metric_deltas.c.amounts)
-)
-_MAKE = insert(rollups)
-_CHANGE = (
+_TRY_LOCK = select(func.pg_try_advisory_xact_lock(COMPACTION_LOCK))
+_INSERT = insert(rollups)
+_UPDATE = (
     update(rollups)
     .where(
-        rollups.c.organization_id == bindparam("its_organization_id"),
-        rollups.c.agent_id == bindparam("its_agent_id"),
-        rollups.c.hours == bindparam("its_hours"),
-        rollups.c.start == bindparam("its_start"),
+        rollups.c.organization_id == bindparam("key_organization_id"),
+        rollups.c.agent_id == bindparam("key_agent_id"),
+        rollups.c.hours == bindparam("key_hours"),
+        rollups.c.start == bindparam("key_start"),
     )
     .values(amounts=bindparam("amounts"))
 )
 
 
-def collected(changes: Iterable[tuple[Task, Amounts]]) -> dict[str, Moved]:
-    """By organisation, what its tasks have moved."""
-    by_organization: dict[str, Moved] = {}
-    for task, amounts in changes:
-        hours = by_organization.setdefault(task.organization_id, {}).setdefault(task.agent_id, {})
-        add_amounts(hours.setdefault(task.created_at // HOUR * HOUR, {}), amounts)
-    return by_organization
+class RollupKey(NamedTuple):
+    """Primary key of a rollup within its organization."""
+
+    agent_id: str
+    """`ORGANIZATION` for all agents together."""
+    hours: int
+    """One of `ROLLUP_HOURS`."""
+    start: int
+    """First microsecond of the time bucket."""
 
 
-def append_deltas(connection: Connection, moved: Mapping[str, Moved]) -> None:
-    """Add what a commit has moved; now and then, fold."""
-    rows = [
-        (organization_id, _chance.getrandbits(63), as_text(by_agent))
-        for organization_id, by_agent in sorted(moved.items())
-        if any(amounts for by_hour in by_agent.values() for amounts in by_hour.values())
-    ]
-    _ADD.execute(connection, rows)
-    for organization_id, _, amounts in rows:
-        # By chance, and so without counting: not every process lives long enough to count.
-        if _chance.random() < 1 / FOLD_ONE_IN + len(amounts) / FOLD_BYTES:
+def compact_by_chance(connection: Connection, delta_lengths: Mapping[str, int]) -> None:
+    """Compact the deltas of some of the organizations to which a commit has appended deltas.
+
+    The decision is random, because a counter would not work: a process may end before its counter reaches 64.
+
+    Args:
+        connection: The connection of the commit.
+        delta_lengths: Characters that the commit has appended, by organization.
+    """
+    for organization_id, characters in delta_lengths.items():
+        if random_source.random() < 1 / COMPACT_ONE_IN + characters / COMPACT_CHARACTERS:
             compact(connection, organization_id)
 
 
 def compact(connection: Connection, organization_id: str) -> None:
-    """Bring into the rollups what is not in them yet; leave it where another process is doing that."""
-    if connection.dialect.name == "postgresql" and not connection.scalar(_lock):
+    """Move the deltas of an organization into its rollups, unless another process is compacting."""
+    if connection.dialect.name == "postgresql" and not connection.scalar(_TRY_LOCK):
         return
-    moved: Moved = {}
-    for by_agent in connection.scalars(_TAKE, {"its_organization_id": organization_id}):
-        for agent_id, hour, amounts in each(by_agent):
-            add_amounts(moved.setdefault(agent_id, {}).setdefault(hour, {}), amounts)
-    if moved:
-        add_to_rollups(connection, organization_id, moved)
+    delta = take_delta(connection, organization_id)
+    if delta:
+        add_to_rollups(connection, organization_id, delta)
 
 
-_lock = select(func.pg_try_advisory_xact_lock(FOLDING))
+def add_to_rollups(
+    connection: Connection, organization_id: str, delta: MetricDelta, lengths: Sequence[int] = ROLLUP_HOURS
+) -> None:
+    """Add a delta to the rollups that contain its hours.
 
-
-def each(by_agent: Mapping[str, Mapping[str, Amounts]]) -> Iterator[tuple[str, int, Amounts]]:
-    """Agent, hour and amounts of a stored row."""
-    for agent_id, by_hour in by_agent.items():
-        for hour, amounts in by_hour.items():
-            yield agent_id, int(hour), amounts
-
-
-def add_to_rollups(connection: Connection, organization_id: str, moved: Moved, spans: Sequence[int] = SPANS) -> None:
-    """Add amounts to the rollups of their hours, and of all that these are part of."""
-    sums: dict[tuple[str, int, int], Amounts] = {}
-    for agent_id, by_hour in moved.items():
-        for hour, amounts in by_hour.items():
-            of_all = with_agent_runs(agent_id, amounts)
-            for hours in spans:
-                start = hour // (hours * HOUR) * hours * HOUR
-                add_amounts(sums.setdefault((agent_id, hours, start), {}), amounts)
-                add_amounts(sums.setdefault((ORGANIZATION, hours, start), {}), of_all)
-    stored = _stored(connection, organization_id, sums)
-    made, changed = [], []
-    for (agent_id, hours, start), amounts in sorted(sums.items()):
-        total = stored.get((agent_id, hours, start))
+    Args:
+        connection: The connection to use.
+        organization_id: The organization of the delta.
+        delta: The change of the metrics.
+        lengths: The rollups to change, by their length in hours.
+    """
+    changes: dict[RollupKey, Amounts] = {}
+    for (agent_id, hour), amounts in delta.buckets.items():
+        organization_amounts = with_agent_runs(agent_id, amounts)
+        for hours in lengths:
+            start = hour // (hours * HOUR) * (hours * HOUR)
+            add_amounts(changes.setdefault(RollupKey(agent_id, hours, start), {}), amounts)
+            add_amounts(changes.setdefault(RollupKey(ORGANIZATION, hours, start), {}), organization_amounts)
+    stored = _read(connection, organization_id, changes)
+    inserts, updates = [], []
+    for key, change in sorted(changes.items()):
+        total = stored.get(key)
         if total is None:
-            made.append(
-                {
-                    "organization_id": organization_id,
-                    "agent_id": agent_id,
-                    "hours": hours,
-                    "start": start,
-                    "amounts": amounts,
-                }
-            )
+            inserts.append({"organization_id": organization_id, **key._asdict(), "amounts": change})
         else:
-            add_amounts(total, amounts)
-            changed.append(
-                {
-                    "its_organization_id": organization_id,
-                    "its_agent_id": agent_id,
-                    "its_hours": hours,
-                    "its_start": start,
-                    "amounts": total,
-                }
-            )
-    if made:
-        connection.execute(_MAKE, made)
-    if changed:
-        connection.execute(_CHANGE, changed)
+            add_amounts(total, change)
+            key_parameters = {f"key_{name}": value for name, value in key._asdict().items()}
+            updates.append({"key_organization_id": organization_id, **key_parameters, "amounts": total})
+    if inserts:
+        connection.execute(_INSERT, inserts)
+    if updates:
+        connection.execute(_UPDATE, updates)
 
 
-def _stored(
-    connection: Connection, organization_id: str, wanted: Iterable[tuple[str, int, int]]
-) -> dict[tuple[str, int, int], Amounts]:
-    agents, _, starts = (set(column) for column in zip(*wanted, strict=True))
-    # Every start of every agent: some more than are wanted, and one question.
+def _read(connection: Connection, organization_id: str, keys: Collection[RollupKey]) -> dict[RollupKey, Amounts]:
+    # One query for every combination of these agents and starts: it reads more rows than needed, but once.
     query = (
         select(rollups.c.agent_id, rollups.c.hours, rollups.c.start, rollups.c.amounts)
         .where(
             rollups.c.organization_id == organization_id,
-            rollups.c.agent_id.in_(agents),
-            rollups.c.hours.in_(SPANS),
-            rollups.c.start.in_(starts),
+            rollups.c.agent_id.in_({key.agent_id for key in keys}),
+            rollups.c.hours.in_(ROLLUP_HOURS),
+            rollups.c.start.in_({key.start for key in keys}),
         )
-        .order_by(*rollups.primary_key)
+        .order_by(*rollups.primary_key)  # all processes lock rows in this order, so they do not deadlock
         .with_for_update()
     )
-    return {(agent_id, hours, start): amounts for agent_id, hours, start, amounts in connection.execute(query)}
+    return {RollupKey(agent_id, hours, start): amounts for agent_id, hours, start, amounts in connection.execute(query)}

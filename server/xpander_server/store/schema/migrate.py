@@ -1,57 +1,68 @@
-"""The schema of a database: brought up to date when it is opened."""
+"""Migration of a database to the current schema, when a store is opened."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select
 
 from xpander_server.store.engine.database import Database
 from xpander_server.store.engine.errors import StoreError
-from xpander_server.store.metrics.rebuild import price, rebuild
 from xpander_server.store.schema.tables import REVISION, metadata
 
-_MIGRATING = 0x7870616E646572  # of an advisory lock
+_MIGRATION_LOCK = 0x7870616E646572  # key of PostgreSQL's advisory lock
+
+AfterUpgrade = Callable[[Connection, str | None], None]
+"""Function that completes the data: its arguments are the connection and the revision before the upgrade."""
 
 
-def migrate(database: Database) -> None:
-    """Make or migrate the schema, where it is not as this program's.
+def migrate(database: Database, *, after_upgrade: AfterUpgrade) -> None:
+    """Create or upgrade the schema, unless it is the current one.
+
+    Args:
+        database: The database.
+        after_upgrade: Called after an upgrade, in its transaction.
 
     Raises:
-        StoreError: a newer version of ours made it, or it is another program's.
-        StoreUnavailable: the database does not answer.
+        StoreError: A newer version of this program created the schema, or the database belongs to another program.
+        StoreUnavailable: The database does not respond.
     """
-    if database.read(_revision) != REVISION:
-        database.write(_migrate)
+    if database.read(_read_revision) != REVISION:
+        database.write(lambda connection: _upgrade(connection, after_upgrade))
 
 
-def _migrate(connection: Connection) -> None:
-    # Alembic takes a tenth of a second to import: only where it has work.
+def _upgrade(connection: Connection, after_upgrade: AfterUpgrade) -> None:
+    # Imported here, because the import of Alembic takes a tenth of a second, and most starts need no upgrade.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    # Looked at again under the lock: another process may have been quicker.
-    revision = _revision(connection)
+    # Read again while the lock is held: another process may have upgraded the schema in the meantime.
+    revision = _read_revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if revision is not None and revision not in known:
         raise StoreError(f"its schema {revision} is newer than this program's, {REVISION}: update xpander-report")
     if revision != REVISION:
         config.attributes["connection"] = connection
         command.upgrade(config, REVISION)
-    if revision == "0001":  # which kept no metrics
-        price(connection)
-        rebuild(connection)
+        after_upgrade(connection, revision)
 
 
-def _revision(connection: Connection) -> str | None:
+def _read_revision(connection: Connection) -> str | None:
+    """Return the revision of the schema; None for a database without one.
+
+    Raises:
+        StoreError: The database belongs to another program.
+    """
     tables = inspect(connection).get_table_names()
     if "alembic_version" not in tables:
-        # A file is ours alone; a database may be shared with others, as long as the names do not meet.
-        theirs = tables if connection.dialect.name == "sqlite" else sorted({*tables} & {*metadata.tables})
-        if theirs:
-            raise StoreError(f"it is another program's: it has the tables {', '.join(theirs[:5])}")
+        # A SQLite file must not contain any other table. A PostgreSQL database may be shared with other programs, as
+        # long as no table has the name of one of ours.
+        foreign = tables if connection.dialect.name == "sqlite" else sorted({*tables} & {*metadata.tables})
+        if foreign:
+            raise StoreError(f"it is another program's: it has the tables {', '.join(foreign[:5])}")
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()

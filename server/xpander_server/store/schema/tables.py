@@ -1,7 +1,8 @@
-"""The tables. Every key begins with the organisation, so that the data can be spread by it.
+"""Tables of the store.
 
-Times are microseconds since 1970 (UTC). Documents are JSON text: it can hold what a plain text column of some databases
-cannot (NUL), and keeps the order of keys.
+Every primary key begins with the organization, so that the data can be distributed by it. Times are microseconds since
+1970 (UTC). Documents are stored as JSON text: JSON escapes the character NUL, which PostgreSQL's text columns reject,
+and JSON text keeps the order of the keys, which PostgreSQL's JSON columns do not.
 """
 
 from typing import Any
@@ -23,12 +24,15 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0004"
-"""The Alembic revision that these tables are."""
+REVISION = "0005"
+"""The Alembic revision that creates these tables."""
+
+AmountsByAgent = dict[str, dict[int, dict[str, int]]]
+"""Amounts by agent, by the first microsecond of the hour, by key: the content of `metric_deltas.amounts`."""
 
 
 def as_text(document: Any) -> str:
-    """As JSON text."""
+    """Return a document as JSON text."""
     return _encode(document).decode()
 
 
@@ -36,16 +40,27 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Json(TypeDecorator[Any]):
-    """A value kept as JSON text."""
+    """Type of a column with JSON text.
+
+    Args:
+        document_type: The type to decode the documents into.
+    """
 
     impl = Text
     cache_ok = True
 
+    def __init__(self, document_type: Any = Any) -> None:
+        super().__init__()
+        self.document_type = document_type
+        self._decode = msgspec.json.Decoder(document_type).decode
+
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """Encode a value for the database."""
         return None if value is None else as_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else msgspec.json.decode(value)
+        """Decode a value from the database."""
+        return None if value is None else self._decode(value)
 
 
 ORGANIZATION_ID = String(100)
@@ -77,7 +92,7 @@ tasks = Table(
     Column("cost", BigInteger),
     Column("changes", Json),
     Index("tasks_of_organization", "organization_id", "created_at"),
-    # Not the id as well: with three ids of 255 characters an index row could outgrow what PostgreSQL allows.
+    # Without the id: three ids of 255 characters could exceed the size of an index row in PostgreSQL.
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
     Index("tasks_of_user", "organization_id", "user_id", "created_at"),
 )
@@ -86,29 +101,28 @@ rollups = Table(
     "metric_rollups",
     metadata,
     Column("organization_id", ORGANIZATION_ID, primary_key=True),
-    # "" for the organisation as a whole.
+    # Empty in the rollups of the whole organization.
     Column("agent_id", ID, primary_key=True),
-    # How many hours it sums up, and the first microsecond of them.
+    # The length of the time bucket, and its first microsecond.
     Column("hours", SmallInteger, primary_key=True, autoincrement=False),
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("amounts", Json, nullable=False),
 )
 
 metric_deltas = Table(
-    "metric_movements",
+    "metric_deltas",
     metadata,
     Column("organization_id", ORGANIZATION_ID, primary_key=True),
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    # By agent, by the first microsecond of the hour.
-    Column("amounts", Json, nullable=False),
+    Column("amounts", Json(AmountsByAgent), nullable=False),
 )
 
 retention = Table(
     "retention",
     metadata,
     Column("organization_id", ORGANIZATION_ID, primary_key=True),
-    # Tasks first seen before this hour may have been deleted; their metrics stay.
-    Column("forgotten_before", BigInteger, nullable=False),
+    # The start of an hour. Tasks first seen before it may have been deleted; their metrics stay.
+    Column("deleted_before", BigInteger, nullable=False),
 )
 
 keys = Table(
@@ -131,7 +145,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("organization_id", ORGANIZATION_ID, primary_key=True),
-    # Of the cookie: who reads the table, or a copy of it, can open nothing with it.
+    # The digest of the cookie: a reader of the table, or of a backup, cannot log in with it.
     Column("digest", LargeBinary(32), primary_key=True),
     Column("key_salt", LargeBinary(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),

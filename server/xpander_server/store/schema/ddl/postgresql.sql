@@ -14,7 +14,7 @@ CREATE TABLE api_keys (
 
 CREATE INDEX api_keys_by_tag ON api_keys (tag);
 
-CREATE TABLE metric_movements (
+CREATE TABLE metric_deltas (
     organization_id VARCHAR(100) NOT NULL,
     id BIGINT NOT NULL,
     amounts TEXT NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE metric_rollups (
 
 CREATE TABLE retention (
     organization_id VARCHAR(100) NOT NULL,
-    forgotten_before BIGINT NOT NULL,
+    deleted_before BIGINT NOT NULL,
     PRIMARY KEY (organization_id)
 );
 

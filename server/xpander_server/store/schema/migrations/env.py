@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection, and in the transaction, of the caller."""
+"""Alembic's environment: runs the migrations on the connection of the caller, in its transaction."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Tasks and keys, as first released."""
+"""Create the tables of tasks and API keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Create the tables."""
     op.create_table(
         "tasks",
         sa.Column("organization_id", sa.String(100), primary_key=True),
@@ -42,5 +43,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop the tables."""
     op.drop_table("api_keys")
     op.drop_table("tasks")

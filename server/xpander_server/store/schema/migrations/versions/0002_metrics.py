@@ -1,4 +1,4 @@
-"""Metrics that are kept, models and costs of tasks, the history of an organisation."""
+"""Add the tables of metrics, the model and the cost of tasks, and an index for the history of an organization."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Add the columns, the index and the tables."""
     op.add_column("tasks", sa.Column("model", sa.String(255)))
     op.add_column("tasks", sa.Column("cost", sa.BigInteger))
     op.create_index("tasks_of_organization", "tasks", ["organization_id", "created_at"])
@@ -33,6 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop them."""
     op.drop_table("retention")
     op.drop_table("metric_movements")
     op.drop_table("metric_rollups")

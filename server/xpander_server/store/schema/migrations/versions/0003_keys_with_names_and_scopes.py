@@ -1,4 +1,4 @@
-"""Keys have a name, scopes and an end; those that were there may do everything, as before."""
+"""Add names, scopes and times to API keys; existing keys get all scopes, so they keep their permissions."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    """Add the columns, and name the existing keys after their salt."""
     every_scope = '["report","read","admin"]'
     op.add_column("api_keys", sa.Column("name", sa.String(100), nullable=False, server_default="key"))
     op.add_column("api_keys", sa.Column("scopes", sa.Text, nullable=False, server_default=every_scope))
@@ -21,5 +22,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop the columns."""
     for name in ("last_used_at", "revoked_at", "expires_at", "scopes", "name"):
         op.drop_column("api_keys", name)

@@ -1,4 +1,4 @@
-"""What the pages need: sessions of those who signed in, and what the latest updates of a task changed."""
+"""Add the sessions of the web pages, and the latest changes of a task."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
+    """Add the column and the table."""
     op.add_column("tasks", sa.Column("changes", sa.Text))
     op.create_table(
         "sessions",
@@ -20,5 +21,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop them."""
     op.drop_table("sessions")
     op.drop_column("tasks", "changes")
