@@ -14,7 +14,7 @@ from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.storage.connection import Database
 from xpander_sdk.outbox.storage.models import Batch, OutboxStats
 from xpander_sdk.outbox.storage.queue_store import QueueStore
-from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.outbox.storage.stats import Counters
 from xpander_sdk.reporting.report import Report, encode_json
 from xpander_sdk.settings.outbox import OutboxSettings
 
@@ -95,10 +95,10 @@ class Bench:
 
     def put(self, given: Report, **settings: Any) -> int:
         configured = configuration(self.path, **settings)
-        return self.file.put(lambda salt: self.keyring.name(configured, salt), given, **ROOM)
+        return self.file.put(lambda salt: self.keyring.add(configured, salt), given, **ROOM)
 
     def stats(self) -> OutboxStats:
-        return balanced(Books(self.file.database).stats())
+        return balanced(Counters(self.file.database).stats())
 
     def deliver_due(self, at_most: int = 10_000) -> int:
         """All that is due now; how many attempts that took."""

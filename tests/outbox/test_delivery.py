@@ -15,7 +15,8 @@ from xpander_sdk import Configuration, Timeouts, errors
 from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.delivery import Delivery
 from xpander_sdk.outbox.keyring import Keyring
-from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.outbox.storage import sql
+from xpander_sdk.outbox.storage.stats import DeadLetters
 from xpander_sdk.settings.configuration import KeyFile
 
 ONE, TWO = "http://one.test", "http://two.test"
@@ -128,20 +129,20 @@ def most_attempts(seconds: float, parallel: int) -> int:
 
 @pytest.mark.parametrize("rows", [1, 10_000])
 def test_attempts_of_an_hour_of_outage_grow_with_time_and_not_with_what_waits(rows, bench: Bench, backend: Backend):
-    connection = bench.file.database.do(lambda connection: connection)
+    connection = bench.file.database.run(lambda connection: connection)
     connection.execute("PRAGMA synchronous = OFF")
     bench.put(report("run-0"))
     with bench.file.database.transaction() as connection:
         connection.executemany(
-            "INSERT INTO reports SELECT next_seq, 1, ?, 'agent-1', 1, 1, ? FROM books",
+            "INSERT INTO reports SELECT next_seq, 1, ?, 'agent-1', 1, 1, ? FROM counters",
             [(f"run-{number}", report(f"run-{number}").content) for number in range(1, rows)],
         )
-    backend.answers[bench.file.targets()[0].base_url] = 503
+    backend.answers[bench.file.destinations()[0].base_url] = 503
     bench.deliver_due()
     bench.clock.forward(1)
     backend.seen.clear()
     bench.delivery = bench.another("holder-2")
-    bench.file.hurry([1])
+    bench.file.reset_backoff([1])
     tracemalloc.start()
     try:
         attempts = outage(bench, 3_600)
@@ -205,7 +206,7 @@ def test_of_several_that_fail_together_the_longest_wait_holds(bench: Bench, back
     for group, asked in zip(groups, (None, 100.0, 10.0), strict=True):
         backend.retry_after = asked
         bench.delivery.deliver(group)  # type: ignore[arg-type]
-    assert bench.file.targets()[0].failures == 1
+    assert bench.file.destinations()[0].failures == 1
     bench.clock.forward(99)
     assert bench.deliver_due() == 0
 
@@ -218,7 +219,7 @@ def test_who_hurries_does_not_wait_for_one_that_asked_and_died(bench: Bench, bac
     bench.clock.forward(1)
     assert bench.another("dead").claim() is not None
     backend.answers.clear()
-    bench.file.hurry([1])
+    bench.file.reset_backoff([1])
     assert bench.deliver_due() == 1
 
 
@@ -228,7 +229,7 @@ def test_a_clock_that_is_put_back_holds_nothing_up_for_longer_than_a_wait(bench:
     bench.deliver_due()
     held = bench.another("dead")
     bench.put(report("run-2"))
-    bench.file.hurry([1])
+    bench.file.reset_backoff([1])
     assert held.claim() is not None
     backend.answers.clear()
     bench.clock.forward(-86_400)
@@ -246,12 +247,12 @@ def test_a_key_that_is_not_let_in_keeps_all_and_stops_its_target_alone(status, b
     backend.answers[ONE] = status
     assert bench.deliver_due() == 51
     assert states(bench) == (50, 50, 0)
-    bench.clock.forward(policy.PAUSE / SECOND - 1)
+    bench.clock.forward(policy.UNAUTHORIZED_WAIT / SECOND - 1)
     assert bench.deliver_due() == 0
     bench.clock.forward(1)
     assert bench.deliver_due() == 1
     backend.answers.clear()
-    bench.clock.forward(policy.PAUSE / SECOND)
+    bench.clock.forward(policy.UNAUTHORIZED_WAIT / SECOND)
     assert bench.deliver_due() == 50
     assert states(bench) == (100, 0, 0)
 
@@ -261,7 +262,7 @@ def test_a_new_key_is_used_at_once_when_waits_are_ended(bench: Bench, backend: B
     backend.answers["run-1"] = 401
     bench.deliver_due()
     backend.answers.clear()
-    bench.file.hurry([1])
+    bench.file.reset_backoff([1])
     assert bench.deliver_due() == 1
 
 
@@ -275,8 +276,8 @@ def test_poison_is_set_aside_with_its_answer_and_holds_up_nothing(status, bench:
         bench.put(report(f"run-{number}", result=f"result-{number}"))
     assert bench.deliver_due() == 4
     assert states(bench) == (3, 0, 1)
-    (letter,) = Books(bench.file.database).dead_letters()
-    assert (letter.task_id, letter.status, letter.answer) == ("run-1", status, f"[{status}] told")
+    (letter,) = DeadLetters(bench.file.database).list()
+    assert (letter.task_id, letter.status, letter.error) == ("run-1", status, f"[{status}] told")
     assert json.loads(letter.body)["result"] == "result-1"
     assert "result-1" not in caplog.text
     assert [state for _, state, _ in bench.settled] == ["delivered", "dead", "delivered", "delivered"]
@@ -320,7 +321,7 @@ def test_an_unknown_agent_is_asked_for_a_few_times_and_holds_up_nobody(bench: Be
     backend.answers["run-0"] = 404
     assert bench.deliver_due() == 3
     assert states(bench) == (2, 1, 0)
-    for _ in range(policy.UNKNOWN_AGENT_ATTEMPTS - 1):
+    for _ in range(policy.MAX_UNKNOWN_AGENT_ATTEMPTS - 1):
         bench.clock.forward(60)
         assert bench.deliver_due() == 1
     assert states(bench) == (2, 0, 1)
@@ -342,7 +343,7 @@ def test_revived_poison_is_tried_again(bench: Bench, backend: Backend):
     bench.put(report("run-1"))
     bench.deliver_due()
     backend.answers.clear()
-    assert Books(bench.file.database).revive() == 1
+    assert DeadLetters(bench.file.database).revive() == 1
     assert bench.deliver_due() == 1
     assert states(bench) == (1, 0, 0)
 
@@ -355,7 +356,7 @@ def test_the_oldest_dead_letters_make_room(tmp_path: Path):
     bench.deliver_due()
     stats = bench.stats()
     assert (stats.dead, stats.dropped) == (3, {"dead letters full": 7})
-    assert [letter.task_id for letter in Books(bench.file.database).dead_letters()] == ["run-9", "run-8", "run-7"]
+    assert [letter.task_id for letter in DeadLetters(bench.file.database).list()] == ["run-9", "run-8", "run-7"]
     bench.close()
 
 
@@ -375,7 +376,7 @@ def test_an_answer_that_does_not_name_the_run_is_none(answered, tmp_path: Path):
     bench.put(report("run-1"))
     assert bench.deliver_due() == 1
     assert states(bench) == (0, 1, 0)
-    assert bench.file.targets()[0].failures == 1
+    assert bench.file.destinations()[0].failures == 1
     bench.close()
 
 
@@ -431,7 +432,7 @@ def test_what_ends_soon_gets_no_longer_than_is_left(tmp_path: Path):
 
     bench = Bench(tmp_path / "outbox.db", send)
     bench.put(report("run-1"))
-    bench.delivery.deliver(bench.delivery.claim(), ends=time.monotonic() + 0.5)  # type: ignore[arg-type]
+    bench.delivery.deliver(bench.delivery.claim(), deadline=time.monotonic() + 0.5)  # type: ignore[arg-type]
     assert max(seen[0].connect, seen[0].read, seen[0].total) <= 0.5
     bench.close()
 
@@ -547,10 +548,10 @@ def test_callables_of_one_name_never_lend_each_other_their_keys(kind, bench: Ben
     bench.put(report("late-of-a"), api_key=callables_of("a")[kind])
     backend.seen.clear()
     keyring = Keyring(bench.file)
-    keyring.name(Configuration(base_url="http://backend.test", api_key=callables_of("b")[kind]), bench.file.salt())
+    keyring.add(Configuration(base_url="http://backend.test", api_key=callables_of("b")[kind]), bench.file.salt())
     other = Delivery(bench.file, keyring, "other", lambda *_: None, send=backend)
     assert other.claim() is None
-    keyring.name(Configuration(base_url="http://backend.test", api_key=callables_of("a")[kind]), bench.file.salt())
+    keyring.add(Configuration(base_url="http://backend.test", api_key=callables_of("a")[kind]), bench.file.salt())
     group = other.claim()
     assert group is not None
     other.deliver(group)
@@ -567,7 +568,7 @@ def test_a_key_that_changes_is_the_same_callables_all_the_same(key, bench: Bench
     bench.put(report("run-1"), api_key=key)
     monkeypatch.setenv("ROTATING", "key-2")
     keyring = Keyring(bench.file)
-    keyring.name(Configuration(base_url="http://backend.test", api_key=key), bench.file.salt())
+    keyring.add(Configuration(base_url="http://backend.test", api_key=key), bench.file.salt())
     other = Delivery(bench.file, keyring, "other", lambda *_: None, send=backend)
     group = other.claim()
     assert group is not None
@@ -608,11 +609,8 @@ def test_looking_for_work_makes_no_file(bench: Bench):
 
 def test_it_finds_the_oldest_among_many_without_sorting_them(bench: Bench):
     bench.put(report("run-1"))
-    plan = bench.file.database.do(
-        lambda connection: connection.execute(
-            "EXPLAIN QUERY PLAN SELECT task_id FROM reports INDEXED BY reports_of_target WHERE target = 1 ORDER BY seq"
-        ).fetchall()
-    )
+    plan = bench.file.database.fetch(f"EXPLAIN QUERY PLAN {sql.OLDEST_DUE_RUN}", {"destination_id": 1, "now": 1})
+    assert any("reports_of_target" in row[3] for row in plan)
     assert not any("TEMP B-TREE" in row[3] for row in plan)
 
 

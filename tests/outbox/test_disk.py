@@ -19,7 +19,7 @@ from outbox.parts import KEY, ROOM, balanced, configuration, file_at, report
 from outbox.test_queue import SOON, Backend, put, written
 from xpander_sdk import OutboxError
 from xpander_sdk.outbox.outbox import Outbox
-from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.outbox.storage.stats import Counters
 from xpander_sdk.receipt import Receipt, ReceiptState
 
 TESTS = Path(__file__).parents[1]
@@ -226,7 +226,7 @@ def test_a_folder_that_was_removed_is_made_again_by_a_report_only(queue: Outbox,
     shutil.rmtree(path.parent)
     assert queue._worker is not None
     queue._worker.wake()
-    queue.finish()
+    queue._finish()
     assert not path.parent.exists()
     assert put(queue, "run-2").wait(SOON) is ReceiptState.Delivered
 
@@ -395,12 +395,12 @@ def test_the_file_gives_back_the_room_that_it_needs_no_more(path: Path):
     while (group := file.claim("holder", [1], 30_000_000)) is not None:
         file.delivered(group)
     steps = 1
-    while file.database.shrink():
+    while file.database.vacuum_step():
         steps += 1
     assert steps > 3, "it is done in small steps, which hold up nobody"
     file.database.close()
     assert path.stat().st_size < 2_500_000
-    balanced(Books(file.database).stats())
+    balanced(Counters(file.database).stats())
     file.database.close()
 
 
@@ -413,7 +413,7 @@ def test_the_log_stays_small_whatever_goes_through(queue: Outbox, path: Path):
             largest = max(largest, sum(each.stat().st_size for each in path.parent.glob("outbox.db*")))
     assert largest < 25_000_000
     assert queue.flush(SOON)
-    rows = queue._file.database.do(lambda connection: connection.execute("SELECT count(*) FROM turns").fetchone())
+    rows = queue._store.database.run(lambda connection: connection.execute("SELECT count(*) FROM leases").fetchone())
     assert rows == (0,)
 
 

@@ -14,17 +14,17 @@ from outbox.parts import HOUR, SECOND, Clock, balanced, file_at, report
 from xpander_sdk import OutboxFullError
 from xpander_sdk.outbox.policy import MAX_WAIT
 from xpander_sdk.outbox.storage import queue_store as queue_file
-from xpander_sdk.outbox.storage.connection import OVERHEAD
 from xpander_sdk.outbox.storage.models import Batch
 from xpander_sdk.outbox.storage.queue_store import QueueStore
-from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.outbox.storage.schema import REPORT_OVERHEAD_BYTES
+from xpander_sdk.outbox.storage.stats import Counters
 from xpander_sdk.reporting.report import Report
 
 MAX_REPORTS = 8
-MAX_BYTES = 8 * OVERHEAD + 400
-MAX_DEAD = (3, 4 * OVERHEAD)
-MERGED_REPORTS = 4
-MERGED_BYTES = 120
+MAX_BYTES = 8 * REPORT_OVERHEAD_BYTES + 400
+MAX_DEAD = (3, 4 * REPORT_OVERHEAD_BYTES)
+MAX_BATCH_REPORTS = 4
+MAX_BATCH_BYTES = 120
 HOLD = 35 * SECOND
 HOLDERS = ("holder-1", "holder-2")
 TARGETS = ("http://one", "http://two")
@@ -97,16 +97,16 @@ class Model:
         alone_to = self.turns.get(run, Turn()).alone_to
         waiting = [(seq, given) for seq, (to, given) in sorted(self.pending.items()) if (to, given.id) == run]
         seqs: list[int] = []
-        for seq, given in waiting[:MERGED_REPORTS]:
+        for seq, given in waiting[:MAX_BATCH_REPORTS]:
             size = sum(len(self.pending[each][1].content) for each in [*seqs, seq])
-            if seqs and (given.agent_id != waiting[0][1].agent_id or size > MERGED_BYTES or seqs[0] <= alone_to):
+            if seqs and (given.agent_id != waiting[0][1].agent_id or size > MAX_BATCH_BYTES or seqs[0] <= alone_to):
                 break
             seqs.append(seq)
         return seqs
 
     def end_turn(self, run: Run, claimed: Batch) -> None:
         turn, last = self.turns.get(run), claimed.seqs[-1]
-        if turn is not None and turn.holder == claimed.turn:
+        if turn is not None and turn.holder == claimed.lease_id:
             if turn.alone_to > last:
                 self.turns[run] = Turn(alone_to=turn.alone_to)
             else:
@@ -115,17 +115,21 @@ class Model:
             self.turns.pop(run, None)
 
     def answers(self, target: int, claimed: Batch) -> None:
-        if claimed.target.failures:
+        if claimed.destination.failures:
             self.targets[target] = ModelTarget()
 
     def bound_dead(self) -> None:
         def size() -> int:
-            return sum(len(given.content) + OVERHEAD for _, given in self.dead.values())
+            return sum(len(given.content) + REPORT_OVERHEAD_BYTES for _, given in self.dead.values())
 
         while len(self.dead) > 1 and (len(self.dead) > MAX_DEAD[0] or size() > MAX_DEAD[1]):
             oldest = min(self.dead)
             del self.dead[oldest]
             self.dropped[oldest] = "dead letters full"
+
+
+def _size(reports: dict[int, tuple[int, Report]]) -> int:
+    return sum(len(report.content) + REPORT_OVERHEAD_BYTES for _, report in reports.values())
 
 
 def _waits(moment: int, now: int) -> bool:
@@ -149,7 +153,8 @@ class Machine(RuleBasedStateMachine):
             if name in self.files:
                 self.files[name].database.close()
             self.files[name] = file_at(self.path, self.clock)
-        self.books = Books(self.files["writer"].database)
+        self.counters = Counters(self.files["writer"].database)
+        self.dead_letters = DeadLetters(self.files["writer"].database)
 
     def teardown(self) -> None:
         for each in self.files.values():
@@ -168,8 +173,8 @@ class Machine(RuleBasedStateMachine):
     def put(self, url: str, run: str, agent: str, text: str, drop_oldest: bool) -> None:
         self.reported_at += 1
         given = report(run, self.reported_at, agent, result=text)
-        size = len(given.content) + OVERHEAD
-        taken = sum(len(each.content) + OVERHEAD for _, each in self.model.pending.values())
+        size = len(given.content) + REPORT_OVERHEAD_BYTES
+        taken = sum(len(each.content) + REPORT_OVERHEAD_BYTES for _, each in self.model.pending.values())
         has_room = len(self.model.pending) < MAX_REPORTS and taken + size <= MAX_BYTES
         held = {seq for seq, (to, each) in self.model.pending.items() if self._is_held((to, each.id))}
         try:
@@ -223,31 +228,31 @@ class Machine(RuleBasedStateMachine):
             assert group is None
             return
         assert group is not None
-        assert (group.target.id, group.task_id) == expected
+        assert (group.destination.id, group.task_id) == expected
         for claim in self.model.claims:
-            if (claim.group.target.id, claim.group.task_id) == expected:
+            if (claim.group.destination.id, claim.group.task_id) == expected:
                 assert claim.is_lost or not _waits(claim.until, now), "two hold one run"
                 claim.is_lost = True
         assert group.seqs == self.model.group(expected)
         assert group.reports == [self.model.pending[seq][1] for seq in group.seqs]
-        assert group.others == len(self.model.pending) - len(group.seqs)
+        assert group.other_pending == len(self.model.pending) - len(group.seqs)
         turn = self.model.turns.setdefault(expected, Turn())
-        assert group.attempts == turn.attempts
-        turn.holder, turn.held_until = group.turn, now + HOLD
+        assert group.failed_attempts == turn.attempts
+        turn.holder, turn.held_until = group.lease_id, now + HOLD
         target = self.model.targets[expected[0]]
-        assert group.target.failures == target.failures
+        assert group.destination.failures == target.failures
         if target.failures:
-            target.next_at, target.holder = now + HOLD, group.turn
+            target.next_at, target.holder = now + HOLD, group.lease_id
         self.model.claims.append(Claim(holder, group, now + HOLD))
 
     def _take(self, data: Any) -> tuple[Claim, Run]:
         claim = data.draw(st.sampled_from(self.model.claims))
         self.model.claims.remove(claim)
-        return claim, (claim.group.target.id, claim.group.task_id)
+        return claim, (claim.group.destination.id, claim.group.task_id)
 
     def _holds(self, claim: Claim, run: Run) -> bool:
         turn = self.model.turns.get(run)
-        return turn is not None and turn.holder == claim.group.turn
+        return turn is not None and turn.holder == claim.group.lease_id
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
@@ -284,12 +289,12 @@ class Machine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         run_wait=st.integers(0, HOUR),
-        target_wait=st.none() | st.integers(0, MAX_WAIT),
+        destination_wait=st.none() | st.integers(0, MAX_WAIT),
     )
     def put_off(self, data: Any, run_wait: int, target_wait: int | None) -> None:
         claim, run = self._take(data)
         now = self.clock.now
-        self.files[claim.holder].put_off(claim.group, "away", run_wait=run_wait, target_wait=target_wait)
+        self.files[claim.holder].reschedule(claim.group, "away", run_wait=run_wait, destination_wait=target_wait)
         if self._holds(claim, run):
             turn = self.model.turns[run]
             turn.holder, turn.held_until, turn.due_at = None, 0, now + run_wait
@@ -298,22 +303,22 @@ class Machine(RuleBasedStateMachine):
             self.model.answers(run[0], claim.group)
             return
         target = self.model.targets[run[0]]
-        if target.holder == claim.group.turn or target.next_at > now + MAX_WAIT:
+        if target.holder == claim.group.lease_id or target.next_at > now + MAX_WAIT:
             target.next_at = now + target_wait
         else:
             target.next_at = max(target.next_at, now + target_wait)
-        target.failures += target.failures == claim.group.target.failures
-        target.holder = None if target.holder == claim.group.turn else target.holder
+        target.failures += target.failures == claim.group.destination.failures
+        target.holder = None if target.holder == claim.group.lease_id else target.holder
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
     def give_back(self, data: Any) -> None:
         claim, run = self._take(data)
-        self.files[claim.holder].give_back(claim.group)
+        self.files[claim.holder].release_lease(claim.group)
         if self._holds(claim, run):
             self.model.turns[run].holder, self.model.turns[run].held_until = None, 0
         target = self.model.targets[run[0]]
-        if target.holder == claim.group.turn:
+        if target.holder == claim.group.lease_id:
             target.next_at, target.holder = 0, None
 
     # What happens to holders, clocks and files
@@ -327,7 +332,7 @@ class Machine(RuleBasedStateMachine):
     @rule(holder=st.sampled_from(HOLDERS))
     def stop(self, holder: str) -> None:
         """It gives back what it has claimed, and may still hear the answers to what is under way."""
-        self.files[holder].release(holder)
+        self.files[holder].release_owner(holder)
         for turn in self.model.turns.values():
             if turn.holder is not None and turn.holder.startswith(holder):
                 turn.holder, turn.held_until = None, 0
@@ -339,7 +344,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(numbers=st.sets(st.sampled_from([1, 2, 3])))
     def hurry(self, numbers: set[int]) -> None:
-        self.files["writer"].hurry(sorted(numbers))
+        self.files["writer"].reset_backoff(sorted(numbers))
         for number in numbers & set(self.model.targets):
             self.model.targets[number].next_at, self.model.targets[number].holder = 0, None
             for run, turn in self.model.turns.items():
@@ -363,14 +368,14 @@ class Machine(RuleBasedStateMachine):
     @rule(chosen=st.none() | st.lists(st.integers(1, 30), max_size=4))
     def revive(self, chosen: list[int] | None) -> None:
         wanted = set(self.model.dead) if chosen is None else set(chosen) & set(self.model.dead)
-        assert self.books.revive(chosen) == len(wanted)
+        assert self.dead_letters.revive(chosen) == len(wanted)
         for seq in wanted:
             self.model.pending[seq] = self.model.dead.pop(seq)
 
     @rule(chosen=st.none() | st.lists(st.integers(1, 30), max_size=4))
     def discard(self, chosen: list[int] | None) -> None:
         wanted = set(self.model.dead) if chosen is None else set(chosen) & set(self.model.dead)
-        assert self.books.discard(chosen) == len(wanted)
+        assert self.dead_letters.discard(chosen) == len(wanted)
         for seq in wanted:
             del self.model.dead[seq]
             self.model.dropped[seq] = "discarded"
@@ -379,7 +384,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_balance(self) -> None:
-        stats = balanced(self.books.stats())
+        stats = balanced(self.counters.stats())
         model = self.model
         assert (stats.pending, stats.dead, stats.delivered, stats.merged) == (
             len(model.pending),
@@ -390,15 +395,17 @@ class Machine(RuleBasedStateMachine):
         assert set(stats.dropped) <= REASONS
         assert {name: list(model.dropped.values()).count(name) for name in stats.dropped} == stats.dropped
         assert sum(stats.dropped.values()) == len(model.dropped)
-        assert stats.pending_bytes == sum(len(given.content) + OVERHEAD for _, given in model.pending.values())
-        assert stats.dead_bytes == sum(len(given.content) + OVERHEAD for _, given in model.dead.values())
+        assert stats.pending_bytes == sum(
+            len(given.content) + REPORT_OVERHEAD_BYTES for _, given in model.pending.values()
+        )
+        assert stats.dead_bytes == sum(len(given.content) + REPORT_OVERHEAD_BYTES for _, given in model.dead.values())
 
     @invariant()
     def each_report_is_in_one_place(self) -> None:
         model = self.model
         assert self._seqs_in_file("reports") == set(model.pending)
-        assert self._seqs_in_file("dead") == set(model.dead)
-        assert self._seqs_in_file("dropped") == set(model.dropped)
+        assert self._seqs_in_file("dead_letters") == set(model.dead)
+        assert self._seqs_in_file("dropped_reports") == set(model.dropped)
         for state, seqs in (
             ("pending", model.pending),
             ("dead", model.dead),
@@ -406,13 +413,14 @@ class Machine(RuleBasedStateMachine):
             ("delivered", model.delivered),
         ):
             for seq in seqs:
-                assert self.books.state(seq) == state
+                assert self.counters.report_state(seq) == state
 
     @invariant()
     def turns_are_kept_of_what_waits_only(self) -> None:
-        rows = self.files["writer"].database.do(
+        rows = self.files["writer"].database.run(
             lambda connection: connection.execute(
-                "SELECT target, task_id, holder, held_until, attempts, due_at, alone_to FROM turns"
+                "SELECT destination_id, task_id, lease_id, expires_at, failed_attempts, next_attempt_at,"
+                " isolate_through_seq FROM leases"
             ).fetchall()
         )
         assert {(target, run): Turn(*rest) for target, run, *rest in rows} == self.model.turns
@@ -428,14 +436,14 @@ class Machine(RuleBasedStateMachine):
         assert (moment is None) == (not self.model.pending)
 
     def _seqs_in_file(self, table: str) -> set[int]:
-        return self.files["writer"].database.do(
+        return self.files["writer"].database.run(
             lambda connection: {seq for (seq,) in connection.execute(f"SELECT seq FROM {table}")}
         )
 
 
 def test_the_file_does_what_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_file, "MERGED_REPORTS", MERGED_REPORTS)
-    monkeypatch.setattr(queue_file, "MERGED_BYTES", MERGED_BYTES)
+    monkeypatch.setattr(queue_file, "MAX_BATCH_REPORTS", MAX_BATCH_REPORTS)
+    monkeypatch.setattr(queue_file, "MAX_BATCH_BYTES", MAX_BATCH_BYTES)
     run_state_machine_as_test(
         Machine,
         settings=settings(

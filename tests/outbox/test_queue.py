@@ -76,7 +76,7 @@ def put(
     said = {name: settings.pop(name) for name in ("result",) if name in settings}
     configured = configuration(Path(queue.path), **settings)
     assert configured.outbox is not None
-    return queue.put(configured, configured.outbox, report(id, **said), convert)
+    return queue._submitter.put(configured, configured.outbox, report(id, **said), convert)
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -99,7 +99,7 @@ def test_a_receipt_tells_what_became_of_the_report(queue: Outbox, backend: Backe
 
 
 def test_an_answer_that_is_quicker_than_its_receipt_reaches_it(queue: Outbox, path: Path):
-    file = queue._put_file("crash")
+    file = queue._submitter._store("crash")
     kept = file.put
 
     def put_and_deliver(*arguments: Any, **named: Any) -> int:
@@ -112,7 +112,7 @@ def test_an_answer_that_is_quicker_than_its_receipt_reaches_it(queue: Outbox, pa
     file.put = put_and_deliver  # type: ignore[method-assign]
     receipt = put(queue, worker="none")
     assert receipt.task == {"id": "run-1"}
-    assert not queue._early
+    assert not queue._receipts._early_responses
 
 
 def test_receipts_of_a_run_that_went_out_once_all_get_its_task(queue: Outbox, backend: Backend):
@@ -136,7 +136,11 @@ def test_nothing_is_kept_of_receipts_that_nobody_has(queue: Outbox):
         put(queue, f"run-{number}")
     assert queue.flush(SOON)
     gc.collect()
-    assert (len(queue._receipts), len(queue._early), queue._putting) == (0, 0, 0)
+    assert (len(queue._receipts._receipts), len(queue._receipts._early_responses), queue._receipts._submissions) == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_receipt_of_another_file_is_unknown(queue: Outbox, path: Path):
@@ -323,7 +327,7 @@ def test_reports_of_one_run_never_overtake_each_other(queue: Outbox, backend: Ba
     assert configured.outbox is not None
     for number in range(300):
         given = report(f"run-{number % 5}", number, duration=number)
-        queue.put(configured, configured.outbox, given, lambda answer: answer)
+        queue._submitter.put(configured, configured.outbox, given, lambda answer: answer)
     assert queue.flush(SOON)
     assert all(numbers == sorted(numbers) for numbers in order.values())
     assert {numbers[-1] for numbers in order.values()} == {295, 296, 297, 298, 299}
@@ -356,7 +360,7 @@ def test_a_worker_survives_trouble_with_its_file(queue: Outbox, monkeypatch, cap
     assert put(queue).wait(SOON) is ReceiptState.Delivered
     assert queue._worker is not None
     assert queue._worker.is_alive()
-    assert caplog.text.count("trouble of its own") == 1
+    assert caplog.text.count("will try again") == 1
 
 
 def test_a_thread_that_cannot_be_started_is_no_error_of_a_report(queue: Outbox, monkeypatch, caplog):
@@ -380,8 +384,8 @@ def test_a_worker_with_nothing_to_do_does_nothing(is_away, queue: Outbox, backen
     eventually(lambda: queue.stats().pending == (50 if is_away else 0))
     eventually(lambda: backend.calls > 0 and queue._delivery.in_flight == 0)
     if is_away:
-        with queue._file.database.transaction() as connection:
-            connection.execute("UPDATE targets SET next_at = ?", (time.time_ns() // 1_000 + 60_000_000,))
+        with queue._store.database.transaction() as connection:
+            connection.execute("UPDATE destinations SET next_attempt_at = ?", (time.time_ns() // 1_000 + 60_000_000,))
     time.sleep(0.3)
     claims = []
     claim = queue._delivery.claim
@@ -476,7 +480,7 @@ def test_after_its_end_a_queue_can_be_used_again(queue: Outbox):
         receipt = put(queue, f"run-{number}")
         assert queue.close(SOON)
         assert receipt.state is ReceiptState.Delivered
-        assert queue._file.database._connection is None or queue._file.database is not None
+        assert queue._store.database._connection is None or queue._store.database is not None
 
 
 def test_two_queues_of_one_file_share_its_books(queue: Outbox, path: Path, backend: Backend):
@@ -515,7 +519,7 @@ def test_a_signal_handler_may_report_whatever_it_interrupts(queue: Outbox, backe
             put(queue, f"main-{number}", **settings)
             queue.stats()
             queue.retry()
-            queue._file.release("nobody")
+            queue._store.release_owner("nobody")
             number += 1
             longest = max(longest, time.monotonic() - began)
             assert number < 100_000
@@ -533,7 +537,7 @@ def test_an_interrupt_leaves_no_transaction_open(path: Path):
 
     def interrupted() -> None:
         with database.transaction() as connection:
-            connection.execute("UPDATE books SET merged = merged + 1")
+            connection.execute("UPDATE counters SET merged = merged + 1")
             raise KeyboardInterrupt
 
     for _ in range(3):
@@ -541,7 +545,7 @@ def test_an_interrupt_leaves_no_transaction_open(path: Path):
             interrupted()
     other = sqlite3.connect(path, timeout=0)
     other.execute("BEGIN IMMEDIATE")
-    assert other.execute("SELECT merged FROM books").fetchone() == (0,)
+    assert other.execute("SELECT merged FROM counters").fetchone() == (0,)
     other.close()
     database.close()
 
@@ -582,7 +586,7 @@ def test_where_a_mask_fails_the_numbers_alone_are_kept(mask, queue: Outbox, path
         is_success=True,
         duration=1.5,
     )
-    queue.put(configured, configured.outbox, given, lambda answer: answer)
+    queue._submitter.put(configured, configured.outbox, given, lambda answer: answer)
     assert b"secret" not in written(path)
     assert "secret" not in caplog.text
     queue.drain(SOON)

@@ -96,21 +96,21 @@ def test_what_a_target_asks_for_is_granted_up_to_an_hour(failures, asked, draw):
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (400, FailureKind.REFUSED), (409, FailureKind.REFUSED), (413, FailureKind.REFUSED), (415, FailureKind.REFUSED),
-        (422, FailureKind.REFUSED), (401, FailureKind.LOCKED_OUT),
-        (403, FailureKind.LOCKED_OUT), (404, FailureKind.NOT_FOUND),
-        (408, FailureKind.NOT_NOW), (429, FailureKind.NOT_NOW), (502, FailureKind.NOT_NOW), (503, FailureKind.NOT_NOW),
-        (500, FailureKind.FAILED), (302, FailureKind.FAILED), (405, FailureKind.FAILED), (418, FailureKind.FAILED),
+        *[(status, FailureKind.REJECTED) for status in (400, 409, 413, 415, 422)],
+        *[(status, FailureKind.UNAUTHORIZED) for status in (401, 403)],
+        (404, FailureKind.NOT_FOUND),
+        *[(status, FailureKind.UNAVAILABLE) for status in (408, 429, 502, 503)],
+        *[(status, FailureKind.SERVER_ERROR) for status in (500, 302, 405, 418)],
     ],
-)  # fmt: skip
+)
 def test_what_an_answer_means(status, expected):
     assert policy.classify_failure(refusal(status)) is expected
 
 
 @pytest.mark.parametrize("kind", [errors.ConnectionFailedError, errors.TimedOutError])
 def test_no_answer_means_not_now(kind):
-    assert policy.classify_failure(kind(None, "away")) is FailureKind.NOT_NOW
+    assert policy.classify_failure(kind(None, "away")) is FailureKind.UNAVAILABLE
 
 
 def test_an_answer_that_is_none_is_a_failure_of_the_target():
-    assert policy.classify_failure(errors.ContractError(200, "it is HTML")) is FailureKind.FAILED
+    assert policy.classify_failure(errors.ContractError(200, "it is HTML")) is FailureKind.SERVER_ERROR

@@ -65,7 +65,7 @@ def test_drain_prints_why_reports_are_still_pending(cli, file, monkeypatch):
         base_url="http://127.0.0.1:1", api_key="a-key-of-1", outbox=OutboxSettings(file=file, worker="none")
     )
     Backend(unreachable).submit_external_task(agent_id="a")
-    monkeypatch.setattr("xpander_sdk.outbox.registry._queues", {})  # as in another process
+    monkeypatch.setattr("xpander_sdk.outbox.registry._outboxes", {})  # as in another process
     result = cli("drain")
     assert result.exit_code == 75
     assert "1 pending" in result.stdout
@@ -79,7 +79,7 @@ def test_drain_uses_another_key_only_with_any_key(cli, file, monkeypatch):
         base_url="http://127.0.0.1:1", api_key="the-old-key", outbox=OutboxSettings(file=file, worker="none")
     )
     Backend(unreachable).submit_external_task(agent_id="a")
-    monkeypatch.setattr("xpander_sdk.outbox.registry._queues", {})
+    monkeypatch.setattr("xpander_sdk.outbox.registry._outboxes", {})
     monkeypatch.setenv("XPANDER_API_KEY", "the-new-key")
     assert "the API key of these reports is unknown" in cli("drain", "--deadline", "3").stderr
     assert "Connection refused" in cli("drain", "--any-key", "--deadline", "3").stderr

@@ -54,11 +54,11 @@ def status(queue: Outbox, as_json: bool) -> None:
         print_json({"file": queue.path, **asdict(stats)})
         return
     print_table(key_value_table(_counters(queue, stats)))
-    for destination in stats.targets:
-        if destination.trouble is not None:
-            next_attempt = f"next attempt at {_timestamp(destination.next_at)}"
+    for destination in stats.destinations:
+        if destination.last_error is not None:
+            next_attempt = f"next attempt at {_timestamp(destination.next_attempt_at)}"
             failures = f"{count_noun(destination.failures, 'consecutive failure')}, {next_attempt}"
-            click.echo(f"\n{printable(destination.base_url)} ({failures}):\n  {printable(destination.trouble)}")
+            click.echo(f"\n{printable(destination.base_url)} ({failures}):\n  {printable(destination.last_error)}")
 
 
 @outbox.command(epilog=examples("xpander-report outbox dead --limit 100"))
@@ -167,18 +167,18 @@ def _print_result(queue: Outbox, before: OutboxStats) -> None:
     after = queue.stats()
     delivered = after.delivered - before.delivered
     click.echo(f"{delivered:,} delivered, {after.pending:,} pending, {count_noun(after.dead, 'dead letter')}.")
-    for destination in after.targets:
+    for destination in after.destinations:
         if reason := _pending_reason(queue, destination):
             click.echo(printable(f"{destination.base_url}: {reason}"), err=True)
     sys.exit(TRY_AGAIN if after.pending else 0)
 
 
 def _pending_reason(queue: Outbox, destination: Destination) -> str | None:
-    if not queue.is_waiting_for(destination):
+    if not queue.has_pending_for(destination):
         return None
     if not queue.has_key_for(destination):
         return "the API key of these reports is unknown; set XPANDER_API_KEY to it, or pass --any-key"
-    return destination.trouble
+    return destination.last_error
 
 
 def _counters(queue: Outbox, stats: OutboxStats) -> dict[str, str]:
@@ -204,7 +204,7 @@ def _dead_letters_table(letters: list[DeadLetter]) -> Table:
     for letter in letters:
         time = _timestamp(letter.died_at)
         table.add_row(
-            str(letter.seq), time, plain_text(letter.agent_id), plain_text(letter.task_id), plain_text(letter.answer)
+            str(letter.seq), time, plain_text(letter.agent_id), plain_text(letter.task_id), plain_text(letter.error)
         )
     return table
 

@@ -1,12 +1,13 @@
-"""The outbox: reports are kept on this machine until a backend has them.
+"""Outbox: reports stay in a file on this machine until a backend has confirmed them.
 
-rules         what a failure means, how long to wait, how reports of a run merge: pure
-file          the queue itself, in SQLite, shared by processes
-credentials   which key belongs to which report, without the key
-masking       what may touch the disk
-delivery      takes reports out of the file, sends them, writes down what became of them
-worker        threads that deliver
-receipt       what handing a report to the outbox returns
-queue         all of this, for one file in one process
-processes     one queue a file; forks; the end of the program
+policy       classes of failures, waiting times, merging of reports: pure functions
+storage      the queue in a SQLite file that processes share
+keyring      references to API keys, without the keys
+masking      the caller's mask, applied before a report is written to disk
+delivery     claims reports in the file, sends them, and records the outcome
+worker       threads that deliver
+receipts     receipts of this process, and the responses that belong to them
+submission   stores reports and returns receipts
+outbox       `Outbox`: all of the above for one file in one process
+registry     the outboxes of this process; submission; exit and fork
 """

@@ -1,4 +1,12 @@
-"""Takes reports out of the file, sends them, and writes down what became of them."""
+"""Delivery of pending reports by one process.
+
+    claim      lease the pending reports of one run in the file
+    send       merge them into one report and send it: one attempt, retries are the schedule of the file
+    resolve    record the outcome in the file, then notify the receipts
+
+A process that dies between two of these steps loses nothing: its lease expires, and another process claims the same
+reports. If the backend had recorded them already, it ignores the repetition, because id and time are the same.
+"""
 
 import json
 import logging
@@ -10,8 +18,7 @@ from typing import Any
 from attrs import evolve
 
 from xpander_sdk import errors
-from xpander_sdk.client import client as connection
-from xpander_sdk.client import operations
+from xpander_sdk.client import client, operations
 from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.policy import SECOND, FailureKind
@@ -22,182 +29,212 @@ from xpander_sdk.settings.configuration import Configuration
 _log = logging.getLogger("xpander_sdk")
 
 Send = Callable[[Configuration, operations.Operation[Any]], Any]
-Settled = Callable[[Batch, str, Any], None]
-_MARGIN = 5  # seconds that a turn is held beyond the longest call
-_MAX_CALL = 600.0  # seconds: a turn that was held for longer than all waits would seem to be free
-_LEAST_CALL = 0.05
-_LOOK_SECONDS = 5.0  # between two looks for targets that other processes made known
+OnResolved = Callable[[Batch, str, Any], None]
+_LEASE_MARGIN_SECONDS = 5  # A lease lasts this much longer than the longest call.
+_MAX_CALL_SECONDS = 600.0  # A lease longer than MAX_WAIT would count as expired.
+_MIN_CALL_SECONDS = 0.05
+_REFRESH_SECONDS = 5.0  # Time between two reads of the destinations that other processes have added.
+_MAX_DEAD_LETTER_ERROR = 2_000  # characters
+_MAX_LAST_ERROR = 500  # characters
 
 
 class Delivery:
-    """What one process delivers. Safe to share between threads; each takes the runs of its own.
+    """Claims and sends batches for one process. Safe to share between threads; each thread gets batches of other runs.
 
     Args:
-        holder: what this process is called in the file.
-        settled: told of each group whose fate is decided: its state, and the backend's answer where it was delivered.
-        send: how to send; raises ModuleException.
-        max_dead: how many dead letters are kept, and how many bytes of them.
+        store: Queue in the file.
+        keyring: Configurations that this process can deliver with.
+        owner: Identifier of this process in the file.
+        on_resolved: Function that is called with each batch that was delivered or became a dead letter, its state
+            ("delivered" or "dead"), and the response of the backend (None for "dead").
+        send: Function that executes an operation; it raises ModuleException.
+        max_dead: Limits for dead letters: their number, and their size in bytes.
+
+    Attributes:
+        max_dead: As above.
+        in_flight: Number of batches that this process is sending.
     """
 
     def __init__(
         self,
-        file: QueueStore,
+        store: QueueStore,
         keyring: Keyring,
-        holder: str,
-        settled: Settled,
+        owner: str,
+        on_resolved: OnResolved,
         *,
-        send: Send = connection.send,
+        send: Send = client.send,
         max_dead: tuple[int, int] = (1_000_000, 1 << 30),
     ) -> None:
-        self._file = file
+        self._store = store
         self._keyring = keyring
-        self._holder = holder
-        self._settled = settled
+        self._owner = owner
+        self._on_resolved = on_resolved
         self._send = send
         self.max_dead = max_dead
         self._lock = threading.Lock()
-        self._ways: dict[int, tuple[Destination, Configuration]] = {}
+        self._destinations: dict[int, tuple[Destination, Configuration]] = {}
         self._generation = -1
-        self._looked = 0.0
-        self._turn = 0
+        self._refreshed_at = 0.0
+        self._claims = 0
         self.in_flight = 0
 
-    def refresh(self) -> None:
-        """Look which targets there are, and which of them this process has a key for."""
-        self._generation = self._keyring.generation
-        self._looked = time.monotonic()
-        ways = {}
-        for target in self._file.targets() if self._file.database.exists() else ():
-            configuration = self._keyring.configuration(target)
-            if configuration is not None:
-                once = evolve(configuration.retry, attempts=1)  # the next attempt is the file's business
-                total = min(_MAX_CALL, configuration.timeouts.total)
-                timeouts = evolve(configuration.timeouts, total=total)
-                ways[target.id] = target, configuration.with_options(retry=once, timeouts=timeouts)
-        self._ways = ways
-
     @property
-    def targets(self) -> list[int]:
-        """The targets that this process can reach."""
-        return list(self._ways)
+    def destination_ids(self) -> list[int]:
+        """Destinations that this process has a key for."""
+        return list(self._destinations)
+
+    def refresh(self) -> None:
+        """Read the destinations of the file, and find a configuration for each."""
+        self._generation = self._keyring.generation
+        self._refreshed_at = time.monotonic()
+        destinations = {}
+        for destination in self._store.destinations() if self._store.database.exists() else ():
+            configuration = self._keyring.configuration(destination)
+            if configuration is not None:
+                one_attempt = evolve(configuration.retry, attempts=1)
+                total = min(_MAX_CALL_SECONDS, configuration.timeouts.total)
+                timeouts = evolve(configuration.timeouts, total=total)
+                destinations[destination.id] = (
+                    destination,
+                    configuration.with_options(retry=one_attempt, timeouts=timeouts),
+                )
+        self._destinations = destinations
 
     def claim(self) -> Batch | None:
-        """Take what waits of one run; None where nothing is due. Whatever comes of it, `deliver` it."""
-        if self._keyring.generation != self._generation or time.monotonic() > self._looked + _LOOK_SECONDS:
+        """Lease the reports of one run; return None if nothing is due. The caller must pass the batch to `deliver`."""
+        is_outdated = time.monotonic() > self._refreshed_at + _REFRESH_SECONDS
+        if is_outdated or self._keyring.generation != self._generation:
             self.refresh()
-        ways = self._ways
-        if not ways or not self._file.database.exists():
+        destinations = self._destinations
+        if not destinations or not self._store.database.exists():
             return None
-        targets = list(ways)
-        # Each target in its turn, so that a busy one does not hold up the others.
-        self._turn += 1
-        first = self._turn % len(targets)
-        hold = max(configuration.timeouts.total for _, configuration in ways.values()) + _MARGIN
-        group = self._file.claim(self._holder, targets[first:] + targets[:first], round(hold * SECOND))
-        if group is not None:
+        # Start at another destination each time, so that a busy one does not delay the others.
+        ids = list(destinations)
+        self._claims += 1
+        first = self._claims % len(ids)
+        longest_call = max(configuration.timeouts.total for _, configuration in destinations.values())
+        lease_microseconds = round((longest_call + _LEASE_MARGIN_SECONDS) * SECOND)
+        batch = self._store.claim(self._owner, ids[first:] + ids[:first], lease_microseconds)
+        if batch is not None:
             with self._lock:
                 self.in_flight += 1
-        return group
+        return batch
 
-    def deliver(self, group: Batch, ends: float | None = None) -> None:
-        """Send what was taken.
+    def deliver(self, batch: Batch, deadline: float | None = None) -> None:
+        """Send a batch and record the outcome.
 
         Args:
-            ends: when the call has to be over, on the monotonic clock; None for within its own time-outs.
+            batch: Batch that `claim` returned.
+            deadline: Time on the monotonic clock when the call must end. Default: the timeouts of the configuration.
         """
         try:
-            self._deliver(group, ends)
+            self._deliver(batch, deadline)
         finally:
             with self._lock:
                 self.in_flight -= 1
 
-    def _deliver(self, group: Batch, ends: float | None) -> None:
-        way = self._way(group, ends)
-        if way is None:
-            self._file.give_back(group)
+    def seconds_to_next(self, limit: float) -> float | None:
+        """Return the seconds until a report may be due, at most `limit`; None if no report is pending."""
+        next_attempt_at = self._store.next_attempt_at(self.destination_ids) if self._store.database.exists() else None
+        if next_attempt_at is None:
+            return None
+        return min(limit, max(0.0, (next_attempt_at - self._store.clock()) / SECOND))
+
+    def is_sending(self) -> bool:
+        """Return whether this process or another one is sending a report."""
+        return self.in_flight > 0 or (
+            self._store.database.exists() and self._store.has_active_lease(self.destination_ids)
+        )
+
+    def vacuum(self) -> bool:
+        """Return some unused space of the file to the disk; return whether more is left."""
+        return self._store.database.exists() and self._store.database.vacuum_step()
+
+    def _deliver(self, batch: Batch, deadline: float | None) -> None:
+        configuration = self._configuration_for(batch, deadline)
+        if configuration is None:
+            self._store.release_lease(batch)
             self.refresh()
             return
-        report = policy.merge_reports(group.reports)
-        operation = evolve(operations.report_task(report), parse=_recorded(report.id))
+        report = policy.merge_reports(batch.reports)
+        operation = evolve(operations.report_task(report), parse=_parse_confirmation(report.id))
         try:
-            answer = self._send(way, operation)
+            response = self._send(configuration, operation)
         except errors.ModuleException as error:
-            self._failed(group, policy.classify_failure(error), str(error), error.status_code, error.retry_after)
-        except ValueError as error:
-            # The key cannot be had: its file is gone, its callable fails.
-            self._failed(group, FailureKind.LOCKED_OUT, str(error), None, None)
+            kind = policy.classify_failure(error)
+            self._handle_failure(batch, kind, str(error), error.status_code, error.retry_after)
+        except ValueError as error:  # The key is not available: its file is missing, or its callable failed.
+            self._handle_failure(batch, FailureKind.UNAUTHORIZED, str(error), None, None)
         except Exception as error:
-            _log.exception("a report could not be sent")
-            self._failed(group, FailureKind.FAILED, type(error).__name__, None, None)
+            _log.exception("a report of the outbox could not be sent")
+            self._handle_failure(batch, FailureKind.SERVER_ERROR, type(error).__name__, None, None)
         except BaseException:
-            self._file.give_back(group)
+            self._store.release_lease(batch)
             raise
         else:
-            self._file.delivered(group)
-            self._settled(group, "delivered", answer)
+            self._store.delivered(batch)
+            self._on_resolved(batch, "delivered", response)
 
-    def _way(self, group: Batch, ends: float | None) -> Configuration | None:
-        """None where the file was replaced: its numbers stand for other targets now."""
-        target, configuration = self._ways.get(group.target.id, (None, None))
-        if target is None or configuration is None or target.name != group.target.name:
+    def _configuration_for(self, batch: Batch, deadline: float | None) -> Configuration | None:
+        """Return the configuration with timeouts that end by the deadline.
+
+        Return None if another file has replaced the one that was read: its ids belong to other destinations.
+        """
+        destination, configuration = self._destinations.get(batch.destination.id, (None, None))
+        if destination is None or configuration is None or destination.key != batch.destination.key:
             return None
-        if ends is None:
+        if deadline is None:
             return configuration
-        left = max(_LEAST_CALL, ends - time.monotonic())
-        given = configuration.timeouts
+        remaining = max(_MIN_CALL_SECONDS, deadline - time.monotonic())
+        timeouts = configuration.timeouts
         shorter = evolve(
-            given, connect=min(left, given.connect), read=min(left, given.read), total=min(left, given.total)
+            timeouts,
+            connect=min(remaining, timeouts.connect),
+            read=min(remaining, timeouts.read),
+            total=min(remaining, timeouts.total),
         )
         return configuration.with_options(timeouts=shorter)
 
-    def _failed(
-        self, group: Batch, verdict: FailureKind, told: str, status: int | None, retry_after: float | None
+    def _handle_failure(
+        self, batch: Batch, kind: FailureKind, error: str, status: int | None, retry_after: float | None
     ) -> None:
-        told = told.encode(errors="replace").decode()  # of what a backend says, not all can be written
-        attempts = group.attempts + 1
-        if verdict is FailureKind.NOT_FOUND and attempts >= policy.UNKNOWN_AGENT_ATTEMPTS:
-            verdict = FailureKind.REFUSED
-        if verdict is FailureKind.REFUSED:
-            if self._file.refused(group, status, told[:2_000], max_dead=self.max_dead):
-                _log.error(
-                    "%s refuses a report for good, which is now a dead letter of the outbox %s: %s",
-                    group.target.base_url, self._file.database.path, told,
-                )  # fmt: skip
-                self._settled(group, "dead", None)
+        error = error.encode(errors="replace").decode()  # SQLite cannot store lone surrogates of a response.
+        failed_attempts = batch.failed_attempts + 1
+        if kind is FailureKind.NOT_FOUND and failed_attempts >= policy.MAX_UNKNOWN_AGENT_ATTEMPTS:
+            kind = FailureKind.REJECTED
+        if kind is FailureKind.REJECTED:
+            self._reject(batch, error, status)
             return
-        target_wait: int | None
-        if verdict is FailureKind.LOCKED_OUT:
-            run_wait, target_wait = 0, policy.PAUSE
-            if not group.target.failures:
-                _log.error("%s does not let us in; the outbox keeps its reports: %s", group.target.base_url, told)
+        destination_wait: int | None
+        if kind is FailureKind.UNAUTHORIZED:
+            run_wait, destination_wait = 0, policy.UNAUTHORIZED_WAIT
+            if not batch.destination.failures:
+                _log.error("%s rejects the key, so the outbox keeps its reports: %s", batch.destination.base_url, error)
         else:
-            run_wait = policy.run_backoff(attempts, is_away=verdict is FailureKind.NOT_NOW)
-            answers = verdict is FailureKind.NOT_FOUND
-            target_wait = None if answers else policy.destination_backoff(group.target.failures + 1, retry_after)
-        self._file.put_off(group, told[:500], run_wait=run_wait, target_wait=target_wait)
+            run_wait = policy.run_backoff(failed_attempts, is_unavailable=kind is FailureKind.UNAVAILABLE)
+            works = kind is FailureKind.NOT_FOUND
+            failures = batch.destination.failures + 1
+            destination_wait = None if works else policy.destination_backoff(failures, retry_after)
+        self._store.reschedule(batch, error[:_MAX_LAST_ERROR], run_wait=run_wait, destination_wait=destination_wait)
 
-    def seconds_to_next(self, limit: float) -> float | None:
-        """Seconds until something may be due, `limit` at the most; None where nothing waits."""
-        moment = self._file.next_at(self.targets) if self._file.database.exists() else None
-        if moment is None:
-            return None
-        return min(limit, max(0.0, (moment - self._file.clock()) / SECOND))
-
-    def is_busy(self) -> bool:
-        """Whether something is being sent just now, by this process or by another one."""
-        return self.in_flight > 0 or (self._file.database.exists() and self._file.is_held(self.targets))
-
-    def tidy(self) -> bool:
-        """Give a little of the room back that the file does not need any more; whether there may be more of it."""
-        return self._file.database.exists() and self._file.database.shrink()
+    def _reject(self, batch: Batch, error: str, status: int | None) -> None:
+        if self._store.refused(batch, status, error[:_MAX_DEAD_LETTER_ERROR], max_dead=self.max_dead):
+            _log.error(
+                "%s rejected a report permanently, which is now a dead letter of the outbox %s: %s",
+                batch.destination.base_url, self._store.database.path, error,
+            )  # fmt: skip
+            self._on_resolved(batch, "dead", None)
 
 
-def _recorded(report_id: str) -> Callable[[Any, Mapping[str, str]], Any]:
-    """An answer counts if it names the run: a backend that is newer than this client may have changed all the rest."""
+def _parse_confirmation(report_id: str) -> Callable[[Any, Mapping[str, str]], Any]:
+    """Return a parser that accepts every response that names the run.
+
+    A backend that is newer than this client may have changed all other fields.
+    """
 
     def parse(body: Any, headers: Mapping[str, str]) -> Any:
         if body["id"] != report_id:
-            raise ValueError(f"it is about {json.dumps(body['id'])[:100]}, another run")
+            raise ValueError(f"the response must be about the reported run, got id {json.dumps(body['id'])[:100]}")
         return body
 
     return parse

@@ -1,10 +1,14 @@
-"""Which key belongs to which report, without the key: what the file says of it, and how it is found again.
+"""References to API keys: the outbox file identifies the key of a report without containing it.
 
-A reference says where the key comes from (a file, a function of this program), or gives a short mark of a key: of one
-that was given as text, and of one that comes from a callable which cannot be told by its name, such as a bound method,
-a partial or a closure. The mark, 32 bits of a hash with a salt of the file's own, tells keys apart, and is too short to
-guess a key by. So a report leaves only with the key that it was meant for, even where two programs with two keys, or
-two tenants of one program, share one outbox.
+    Reference in the file     Key
+    none                      no key: an embedded store
+    file:<path>               content of the key file
+    callable:<name>[:<mark>]  result of a function of this program; the mark tells callables of one name apart
+    key:<mark>                a key that was passed as text
+    url:<mark>                no key: a database URL, which may contain a password
+
+A mark is 32 bits of a hash that is salted per file: enough to tell keys apart, too little to guess one. A report is
+sent only with the key that it was submitted with, even if two programs, or two tenants of one program, share a file.
 """
 
 import hashlib
@@ -14,52 +18,65 @@ import sys
 from collections.abc import Callable
 from types import FunctionType
 
-from xpander_sdk.outbox.storage.models import Destination
+from xpander_sdk.outbox.storage.models import Destination, DestinationKey
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.settings.configuration import Configuration, KeyFile
 
-NONE = "none"
+NO_KEY = "none"
+_MAX_CACHED_KEYS = 1_000
 
 
 def credentials_reference(configuration: Configuration, salt: bytes) -> str:
-    """
+    """Return the reference to the key of a configuration.
+
+    Args:
+        configuration: Configuration with the key.
+        salt: Salt of the outbox file.
+
     Raises:
-        ValueError: the target needs a key, and there is none.
+        ValueError: The destination needs a key, and the configuration has none.
     """
     if configuration.target != configuration.base_url:
-        # A database's URL, with a password, which the file does not hold either.
+        # `target` is the URL without its password.
         return f"url:{_mark(configuration.base_url.encode(), salt)}"
     if configuration.is_embedded:
-        return NONE
+        return NO_KEY
     key = configuration.api_key
     if key is None:
         raise ValueError(f"{configuration.target} needs a key: set XPANDER_API_KEY, or pass Configuration(api_key=…)")
     if isinstance(key, KeyFile):
         return f"file:{os.path.abspath(key.path)}"
     if callable(key):
-        return f"callable:{_name(key)}{_which(key, configuration, salt)}"
+        return f"callable:{_qualified_name(key)}{_callable_mark(key, configuration, salt)}"
     return f"key:{_mark(key.encode(), salt)}"
 
 
-def _mark(told: bytes, salt: bytes) -> str:
-    return hashlib.blake2b(told, key=salt, digest_size=4).hexdigest()
+def _mark(secret: bytes, salt: bytes) -> str:
+    return hashlib.blake2b(secret, key=salt, digest_size=4).hexdigest()
 
 
-def _which(key: Callable[[], str], configuration: Configuration, salt: bytes) -> str:
-    """Of several callables of one name, which one."""
+def _callable_mark(key: Callable[[], str], configuration: Configuration, salt: bytes) -> str:
+    """Return ":" and a mark if the name does not identify the callable, else "".
+
+    A function without closure and defaults always returns the key of the same tenant, so its name, or for a lambda its
+    code, identifies it even after the key was rotated. For bound methods, partials, closures and instances the current
+    key is the mark.
+    """
     if isinstance(key, FunctionType) and not (key.__closure__ or key.__defaults__ or key.__kwdefaults__):
         if "<" not in key.__qualname__:
             return ""
         code = key.__code__
-        constants = [each for each in code.co_consts if isinstance(each, str | bytes | int | float | None)]
+        constants = [value for value in code.co_consts if isinstance(value, str | bytes | int | float | None)]
         return f":{_mark(repr((code.co_code, code.co_names, constants)).encode(), salt)}"
     try:
         return f":{_mark((configuration.current_key() or '').encode(), salt)}"
-    except Exception:  # it fails now; this process alone may know later which one it was
+    except (
+        Exception
+    ):  # The key is not available now. Only this process can deliver the report, with this configuration.
         return f":{secrets.token_hex(4)}"
 
 
-def _name(key: Callable[[], str]) -> str:
+def _qualified_name(key: Callable[[], str]) -> str:
     kind = type(key)
     name = getattr(key, "__qualname__", kind.__qualname__)
     program = os.path.abspath(getattr(sys.modules.get("__main__"), "__file__", None) or "")
@@ -67,58 +84,67 @@ def _name(key: Callable[[], str]) -> str:
 
 
 class Keyring:
-    """The configurations that this process knows, by target."""
+    """Configurations that this process can deliver with, by destination.
 
-    def __init__(self, file: QueueStore) -> None:
-        self._file = file
-        self._known: dict[tuple[str, str, str], Configuration] = {}
-        self._names: dict[Configuration, tuple[bytes, tuple[str, str, str]]] = {}
-        self.takes_any_key = False
-        """Whether XPANDER_API_KEY may stand in for a key that is not known here."""
+    Attributes:
+        allow_any_key: Use XPANDER_API_KEY for destinations whose own key is unknown.
+        generation: Number that grows with each added configuration.
+    """
+
+    def __init__(self, store: QueueStore) -> None:
+        self._store = store
+        self._configurations: dict[DestinationKey, Configuration] = {}
+        self._destination_keys: dict[Configuration, tuple[bytes, DestinationKey]] = {}
+        self.allow_any_key = False
         self.generation = 0
-        """Grows with each configuration that becomes known."""
 
-    def name(self, configuration: Configuration, salt: bytes) -> tuple[str, str, str]:
-        """What a file with this salt calls the configuration's target: URL, organisation, reference to the key.
+    def add(self, configuration: Configuration, salt: bytes) -> DestinationKey:
+        """Add a configuration, and return the key of its destination in the file with this salt.
 
         Raises:
-            ValueError: the configuration cannot reach any backend.
+            ValueError: The configuration cannot reach a backend.
         """
-        known = self._names.get(configuration)
-        if known is not None and known[0] == salt:
-            return known[1]
-        configuration.get_full_url()  # an incomplete one is told now, and not by a worker later
-        name = (configuration.target, configuration.organization_id or "", credentials_reference(configuration, salt))
-        if len(self._names) > 1_000:  # of a program that makes a configuration for each report
-            self._names.clear()
-        self._names[configuration] = (salt, name)
-        self._known[name] = configuration
+        cached = self._destination_keys.get(configuration)
+        if cached is not None and cached[0] == salt:
+            return cached[1]
+        configuration.get_full_url()  # An incomplete configuration fails here, and not later in a worker.
+        key = (configuration.target, configuration.organization_id or "", credentials_reference(configuration, salt))
+        if len(self._destination_keys) > _MAX_CACHED_KEYS:  # The program creates a configuration for each report.
+            self._destination_keys.clear()
+        self._destination_keys[configuration] = (salt, key)
+        self._configurations[key] = configuration
         self.generation += 1
-        return name
+        return key
 
-    def configuration(self, target: Destination) -> Configuration | None:
-        """How to reach a target: as this process said, else as another process left it behind; None without its key."""
-        return self._known.get(target.name) or _found(target, self._file.salt(), self.takes_any_key)
+    def configuration(self, destination: Destination) -> Configuration | None:
+        """Return a configuration that can deliver to a destination, or None if its key is unknown here.
+
+        A configuration of this process has priority. Otherwise, another process has submitted the reports, and the
+        environment or a key file may provide the key.
+        """
+        known = self._configurations.get(destination.key)
+        return known or _configuration_from_environment(destination, self._store.salt(), self.allow_any_key)
 
 
-def _found(target: Destination, salt: bytes, takes_any_key: bool) -> Configuration | None:
-    kind, _, named = target.credentials.partition(":")
+def _configuration_from_environment(destination: Destination, salt: bytes, allow_any_key: bool) -> Configuration | None:
+    kind, _, reference = destination.credentials.partition(":")
     key: str | KeyFile | None = None
-    url = target.base_url
+    url = destination.base_url
     if kind == "url":
         url = os.environ.get("XPANDER_BASE_URL") or ""
-        if _mark(url.encode(), salt) != named:
+        if _mark(url.encode(), salt) != reference:
             return None
     elif kind == "file":
-        key = KeyFile(named)
-    elif kind != NONE:
+        key = KeyFile(reference)
+    elif kind != NO_KEY:
         key = os.environ.get("XPANDER_API_KEY") or None
-        is_the_one = key is not None and kind == "key" and _mark(key.encode(), salt) == named
-        if key is None or not (is_the_one or takes_any_key):
+        is_same_key = key is not None and kind == "key" and _mark(key.encode(), salt) == reference
+        if key is None or not (is_same_key or allow_any_key):
             return None
     try:
-        found = Configuration(base_url=url, organization_id=target.organization_id, api_key=key)
-    except ValueError:  # what the environment holds now cannot be
+        configuration = Configuration(base_url=url, organization_id=destination.organization_id, api_key=key)
+    except ValueError:  # A variable of the environment is invalid.
         return None
-    # Of an embedded store the organisation owns the runs, and the environment may name another one now.
-    return None if found.is_embedded and found.organization_id != target.organization_id else found
+    # The runs of an embedded store belong to an organization, and the environment may name another one now.
+    is_other_owner = configuration.is_embedded and configuration.organization_id != destination.organization_id
+    return None if is_other_owner else configuration

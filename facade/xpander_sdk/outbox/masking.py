@@ -1,4 +1,4 @@
-"""Privacy: a report passes its owner's mask before it touches the disk."""
+"""Application of the caller's mask to a report before it is written to disk."""
 
 import json
 import logging
@@ -11,20 +11,24 @@ from xpander_sdk.reporting.json_encoder import to_jsonable
 from xpander_sdk.reporting.report import Report, encode_json
 
 _log = logging.getLogger("xpander_sdk")
-_NUMBERS = ("tokens", "is_success", "duration")
+_FIELDS_WITHOUT_TEXT = ("tokens", "is_success", "duration")
 
 
 def apply_mask(report: Report, mask: Callable[[dict[str, Any]], Mapping[str, Any]]) -> Report:
-    """The report as the mask leaves it; where the mask fails, the run's numbers alone."""
-    said = json.loads(report.content)
-    numbers = {name: said.get(name) for name in _NUMBERS}
+    """Return the report as the mask changes it; the id stays.
+
+    If the mask raises or does not return a dict, the report keeps only its fields without text.
+    """
+    fields = json.loads(report.content)
+    # Read before the mask runs: it may change the dict in place.
+    without_text = {name: fields.get(name) for name in _FIELDS_WITHOUT_TEXT}
     try:
-        shown = mask(said)
-        if not isinstance(shown, Mapping):
-            raise TypeError(f"it returned {type(shown).__name__}, not a dict")
-        body = to_jsonable(dict(shown))
+        masked = mask(fields)
+        if not isinstance(masked, Mapping):
+            raise TypeError(f"mask must return a dict, got {type(masked).__name__}")
+        body = to_jsonable(dict(masked))
     except Exception as error:
-        # The error's own text may quote what was to be masked.
-        _log.error("the mask of the outbox failed (%s): the run's texts were left out", type(error).__name__)
-        body = {**dict.fromkeys(said), **numbers}
+        # The text of the error is not logged: it may quote what the mask was to remove.
+        _log.error("the mask of the outbox failed, so the texts of the run were removed: %s", type(error).__name__)
+        body = {**dict.fromkeys(fields), **without_text}
     return evolve(report, content=encode_json({**body, "id": report.id}))

@@ -1,167 +1,274 @@
-"""The outbox of this process: one for each file, whoever uses it."""
+"""Outbox: the handle of one file in this process.
+
+Parts, from the file upwards: `storage` keeps the reports, `keyring` finds their keys, `delivery` sends them, `worker`
+runs the delivery in threads, `receipts` informs the callers, `submission` stores new reports.
+"""
 
 import logging
 import threading
 import time
 import uuid
-import weakref
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
 
 from xpander_sdk.client import client
-from xpander_sdk.errors import OutboxError, OutboxFullError
+from xpander_sdk.errors import OutboxError
 from xpander_sdk.outbox.delivery import Delivery, Send
 from xpander_sdk.outbox.keyring import Keyring
-from xpander_sdk.outbox.masking import apply_mask
+from xpander_sdk.outbox.receipts import Receipts
 from xpander_sdk.outbox.storage.connection import Database
-from xpander_sdk.outbox.storage.models import Batch, DeadLetter, Destination, OutboxStats
+from xpander_sdk.outbox.storage.models import DeadLetter, Destination, OutboxStats
 from xpander_sdk.outbox.storage.queue_store import QueueStore
-from xpander_sdk.outbox.storage.stats import Books
+from xpander_sdk.outbox.storage.stats import Counters, DeadLetters
+from xpander_sdk.outbox.submission import Submitter
 from xpander_sdk.outbox.worker import Worker
-from xpander_sdk.receipt import Receipt
-from xpander_sdk.reporting.report import Report
 from xpander_sdk.settings.configuration import Configuration
-from xpander_sdk.settings.outbox import Durability, OutboxSettings
-
-T = TypeVar("T")
-Convert = Callable[[Any], T]
+from xpander_sdk.settings.outbox import OutboxSettings
 
 _log = logging.getLogger("xpander_sdk")
 _WORKER_CHECKPOINT_PAGES = 1_000
-_MAX_EARLY = 64
-_PUT_CHECKPOINT_PAGES = 4_000  # 16 MB: where it can, the worker moves the log into the file, not a caller
+_IDLE_POLL_SECONDS = 0.02
 
 
 class Outbox:
-    """The reports that wait in one file, and what this process does about them. `Backend.outbox` is one.
+    """Reports in one file that wait for delivery, and their delivery by this process.
 
-    Safe to share between threads. Errors of the file itself are OutboxError.
+    `Backend.outbox` returns the outbox of a backend; programs do not create one. All processes that use the file share
+    its reports and counters. Safe to share between threads. Optional: `close`; at exit, the outbox delivers for up to
+    `OutboxSettings.exit_seconds` and keeps the remaining reports in the file.
+
+    Every method raises `OutboxError` if the file cannot be used.
+
+    Attributes:
+        path: Absolute path of the file.
+
+    Example:
+        >>> from xpander_sdk import Backend
+        >>> outbox = Backend().outbox
+        >>> outbox.flush(5.0)
+        True
+        >>> outbox.stats().pending
+        0
     """
 
     def __init__(self, path: str, send: Send = client.send) -> None:
         self.path = path
         self._send = send
         self._settings = OutboxSettings(file=path)
+        self._receipts = self._start()
+
+    def _start(self, receipts: Receipts | None = None) -> Receipts:
+        """Create all state of this process; after a fork, keep the receipts that the child has from its parent."""
         self._lock = threading.RLock()
-        self._begin()
-
-    def _begin(self) -> None:
-        self._holder = uuid.uuid4().hex
+        self._owner = uuid.uuid4().hex
         database = Database(self.path, "crash", _WORKER_CHECKPOINT_PAGES)
-        self._file = QueueStore(database)
-        self._books = Books(database)
-        self._put_files: dict[Durability, QueueStore] = {}
-        self._keyring = Keyring(self._file)
-        self._news = threading.Condition()
-        self._putting = 0
-        self._early: dict[int, tuple[Batch, Any]] = {}  # answers that came before `put` had made the receipt
-        self._receipts: weakref.WeakValueDictionary[int, Receipt[Any]] = weakref.WeakValueDictionary()
-        self._delivery = Delivery(self._file, self._keyring, self._holder, self._settled, send=self._send)
+        self._store = QueueStore(database)
+        self._counters = Counters(database)
+        self._dead_letters = DeadLetters(database)
+        self._keyring = Keyring(self._store)
         self._worker: Worker | None = None
-        self._use(self._settings)
+        if receipts is None:
+            receipts = Receipts(self._store)
+        else:
+            receipts.reset(self._store)
+        self._delivery = Delivery(self._store, self._keyring, self._owner, receipts.resolve, send=self._send)
+        self._submitter = Submitter(self.path, self._lock, self._keyring, receipts, self._wake_worker)
+        self._apply(self._settings)
+        return receipts
 
-    def _use(self, settings: OutboxSettings) -> None:
-        self._settings = settings
-        self._delivery.max_dead = (settings.max_reports, settings.max_bytes)
+    # Public methods
 
-    def know(self, configuration: Configuration, settings: OutboxSettings) -> None:
-        """Deliver with this configuration's key, too, and as these settings say."""
-        self._use(settings)
-        with suppress(ValueError):  # it has no key: one may look, all the same
-            self._keyring.name(configuration, self._file.salt())
+    def stats(self) -> OutboxStats:
+        """Return the counters of the file, over all processes that use it.
 
-    def use_any_key(self) -> None:
-        """Send with XPANDER_API_KEY what was meant for a key that this process does not know."""
-        self._keyring.takes_any_key = True
-
-    def has_key_for(self, target: Destination) -> bool:
-        """Whether this process can deliver there."""
-        return self._keyring.configuration(target) is not None
-
-    def is_waiting_for(self, target: Destination) -> bool:
-        """Whether reports wait for this target."""
-        return self._file.is_pending(self._file.last(), [target.id])
-
-    # Reports in
-
-    def put(
-        self, configuration: Configuration, settings: OutboxSettings, report: Report, convert: Convert[T]
-    ) -> Receipt[T]:
-        """Keep a report until it is delivered.
-
-        Args:
-            convert: makes of a backend's answer what `Receipt.task` is to give.
+        Returns:
+            Numbers of accepted, delivered, pending, dead and dropped reports, and the state of the destinations.
 
         Raises:
-            OutboxFullError: there is no room for it, and the settings do not say to make some.
-            OutboxError: the file cannot be used.
-            ValueError: the configuration cannot reach any backend; nothing was kept.
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> stats = Backend().outbox.stats()
+            >>> stats.accepted == stats.delivered + stats.pending + stats.dead + sum(stats.dropped.values())
+            True
         """
-        if settings.mask is not None:
-            report = apply_mask(report, settings.mask)
-        with self._news:
-            self._putting += 1
+        return self._counters.stats()
+
+    def dead(self, limit: int = -1) -> list[DeadLetter]:
+        """Return the reports that backends rejected permanently, newest first.
+
+        Args:
+            limit: Maximum number of dead letters; -1 for all. Default -1.
+
+        Raises:
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> [(letter.task_id, letter.status) for letter in Backend().outbox.dead(limit=10)]
+            [('ext-job-9921', 422)]
+        """
+        return self._dead_letters.list(limit)
+
+    def retry(self, seqs: list[int] | None = None) -> int:
+        """Queue dead letters for delivery again, and end all waits after failures.
+
+        Args:
+            seqs: Values of `DeadLetter.seq`; unknown ones are ignored. Default: all dead letters.
+
+        Returns:
+            Number of dead letters that were queued.
+
+        Raises:
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> Backend().outbox.retry()
+            1
+        """
+        count = self._dead_letters.revive(seqs)
+        self._reset_backoff()
+        if self._worker is not None:
+            self._worker.wake()
+        return count
+
+    def discard(self, seqs: list[int] | None = None) -> int:
+        """Delete dead letters; they count as dropped.
+
+        Args:
+            seqs: Values of `DeadLetter.seq`; unknown ones are ignored. Default: all dead letters.
+
+        Returns:
+            Number of deleted dead letters.
+
+        Raises:
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> Backend().outbox.discard([17])
+            1
+        """
+        return self._dead_letters.discard(seqs)
+
+    def flush(self, deadline: float = 10.0) -> bool:
+        """Wait until every report that is in the file now was delivered or became a dead letter.
+
+        Waits after failures end first, so each destination is tried at once. With `worker="none"`, this method delivers
+        as `drain` does.
+
+        Args:
+            deadline: Maximum time to wait, in seconds. Default 10.
+
+        Returns:
+            True if all reports were delivered or became dead letters. False if some are still pending: the time is
+            over, a backend is unavailable for longer than the deadline, or this process has no key for them. They stay
+            in the file.
+
+        Raises:
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> Backend().outbox.flush(5.0)
+            True
+        """
+        ends_at = time.monotonic() + deadline
+        last_seq = self._store.last_seq()
+        self._reset_backoff()
+        if self._settings.worker == "thread":
+            self._wake_worker(self._settings)
+            self._wait_until_idle(ends_at, of_all_processes=True)
+        else:
+            self.drain(deadline)
+        return not self._store.has_pending(last_seq, [destination.id for destination in self._store.destinations()])
+
+    def drain(self, deadline: float = 10.0) -> bool:
+        """Deliver the pending reports with threads that end before this method returns.
+
+        For the end of an AWS Lambda handler, for cron jobs, and for `worker="none"`. Waits after failures end first.
+
+        Args:
+            deadline: Maximum time in seconds. A call that is in progress then is cancelled, and its report stays in the
+                file. Default 10.
+
+        Returns:
+            True if no report is pending.
+
+        Raises:
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> Backend().outbox.drain(2.0)
+            True
+        """
+        ends_at = time.monotonic() + deadline
+        self._reset_backoff()
+        worker = Worker(self._delivery, self._settings.parallel, ends_at)
+        worker.wake()
         try:
-            return self._put(configuration, settings, report, convert)
+            worker.join()
         finally:
-            with self._news:
-                self._putting -= 1
-                if not self._putting:
-                    self._early.clear()
+            worker.stop()
+        return self._store.last_seq() == 0
 
-    def _put(
-        self, configuration: Configuration, settings: OutboxSettings, report: Report, convert: Convert[T]
-    ) -> Receipt[T]:
-        file = self._put_file(settings.durability)
-        # A callable that gives the key is asked now, and not within the transaction.
-        self._keyring.name(configuration, file.database.salt or file.salt())
-        deadline = time.monotonic() + (settings.block_seconds if settings.when_full == "block" else 0)
-        while True:
-            try:
-                seq = file.put(
-                    lambda salt: self._keyring.name(configuration, salt),
-                    report,
-                    max_reports=settings.max_reports,
-                    max_bytes=settings.max_bytes,
-                    drop_oldest=settings.when_full == "drop_oldest",
-                )
-                break
-            except OutboxFullError:
-                self._deliver_soon(settings)  # what fills it may be another process's, which has ended
-                if time.monotonic() >= deadline:
-                    raise
-                self.wait_for_change(0.05)
-            except OutboxError as error:
-                error.report_id = report.id
-                raise
-        receipt = Receipt(self, seq, file.database.salt, report.id, convert)
-        with self._news:
-            self._receipts[seq] = receipt
-            early = self._early.pop(seq, None)
-        if early is not None:
-            self._tell(receipt, *early)
-        self._deliver_soon(settings)
-        return receipt
+    def close(self, deadline: float = 10.0) -> bool:
+        """Flush, stop the delivery threads, and close the file; the next report opens it again.
 
-    def _deliver_soon(self, settings: OutboxSettings) -> None:
-        self._use(settings)
+        Args:
+            deadline: Maximum time to wait for deliveries, in seconds. Default 10.
+
+        Returns:
+            True if all reports were delivered or became dead letters, as `flush` does.
+
+        Raises:
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> Backend().outbox.close(5.0)
+            True
+        """
+        try:
+            return self.flush(deadline)
+        finally:
+            self._stop()
+
+    def use_any_key(self) -> None:
+        """Deliver with XPANDER_API_KEY the reports whose own key this process does not know.
+
+        For use after a key was changed. The new key must belong to the same organization.
+        """
+        self._keyring.allow_any_key = True
+
+    def has_key_for(self, destination: Destination) -> bool:
+        """Return whether this process can deliver to a destination of `OutboxStats.destinations`.
+
+        Args:
+            destination: The destination.
+
+        Raises:
+            OutboxError: The file cannot be used.
+        """
+        return self._keyring.configuration(destination) is not None
+
+    def has_pending_for(self, destination: Destination) -> bool:
+        """Return whether reports for a destination of `OutboxStats.destinations` are pending.
+
+        Args:
+            destination: The destination.
+
+        Raises:
+            OutboxError: The file cannot be used.
+        """
+        return self._store.has_pending(self._store.last_seq(), [destination.id])
+
+    # Worker
+
+    def _wake_worker(self, settings: OutboxSettings) -> None:
+        self._apply(settings)
         if settings.worker == "thread":
             try:
-                self._working().wake()
-            except RuntimeError as error:  # of threading: the program ends, or has too many threads
-                _log.warning("the outbox %s cannot deliver now, and keeps what it has: %s", self.path, error)
+                self._running_worker().wake()
+            except RuntimeError as error:  # threading: the interpreter exits, or the system has no more threads.
+                _log.warning("the outbox %s cannot deliver now and keeps its reports: %s", self.path, error)
 
-    def _put_file(self, durability: Durability) -> QueueStore:
-        file = self._put_files.get(durability)
-        if file is None:
-            with self._lock:
-                file = self._put_files.setdefault(
-                    durability, QueueStore(Database(self.path, durability, _PUT_CHECKPOINT_PAGES))
-                )
-        return file
-
-    def _working(self) -> Worker:
+    def _running_worker(self) -> Worker:
         worker = self._worker
         if worker is None or not worker.is_alive():
             with self._lock:
@@ -170,175 +277,73 @@ class Outbox:
                 worker = self._worker
         return worker
 
-    # What became of them
-
-    def _settled(self, group: Batch, state: str, answer: Any) -> None:
-        with self._news:
-            receipts = {seq: self._receipts.pop(seq, None) for seq in group.seqs}
-            if state == "delivered" and self._putting:
-                early = [seq for seq, receipt in receipts.items() if receipt is None]
-                self._early.update(dict.fromkeys(early, (group, answer)))
-                for seq in list(self._early)[:-_MAX_EARLY]:
-                    del self._early[seq]
-        if state == "delivered":
-            for receipt in receipts.values():
-                if receipt is not None:
-                    self._tell(receipt, group, answer)
-        with self._news:
-            self._news.notify_all()
-
-    @staticmethod
-    def _tell(receipt: Receipt[Any], group: Batch, answer: Any) -> None:
-        if receipt.id == group.task_id:  # else it is of a file that was replaced since
-            receipt._set_response(answer)
-
-    def receipt_state(self, seq: int, salt: bytes) -> str:
-        """Return the state of a report, by its number and the salt of the file that kept it."""
-        return self._books.state(seq) if self._file.salt() == salt else "unknown"
-
-    def wait_for_change(self, seconds: float) -> None:
-        """Wait until something was delivered or refused by this process, `seconds` at the most."""
-        with self._news:
-            self._news.wait(seconds)
-
-    def stats(self) -> OutboxStats:
-        """The books, of all processes that share the file."""
-        return self._books.stats()
-
-    def dead(self, limit: int = -1) -> list[DeadLetter]:
-        """The reports that backends refused for good, newest first.
-
-        Args:
-            limit: how many at the most; -1 for all.
-        """
-        return self._books.dead_letters(limit)
-
-    def retry(self, seqs: list[int] | None = None) -> int:
-        """Let dead letters be delivered again, and end all waits. Returns how many letters.
-
-        Args:
-            seqs: which ones, by `DeadLetter.seq`. Default: all.
-        """
-        revived = self._books.revive(seqs)
+    def _reset_backoff(self) -> None:
         self._delivery.refresh()
-        self._file.hurry(self._delivery.targets)
-        if self._worker is not None:
-            self._worker.wake()
-        return revived
+        self._store.reset_backoff(self._delivery.destination_ids)
 
-    def discard(self, seqs: list[int] | None = None) -> int:
-        """Give dead letters up. Returns how many.
+    def _wait_until_idle(self, ends_at: float, *, of_all_processes: bool) -> None:
+        """Wait while a report is being sent, or is due before `ends_at`.
 
         Args:
-            seqs: which ones, by `DeadLetter.seq`. Default: all.
+            ends_at: Time on the monotonic clock.
+            of_all_processes: Wait for reports that other processes are sending as well.
         """
-        return self._books.discard(seqs)
-
-    # Ending
-
-    def flush(self, deadline: float = 10.0) -> bool:
-        """Wait until what is in the file now is delivered or refused.
-
-        Args:
-            deadline: seconds, at the most.
-
-        Returns:
-            Whether it is. False where the time was up, where a backend is away for longer than that, and where this
-            process has no key for some of it; it stays in the file.
-        """
-        ends = time.monotonic() + deadline
-        last = self._file.last()
-        self._delivery.refresh()
-        self._file.hurry(self._delivery.targets)
-        if self._settings.worker == "thread":
-            self._deliver_soon(self._settings)
-            self._wait_until_quiet(ends, and_others=True)
-        else:
-            self.drain(deadline)
-        return not self._file.is_pending(last, [target.id for target in self._file.targets()])
-
-    def drain(self, deadline: float = 10.0) -> bool:
-        """Deliver what is in the file, with threads that end before this returns: for the last moments of a Lambda
-        handler, for a cron job, for `worker="none"`.
-
-        Args:
-            deadline: seconds, at the most: a call that is under way then is given up, and its report stays.
-
-        Returns:
-            Whether nothing waits any more.
-        """
-        ends = time.monotonic() + deadline
-        self._delivery.refresh()
-        self._file.hurry(self._delivery.targets)
-        worker = Worker(self._delivery, self._settings.parallel, ends=ends)
-        worker.wake()
-        try:
-            worker.join()
-        finally:
-            worker.stop()
-        return self._file.last() == 0
-
-    def close(self, deadline: float = 10.0) -> bool:
-        """`flush`, then stop delivering, and close the file; the next report opens it again. Returns as `flush`."""
-        try:
-            return self.flush(deadline)
-        finally:
-            self._stop()
+        while (remaining := ends_at - time.monotonic()) > 0:
+            if not (self._delivery.is_sending() if of_all_processes else self._delivery.in_flight):
+                seconds = self._delivery.seconds_to_next(remaining + 1)
+                if seconds is None or seconds > remaining:
+                    return
+            self._receipts.wait_for_change(min(remaining, _IDLE_POLL_SECONDS))
 
     def _stop(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
-        if self._file.database.exists():
-            self._file.release(self._holder)
-        for file in (self._file, *self._put_files.values()):
-            file.database.close()
+        if self._store.database.exists():
+            self._store.release_owner(self._owner)
+        for database in self._databases:
+            database.close()
 
-    def _wait_until_quiet(self, ends: float, *, and_others: bool) -> None:
-        """Wait while something is under way, or due before `ends`.
+    def _apply(self, settings: OutboxSettings) -> None:
+        self._settings = settings
+        self._delivery.max_dead = (settings.max_reports, settings.max_bytes)
 
-        Args:
-            and_others: what other processes are sending counts, too.
-        """
-        while (left := ends - time.monotonic()) > 0:
-            if not (self._delivery.is_busy() if and_others else self._delivery.in_flight):
-                due = self._delivery.seconds_to_next(left + 1)
-                if due is None or due > left:
-                    return
-            self.wait_for_change(min(left, 0.02))
+    @property
+    def _databases(self) -> list[Database]:
+        return [self._store.database, *self._submitter.databases]
 
-    def finish(self) -> None:
-        """The end of the program: deliver what can be within `exit_seconds`; the rest stays in the file."""
+    # Exit and fork; `registry` calls these methods
+
+    def _register(self, configuration: Configuration, settings: OutboxSettings) -> None:
+        """Apply the settings, and deliver with the key of this configuration as well."""
+        self._apply(settings)
+        with suppress(ValueError):  # A configuration without a key may still read the outbox.
+            self._keyring.add(configuration, self._store.salt())
+
+    def _finish(self) -> None:
+        """Deliver for up to `exit_seconds` at the end of the program; the remaining reports stay in the file."""
         if self._worker is None:
             return
-        ends = time.monotonic() + self._settings.exit_seconds
+        ends_at = time.monotonic() + self._settings.exit_seconds
         try:
-            # From here, beside the threads that there are: none can be started any more.
-            while time.monotonic() < ends and (group := self._delivery.claim()) is not None:
-                self._delivery.deliver(group, ends)
-            self._wait_until_quiet(ends, and_others=False)
+            # Python starts no more threads now, so this thread helps those that are running.
+            while time.monotonic() < ends_at and (batch := self._delivery.claim()) is not None:
+                self._delivery.deliver(batch, ends_at)
+            self._wait_until_idle(ends_at, of_all_processes=False)
             self._stop()
         except OutboxError as error:
-            _log.error("at the end of the program: %s", error)
+            _log.error("the outbox failed at the end of the program: %s", error)
 
-    # Forks
-
-    def before_fork(self) -> None:
-        """Close the file for the time of the fork."""
-        # Nothing of SQLite may be open while the process forks: its own book of locks would be copied.
+    def _before_fork(self) -> None:
         self._lock.acquire()
-        for file in (self._file, *self._put_files.values()):
-            file.database.lock.acquire()
-            file.database.close()
+        for database in self._databases:
+            database.lock.acquire()
+            database.close()
 
-    def after_fork_in_parent(self) -> None:
-        """Release the locks that `before_fork` took."""
-        for file in (self._file, *self._put_files.values()):
-            file.database.lock.release()
+    def _after_fork_in_parent(self) -> None:
+        for database in self._databases:
+            database.lock.release()
         self._lock.release()
 
-    def after_fork_in_child(self) -> None:
-        """Replace the state that belongs to the parent: threads, leases and connections."""
-        # Threads do not come along, nor do the turns that they hold.
-        self._lock = threading.RLock()
-        self._begin()
+    def _after_fork_in_child(self) -> None:
+        self._start(self._receipts)

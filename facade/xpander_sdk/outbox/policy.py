@@ -1,7 +1,6 @@
-"""The rules of delivery, pure: what a failure means, how long to wait, what reports of one run add up to.
+"""Rules of delivery as pure functions: classes of failures, waiting times, and the merging of reports.
 
-Times are microseconds since 1970 (UTC), as a wall clock shows them: it is the only clock that all processes and all
-times of a file share.
+Times are microseconds since 1970-01-01 UTC. The wall clock is the only clock that all processes of a file share.
 """
 
 import json
@@ -14,79 +13,102 @@ from xpander_sdk.reporting.report import Report, encode_json
 
 SECOND = 1_000_000
 MAX_RUN_WAIT = 3_600 * SECOND
-MAX_TARGET_WAIT = 60 * SECOND
+MAX_DESTINATION_WAIT = 60 * SECOND
 MAX_RETRY_AFTER = 3_600 * SECOND
-PAUSE = 300 * SECOND
-"""How long a target that refuses the key is left alone."""
-MAX_WAIT = MAX_RETRY_AFTER + MAX_TARGET_WAIT
-"""No wait is longer: one that seems to be was written before the clock was put back, and is over."""
-UNKNOWN_AGENT_ATTEMPTS = 5
+UNAUTHORIZED_WAIT = 300 * SECOND
+"""Time between two attempts at a destination that rejects the key."""
+MAX_WAIT = MAX_RETRY_AFTER + MAX_DESTINATION_WAIT
+"""Longest possible wait; `is_in_force` relies on it."""
+MAX_UNKNOWN_AGENT_ATTEMPTS = 5
 
 
 class FailureKind(Enum):
-    """What a failed attempt means for what was sent."""
+    """Classes of failed attempts, by the consequence for the report and for its destination."""
 
-    REFUSED = auto()
-    """For good: the same report would be refused again."""
-    LOCKED_OUT = auto()
-    """The key is not let in; nothing is wrong with the report."""
+    REJECTED = auto()
+    """The report is invalid: the backend would reject it again."""
+    UNAUTHORIZED = auto()
+    """The key is invalid; the report is not the cause."""
     NOT_FOUND = auto()
-    """Perhaps not yet; others at the same target are not concerned."""
-    FAILED = auto()
-    """The target failed; on this report, or on all."""
-    NOT_NOW = auto()
-    """The target is away."""
+    """The agent does not exist yet; other runs of the destination are not affected."""
+    SERVER_ERROR = auto()
+    """The destination failed, either on this report or on all."""
+    UNAVAILABLE = auto()
+    """The destination cannot be reached, or asks to try later."""
 
 
 def classify_failure(error: errors.ModuleException) -> FailureKind:
+    """Return the class of a failed attempt."""
     if isinstance(error, errors.InvalidReportError | errors.ConflictError | errors.TooLargeError):
-        return FailureKind.REFUSED
+        return FailureKind.REJECTED
     if isinstance(error, errors.AuthenticationError | errors.PermissionDeniedError):
-        return FailureKind.LOCKED_OUT
+        return FailureKind.UNAUTHORIZED
     if isinstance(error, errors.NotFoundError):
         return FailureKind.NOT_FOUND
     if isinstance(error, errors.ContractError) or error.status_code in (500, 501, 505):
-        return FailureKind.FAILED
-    return FailureKind.NOT_NOW
+        return FailureKind.SERVER_ERROR
+    return FailureKind.UNAVAILABLE
 
 
-def run_backoff(attempts: int, is_away: bool, draw: Callable[[], float] = random.random) -> int:
-    """How long a run waits after its `attempts`th failure: from 1 s, doubled to an hour, half of it by chance.
+def is_in_force(until: int, now: int) -> bool:
+    """Return whether a stored wait or lease that ends at `until` still applies.
+
+    A time more than `MAX_WAIT` ahead was written before the clock was set back, and does not apply any more.
+    """
+    return now < until <= now + MAX_WAIT
+
+
+def run_backoff(failed_attempts: int, is_unavailable: bool, draw: Callable[[], float] = random.random) -> int:
+    """Return the time until the next attempt for a run, in microseconds.
+
+    The time starts at 1 second and doubles up to an hour. Half of it is random.
 
     Args:
-        is_away: the run is not to blame: a minute at the most, so that it goes out soon after its target is back.
+        failed_attempts: Number of failed attempts for the run, at least 1.
+        is_unavailable: The destination is the cause. The wait is then limited to a minute, so that the report is sent
+            soon after the destination has recovered.
+        draw: Function that returns a random number from 0 to 1.
     """
-    longest = MAX_TARGET_WAIT if is_away else MAX_RUN_WAIT
-    return round(min(longest, SECOND * 2.0 ** min(attempts - 1, 20)) * (0.5 + draw() / 2))
+    longest = MAX_DESTINATION_WAIT if is_unavailable else MAX_RUN_WAIT
+    return round(min(longest, SECOND * 2.0 ** min(failed_attempts - 1, 20)) * (0.5 + draw() / 2))
 
 
 def destination_backoff(failures: int, retry_after: float | None, draw: Callable[[], float] = random.random) -> int:
-    """How long a target is left alone after its `failures`th failure in a row: from 0.5 s, doubled to a minute.
+    """Return the time until the next attempt at a destination, in microseconds.
+
+    The time starts at 0.5 seconds and doubles up to a minute. Half of it is random.
 
     Args:
-        retry_after: seconds that the target asks for; an hour at the most is given.
+        failures: Number of failures in a row, at least 1.
+        retry_after: Seconds that the destination asks for, added to the time; at most an hour is granted.
+        draw: Function that returns a random number from 0 to 1.
     """
-    wait = round(min(MAX_TARGET_WAIT, SECOND * 2.0 ** min(failures - 2, 20)) * (0.5 + draw() / 2))
+    wait = round(min(MAX_DESTINATION_WAIT, SECOND * 2.0 ** min(failures - 2, 20)) * (0.5 + draw() / 2))
     if retry_after is not None:
         wait += round(min(MAX_RETRY_AFTER, retry_after * SECOND))
     return wait
 
 
 def merge_reports(reports: Sequence[Report]) -> Report:
-    """What reports of one run add up to: of each field, what was said of it last; null says nothing.
+    """Merge reports of one run into one, with the same result as if each were sent.
 
-    Last is, as for a backend, what says the latest time; of the same time, what was kept last.
+    Each field has its latest value; null does not replace a value. As on the server, "latest" is the order of
+    `reported_at`, and for equal times the order of submission. Example:
+
+        {"id": "r", "input": "2+2?", "is_success": null}   reported_at 1
+        {"id": "r", "result": "4", "is_success": true}     reported_at 2
+        {"id": "r", "input": "2+2?", "result": "4", "is_success": true}   the merged report, reported_at 2
     """
     if len(reports) == 1:
         return reports[0]
-    body: dict[str, object] = {}
+    merged: dict[str, object] = {}
     for report in sorted(reports, key=lambda report: report.reported_at):
-        said = json.loads(report.content)
-        body.update((name, value) for name, value in said.items() if value is not None or name not in body)
+        fields = json.loads(report.content)
+        merged.update((name, value) for name, value in fields.items() if value is not None or name not in merged)
     last = reports[-1]
     return Report(
         agent_id=last.agent_id,
         id=last.id,
         reported_at=max(report.reported_at for report in reports),
-        content=encode_json(body),
+        content=encode_json(merged),
     )

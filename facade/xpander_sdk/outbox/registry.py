@@ -1,4 +1,17 @@
-"""The outboxes of this process: one for each file. They survive a fork, and end with the program."""
+"""Outboxes of this process, one for each file, and the functions that submit reports to them.
+
+End of the program (atexit): the worker threads are still running then. The main thread delivers beside them until
+nothing is due or `exit_seconds` have passed, releases the leases of this process, so that another one can take its
+reports at once, and closes the file. After os._exit or kill -9 the leases expire instead.
+
+Fork:
+
+    before            take all locks, so that no other thread is inside SQLite, and close the file. SQLite forbids the
+                      use of a connection in a child process, and keeps a table of its locks for each process.
+    after, in parent  release the locks; the next call opens the file again, and the worker threads continue
+    after, in child   start with new locks, a new owner of leases, and no threads: a fork copies none, and the leases
+                      of the parent stay with the parent
+"""
 
 import atexit
 from collections.abc import Callable
@@ -15,76 +28,115 @@ from xpander_sdk.settings.outbox import OutboxSettings
 
 T = TypeVar("T")
 
-_queues: dict[str, Outbox] = {}
+_TEMPORARY = (FailureKind.UNAVAILABLE, FailureKind.SERVER_ERROR, FailureKind.UNAUTHORIZED)
+_outboxes: dict[str, Outbox] = {}
 
 
 def outbox_at(path: str) -> Outbox:
-    """The outbox in this file."""
-    queue = _queues.get(path)
-    if queue is None:
+    """Return the outbox of a file.
+
+    Args:
+        path: Absolute path.
+    """
+    outbox = _outboxes.get(path)
+    if outbox is None:
         with _fork.import_lock:
-            queue = _queues.setdefault(path, Outbox(path))
-    return queue
+            outbox = _outboxes.setdefault(path, Outbox(path))
+    return outbox
 
 
 def outbox_for(configuration: Configuration) -> Outbox:
-    """The outbox that a configuration means, which from then on can deliver with the configuration's key."""
+    """Return the outbox of a configuration; from now on it delivers with the configuration's key as well."""
     settings = _settings(configuration)
-    queue = outbox_at(settings.path)
-    queue.know(configuration, settings)
-    return queue
+    outbox = outbox_at(settings.path)
+    outbox._register(configuration, settings)
+    return outbox
+
+
+def submit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
+    """Store a report for delivery, and return its receipt.
+
+    Args:
+        configuration: Destination, key and outbox of the report.
+        report: The report.
+        convert: Function that converts the response of the backend to the value of `Receipt.task`.
+
+    Raises:
+        OutboxFullError: There is no room for the report; it was not stored.
+        OutboxError: The file cannot be used; the report was not stored.
+        ValueError: The configuration cannot reach a backend; the report was not stored.
+    """
+    settings = _settings(configuration)
+    return outbox_at(settings.path)._submitter.put(configuration, settings, report, convert)
+
+
+async def asubmit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
+    """Store a report for delivery without blocking the event loop, and return its receipt.
+
+    A thread waits for the disk (`durability="power"`) or for room (`when_full="block"`).
+
+    Args:
+        configuration: Destination, key and outbox of the report.
+        report: The report.
+        convert: Function that converts the response of the backend to the value of `Receipt.task`.
+
+    Raises:
+        OutboxFullError: There is no room for the report; it was not stored.
+        OutboxError: The file cannot be used; the report was not stored.
+        ValueError: The configuration cannot reach a backend; the report was not stored.
+    """
+    settings = _settings(configuration)
+    put = outbox_at(settings.path)._submitter.put
+    if settings.durability == "power" or settings.when_full == "block":
+        import anyio.to_thread
+
+        return await anyio.to_thread.run_sync(put, configuration, settings, report, convert)
+    return put(configuration, settings, report, convert)
+
+
+def keep(configuration: Configuration, report: Report, convert: Callable[[Any], T], error: ModuleException) -> None:
+    """Store a report that could not be sent directly, if a later attempt may succeed, and add that to the error.
+
+    Args:
+        configuration: Destination, key and outbox of the report.
+        report: The report.
+        convert: Function that converts the response of the backend to the value of `Receipt.task`.
+        error: Error of the direct attempt; it gets the receipt and a longer description.
+    """
+    if _may_succeed_later(configuration, error):
+        try:
+            _add_outcome(error, submit(configuration, report, convert))
+        except OutboxError as outbox_error:
+            _add_outcome(error, outbox_error)
+
+
+async def akeep(
+    configuration: Configuration, report: Report, convert: Callable[[Any], T], error: ModuleException
+) -> None:
+    """Store a report that could not be sent directly, as `keep` does, without blocking the event loop.
+
+    Args:
+        configuration: Destination, key and outbox of the report.
+        report: The report.
+        convert: Function that converts the response of the backend to the value of `Receipt.task`.
+        error: Error of the direct attempt; it gets the receipt and a longer description.
+    """
+    if _may_succeed_later(configuration, error):
+        try:
+            _add_outcome(error, await asubmit(configuration, report, convert))
+        except OutboxError as outbox_error:
+            _add_outcome(error, outbox_error)
 
 
 def _settings(configuration: Configuration) -> OutboxSettings:
     return configuration.outbox or OutboxSettings()
 
 
-def submit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
-    """Keep a report until it is delivered; errors as `Outbox.put`'s."""
-    settings = _settings(configuration)
-    return outbox_at(settings.path).put(configuration, settings, report, convert)
+def _may_succeed_later(configuration: Configuration, error: ModuleException) -> bool:
+    return configuration.outbox is not None and classify_failure(error) in _TEMPORARY
 
 
-async def asubmit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
-    """`submit`; what waits for the disk, or for room, does so in a thread."""
-    settings = _settings(configuration)
-    if settings.durability == "power" or settings.when_full == "block":
-        import anyio.to_thread
-
-        put = outbox_at(settings.path).put
-        return await anyio.to_thread.run_sync(put, configuration, settings, report, convert)
-    return outbox_at(settings.path).put(configuration, settings, report, convert)
-
-
-def keep(configuration: Configuration, report: Report, convert: Callable[[Any], T], error: ModuleException) -> None:
-    """Keep a report that could not be delivered, where it may help, and let the error say so."""
-    if _may_help(configuration, error):
-        try:
-            _tell(error, submit(configuration, report, convert))
-        except OutboxError as trouble:
-            _tell(error, trouble)
-
-
-async def akeep(
-    configuration: Configuration, report: Report, convert: Callable[[Any], T], error: ModuleException
-) -> None:
-    """`keep`, without blocking the event loop."""
-    if _may_help(configuration, error):
-        try:
-            _tell(error, await asubmit(configuration, report, convert))
-        except OutboxError as trouble:
-            _tell(error, trouble)
-
-
-def _may_help(configuration: Configuration, error: ModuleException) -> bool:
-    return configuration.outbox is not None and classify_failure(error) in (
-        FailureKind.NOT_NOW,
-        FailureKind.FAILED,
-        FailureKind.LOCKED_OUT,
-    )
-
-
-def _tell(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
+def _add_outcome(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
     if isinstance(outcome, OutboxError):
         error.description += f" It could not be kept either: {outcome.description}."
     else:
@@ -93,23 +145,23 @@ def _tell(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
 
 
 def _before_fork() -> None:
-    for queue in list(_queues.values()):
-        queue.before_fork()
+    for outbox in list(_outboxes.values()):
+        outbox._before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for queue in list(_queues.values()):
-        queue.after_fork_in_parent()
+    for outbox in list(_outboxes.values()):
+        outbox._after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    for queue in list(_queues.values()):
-        queue.after_fork_in_child()
+    for outbox in list(_outboxes.values()):
+        outbox._after_fork_in_child()
 
 
 def _finish() -> None:
-    for queue in list(_queues.values()):
-        queue.finish()
+    for outbox in list(_outboxes.values()):
+        outbox._finish()
 
 
 atexit.register(_finish)

@@ -1,4 +1,12 @@
-"""Threads that deliver."""
+"""Threads that deliver pending reports.
+
+Each thread repeats: claim a batch, send it, record the outcome. The first thread waits for new work when nothing is
+due; further threads are started while batches are due, and end when none is left.
+
+All threads are daemons, so they never delay the exit of the program. Python stops them at an arbitrary point; the
+leases of their batches expire, or `Outbox` releases them at exit. A fork copies no threads: the child has its own
+worker, which it starts with its first report.
+"""
 
 import logging
 import threading
@@ -8,116 +16,125 @@ from contextlib import suppress
 from xpander_sdk.outbox.delivery import Delivery
 
 _log = logging.getLogger("xpander_sdk")
-_LOOK_SECONDS = 5.0  # between two looks for what other processes left behind
-_PATIENCE_SECONDS = 0.05
-_TROUBLE_SECONDS = 1.0
-_SAY_AGAIN_SECONDS = 60.0
-_SOON_SECONDS = 0.02  # until what others send may be decided
+_POLL_SECONDS = 5.0  # Time between two searches for reports that other processes have stored.
+_MIN_POLL_SECONDS = 0.005
+_BACKOFF_POLL_SECONDS = 0.05
+_SENDING_POLL_SECONDS = 0.02
+_ERROR_PAUSE_SECONDS = 1.0
+_REPEATED_ERROR_SECONDS = 60.0  # The same error is logged again after this time.
 
 
 class Worker:
-    """As many threads as there is work for, up to `parallel`; one of them stays. They hold up no exit.
+    """Delivery threads: one that stays, and as many more as there are due batches.
 
     Args:
-        ends: when to stop by itself, on the monotonic clock: then, or when nothing is due before. None for never.
+        delivery: Delivery that claims and sends.
+        parallel: Maximum number of threads.
+        deadline: Time on the monotonic clock when the worker stops. It stops earlier when nothing is due before the
+            deadline. Default: never.
     """
 
-    def __init__(self, delivery: Delivery, parallel: int, ends: float | None = None) -> None:
+    def __init__(self, delivery: Delivery, parallel: int, deadline: float | None = None) -> None:
         self._delivery = delivery
         self._parallel = parallel
-        self._ends = ends
-        self._stopping = threading.Event()
-        self._wanted = threading.Event()
-        self._said: tuple[str, float] = "", 0.0
+        self._deadline = deadline
+        self._is_stopping = threading.Event()
+        self._is_awake = threading.Event()
+        self._last_error: tuple[str, float] = "", 0.0
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         with self._lock:
-            self._first = self._start(is_first=True)
+            self._first_thread = self._start_thread(is_first=True)
 
     def is_alive(self) -> bool:
-        return self._first.is_alive()
+        """Return whether the thread that waits for work is running."""
+        return self._first_thread.is_alive()
 
     def wake(self) -> None:
-        """There is something to do."""
-        self._wanted.set()
+        """Make the first thread search for work now."""
+        self._is_awake.set()
 
     def stop(self) -> None:
-        """Take nothing more; what is under way goes on."""
-        self._stopping.set()
-        self._wanted.set()
+        """Claim no more batches; calls that are in progress continue."""
+        self._is_stopping.set()
+        self._is_awake.set()
 
     def join(self) -> None:
-        """Wait until it has stopped by itself."""
+        """Wait until all threads have ended; only useful with a deadline or after `stop`."""
         while threads := list(self._threads):
             for thread in threads:
                 thread.join()
 
-    def _start(self, *, is_first: bool) -> threading.Thread:
+    def _start_thread(self, *, is_first: bool) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(is_first,), name="xpander-report outbox", daemon=True)
-        # Under the lock: the thread takes itself out of the set at its end, and must not do so before it is in it.
+        # The caller holds the lock: the thread removes itself from the set, which must not happen before it is added.
         thread.start()
         self._threads.add(thread)
         return thread
 
+    def _start_another_thread(self, due_batches: int) -> None:
+        with self._lock:
+            if self._is_stopping.is_set() or len(self._threads) >= min(self._parallel, due_batches):
+                return
+            # Python starts no threads during interpreter exit; the running ones do the work.
+            with suppress(RuntimeError):
+                self._start_thread(is_first=False)
+
     def _run(self, is_first: bool) -> None:
         try:
-            while not self._is_over() and self._go_on(is_first):
+            while not self._must_stop() and self._step(is_first):
                 pass
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _is_over(self) -> bool:
-        return self._stopping.is_set() or (self._ends is not None and time.monotonic() >= self._ends)
+    def _must_stop(self) -> bool:
+        return self._is_stopping.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline)
 
-    def _go_on(self, is_first: bool) -> bool:
-        """One step; False where there is nothing more to do in this thread."""
+    def _step(self, is_first: bool) -> bool:
+        """Deliver one batch, or wait for work; return False if this thread should end."""
         try:
             if is_first:
-                self._wanted.clear()
-            return self._deliver_one() or (is_first and self._sleep())
+                self._is_awake.clear()
+            return self._deliver_one() or (is_first and self._wait_for_work())
         except Exception as error:
-            self._say(error)
-            self._stopping.wait(_TROUBLE_SECONDS)
+            self._log_error(error)
+            self._is_stopping.wait(_ERROR_PAUSE_SECONDS)
             return is_first
 
     def _deliver_one(self) -> bool:
-        group = self._delivery.claim()
-        if group is None:
+        batch = self._delivery.claim()
+        if batch is None:
             return False
-        self._grow(group.others)
-        self._delivery.deliver(group, self._ends)
+        self._start_another_thread(due_batches=batch.other_pending + 1)
+        self._delivery.deliver(batch, self._deadline)
         return True
 
-    def _say(self, error: Exception) -> None:
-        told, since = self._said
-        if told != str(error) or time.monotonic() > since + _SAY_AGAIN_SECONDS:
-            self._said = str(error), time.monotonic()
-            _log.error("the outbox has trouble of its own; it goes on: %s", error, exc_info=error)
-
-    def _grow(self, others: int) -> None:
-        with self._lock:
-            if self._stopping.is_set() or len(self._threads) >= min(self._parallel, others + 1):
-                return
-            # At the end of the program no thread can be started; those that are there do the work.
-            with suppress(RuntimeError):
-                self._start(is_first=False)
-
-    def _sleep(self) -> bool:
-        """Wait until there may be something to do; False where it is not worth it."""
+    def _wait_for_work(self) -> bool:
+        """Wait until a report may be due; return False if none will be due before the deadline."""
         self._delivery.refresh()
-        left = _LOOK_SECONDS if self._ends is None else self._ends - time.monotonic()
-        pause = self._delivery.seconds_to_next(left)
-        if self._ends is not None:
-            if self._delivery.is_busy():
-                pause = _SOON_SECONDS  # what is under way may fail, and be due again
-            elif pause is None or pause >= left:
+        remaining = _POLL_SECONDS if self._deadline is None else self._deadline - time.monotonic()
+        pause = self._delivery.seconds_to_next(remaining)
+        if self._deadline is not None:
+            if self._delivery.is_sending():
+                pause = _SENDING_POLL_SECONDS  # The call may fail, and the batch may be due again.
+            elif pause is None or pause >= remaining:
                 return False
-        elif pause is None:
-            while not self._wanted.is_set() and self._delivery.tidy():
+        elif pause is None:  # Idle: nothing is pending.
+            while not self._is_awake.is_set() and self._delivery.vacuum():
                 pass
         elif pause and not self._delivery.in_flight:
-            # All has to wait, so what is added will: to look each time would cost its caller more than keeping it.
-            self._stopping.wait(min(pause, _PATIENCE_SECONDS))
-        self._wanted.wait(min(left, _LOOK_SECONDS) if pause is None else max(0.005, min(pause, _LOOK_SECONDS)))
+            # All destinations wait, so new reports must wait as well. Ignore `wake` for a while: searching after each
+            # report would cost its caller more time than storing it.
+            self._is_stopping.wait(min(pause, _BACKOFF_POLL_SECONDS))
+        if pause is None:
+            self._is_awake.wait(min(remaining, _POLL_SECONDS))
+        else:
+            self._is_awake.wait(max(_MIN_POLL_SECONDS, min(pause, _POLL_SECONDS)))
         return True
+
+    def _log_error(self, error: Exception) -> None:
+        text, logged_at = self._last_error
+        if text != str(error) or time.monotonic() > logged_at + _REPEATED_ERROR_SECONDS:
+            self._last_error = str(error), time.monotonic()
+            _log.error("the outbox worker failed and will try again: %s", error, exc_info=error)

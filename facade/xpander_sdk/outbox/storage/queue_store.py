@@ -1,7 +1,29 @@
-"""The outbox's file: a queue in SQLite that processes share.
+"""Queue of reports in a SQLite file that several processes share.
 
-A report is a row that is inserted once and deleted once; what changes in between (who sends a run, when it is due
-again) stands in a small row beside it.
+A report is a row of `reports`: inserted once, deleted once, never changed. The changing state belongs to its run (a
+task at a destination) and is a row of `leases`. A run without a row is due at once.
+
+    State         reports  leases                                          Next states
+    queued        row      no row, or all times over                       leased
+    leased        row      lease_id, expires_at in the future              delivered, rescheduled, isolated, dead,
+                                                                           queued (released, or lease expired)
+    rescheduled   row      failed_attempts > 0, next_attempt_at in future  queued, when that time has passed
+    isolated      row      isolate_through_seq >= seq                      leased, one report at a time
+    delivered     deleted  deleted                                         (final)
+    dead          moved to dead_letters, lease deleted                     queued (`DeadLetters.revive`), dropped
+    dropped       deleted; number in dropped_reports                       (final)
+
+    put ──▶ queued ──claim──▶ leased ──delivered──▶ (deleted)
+              ▲                 │├──reschedule───▶ rescheduled ──time──▶ queued
+              │                 │├──refused, several reports──▶ isolated ──▶ queued, each sent alone
+              └─release_lease───┘└──refused, one report──▶ dead
+
+A lease expires, so a process that dies delays only its own batch. Every lease has an id of its own: a late outcome of
+an expired lease does not change a newer lease, not even one of the same owner. "Delivered" is the exception, because
+the backend has the reports in any case.
+
+A destination that fails has `failures` > 0 and a `next_attempt_at` for all of its runs. After that time one batch is
+the probe (`probe_lease_id`); the others wait until it has succeeded.
 """
 
 import sqlite3
@@ -10,363 +32,318 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from xpander_sdk.errors import OutboxFullError
-from xpander_sdk.outbox.policy import MAX_WAIT
-from xpander_sdk.outbox.storage.connection import OVERHEAD, Database
-from xpander_sdk.outbox.storage.models import Batch, Destination
-from xpander_sdk.outbox.storage.sql import COLUMNS, delete, drop, select_destinations
+from xpander_sdk.outbox.policy import is_in_force
+from xpander_sdk.outbox.storage import sql
+from xpander_sdk.outbox.storage.connection import Database
+from xpander_sdk.outbox.storage.models import Batch, Destination, DestinationKey
+from xpander_sdk.outbox.storage.schema import REPORT_OVERHEAD_BYTES
+from xpander_sdk.outbox.storage.stats import delete_oldest_dead_letters, execute_for_each, record_drops
 from xpander_sdk.reporting.report import Report
 
-MERGED_REPORTS = 200
-MERGED_BYTES = 4_000_000
-
-_FORGET_TURN = """
-DELETE FROM turns WHERE target = ? AND task_id = ? AND NOT EXISTS (
-    SELECT 1 FROM reports WHERE reports.target = turns.target AND reports.task_id = turns.task_id)
-"""
+MAX_BATCH_REPORTS = 200
+MAX_BATCH_BYTES = 4_000_000
+_MAX_DROP_ROUNDS = 100
+_MAX_DROPS_PER_ROUND = 50
 
 
 class QueueStore:
-    """The queue. Each method is one transaction. Safe to share between threads."""
+    """Pending reports and their leases. Each method is one transaction. Safe to share between threads.
+
+    Args:
+        database: Connection to the file.
+        clock: Function that returns the wall-clock time in microseconds. All processes share it through the file.
+    """
 
     def __init__(self, database: Database, clock: Callable[[], int] = lambda: time.time_ns() // 1_000) -> None:
         self.database = database
         self.clock = clock
-        self._target_ids: dict[tuple[bytes, str, str, str], int] = {}
+        self._destination_ids: dict[tuple[bytes, DestinationKey], int] = {}
 
-    # Reports in
+    # Adding reports
 
     def put(
         self,
-        target: Callable[[bytes], tuple[str, str, str]],
+        destination_key: Callable[[bytes], DestinationKey],
         report: Report,
         *,
         max_reports: int,
         max_bytes: int,
         drop_oldest: bool = False,
     ) -> int:
-        """Keep a report, and return its number.
+        """Store a report and return its sequence number.
 
         Args:
-            target: what this file, by its salt, calls the target.
+            destination_key: Function that returns the key of the destination for the salt of the file.
+            report: The report.
+            max_reports: Number of pending reports that the outbox may hold.
+            max_bytes: Approximate size of all pending reports that the outbox may hold, in bytes.
+            drop_oldest: Delete the oldest reports if there is no room.
 
         Raises:
-            OutboxFullError: there is no room for it; it was not kept.
-            OutboxError: the file cannot be written.
+            OutboxFullError: There is no room for the report; it was not stored.
+            OutboxError: The file cannot be written; the report was not stored.
         """
-        size = len(report.content) + OVERHEAD
+        size = len(report.content) + REPORT_OVERHEAD_BYTES
 
         def insert(connection: sqlite3.Connection) -> int | None:
-            # One statement, which is a transaction of its own: whoever interrupts this thread finds none half-done.
             cursor = connection.execute(
-                "INSERT INTO reports (seq, target, task_id, agent_id, reported_at, accepted_at, body)"
-                " SELECT next_seq, ?, ?, ?, ?, ?, ? FROM books WHERE pending < ? AND pending_bytes + ? <= ?",
-                (
-                    self._target_id(connection, target(self.database.salt)), report.id, report.agent_id,
-                    report.reported_at, self.clock(), report.content, max_reports, size, max_bytes,
-                ),
+                sql.INSERT_REPORT,
+                {
+                    "destination_id": self._destination_id(connection, destination_key(self.database.salt)),
+                    "task_id": report.id, "agent_id": report.agent_id, "reported_at": report.reported_at,
+                    "now": self.clock(), "body": report.content,
+                    "max_reports": max_reports, "size": size, "max_bytes": max_bytes,
+                },
             )  # fmt: skip
             return cursor.lastrowid if cursor.rowcount == 1 else None
 
-        self.database.leave_room(size)
-        seq = self.database.do(insert)
+        self.database.reserve_disk_space(size)
+        # One statement without BEGIN: a signal handler that interrupts this thread finds nothing half done.
+        seq = self.database.run(insert)
         if seq is None and drop_oldest and size <= max_bytes:
             with self.database.transaction() as connection:
-                self._make_room(connection, max_reports, max_bytes - size)
+                self._drop_oldest(connection, max_reports, max_bytes - size)
                 seq = insert(connection)
         if seq is None:
             raise OutboxFullError(f"the outbox {self.database.path} is full", report_id=report.id)
         return seq
 
-    def _make_room(self, connection: sqlite3.Connection, max_reports: int, max_bytes: int) -> None:
-        """Drop the oldest that nobody sends now, a few more than must be."""
+    def _drop_oldest(self, connection: sqlite3.Connection, max_reports: int, max_bytes: int) -> None:
+        """Drop the oldest reports without an active lease, in rounds, until the limits hold."""
         now = self.clock()
-        for _ in range(100):
-            pending, taken = connection.execute("SELECT pending, pending_bytes FROM books").fetchone()
-            if pending < max_reports and taken <= max_bytes:
+        for _ in range(_MAX_DROP_ROUNDS):
+            pending, pending_bytes = connection.execute(sql.PENDING).fetchone()
+            if pending < max_reports and pending_bytes <= max_bytes:
                 return
-            few = max(1, min(50, pending // 10))
-            oldest = connection.execute(
-                "SELECT seq, target, task_id FROM reports LEFT JOIN turns USING (target, task_id)"
-                " WHERE coalesce(held_until, 0) NOT BETWEEN ? AND ? ORDER BY seq LIMIT ?",
-                (now + 1, now + MAX_WAIT, few),
-            ).fetchall()
-            if not oldest:
+            limit = max(1, min(_MAX_DROPS_PER_ROUND, pending // 10))
+            rows = connection.execute(sql.OLDEST_REPORTS_WITHOUT_LEASE, {"now": now, "limit": limit}).fetchall()
+            if not rows:
                 return
-            delete(connection, "reports", [seq for seq, _, _ in oldest])
-            connection.executemany(_FORGET_TURN, [run for _, *run in oldest])
-            drop(connection, [seq for seq, _, _ in oldest], "full")
-
-    def _target_id(self, connection: sqlite3.Connection, target: tuple[str, str, str]) -> int:
-        known = self._target_ids.get((self.database.salt, *target))
-        if known is None:
-            connection.execute(
-                "INSERT OR IGNORE INTO targets (base_url, organization_id, credentials) VALUES (?, ?, ?)", target
+            seqs = [seq for seq, _, _ in rows]
+            execute_for_each(connection, sql.DELETE_REPORT, seqs)
+            connection.executemany(
+                sql.DELETE_LEASE_WITHOUT_REPORTS,
+                [{"destination_id": destination_id, "task_id": task_id} for _, destination_id, task_id in rows],
             )
-            (known,) = connection.execute(
-                "SELECT id FROM targets WHERE base_url = ? AND organization_id = ? AND credentials = ?", target
-            ).fetchone()
-            self._target_ids[(self.database.salt, *target)] = known
-        return known
+            record_drops(connection, seqs, "full")
 
-    # Reports out
+    def _destination_id(self, connection: sqlite3.Connection, key: DestinationKey) -> int:
+        # The salt is part of the cache key, because a file that replaces this one has other ids.
+        cache_key = (self.database.salt, key)
+        destination_id = self._destination_ids.get(cache_key)
+        if destination_id is None:
+            base_url, organization_id, credentials = key
+            parameters = {"base_url": base_url, "organization_id": organization_id, "credentials": credentials}
+            connection.execute(sql.ADD_DESTINATION, parameters)
+            (destination_id,) = connection.execute(sql.DESTINATION_ID, parameters).fetchone()
+            self._destination_ids[cache_key] = destination_id
+        return destination_id
 
-    def claim(self, holder: str, targets: Sequence[int], hold: int) -> Batch | None:
-        """Take what waits of a run for `hold` microseconds: the oldest that is due at one of the targets, in the order
-        given. None where there is nothing."""
-        # Each turn has a name of its own: an answer that comes late, when its turn was lost, ends no other turn, not
-        # even one that the same holder took since.
-        turn = f"{holder}/{uuid.uuid4().hex}"
-        with self.database.transaction() as connection:
-            now = self.clock()
-            for target in targets:
-                found = self._claim_of(connection, turn, target, now, hold)
-                if found is not None:
-                    return found
-        return None
+    # Claiming reports, and recording the outcome of their delivery
 
-    def _claim_of(self, connection: sqlite3.Connection, turn: str, target_id: int, now: int, hold: int) -> Batch | None:
-        for target in select_destinations(connection, "WHERE id = ?", target_id):
-            if not now < target.next_at <= now + MAX_WAIT:
-                return self._claim_at(connection, turn, target, now, hold)
-        return None  # it is left alone; or a new file, put in the old one's place, has none of this number
-
-    def _claim_at(
-        self, connection: sqlite3.Connection, turn: str, target: Destination, now: int, hold: int
-    ) -> Batch | None:
-        # By the index that gives the oldest first: to sort all that waits would take the longer the more it is.
-        found = connection.execute(
-            "SELECT reports.task_id, coalesce(attempts, 0), coalesce(alone_to, 0)"
-            " FROM reports INDEXED BY reports_of_target LEFT JOIN turns USING (target, task_id)"
-            " WHERE reports.target = ? AND coalesce(held_until, 0) NOT BETWEEN ? AND ?"
-            " AND coalesce(due_at, 0) NOT BETWEEN ? AND ?"
-            " ORDER BY seq LIMIT 1",
-            (target.id, now + 1, now + MAX_WAIT, now + 1, now + MAX_WAIT),
-        ).fetchone()
-        if found is None:
-            return None
-        task_id, attempts, alone_to = found
-        if target.failures:
-            # One at a time, until one goes through.
-            connection.execute("UPDATE targets SET next_at = ?, holder = ? WHERE id = ?", (now + hold, turn, target.id))
-        connection.execute(
-            "INSERT INTO turns (target, task_id, holder, held_until) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until",
-            (target.id, task_id, turn, now + hold),
-        )
-        seqs, reports = self._waiting(connection, target.id, task_id, alone_to)
-        (pending,) = connection.execute("SELECT pending FROM books").fetchone()
-        return Batch(turn, target, task_id, seqs, reports, attempts, pending - len(seqs))
-
-    def _waiting(
-        self, connection: sqlite3.Connection, target_id: int, task_id: str, alone_to: int
-    ) -> tuple[list[int], list[Report]]:
-        seqs: list[int] = []
-        reports: list[Report] = []
-        size = 0
-        rows = connection.execute(
-            "SELECT seq, agent_id, reported_at, body FROM reports WHERE target = ? AND task_id = ?"
-            " ORDER BY seq LIMIT ?",
-            (target_id, task_id, MERGED_REPORTS),
-        )
-        for seq, agent_id, reported_at, body in rows:
-            size += len(body)
-            is_other = reports and (agent_id != reports[0].agent_id or size > MERGED_BYTES)
-            if is_other or (reports and seqs[0] <= alone_to):
-                break
-            seqs.append(seq)
-            reports.append(Report(agent_id=agent_id, id=task_id, reported_at=reported_at, content=body))
-        return seqs, reports
-
-    def delivered(self, group: Batch) -> None:
-        """The backend has it. Nobody else can undo that: it is gone even if the turn was lost meanwhile."""
-        with self.database.transaction() as connection:
-            gone = delete(connection, "reports", group.seqs)
-            connection.execute(
-                "UPDATE books SET delivered = delivered + ?, merged = merged + ?", (gone, max(0, gone - 1))
-            )
-            _end_turn(connection, group)
-            _it_answers(connection, group)
-
-    def refused(self, group: Batch, status: int | None, answer: str, *, max_dead: tuple[int, int]) -> bool:
-        """The backend refuses it for good: a lone report becomes a dead letter; of several, each will be sent alone.
+    def claim(self, owner: str, destination_ids: Sequence[int], lease_microseconds: int) -> Batch | None:
+        """Lease the oldest due run of the first destination that has one; return None if nothing is due.
 
         Args:
-            max_dead: how many dead letters are kept, and how many bytes of them; the oldest go.
+            owner: Identifier of the process.
+            destination_ids: Destinations to search, in this order.
+            lease_microseconds: Duration of the lease.
+        """
+        lease_id = f"{owner}/{uuid.uuid4().hex}"
+        with self.database.transaction() as connection:
+            now = self.clock()
+            for destination_id in destination_ids:
+                # The row is missing if another file has replaced the one that the id was read from.
+                for row in connection.execute(sql.DESTINATION, {"destination_id": destination_id}).fetchall():
+                    destination = Destination(*row)
+                    if not is_in_force(destination.next_attempt_at, now):
+                        batch = self._claim_run(connection, destination, lease_id, now, lease_microseconds)
+                        if batch is not None:
+                            return batch
+        return None
+
+    def _claim_run(
+        self, connection: sqlite3.Connection, destination: Destination, lease_id: str, now: int, lease_microseconds: int
+    ) -> Batch | None:
+        row = connection.execute(sql.OLDEST_DUE_RUN, {"destination_id": destination.id, "now": now}).fetchone()
+        if row is None:
+            return None
+        task_id, failed_attempts, isolate_through_seq = row
+        lease = {
+            "destination_id": destination.id, "task_id": task_id, "lease_id": lease_id,
+            "expires_at": now + lease_microseconds,
+        }  # fmt: skip
+        if destination.failures:  # Other batches wait until this one has succeeded or its lease has expired.
+            connection.execute(sql.START_PROBE, lease)
+        connection.execute(sql.TAKE_LEASE, lease)
+        seqs, reports = _reports_to_merge(connection, destination.id, task_id, isolate_through_seq)
+        pending, _ = connection.execute(sql.PENDING).fetchone()
+        return Batch(lease_id, destination, task_id, seqs, reports, failed_attempts, pending - len(seqs))
+
+    def delivered(self, batch: Batch) -> None:
+        """Delete the reports of a batch that the backend confirmed, even if the lease has expired."""
+        with self.database.transaction() as connection:
+            deleted = execute_for_each(connection, sql.DELETE_REPORT, batch.seqs)
+            connection.execute(sql.COUNT_DELIVERED, {"delivered": deleted, "merged": max(0, deleted - 1)})
+            _end_lease(connection, batch)
+            _mark_destination_as_working(connection, batch)
+
+    def refused(self, batch: Batch, status: int | None, error: str, *, max_dead: tuple[int, int]) -> bool:
+        """Make a dead letter of a single report; schedule several reports to be sent one by one.
+
+        Args:
+            batch: Batch that the backend rejected permanently.
+            status: HTTP status code of the response; None if there was no response.
+            error: Error text of the response.
+            max_dead: Limits for dead letters: their number, and their size in bytes. The oldest ones are deleted.
 
         Returns:
-            Whether it became a dead letter.
+            True if the report is now a dead letter.
         """
         with self.database.transaction() as connection:
-            if not _is_held(connection, group):
+            if connection.execute(sql.OWN_LEASE, _lease_parameters(batch)).fetchone() is None:
                 return False
-            _it_answers(connection, group)
-            if len(group.seqs) > 1:
-                connection.execute(
-                    "UPDATE turns SET held_until = 0, holder = NULL, alone_to = ? WHERE target = ? AND task_id = ?",
-                    (group.seqs[-1], group.target.id, group.task_id),
-                )
+            _mark_destination_as_working(connection, batch)
+            if len(batch.seqs) > 1:
+                connection.execute(sql.ISOLATE_REPORTS, _lease_parameters(batch))
                 return False
             connection.execute(
-                f"INSERT INTO dead SELECT {COLUMNS}, ?, ?, ? FROM reports WHERE seq = ?",
-                (self.clock(), status, answer, group.seqs[0]),
+                sql.MOVE_TO_DEAD_LETTERS,
+                {"seq": batch.seqs[0], "now": self.clock(), "status": status, "error": error},
             )
-            delete(connection, "reports", group.seqs)
-            _end_turn(connection, group)
-            _bound_dead(connection, *max_dead)
+            execute_for_each(connection, sql.DELETE_REPORT, batch.seqs)
+            _end_lease(connection, batch)
+            delete_oldest_dead_letters(connection, *max_dead)
         return True
 
-    def put_off(self, group: Batch, trouble: str, *, run_wait: int, target_wait: int | None) -> None:
-        """It may go through later.
+    def reschedule(self, batch: Batch, error: str, *, run_wait: int, destination_wait: int | None) -> None:
+        """End the lease after a failure that may be temporary, and schedule the next attempt.
 
         Args:
-            run_wait: how long the run waits, in microseconds.
-            target_wait: how long its target is left alone; None where the target is not to blame.
+            batch: Batch that failed.
+            error: Error text.
+            run_wait: Time until the next attempt for this run, in microseconds.
+            destination_wait: Time until the next attempt for any run of the destination, in microseconds. None if the
+                destination works, and only this run failed.
         """
         with self.database.transaction() as connection:
             now = self.clock()
-            connection.execute(
-                "UPDATE turns SET held_until = 0, holder = NULL, attempts = attempts + 1, due_at = ?, trouble = ?"
-                " WHERE target = ? AND task_id = ? AND holder = ?",
-                (now + run_wait, trouble, group.target.id, group.task_id, group.turn),
-            )
-            if target_wait is None:
-                _it_answers(connection, group)
+            lease = _lease_parameters(batch)
+            connection.execute(sql.RESCHEDULE_RUN, {**lease, "next_attempt_at": now + run_wait, "error": error})
+            if destination_wait is None:
+                _mark_destination_as_working(connection, batch)
                 return
-            # Several that failed together are one failure; the longest wait that any of them was asked for holds.
+            connection.execute(sql.END_PROBE, lease)
+            connection.execute(sql.COUNT_FAILURE, {**lease, "failures_at_claim": batch.destination.failures})
             connection.execute(
-                "UPDATE targets SET failures = failures + (failures = ?1), trouble = ?2,"
-                " holder = CASE WHEN holder = ?3 THEN NULL ELSE holder END,"
-                " next_at = CASE WHEN holder = ?3 OR next_at > ?4 THEN ?5 ELSE max(next_at, ?5) END WHERE id = ?6",
-                (group.target.failures, trouble, group.turn, now + MAX_WAIT, now + target_wait, group.target.id),
+                sql.BACK_OFF_DESTINATION,
+                {**lease, "now": now, "next_attempt_at": now + destination_wait, "error": error},
             )
 
-    def give_back(self, group: Batch) -> None:
-        """Nothing came of it; another may take it at once."""
+    def release_lease(self, batch: Batch) -> None:
+        """End the lease of a batch that was not sent, so that it is due again at once."""
         with self.database.transaction() as connection:
-            connection.execute(
-                "UPDATE turns SET held_until = 0, holder = NULL WHERE target = ? AND task_id = ? AND holder = ?",
-                (group.target.id, group.task_id, group.turn),
-            )
-            connection.execute(
-                "UPDATE targets SET next_at = 0, holder = NULL WHERE id = ? AND holder = ?",
-                (group.target.id, group.turn),
-            )
+            connection.execute(sql.RELEASE_LEASE, _lease_parameters(batch))
+            connection.execute(sql.END_PROBE, _lease_parameters(batch))
 
-    def release(self, holder: str) -> None:
-        """Give back what `holder` has taken, so that another may take it at once."""
-        its = "holder >= ?1 || '/' AND holder < ?1 || '0'"  # 0 comes next after /
+    def release_owner(self, owner: str) -> None:
+        """End all leases of a process, so that other processes can take its runs at once."""
         with self.database.transaction() as connection:
-            connection.execute(f"UPDATE turns SET held_until = 0, holder = NULL WHERE {its}", (holder,))
-            connection.execute(f"UPDATE targets SET next_at = 0, holder = NULL WHERE {its}", (holder,))
+            connection.execute(sql.RELEASE_LEASES_OF_OWNER, {"owner": owner})
+            connection.execute(sql.END_PROBES_OF_OWNER, {"owner": owner})
 
-    def hurry(self, targets: Sequence[int]) -> None:
-        """End all waits of these targets: they are tried again now."""
+    def reset_backoff(self, destination_ids: Sequence[int]) -> None:
+        """Make all runs of these destinations due now, except those with an active lease."""
         with self.database.transaction() as connection:
-            for target in targets:
-                # Whoever asks just now whether the target is back may have died.
-                connection.execute("UPDATE targets SET next_at = 0, holder = NULL WHERE id = ?", (target,))
-                connection.execute("UPDATE turns SET due_at = 0 WHERE target = ?", (target,))
+            for destination_id in destination_ids:
+                # This ends a probe as well: its process may have died.
+                connection.execute(sql.RESET_DESTINATION_BACKOFF, {"destination_id": destination_id})
+                connection.execute(sql.RESET_RUN_BACKOFF, {"destination_id": destination_id})
 
-    # Looking
+    # Reading
 
-    def next_at(self, targets: Sequence[int]) -> int | None:
-        """When something of these targets may be due; None where nothing waits."""
+    def next_attempt_at(self, destination_ids: Sequence[int]) -> int | None:
+        """Return the time when a report of these destinations may be due; None if no report is pending."""
+        now = self.clock()
+        times = [
+            self._next_attempt_at(destination, now)
+            for destination in self.destinations()
+            if destination.id in destination_ids
+        ]
+        return min((time for time in times if time is not None), default=None)
 
-        def look(connection: sqlite3.Connection) -> int | None:
-            now = self.clock()
-            times = [
-                _next_of(connection, target, now) for target in select_destinations(connection) if target.id in targets
-            ]
-            return min((moment for moment in times if moment is not None), default=None)
+    def _next_attempt_at(self, destination: Destination, now: int) -> int | None:
+        parameters = {"destination_id": destination.id, "now": now}
+        if not self.database.fetch(sql.ANY_REPORT, parameters):
+            return None
+        if is_in_force(destination.next_attempt_at, now):
+            return destination.next_attempt_at
+        if self.database.fetch(sql.ANY_RUN_WITHOUT_LEASE_ROW, parameters):
+            return now
+        ((first,),) = self.database.fetch(sql.FIRST_DUE_TIME, parameters)
+        return now if first is None else int(first)
 
-        return self.database.do(look)
+    def has_active_lease(self, destination_ids: Sequence[int]) -> bool:
+        """Return whether any process is sending reports to these destinations."""
+        now = self.clock()
+        parameters = [{"destination_id": destination_id, "now": now} for destination_id in destination_ids]
+        return any(self.database.fetch(sql.ANY_ACTIVE_LEASE, each) for each in parameters)
 
-    def is_held(self, targets: Sequence[int]) -> bool:
-        """Whether anyone is sending something to these targets."""
-        query = "SELECT 1 FROM turns WHERE target = ? AND held_until BETWEEN ? AND ? LIMIT 1"
+    def has_pending(self, through_seq: int, destination_ids: Sequence[int]) -> bool:
+        """Return whether a report of these destinations with a number up to `through_seq` is pending."""
+        parameters = [{"destination_id": destination_id, "seq": through_seq} for destination_id in destination_ids]
+        return any(self.database.fetch(sql.ANY_REPORT_THROUGH, each) for each in parameters)
 
-        def look(connection: sqlite3.Connection) -> bool:
-            now = self.clock()
-            return any(connection.execute(query, (each, now + 1, now + MAX_WAIT)).fetchone() for each in targets)
-
-        return self.database.do(look)
-
-    def is_pending(self, seq: int, targets: Sequence[int]) -> bool:
-        """Whether any report of these targets waits, up to this number."""
-        query = "SELECT 1 FROM reports WHERE target = ? AND seq <= ? LIMIT 1"
-
-        def look(connection: sqlite3.Connection) -> bool:
-            return any(connection.execute(query, (target, seq)).fetchone() for target in targets)
-
-        return self.database.do(look)
-
-    def last(self) -> int:
-        """The number of the newest report that waits; 0 where none does."""
-        return (
-            self.database.do(lambda connection: connection.execute("SELECT max(seq) FROM reports").fetchone()[0]) or 0
-        )
+    def last_seq(self) -> int:
+        """Return the sequence number of the newest pending report; 0 if none is pending."""
+        ((seq,),) = self.database.fetch(sql.LAST_SEQ)
+        return int(seq)
 
     def salt(self) -> bytes:
-        """What this very file, and no other, mixes into the marks of keys."""
-        return self.database.do(lambda connection: self.database.salt)
+        """Return the random bytes that only this file has; fingerprints of keys depend on them."""
+        return self.database.run(lambda connection: self.database.salt)
 
-    def targets(self) -> list[Destination]:
-        return self.database.do(select_destinations)
-
-
-def _next_of(connection: sqlite3.Connection, target: Destination, now: int) -> int | None:
-    if connection.execute("SELECT 1 FROM reports WHERE target = ? LIMIT 1", (target.id,)).fetchone() is None:
-        return None
-    if now < target.next_at <= now + MAX_WAIT:
-        return target.next_at
-    is_free = connection.execute(
-        "SELECT 1 FROM reports LEFT JOIN turns USING (target, task_id)"
-        " WHERE reports.target = ? AND turns.task_id IS NULL LIMIT 1",
-        (target.id,),
-    ).fetchone()
-    if is_free:
-        return now
-    (first,) = connection.execute(
-        "SELECT min(max(CASE WHEN held_until BETWEEN ?1 AND ?2 THEN held_until ELSE ?1 END,"
-        " CASE WHEN due_at BETWEEN ?1 AND ?2 THEN due_at ELSE ?1 END)) FROM turns WHERE target = ?3"
-        " AND EXISTS (SELECT 1 FROM reports WHERE reports.target = ?3 AND reports.task_id = turns.task_id)",
-        (now, now + MAX_WAIT, target.id),
-    ).fetchone()
-    return now if first is None else int(first)
+    def destinations(self) -> list[Destination]:
+        """Return all destinations of the file."""
+        return [Destination(*row) for row in self.database.fetch(sql.DESTINATIONS)]
 
 
-def _bound_dead(connection: sqlite3.Connection, max_reports: int, max_bytes: int) -> None:
-    while True:
-        dead, taken = connection.execute("SELECT dead, dead_bytes FROM books").fetchone()
-        if dead <= 1 or (dead <= max_reports and taken <= max_bytes):
-            return
-        (oldest,) = connection.execute("SELECT min(seq) FROM dead").fetchone()
-        delete(connection, "dead", [oldest])
-        drop(connection, [oldest], "dead letters full")
-
-
-def _it_answers(connection: sqlite3.Connection, group: Batch) -> None:
-    if group.target.failures:
-        connection.execute(
-            "UPDATE targets SET failures = 0, next_at = 0, trouble = NULL, holder = NULL WHERE id = ?",
-            (group.target.id,),
-        )
-
-
-def _is_held(connection: sqlite3.Connection, group: Batch) -> bool:
-    found = connection.execute(
-        "SELECT 1 FROM turns WHERE target = ? AND task_id = ? AND holder = ?",
-        (group.target.id, group.task_id, group.turn),
+def _reports_to_merge(
+    connection: sqlite3.Connection, destination_id: int, task_id: str, isolate_through_seq: int
+) -> tuple[list[int], list[Report]]:
+    """Return the oldest reports of a run that one request can carry, with their sequence numbers."""
+    seqs: list[int] = []
+    reports: list[Report] = []
+    size = 0
+    rows = connection.execute(
+        sql.REPORTS_OF_RUN, {"destination_id": destination_id, "task_id": task_id, "limit": MAX_BATCH_REPORTS}
     )
-    return found.fetchone() is not None
+    for seq, agent_id, reported_at, body in rows:
+        size += len(body)
+        if reports:
+            is_isolated = seqs[0] <= isolate_through_seq
+            if is_isolated or agent_id != reports[0].agent_id or size > MAX_BATCH_BYTES:
+                break
+        seqs.append(seq)
+        reports.append(Report(agent_id=agent_id, id=task_id, reported_at=reported_at, content=body))
+    return seqs, reports
 
 
-def _end_turn(connection: sqlite3.Connection, group: Batch) -> None:
-    run = (group.target.id, group.task_id)
-    connection.execute(
-        "UPDATE turns SET held_until = 0, holder = NULL, attempts = 0, due_at = 0"
-        " WHERE target = ? AND task_id = ? AND holder = ? AND alone_to > ?",
-        (*run, group.turn, group.seqs[-1]),
-    )
-    connection.execute("DELETE FROM turns WHERE target = ? AND task_id = ? AND holder = ?", (*run, group.turn))
-    connection.execute(_FORGET_TURN, run)
+def _lease_parameters(batch: Batch) -> dict[str, object]:
+    return {
+        "destination_id": batch.destination.id, "task_id": batch.task_id, "lease_id": batch.lease_id,
+        "last_seq": batch.seqs[-1],
+    }  # fmt: skip
+
+
+def _mark_destination_as_working(connection: sqlite3.Connection, batch: Batch) -> None:
+    if batch.destination.failures:
+        connection.execute(sql.RESET_DESTINATION, {"destination_id": batch.destination.id})
+
+
+def _end_lease(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Delete the lease, or keep its row while later reports of the run are isolated."""
+    lease = _lease_parameters(batch)
+    connection.execute(sql.RESET_ISOLATED_RUN, lease)  # The row has no lease id then, so DELETE_LEASE skips it.
+    connection.execute(sql.DELETE_LEASE, lease)
+    connection.execute(sql.DELETE_LEASE_WITHOUT_REPORTS, lease)

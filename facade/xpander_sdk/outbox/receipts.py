@@ -1,0 +1,112 @@
+"""Receipts of one process, and the responses of the backend that belong to them.
+
+A worker may deliver a report before `create` has made its receipt:
+
+    thread of the caller                 worker
+    commit report 17
+                                         claim 17, send it, get the response
+                                         resolve: no receipt of 17 yet, so keep the response in `_early_responses`
+    create(17): use the early response
+
+Early responses are kept only while a submission is in progress, because a report of another process, or of a receipt
+that the caller has deleted, has no receipt either.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from xpander_sdk.outbox.storage.models import Batch
+from xpander_sdk.outbox.storage.queue_store import QueueStore
+from xpander_sdk.outbox.storage.stats import Counters
+from xpander_sdk.receipt import Receipt
+
+T = TypeVar("T")
+
+_MAX_EARLY_RESPONSES = 64
+
+
+class Receipts:
+    """Receipts that this process has created. Safe to share between threads. Implements `ReceiptStore`.
+
+    Args:
+        store: Queue in the file.
+
+    Attributes:
+        path: Path of the file.
+    """
+
+    def __init__(self, store: QueueStore) -> None:
+        self.path = store.database.path
+        self.reset(store)
+
+    def reset(self, store: QueueStore) -> None:
+        """Forget all state of the parent process; receipts from before the fork read their state from `store`."""
+        self._store = store
+        self._counters = Counters(store.database)
+        self._changed = threading.Condition()
+        self._submissions = 0
+        self._early_responses: dict[int, tuple[Batch, Any]] = {}
+        self._receipts: weakref.WeakValueDictionary[int, Receipt[Any]] = weakref.WeakValueDictionary()
+
+    @contextmanager
+    def submission(self) -> Iterator[None]:
+        """Keep early responses during the block, in which a report is stored and its receipt created."""
+        with self._changed:
+            self._submissions += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._submissions -= 1
+                if not self._submissions:
+                    self._early_responses.clear()
+
+    def create(self, seq: int, salt: bytes, report_id: str, convert: Callable[[Any], T]) -> Receipt[T]:
+        """Return the receipt of a stored report.
+
+        Args:
+            seq: Sequence number of the report.
+            salt: Salt of the file that stores the report.
+            report_id: Id of the run.
+            convert: Function that converts the response of the backend to the value of `Receipt.task`.
+        """
+        receipt = Receipt(self, seq, salt, report_id, convert)
+        with self._changed:
+            self._receipts[seq] = receipt
+            early_response = self._early_responses.pop(seq, None)
+        if early_response is not None:
+            _set_response(receipt, *early_response)
+        return receipt
+
+    def resolve(self, batch: Batch, state: str, response: Any) -> None:
+        """Pass the response of a delivered batch to its receipts, and wake all threads that wait for a change."""
+        with self._changed:
+            receipts = {seq: self._receipts.pop(seq, None) for seq in batch.seqs}
+            if state == "delivered" and self._submissions:
+                early = [seq for seq, receipt in receipts.items() if receipt is None]
+                self._early_responses.update(dict.fromkeys(early, (batch, response)))
+                for seq in list(self._early_responses)[:-_MAX_EARLY_RESPONSES]:
+                    del self._early_responses[seq]
+        if state == "delivered":
+            for receipt in receipts.values():
+                if receipt is not None:
+                    _set_response(receipt, batch, response)
+        with self._changed:
+            self._changed.notify_all()
+
+    def receipt_state(self, seq: int, salt: bytes) -> str:
+        """Return the state of a report; "unknown" if another file has replaced the one that stored it."""
+        return self._counters.report_state(seq) if self._store.salt() == salt else "unknown"
+
+    def wait_for_change(self, seconds: float) -> None:
+        """Wait until this process has delivered a report or made a dead letter, at most `seconds`."""
+        with self._changed:
+            self._changed.wait(seconds)
+
+
+def _set_response(receipt: Receipt[Any], batch: Batch, response: Any) -> None:
+    if receipt.id == batch.task_id:  # Otherwise, the receipt is of a file that was replaced since.
+        receipt._set_response(response)

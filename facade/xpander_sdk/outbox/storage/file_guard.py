@@ -1,0 +1,147 @@
+"""Files of an outbox on disk: the database, SQLite's `-wal` and `-shm`, and the lock file.
+
+SQLite's locks protect what is inside the file. They cannot protect the steps that create, open or rename the file, so
+`lock_file` serializes those across processes and threads.
+"""
+
+import logging
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from xpander_sdk.errors import OutboxError
+
+_log = logging.getLogger("xpander_sdk")
+
+BUSY_SECONDS = 10
+"""Time to wait for another process that holds a lock, in seconds."""
+_RESERVED_BYTES = 8 << 20  # Twice the size that SQLite's log reaches before a worker moves it into the file.
+
+FileId = tuple[int, int]
+"""Device and inode of a file: they tell a file from another one that replaced it under the same path."""
+
+
+def file_id(path: str) -> FileId | None:
+    """Return the identity of the file at `path`; None if there is no file."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, error) from error
+    return status.st_dev, status.st_ino
+
+
+def create_folder(path: str) -> None:
+    """Create the folder of the file `path`, accessible to its owner only."""
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def create_private_file(path: str) -> None:
+    """Create an empty file if there is none, and make it and SQLite's files readable by their owner only.
+
+    The result does not depend on the umask.
+    """
+    try:
+        with suppress(FileExistsError):
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            os.close(descriptor)
+            os.chmod(path, 0o600)
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            with suppress(FileNotFoundError):
+                status = os.stat(name)
+                if status.st_mode & 0o077 and hasattr(os, "getuid") and status.st_uid == os.getuid():
+                    os.chmod(name, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+@contextmanager
+def lock_file(path: str) -> Iterator[None]:
+    """Hold the exclusive lock of `<path>.lock` during the block.
+
+    Raises:
+        OutboxError: Another process has held the lock for `BUSY_SECONDS`, or the lock file cannot be created.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows does not rename open files, so a lock is not necessary there.
+        yield
+        return
+    try:
+        descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    try:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:  # The other process may be frozen and never release the lock.
+                    reason = f"another process has held its lock file for {BUSY_SECONDS} seconds"
+                    raise OutboxError(f"the outbox {path} cannot be used: {reason}") from None
+            sleep_briefly()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sleep_briefly() -> None:
+    """Sleep for a short random time before the next attempt to take a lock.
+
+    SQLite's own busy handler sleeps longer with each attempt, so a busy process would starve the others.
+    """
+    time.sleep(random.uniform(0.0001, 0.002))  # noqa: S311 - not used for secrets
+
+
+def set_aside(path: str, damaged: FileId | None, error: sqlite3.Error) -> None:
+    """Rename a damaged file and SQLite's files beside it; nothing is deleted.
+
+    Args:
+        path: Path of the outbox.
+        damaged: Identity of the damaged file. If the path now leads to another file, a second process was faster, and
+            nothing is renamed.
+        error: Error that shows the damage.
+
+    Raises:
+        OutboxError: The file cannot be renamed.
+    """
+    new_path = f"{path}.corrupt-{time.time_ns()}"
+    with lock_file(path):
+        if damaged is None or file_id(path) != damaged:
+            return
+        try:
+            for suffix in ("-wal", "-shm", ""):
+                with suppress(FileNotFoundError):
+                    os.replace(f"{path}{suffix}", f"{new_path}{suffix}")
+        except OSError as rename_error:
+            raise _unusable(path, rename_error) from error
+        _log.error("the outbox %s is damaged and was set aside as %s: %s", path, new_path, error)
+
+
+def has_free_space(path: str, size: int) -> bool:
+    """Return whether the disk can take `size` more bytes and still has the space that deliveries need.
+
+    Deleting a delivered report writes to the disk as well. All of SQLite's log must fit into the file before SQLite can
+    reuse the log, so the size of the log counts too.
+    """
+    if not hasattr(os, "statvfs"):
+        return True
+    try:
+        disk = os.statvfs(os.path.dirname(path))
+        log_size = os.stat(f"{path}-wal").st_size
+    except OSError:  # The folder or the log does not exist yet.
+        return True
+    return disk.f_bavail * disk.f_frsize >= size + log_size + _RESERVED_BYTES
+
+
+def _unusable(path: str, error: OSError) -> OutboxError:
+    return OutboxError(f"the outbox {path} cannot be used: {error.strerror}; set XPANDER_OUTBOX to another path")
