@@ -1,4 +1,4 @@
-"""The file against a simple model of it: whatever happens in whatever order, the books balance after every step."""
+"""Random sequences of operations on the queue, compared with a simple model after every step."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from outbox.parts import HOUR, SECOND, Clock, balanced, file_at, report
+from outbox.helpers import HOUR, SECOND, Clock, assert_balanced, make_report, store_at
 from xpander_sdk import OutboxFullError
 from xpander_sdk.outbox.policy import MAX_WAIT
-from xpander_sdk.outbox.storage import queue_store as queue_file
+from xpander_sdk.outbox.storage import queue_store
 from xpander_sdk.outbox.storage.models import Batch
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.outbox.storage.schema import REPORT_OVERHEAD_BYTES
-from xpander_sdk.outbox.storage.stats import Counters
+from xpander_sdk.outbox.storage.stats import Counters, DeadLetters
 from xpander_sdk.reporting.report import Report
 
 MAX_REPORTS = 8
@@ -25,265 +25,280 @@ MAX_BYTES = 8 * REPORT_OVERHEAD_BYTES + 400
 MAX_DEAD = (3, 4 * REPORT_OVERHEAD_BYTES)
 MAX_BATCH_REPORTS = 4
 MAX_BATCH_BYTES = 120
-HOLD = 35 * SECOND
-HOLDERS = ("holder-1", "holder-2")
-TARGETS = ("http://one", "http://two")
+LEASE = 35 * SECOND
+OWNERS = ("owner-1", "owner-2")
+URLS = ("http://one", "http://two")
 RUNS = ("run-1", "run-2", "run-3")
-REASONS = {"full", "dead letters full", "discarded"}
+DROP_REASONS = {"full", "dead letters full", "discarded"}
+
+Run = tuple[int, str]  # destination and task
+StoredReports = dict[int, tuple[int, Report]]  # destination and report by sequence number
 
 
 @define
-class Turn:
-    """What the model knows of a run besides its reports."""
+class Lease:
+    """A row of the table `leases`."""
 
-    holder: str | None = None
-    held_until: int = 0
-    attempts: int = 0
-    due_at: int = 0
-    alone_to: int = 0
+    lease_id: str | None = None
+    expires_at: int = 0
+    failed_attempts: int = 0
+    next_attempt_at: int = 0
+    isolate_through_seq: int = 0
 
 
 @define
-class ModelTarget:
+class DestinationState:
     failures: int = 0
-    next_at: int = 0
-    holder: str | None = None
+    next_attempt_at: int = 0
+    probe_lease_id: str | None = None
 
 
 @define
 class Claim:
-    holder: str
-    group: Batch
-    until: int
+    """A batch that an owner is sending; `is_lost` if its lease has ended without its knowledge."""
+
+    owner: str
+    batch: Batch
+    expires_at: int
     is_lost: bool = False
 
-
-Run = tuple[int, str]
+    @property
+    def run(self) -> Run:
+        return self.batch.destination.id, self.batch.task_id
 
 
 @define
 class Model:
-    """What the file is to hold."""
+    """Expected content of the file."""
 
-    pending: dict[int, tuple[int, Report]] = field(factory=dict)
-    dead: dict[int, tuple[int, Report]] = field(factory=dict)
+    pending: StoredReports = field(factory=dict)
+    dead: StoredReports = field(factory=dict)
     dropped: dict[int, str] = field(factory=dict)
     delivered: set[int] = field(factory=set)
     merged: int = 0
-    turns: dict[Run, Turn] = field(factory=dict)
-    targets: dict[int, ModelTarget] = field(factory=dict)
+    leases: dict[Run, Lease] = field(factory=dict)
+    destinations: dict[int, DestinationState] = field(factory=dict)
     claims: list[Claim] = field(factory=list)
 
-    def runs_of(self, target: int) -> list[Run]:
-        """The runs that wait there, the one with the oldest report first."""
-        return list(
-            dict.fromkeys((target, given.id) for _, (to, given) in sorted(self.pending.items()) if to == target)
-        )
+    def pending_runs(self, destination_id: int) -> list[Run]:
+        """Return the runs with pending reports at a destination, the run with the oldest report first."""
+        reports = [report for _, (at, report) in sorted(self.pending.items()) if at == destination_id]
+        return list(dict.fromkeys((destination_id, report.id) for report in reports))
 
-    def is_free(self, run: Run, now: int) -> bool:
-        turn = self.turns.get(run, Turn())
-        return not (_waits(turn.held_until, now) or _waits(turn.due_at, now))
+    def is_due(self, run: Run, now: int) -> bool:
+        lease = self.leases.get(run, Lease())
+        return not (is_in_force(lease.expires_at, now) or is_in_force(lease.next_attempt_at, now))
 
-    def claimable(self, targets: list[int], now: int) -> Run | None:
-        for target in targets:
-            if target in self.targets and not _waits(self.targets[target].next_at, now):
-                for run in self.runs_of(target):
-                    if self.is_free(run, now):
+    def next_run(self, destination_ids: list[int], now: int) -> Run | None:
+        """Return the run that the next claim takes."""
+        for destination_id in destination_ids:
+            destination = self.destinations.get(destination_id)
+            if destination is not None and not is_in_force(destination.next_attempt_at, now):
+                for run in self.pending_runs(destination_id):
+                    if self.is_due(run, now):
                         return run
         return None
 
-    def group(self, run: Run) -> list[int]:
-        """What of a run goes out together."""
-        alone_to = self.turns.get(run, Turn()).alone_to
-        waiting = [(seq, given) for seq, (to, given) in sorted(self.pending.items()) if (to, given.id) == run]
+    def batch_seqs(self, run: Run) -> list[int]:
+        """Return the sequence numbers of the reports that the next claim of a run merges."""
+        isolate_through_seq = self.leases.get(run, Lease()).isolate_through_seq
+        reports = [(seq, report) for seq, (at, report) in sorted(self.pending.items()) if (at, report.id) == run]
         seqs: list[int] = []
-        for seq, given in waiting[:MAX_BATCH_REPORTS]:
+        for seq, report in reports[:MAX_BATCH_REPORTS]:
             size = sum(len(self.pending[each][1].content) for each in [*seqs, seq])
-            if seqs and (given.agent_id != waiting[0][1].agent_id or size > MAX_BATCH_BYTES or seqs[0] <= alone_to):
+            is_other_agent = report.agent_id != reports[0][1].agent_id
+            if seqs and (is_other_agent or size > MAX_BATCH_BYTES or seqs[0] <= isolate_through_seq):
                 break
             seqs.append(seq)
         return seqs
 
-    def end_turn(self, run: Run, claimed: Batch) -> None:
-        turn, last = self.turns.get(run), claimed.seqs[-1]
-        if turn is not None and turn.holder == claimed.lease_id:
-            if turn.alone_to > last:
-                self.turns[run] = Turn(alone_to=turn.alone_to)
+    def has_lease(self, claim: Claim) -> bool:
+        lease = self.leases.get(claim.run)
+        return lease is not None and lease.lease_id == claim.batch.lease_id
+
+    def end_lease(self, claim: Claim) -> None:
+        if self.has_lease(claim):
+            isolate_through_seq = self.leases[claim.run].isolate_through_seq
+            if isolate_through_seq > claim.batch.seqs[-1]:
+                self.leases[claim.run] = Lease(isolate_through_seq=isolate_through_seq)
             else:
-                del self.turns[run]
-        if run not in self.runs_of(run[0]):
-            self.turns.pop(run, None)
+                del self.leases[claim.run]
+        self.delete_lease_without_reports(claim.run)
 
-    def answers(self, target: int, claimed: Batch) -> None:
-        if claimed.destination.failures:
-            self.targets[target] = ModelTarget()
+    def delete_lease_without_reports(self, run: Run) -> None:
+        if run not in self.pending_runs(run[0]):
+            self.leases.pop(run, None)
 
-    def bound_dead(self) -> None:
-        def size() -> int:
-            return sum(len(given.content) + REPORT_OVERHEAD_BYTES for _, given in self.dead.values())
+    def release_lease(self, run: Run) -> None:
+        self.leases[run].lease_id, self.leases[run].expires_at = None, 0
 
-        while len(self.dead) > 1 and (len(self.dead) > MAX_DEAD[0] or size() > MAX_DEAD[1]):
+    def end_probe(self, destination_id: int) -> None:
+        destination = self.destinations[destination_id]
+        destination.next_attempt_at, destination.probe_lease_id = 0, None
+
+    def mark_as_working(self, claim: Claim) -> None:
+        if claim.batch.destination.failures:
+            self.destinations[claim.run[0]] = DestinationState()
+
+    def delete_oldest_dead_letters(self) -> None:
+        while len(self.dead) > 1 and (len(self.dead) > MAX_DEAD[0] or size_of(self.dead) > MAX_DEAD[1]):
             oldest = min(self.dead)
             del self.dead[oldest]
             self.dropped[oldest] = "dead letters full"
 
+    def drop(self, seqs: set[int]) -> None:
+        runs = set()
+        for seq in seqs:
+            destination_id, report = self.pending.pop(seq)
+            runs.add((destination_id, report.id))
+            self.dropped[seq] = "full"
+        for run in runs:
+            self.delete_lease_without_reports(run)
 
-def _size(reports: dict[int, tuple[int, Report]]) -> int:
+
+def is_in_force(time: int, now: int) -> bool:
+    return now < time <= now + MAX_WAIT
+
+
+def size_of(reports: StoredReports) -> int:
     return sum(len(report.content) + REPORT_OVERHEAD_BYTES for _, report in reports.values())
 
 
-def _waits(moment: int, now: int) -> bool:
-    return now < moment <= now + MAX_WAIT
-
-
-class Machine(RuleBasedStateMachine):
+class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory()
         self.path = Path(self.folder.name) / "outbox.db"
         self.clock = Clock(1_800_000_000 * SECOND)
         self.model = Model()
-        self.files: dict[str, QueueStore] = {}
+        self.stores: dict[str, QueueStore] = {}
         self.reported_at = 0
         self.open()
 
     def open(self) -> None:
-        # Each holder is a process with a connection of its own.
-        for name in (*HOLDERS, "writer"):
-            if name in self.files:
-                self.files[name].database.close()
-            self.files[name] = file_at(self.path, self.clock)
-        self.counters = Counters(self.files["writer"].database)
-        self.dead_letters = DeadLetters(self.files["writer"].database)
+        # Each owner stands for a process and has a connection of its own.
+        for name in (*OWNERS, "writer"):
+            if name in self.stores:
+                self.stores[name].database.close()
+            self.stores[name] = store_at(self.path, self.clock)
+        self.writer = self.stores["writer"]
+        self.counters = Counters(self.writer.database)
+        self.dead_letters = DeadLetters(self.writer.database)
 
     def teardown(self) -> None:
-        for each in self.files.values():
-            each.database.close()
+        for store in self.stores.values():
+            store.database.close()
         self.folder.cleanup()
 
-    # Reports in
+    # Adding reports
 
     @rule(
-        url=st.sampled_from(TARGETS),
+        url=st.sampled_from(URLS),
         run=st.sampled_from(RUNS),
         agent=st.sampled_from(["agent-1", "agent-1", "agent-1", "agent-2"]),
         text=st.text("ab", max_size=50),
         drop_oldest=st.booleans(),
     )
     def put(self, url: str, run: str, agent: str, text: str, drop_oldest: bool) -> None:
+        model = self.model
         self.reported_at += 1
-        given = report(run, self.reported_at, agent, result=text)
-        size = len(given.content) + REPORT_OVERHEAD_BYTES
-        taken = sum(len(each.content) + REPORT_OVERHEAD_BYTES for _, each in self.model.pending.values())
-        has_room = len(self.model.pending) < MAX_REPORTS and taken + size <= MAX_BYTES
-        held = {seq for seq, (to, each) in self.model.pending.items() if self._is_held((to, each.id))}
+        report = make_report(run, self.reported_at, agent, result=text)
+        size = len(report.content) + REPORT_OVERHEAD_BYTES
+        has_room = len(model.pending) < MAX_REPORTS and size_of(model.pending) + size <= MAX_BYTES
+        leased = {seq for seq, (at, pending) in model.pending.items() if self._has_active_lease((at, pending.id))}
         try:
-            seq = self.files["writer"].put(
+            seq = self.writer.put(
                 lambda salt: (url, "", "key:1"),
-                given,
+                report,
                 max_reports=MAX_REPORTS,
                 max_bytes=MAX_BYTES,
                 drop_oldest=drop_oldest,
             )
         except OutboxFullError:
             assert not has_room
-            if drop_oldest:  # only what somebody is sending now is left
-                gone = set(self.model.pending) - self._seqs_in_file("reports")
-                assert set(self.model.pending) - gone == held
-                self._drop(gone)
+            if drop_oldest:  # Only reports that an owner is sending are left.
+                dropped = set(model.pending) - self._seqs_in("reports")
+                assert set(model.pending) - dropped == leased
+                model.drop(dropped)
             return
         assert has_room or drop_oldest
-        assert seq > max([*self.model.pending, *self.model.dead, *self.model.dropped, *self.model.delivered, 0])
-        gone = set(self.model.pending) - self._seqs_in_file("reports")
-        assert not gone or not has_room
-        assert not gone & held, "what is being sent was dropped"
-        kept = set(self.model.pending) - gone - held
-        assert not gone or not kept or max(gone) < min(kept), "not the oldest were dropped"
-        self._drop(gone)
-        number = next(each.id for each in self.files["writer"].targets() if each.base_url == url)
-        self.model.targets.setdefault(number, ModelTarget())
-        self.model.pending[seq] = (number, given)
+        assert seq > max([*model.pending, *model.dead, *model.dropped, *model.delivered, 0])
+        dropped = set(model.pending) - self._seqs_in("reports")
+        assert not dropped or not has_room
+        assert not dropped & leased, "a report with an active lease was dropped"
+        kept = set(model.pending) - dropped - leased
+        assert not dropped or not kept or max(dropped) < min(kept), "a newer report was dropped before an older one"
+        model.drop(dropped)
+        destination_id = next(each.id for each in self.writer.destinations() if each.base_url == url)
+        model.destinations.setdefault(destination_id, DestinationState())
+        model.pending[seq] = (destination_id, report)
 
-    def _is_held(self, run: Run) -> bool:
-        return _waits(self.model.turns.get(run, Turn()).held_until, self.clock.now)
+    def _has_active_lease(self, run: Run) -> bool:
+        return is_in_force(self.model.leases.get(run, Lease()).expires_at, self.clock.now)
 
-    def _drop(self, gone: set[int]) -> None:
-        runs = set()
-        for seq in gone:
-            target, given = self.model.pending.pop(seq)
-            runs.add((target, given.id))
-            self.model.dropped[seq] = "full"
-        for run in runs:
-            if run not in self.model.runs_of(run[0]):
-                self.model.turns.pop(run, None)
+    # Claims and their outcomes
 
-    # Reports out
-
-    @rule(holder=st.sampled_from(HOLDERS), order=st.permutations([1, 2, 3]))
-    def claim(self, holder: str, order: list[int]) -> None:
-        now = self.clock.now
-        expected = self.model.claimable(order, now)
-        group = self.files[holder].claim(holder, order, HOLD)
+    @rule(owner=st.sampled_from(OWNERS), order=st.permutations([1, 2, 3]))
+    def claim(self, owner: str, order: list[int]) -> None:
+        model, now = self.model, self.clock.now
+        expected = model.next_run(order, now)
+        batch = self.stores[owner].claim(owner, order, LEASE)
         if expected is None:
-            assert group is None
+            assert batch is None
             return
-        assert group is not None
-        assert (group.destination.id, group.task_id) == expected
-        for claim in self.model.claims:
-            if (claim.group.destination.id, claim.group.task_id) == expected:
-                assert claim.is_lost or not _waits(claim.until, now), "two hold one run"
+        assert batch is not None
+        assert (batch.destination.id, batch.task_id) == expected
+        for claim in model.claims:
+            if claim.run == expected:
+                assert claim.is_lost or not is_in_force(claim.expires_at, now), "two owners have a lease of one run"
                 claim.is_lost = True
-        assert group.seqs == self.model.group(expected)
-        assert group.reports == [self.model.pending[seq][1] for seq in group.seqs]
-        assert group.other_pending == len(self.model.pending) - len(group.seqs)
-        turn = self.model.turns.setdefault(expected, Turn())
-        assert group.failed_attempts == turn.attempts
-        turn.holder, turn.held_until = group.lease_id, now + HOLD
-        target = self.model.targets[expected[0]]
-        assert group.destination.failures == target.failures
-        if target.failures:
-            target.next_at, target.holder = now + HOLD, group.lease_id
-        self.model.claims.append(Claim(holder, group, now + HOLD))
+        assert batch.seqs == model.batch_seqs(expected)
+        assert batch.reports == [model.pending[seq][1] for seq in batch.seqs]
+        assert batch.other_pending == len(model.pending) - len(batch.seqs)
+        lease = model.leases.setdefault(expected, Lease())
+        assert batch.failed_attempts == lease.failed_attempts
+        lease.lease_id, lease.expires_at = batch.lease_id, now + LEASE
+        destination = model.destinations[expected[0]]
+        assert batch.destination.failures == destination.failures
+        if destination.failures:
+            destination.next_attempt_at, destination.probe_lease_id = now + LEASE, batch.lease_id
+        model.claims.append(Claim(owner, batch, now + LEASE))
 
-    def _take(self, data: Any) -> tuple[Claim, Run]:
-        claim = data.draw(st.sampled_from(self.model.claims))
+    def _finish_claim(self, data: Any) -> Claim:
+        claim: Claim = data.draw(st.sampled_from(self.model.claims))
         self.model.claims.remove(claim)
-        return claim, (claim.group.destination.id, claim.group.task_id)
-
-    def _holds(self, claim: Claim, run: Run) -> bool:
-        turn = self.model.turns.get(run)
-        return turn is not None and turn.holder == claim.group.lease_id
+        return claim
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
     def delivered(self, data: Any) -> None:
-        claim, run = self._take(data)
-        self.files[claim.holder].delivered(claim.group)
-        gone = [seq for seq in claim.group.seqs if self.model.pending.pop(seq, None)]
-        self.model.delivered |= set(gone)
-        self.model.merged += max(0, len(gone) - 1)
-        self.model.end_turn(run, claim.group)
-        self.model.answers(run[0], claim.group)
+        claim, model = self._finish_claim(data), self.model
+        self.stores[claim.owner].delivered(claim.batch)
+        deleted = [seq for seq in claim.batch.seqs if model.pending.pop(seq, None)]
+        model.delivered |= set(deleted)
+        model.merged += max(0, len(deleted) - 1)
+        model.end_lease(claim)
+        model.mark_as_working(claim)
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
     def refused(self, data: Any) -> None:
-        claim, run = self._take(data)
-        seqs = claim.group.seqs
-        became_dead = self.files[claim.holder].refused(claim.group, 422, "no", max_dead=MAX_DEAD)
-        if not self._holds(claim, run):
-            assert not became_dead
+        claim, model = self._finish_claim(data), self.model
+        seqs = claim.batch.seqs
+        is_dead = self.stores[claim.owner].refused(claim.batch, 422, "no", max_dead=MAX_DEAD)
+        if not model.has_lease(claim):
+            assert not is_dead
             return
-        self.model.answers(run[0], claim.group)
-        assert became_dead == (len(seqs) == 1 and seqs[0] in self.model.pending)
+        model.mark_as_working(claim)
+        assert is_dead == (len(seqs) == 1 and seqs[0] in model.pending)
         if len(seqs) > 1:
-            turn = self.model.turns[run]
-            turn.holder, turn.held_until, turn.alone_to = None, 0, seqs[-1]
+            model.release_lease(claim.run)
+            model.leases[claim.run].isolate_through_seq = seqs[-1]
             return
-        if became_dead:
-            self.model.dead[seqs[0]] = self.model.pending.pop(seqs[0])
-        self.model.end_turn(run, claim.group)
-        self.model.bound_dead()
+        if is_dead:
+            model.dead[seqs[0]] = model.pending.pop(seqs[0])
+        model.end_lease(claim)
+        model.delete_oldest_dead_letters()
 
     @precondition(lambda self: self.model.claims)
     @rule(
@@ -291,100 +306,102 @@ class Machine(RuleBasedStateMachine):
         run_wait=st.integers(0, HOUR),
         destination_wait=st.none() | st.integers(0, MAX_WAIT),
     )
-    def put_off(self, data: Any, run_wait: int, target_wait: int | None) -> None:
-        claim, run = self._take(data)
-        now = self.clock.now
-        self.files[claim.holder].reschedule(claim.group, "away", run_wait=run_wait, destination_wait=target_wait)
-        if self._holds(claim, run):
-            turn = self.model.turns[run]
-            turn.holder, turn.held_until, turn.due_at = None, 0, now + run_wait
-            turn.attempts += 1
-        if target_wait is None:
-            self.model.answers(run[0], claim.group)
+    def reschedule(self, data: Any, run_wait: int, destination_wait: int | None) -> None:
+        claim, model, now = self._finish_claim(data), self.model, self.clock.now
+        self.stores[claim.owner].reschedule(
+            claim.batch, "unavailable", run_wait=run_wait, destination_wait=destination_wait
+        )
+        if model.has_lease(claim):
+            model.release_lease(claim.run)
+            model.leases[claim.run].next_attempt_at = now + run_wait
+            model.leases[claim.run].failed_attempts += 1
+        if destination_wait is None:
+            model.mark_as_working(claim)
             return
-        target = self.model.targets[run[0]]
-        if target.holder == claim.group.lease_id or target.next_at > now + MAX_WAIT:
-            target.next_at = now + target_wait
+        destination = model.destinations[claim.run[0]]
+        is_probe = destination.probe_lease_id == claim.batch.lease_id
+        if is_probe or destination.next_attempt_at > now + MAX_WAIT:
+            destination.next_attempt_at = now + destination_wait
         else:
-            target.next_at = max(target.next_at, now + target_wait)
-        target.failures += target.failures == claim.group.destination.failures
-        target.holder = None if target.holder == claim.group.lease_id else target.holder
+            destination.next_attempt_at = max(destination.next_attempt_at, now + destination_wait)
+        destination.failures += destination.failures == claim.batch.destination.failures
+        destination.probe_lease_id = None if is_probe else destination.probe_lease_id
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
-    def give_back(self, data: Any) -> None:
-        claim, run = self._take(data)
-        self.files[claim.holder].release_lease(claim.group)
-        if self._holds(claim, run):
-            self.model.turns[run].holder, self.model.turns[run].held_until = None, 0
-        target = self.model.targets[run[0]]
-        if target.holder == claim.group.lease_id:
-            target.next_at, target.holder = 0, None
+    def release_lease(self, data: Any) -> None:
+        claim, model = self._finish_claim(data), self.model
+        self.stores[claim.owner].release_lease(claim.batch)
+        if model.has_lease(claim):
+            model.release_lease(claim.run)
+        if model.destinations[claim.run[0]].probe_lease_id == claim.batch.lease_id:
+            model.end_probe(claim.run[0])
 
-    # What happens to holders, clocks and files
+    # Events of processes, clocks and files
 
-    @rule(holder=st.sampled_from(HOLDERS))
-    def crash(self, holder: str) -> None:
-        """It forgets what it has claimed; what it held stays held until its time is up."""
-        self.model.claims = [claim for claim in self.model.claims if claim.holder != holder]
-        self.files[holder].database.close()
+    @rule(owner=st.sampled_from(OWNERS))
+    def crash(self, owner: str) -> None:
+        """End an owner; its leases stay until they expire."""
+        self.model.claims = [claim for claim in self.model.claims if claim.owner != owner]
+        self.stores[owner].database.close()
 
-    @rule(holder=st.sampled_from(HOLDERS))
-    def stop(self, holder: str) -> None:
-        """It gives back what it has claimed, and may still hear the answers to what is under way."""
-        self.files[holder].release_owner(holder)
-        for turn in self.model.turns.values():
-            if turn.holder is not None and turn.holder.startswith(holder):
-                turn.holder, turn.held_until = None, 0
-        for target in self.model.targets.values():
-            if target.holder is not None and target.holder.startswith(holder):
-                target.next_at, target.holder = 0, None
-        for claim in self.model.claims:
-            claim.is_lost |= claim.holder == holder
+    @rule(owner=st.sampled_from(OWNERS))
+    def stop(self, owner: str) -> None:
+        """Release all leases of an owner; it may still get the responses of calls that are in progress."""
+        model = self.model
+        self.stores[owner].release_owner(owner)
+        for run, lease in model.leases.items():
+            if lease.lease_id is not None and lease.lease_id.startswith(owner):
+                model.release_lease(run)
+        for destination_id, destination in model.destinations.items():
+            if destination.probe_lease_id is not None and destination.probe_lease_id.startswith(owner):
+                model.end_probe(destination_id)
+        for claim in model.claims:
+            claim.is_lost |= claim.owner == owner
 
-    @rule(numbers=st.sets(st.sampled_from([1, 2, 3])))
-    def hurry(self, numbers: set[int]) -> None:
-        self.files["writer"].reset_backoff(sorted(numbers))
-        for number in numbers & set(self.model.targets):
-            self.model.targets[number].next_at, self.model.targets[number].holder = 0, None
-            for run, turn in self.model.turns.items():
-                if run[0] == number:
-                    turn.due_at = 0
+    @rule(destination_ids=st.sets(st.sampled_from([1, 2, 3])))
+    def reset_backoff(self, destination_ids: set[int]) -> None:
+        self.writer.reset_backoff(sorted(destination_ids))
+        for destination_id in destination_ids & set(self.model.destinations):
+            self.model.end_probe(destination_id)
+            for run, lease in self.model.leases.items():
+                if run[0] == destination_id:
+                    lease.next_attempt_at = 0
 
     @rule(seconds=st.sampled_from([0.000001, 1, 34, 36, 300, 3_700]))
-    def time_passes(self, seconds: float) -> None:
-        self.clock.forward(seconds)
+    def advance_clock(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
     @rule(seconds=st.sampled_from([1, 60, 3_000, 86_400]))
-    def the_clock_is_put_back(self, seconds: float) -> None:
-        self.clock.forward(-seconds)
+    def set_clock_back(self, seconds: float) -> None:
+        self.clock.advance(-seconds)
 
     @rule()
-    def all_is_opened_anew(self) -> None:
+    def reopen_all(self) -> None:
         self.open()
 
     # Dead letters
 
-    @rule(chosen=st.none() | st.lists(st.integers(1, 30), max_size=4))
-    def revive(self, chosen: list[int] | None) -> None:
-        wanted = set(self.model.dead) if chosen is None else set(chosen) & set(self.model.dead)
-        assert self.dead_letters.revive(chosen) == len(wanted)
-        for seq in wanted:
+    @rule(seqs=st.none() | st.lists(st.integers(1, 30), max_size=4))
+    def revive(self, seqs: list[int] | None) -> None:
+        chosen = set(self.model.dead) if seqs is None else set(seqs) & set(self.model.dead)
+        assert self.dead_letters.revive(seqs) == len(chosen)
+        for seq in chosen:
             self.model.pending[seq] = self.model.dead.pop(seq)
 
-    @rule(chosen=st.none() | st.lists(st.integers(1, 30), max_size=4))
-    def discard(self, chosen: list[int] | None) -> None:
-        wanted = set(self.model.dead) if chosen is None else set(chosen) & set(self.model.dead)
-        assert self.dead_letters.discard(chosen) == len(wanted)
-        for seq in wanted:
+    @rule(seqs=st.none() | st.lists(st.integers(1, 30), max_size=4))
+    def discard(self, seqs: list[int] | None) -> None:
+        chosen = set(self.model.dead) if seqs is None else set(seqs) & set(self.model.dead)
+        assert self.dead_letters.discard(seqs) == len(chosen)
+        for seq in chosen:
             del self.model.dead[seq]
             self.model.dropped[seq] = "discarded"
 
-    # What must always be so
+    # Invariants
 
     @invariant()
-    def the_books_balance(self) -> None:
-        stats = balanced(self.counters.stats())
+    def counters_equal_the_model(self) -> None:
+        stats = assert_balanced(self.counters.stats())
         model = self.model
         assert (stats.pending, stats.dead, stats.delivered, stats.merged) == (
             len(model.pending),
@@ -392,20 +409,18 @@ class Machine(RuleBasedStateMachine):
             len(model.delivered),
             model.merged,
         )
-        assert set(stats.dropped) <= REASONS
-        assert {name: list(model.dropped.values()).count(name) for name in stats.dropped} == stats.dropped
+        assert set(stats.dropped) <= DROP_REASONS
+        assert {reason: list(model.dropped.values()).count(reason) for reason in stats.dropped} == stats.dropped
         assert sum(stats.dropped.values()) == len(model.dropped)
-        assert stats.pending_bytes == sum(
-            len(given.content) + REPORT_OVERHEAD_BYTES for _, given in model.pending.values()
-        )
-        assert stats.dead_bytes == sum(len(given.content) + REPORT_OVERHEAD_BYTES for _, given in model.dead.values())
+        assert stats.pending_bytes == size_of(model.pending)
+        assert stats.dead_bytes == size_of(model.dead)
 
     @invariant()
-    def each_report_is_in_one_place(self) -> None:
+    def each_report_has_exactly_one_state(self) -> None:
         model = self.model
-        assert self._seqs_in_file("reports") == set(model.pending)
-        assert self._seqs_in_file("dead_letters") == set(model.dead)
-        assert self._seqs_in_file("dropped_reports") == set(model.dropped)
+        assert self._seqs_in("reports") == set(model.pending)
+        assert self._seqs_in("dead_letters") == set(model.dead)
+        assert self._seqs_in("dropped_reports") == set(model.dropped)
         for state, seqs in (
             ("pending", model.pending),
             ("dead", model.dead),
@@ -416,36 +431,33 @@ class Machine(RuleBasedStateMachine):
                 assert self.counters.report_state(seq) == state
 
     @invariant()
-    def turns_are_kept_of_what_waits_only(self) -> None:
-        rows = self.files["writer"].database.run(
-            lambda connection: connection.execute(
-                "SELECT destination_id, task_id, lease_id, expires_at, failed_attempts, next_attempt_at,"
-                " isolate_through_seq FROM leases"
-            ).fetchall()
+    def leases_equal_the_model(self) -> None:
+        rows = self.writer.database.fetch(
+            "SELECT destination_id, task_id, lease_id, expires_at, failed_attempts, next_attempt_at,"
+            " isolate_through_seq FROM leases"
         )
-        assert {(target, run): Turn(*rest) for target, run, *rest in rows} == self.model.turns
-        # A lease that nobody may ask about any more may be there for a revived report only.
-        waiting = {run for target in self.model.targets for run in self.model.runs_of(target)}
-        assert set(self.model.turns) <= waiting
+        assert {(destination_id, run): Lease(*rest) for destination_id, run, *rest in rows} == self.model.leases
+        pending_runs = {
+            run for destination_id in self.model.destinations for run in self.model.pending_runs(destination_id)
+        }
+        assert set(self.model.leases) <= pending_runs, "a lease without pending reports was kept"
 
     @invariant()
-    def it_knows_when_something_is_due(self) -> None:
-        moment = self.files["writer"].next_at([1, 2, 3])
-        is_due = self.model.claimable([1, 2, 3], self.clock.now) is not None
-        assert (moment is not None and moment <= self.clock.now) == is_due
-        assert (moment is None) == (not self.model.pending)
+    def next_attempt_is_due_exactly_if_a_claim_succeeds(self) -> None:
+        next_attempt_at = self.writer.next_attempt_at([1, 2, 3])
+        is_due = self.model.next_run([1, 2, 3], self.clock.now) is not None
+        assert (next_attempt_at is not None and next_attempt_at <= self.clock.now) == is_due
+        assert (next_attempt_at is None) == (not self.model.pending)
 
-    def _seqs_in_file(self, table: str) -> set[int]:
-        return self.files["writer"].database.run(
-            lambda connection: {seq for (seq,) in connection.execute(f"SELECT seq FROM {table}")}
-        )
+    def _seqs_in(self, table: str) -> set[int]:
+        return {seq for (seq,) in self.writer.database.fetch(f"SELECT seq FROM {table}")}
 
 
-def test_the_file_does_what_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_file, "MAX_BATCH_REPORTS", MAX_BATCH_REPORTS)
-    monkeypatch.setattr(queue_file, "MAX_BATCH_BYTES", MAX_BATCH_BYTES)
+def test_queue_equals_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_store, "MAX_BATCH_REPORTS", MAX_BATCH_REPORTS)
+    monkeypatch.setattr(queue_store, "MAX_BATCH_BYTES", MAX_BATCH_BYTES)
     run_state_machine_as_test(
-        Machine,
+        QueueMachine,
         settings=settings(
             max_examples=60,
             stateful_step_count=50,
