@@ -170,7 +170,7 @@ def test_rejected_report_becomes_dead_letter_with_response(status, new_backend, 
         assert [str(receipt.state) for receipt in receipts] == ["delivered", "dead", *["delivered"] * 3]
         (letter,) = backend.outbox.dead()
         assert (letter.status, letter.task_id, letter.agent_id) == (status, "run-1", AGENT)
-        assert "never" in letter.answer
+        assert "never" in letter.error
         assert RESULT not in repr(letter)
     assert_no_secrets_leaked(None, caplog)
 

@@ -210,7 +210,7 @@ def test_file_of_another_program_is_not_changed(outbox: Outbox, path: Path):
 
 
 def test_store_of_an_embedded_backend_is_refused(embedded):
-store = embedded.base_url.removeprefix("sqlite:///")
+    store = embedded.base_url.removeprefix("sqlite:///")
     with Backend(embedded) as embedded_backend:
         embedded_backend.report_external_task("agent-1", id="run-1")
     with pytest.raises(OutboxError, match="another program's"):
