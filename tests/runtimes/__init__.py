@@ -1,1 +1,1 @@
-"""That the client does no harm to the program that it lives in: each test runs a program, and looks at what is left."""
+"""Tests of the SDK inside other programs: each test runs a program and examines its result, output and resources."""

@@ -1,0 +1,41 @@
+"""Program that executes a Jupyter notebook whose cells report, and prints the outputs of the cells.
+
+The argument is a folder for the sockets of the kernel.
+"""
+
+import json
+import os
+import sys
+import warnings
+
+warnings.simplefilter("ignore")  # Jupyter's packages warn of their own use of asyncio
+
+import nbformat  # noqa: E402
+from jupyter_client.manager import AsyncKernelManager  # noqa: E402
+from nbclient import NotebookClient  # noqa: E402
+
+CELLS = [
+    "import sys; print(sys.executable)",
+    "import os; from xpander_sdk import Task; agent_id = os.environ['XPANDER_AGENT_ID']",
+    "print(Task.report_external_task(id=f'{agent_id}-sync', result='sync').result)",
+    "task = await Task.areport_external_task(id=f'{agent_id}-async', result='async'); print(task.result)",
+    "print(Task.report_external_task(id=f'{agent_id}-sync', result='sync again').result)",
+    "task = await Task.aload(f'{agent_id}-async'); print(task.result)",
+]
+
+
+def main(folder: str) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    # Unix sockets in the current folder: jupyter_client chooses TCP ports that may be in use.
+    os.chdir(folder)
+    manager = AsyncKernelManager(transport="ipc")
+    NotebookClient(notebook, km=manager, timeout=60, kernel_name="python3").execute(cwd=os.getcwd())
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    assert all(output.output_type == "stream" and output.name == "stdout" for output in outputs), outputs
+    texts = [output.text.strip() for output in outputs]
+    assert texts.pop(0) == sys.executable, "the kernel runs in another environment"
+    print(json.dumps(texts))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
