@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift ddl lint format types test test-fast coverage docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint format types test test-fast test-python test-pythons coverage docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,13 @@ test: setup ## run all tests except those of `make interop` and `make contract`
 
 test-fast: setup ## run the tests that are not marked slow: at most 3 minutes on 2 cores
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not slow" tests
+
+test-python: ## run the tests with Debian's Python: 3.13 or, with PYTHON_ROOT=sid, 3.14; FAST=1 runs `make test-fast` (see .ci/python-root)
+	@.ci/python-root $(or $(PYTHON_ROOT),trixie) make $(if $(FAST),test-fast,test)
+
+test-pythons: ## run all tests with Python 3.13 and 3.14
+	@$(MAKE) --no-print-directory test-python PYTHON_ROOT=trixie
+	@$(MAKE) --no-print-directory test-python PYTHON_ROOT=sid
 
 coverage: setup ## run the tests and report the covered lines in build/coverage; subprocesses are not measured
 	$(BIN)/pytest -n 2 --dist worksteal -m "not official" --cov --cov-report=term --cov-report=html tests
@@ -120,4 +127,5 @@ constraints: ## update requirements/dev.txt from pyproject.toml; versions that s
 	@echo "uv==$$($(BIN)/uv --version | cut -d' ' -f2)" >> requirements/dev.txt
 
 clean: ## remove the files that the other targets create
+	@test ! -e .python-roots || .ci/python-root --remove
 	rm -rf .venv .official-venv .recorders .loggers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
