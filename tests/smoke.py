@@ -30,6 +30,7 @@ def report_with_outbox(configuration: Configuration) -> None:
     receipts = [backend.submit_external_task(agent_id="agent-1", id=f"run-{number}") for number in (3, 4)]
     assert backend.outbox.flush(30), backend.outbox.stats()
     assert [receipt.state for receipt in receipts] == ["delivered", "delivered"], receipts
+    assert backend.outbox.close(30)
     backend.close()
 
 
