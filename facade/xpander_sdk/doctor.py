@@ -1,4 +1,4 @@
-"""Why reports do not arrive: each step on their way, looked at by itself and explained."""
+"""Checks that find the reason why reports do not arrive: each step from this machine to the backend."""
 
 import os
 import socket
@@ -15,49 +15,64 @@ from attrs import define, frozen
 
 from xpander_sdk.client import client, operations
 from xpander_sdk.errors import ModuleException
+from xpander_sdk.reporting.validation import resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.tasks import Tasks
+from xpander_sdk.transport.base import Response
 
-MAX_CLOCK_SKEW = 60  # seconds; five minutes ahead, and a server no longer believes the time of a report
+MAX_CLOCK_SKEW = 60  # seconds; the server ignores the time of a report that is five minutes ahead
 
 
 @frozen
 class Finding:
-    """What one check found."""
+    """Result of one check.
+
+    Attributes:
+        check: Name of the check.
+        state: "ok", "failed", or "skipped" because an earlier check failed.
+        message: Explanation, with a fix if the check failed.
+    """
 
     check: str
     state: Literal["ok", "failed", "skipped"]
-    told: str
+    message: str
 
 
-class _Failed(Exception):
-    """A check failed; its text is what is told."""
+class _CheckFailed(Exception):
+    """A check failed. The text is the message of the finding."""
 
 
 def run_checks(configuration: Configuration, agent_id: str | None = None) -> Iterator[Finding]:
-    """Look at each step on the way of a report, in order; what depends on a step that failed is skipped.
+    """Check each step on the way of a report, in order. The checks only send requests that read.
 
-    Sends nothing but requests that read. Takes as long as the configuration's time-outs allow.
+    Args:
+        configuration: Backend and credentials. The timeouts limit each check.
+        agent_id: The agent to look up. Default: the configuration's, else XPANDER_AGENT_ID.
+
+    Yields:
+        A finding for each check. After a failure the checks that depend on it are skipped.
     """
-    patient = _Examination(configuration, agent_id)
-    steps = _EMBEDDED if configuration.is_embedded else _REMOTE
-    is_blocked = False
-    for name, check in steps:
-        if is_blocked:
-            yield Finding(name, "skipped", "depends on what failed above")
+    context = _Context(configuration, agent_id)
+    checks = _EMBEDDED if configuration.is_embedded else _REMOTE
+    has_failed = False
+    for name, check in checks:
+        if has_failed:
+            yield Finding(name, "skipped", "an earlier check failed")
             continue
         try:
-            yield Finding(name, "ok", check(patient))
-        except (_Failed, ValueError, ModuleException, ModuleNotFoundError) as error:
-            is_blocked = name not in _NOT_IN_THE_WAY
+            yield Finding(name, "ok", check(context))
+        except (_CheckFailed, ValueError, ModuleException, ModuleNotFoundError) as error:
+            has_failed = name not in _INDEPENDENT
             yield Finding(name, "failed", str(error))
 
 
 @define
-class _Examination:
+class _Context:
+    """Input of the checks, and the response that the key check receives for the clock check."""
+
     configuration: Configuration
     agent_id: str | None
-    answer: Any = None
+    response: Response | None = None
 
     @property
     def url(self) -> SplitResult:
@@ -65,145 +80,149 @@ class _Examination:
 
     @property
     def first_hop(self) -> tuple[str, int]:
-        """Where the first connection goes: the target, or a proxy."""
+        """Host and port of the first connection: those of the backend, or of a proxy."""
         from xpander_sdk.transport.proxies import find_proxy
 
         hop = urlsplit(find_proxy(self.configuration.transport, self.url) or self.url.geturl())
         return hop.hostname or "", hop.port or (443 if hop.scheme == "https" else 80)
 
 
-def _target(patient: _Examination) -> str:
-    return f"reports go to {patient.configuration.get_full_url()}"
+def _check_target(context: _Context) -> str:
+    return f"reports go to {context.configuration.get_full_url()}"
 
 
-def _proxy(patient: _Examination) -> str:
-    if patient.configuration.transport.http is not None:
-        return "a transport of your own carries the requests"
-    host, port = patient.first_hop
-    if host == patient.url.hostname:
-        return "none is set for this target"
-    return f"through the proxy {host}:{port}"
+def _check_proxy(context: _Context) -> str:
+    if context.configuration.transport.http is not None:
+        return "your own httpx transport sends the requests"
+    host, port = context.first_hop
+    if host == context.url.hostname:
+        return "no proxy is set for this backend"
+    return f"requests go through the proxy {host}:{port}"
 
 
-def _dns(patient: _Examination) -> str:
-    host, port = patient.first_hop
+def _check_dns(context: _Context) -> str:
+    host, port = context.first_hop
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise _Failed(f"{host} has no address: {error}. Is the name right, and is there a network?") from None
-    return f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
+        raise _CheckFailed(
+            f"{host} has no address: {error}. Check the host name, and the network of this machine"
+        ) from None
+    return f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in addresses}))}"
 
 
-def _tcp(patient: _Examination) -> str:
-    host, port = patient.first_hop
-    begun = time.monotonic()
+def _check_tcp(context: _Context) -> str:
+    host, port = context.first_hop
+    start = time.monotonic()
     try:
-        with socket.create_connection((host, port), patient.configuration.timeouts.connect):
-            return f"connected to {host}:{port} in {(time.monotonic() - begun) * 1_000:.0f} ms"
+        with socket.create_connection((host, port), context.configuration.timeouts.connect):
+            return f"connected to {host}:{port} in {(time.monotonic() - start) * 1_000:.0f} ms"
     except OSError as error:
-        told = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise _Failed(f"{host}:{port}: {told}. Does it listen there, and does a firewall let this through?") from None
+        reason = "the connection timed out" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        raise _CheckFailed(
+            f"{host}:{port} cannot be reached: {reason}. Check that the server listens there, and the firewalls"
+        ) from None
 
 
-def _tls(patient: _Examination) -> str:
+def _check_tls(context: _Context) -> str:
     from xpander_sdk.transport.tls import build_ssl_context
 
-    if patient.url.scheme != "https":
-        is_local = patient.url.hostname in ("127.0.0.1", "localhost", "::1")
-        return "not used" + ("" if is_local else ": the key and the runs can be read on the way; use https://")
-    host, port = patient.url.hostname or "", patient.url.port or 443
-    if patient.first_hop != (host, port):
-        return "is left to the request below, through the proxy"
-    context = build_ssl_context(patient.configuration.transport)
+    if context.url.scheme != "https":
+        is_local = context.url.hostname in ("127.0.0.1", "localhost", "::1")
+        return "not used" + ("" if is_local else ": others on the network can read the key and the runs; use https://")
+    host, port = context.url.hostname or "", context.url.port or 443
+    if context.first_hop != (host, port):
+        return "part of the key check, through the proxy"
+    ssl_context = build_ssl_context(context.configuration.transport)
     try:
         with (
-            socket.create_connection((host, port), patient.configuration.timeouts.connect) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secure,
+            socket.create_connection((host, port), context.configuration.timeouts.connect) as connection,
+            ssl_context.wrap_socket(connection, server_hostname=host) as encrypted,
         ):
-            certificate: dict[str, Any] = secure.getpeercert() or {}
-            until = certificate.get("notAfter")
-            return f"{secure.version()}, certificate valid until {until}" if until else f"{secure.version()}"
+            certificate: dict[str, Any] = encrypted.getpeercert() or {}
+            end = certificate.get("notAfter")
+            return f"{encrypted.version()}, certificate valid until {end}" if end else f"{encrypted.version()}"
     except ssl.SSLCertVerificationError as error:
-        told = f"the certificate is not trusted: {error.verify_message}"
-        raise _Failed(
-            f"{told}. If it is your own authority's, set TransportSettings(ca_bundle=…) or SSL_CERT_FILE"
+        raise _CheckFailed(
+            f"the certificate is not trusted: {error.verify_message}. "
+            "If your own authority issued it, set TransportSettings(ca_bundle=…) or SSL_CERT_FILE"
         ) from None
     except OSError as error:
-        raise _Failed(f"no TLS at {host}:{port}: {error}") from None
+        raise _CheckFailed(f"{host}:{port} does not use TLS: {error}") from None
 
 
-def _key(patient: _Examination) -> str:
-    # A task that nobody has: a known key is told that there is none, an unknown one that it is unknown.
-    patient.answer = client.probe(patient.configuration, operations.get_task(f"doctor-{uuid.uuid4()}"))
-    status = patient.answer.status
+def _check_key(context: _Context) -> str:
+    # A task that does not exist: the response is 404 with a valid key, and 401 with an unknown one.
+    context.response = client.probe(context.configuration, operations.get_task(f"doctor-{uuid.uuid4()}"))
+    status = context.response.status
     if status in (200, 404):
-        return "it is known"
+        return "the backend accepts the key"
     if status == 401:
-        raise _Failed("the backend does not know the key (401). Is it this backend's, and is it whole?")
+        raise _CheckFailed("the backend does not know the key (401). Check that it is complete and of this backend")
     if status == 403:
-        organisation = patient.configuration.organization_id
-        raise _Failed(f"the key has no access (403). Does it belong to the organisation {organisation!r}?")
-    raise _Failed(
-        f"the backend answers {status} where 404 was to be expected. Is {patient.url.geturl()} the right URL?"
-    )
+        organization_id = context.configuration.organization_id
+        raise _CheckFailed(f"the key has no access (403). Check that its organization is {organization_id!r}")
+    raise _CheckFailed(f"the backend responded with {status} instead of 404. Check the URL {context.url.geturl()}")
 
 
-def _clock(patient: _Examination) -> str:
+def _check_clock(context: _Context) -> str:
+    headers = {} if context.response is None else context.response.headers
     try:
-        theirs = parsedate_to_datetime(patient.answer.headers.get("date", ""))
+        backend_time = parsedate_to_datetime(headers.get("date", ""))
     except ValueError:
-        return "the backend does not tell its time"
-    skew = (datetime.now(UTC) - theirs).total_seconds()
+        return "the backend does not send its time"
+    skew = (datetime.now(UTC) - backend_time).total_seconds()
     if abs(skew) > MAX_CLOCK_SKEW:
         direction = "ahead of" if skew > 0 else "behind"
-        raise _Failed(f"this machine's clock is {abs(skew):.0f} s {direction} the backend's; set it right")
-    return "agrees with the backend's to the minute"
+        raise _CheckFailed(f"the clock of this machine is {abs(skew):.0f} s {direction} the backend's. Set it")
+    return "within a minute of the backend's"
 
 
-def _organisation(patient: _Examination) -> str:
-    given = patient.configuration.organization_id
-    if patient.configuration.get_full_url() != patient.configuration.base_url.rstrip("/"):
-        return f"{given}, as part of the path"
-    return "is told by the key" if given is None else f"{given}; here the key tells it"
+def _check_organization(context: _Context) -> str:
+    organization_id = context.configuration.organization_id
+    if context.configuration.get_full_url() != context.configuration.base_url.rstrip("/"):
+        return f"{organization_id}, as part of the path"
+    if organization_id is None:
+        return "the key determines it"
+    return f"{organization_id} is set, but this backend uses the organization of the key"
 
 
-def _agent(patient: _Examination) -> str:
-    from xpander_sdk.reporting.validation import resolve_agent_id
-
-    if patient.agent_id is None and not (patient.configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
-        return "none is set; each call has to name one"
-    agent_id = resolve_agent_id(patient.configuration, agent_id=patient.agent_id)
-    latest = Tasks(patient.configuration).list(agent_id, limit=1)
+def _check_agent(context: _Context) -> str:
+    if context.agent_id is None and not (context.configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
+        return "no default is set; each call must specify an agent"
+    agent_id = resolve_agent_id(context.configuration, agent_id=context.agent_id)
+    latest = Tasks(context.configuration).list(agent_id, limit=1)
     if not latest:
         return f"{agent_id} has no runs yet"
-    return f"{agent_id} was last reported at {latest[0].created_at}"
+    return f"the latest run of {agent_id} was reported at {latest[0].created_at}"
 
 
-def _store(patient: _Examination) -> str:
-    if not patient.configuration.base_url.startswith("sqlite:"):
-        client.probe(patient.configuration, operations.get_task("doctor"))
-        return f"{patient.configuration.target} answers"
-    path = os.path.abspath(patient.configuration.base_url.removeprefix("sqlite:///"))
+def _check_store(context: _Context) -> str:
+    configuration = context.configuration
+    if not configuration.base_url.startswith("sqlite:"):
+        client.probe(configuration, operations.get_task("doctor"))
+        return f"{configuration.target} responds"
+    path = os.path.abspath(configuration.base_url.removeprefix("sqlite:///"))
     is_new = not os.path.exists(path)
     if is_new and not os.access(os.path.dirname(path), os.W_OK):
-        raise _Failed(f"{os.path.dirname(path)} is no folder that can be written to")
+        raise _CheckFailed(f"{os.path.dirname(path)} is not a writable folder")
     if not is_new and not os.access(path, os.W_OK):
-        raise _Failed(f"{path} cannot be written to")
-    client.probe(patient.configuration, operations.get_task("doctor"))
-    return f"{path}, {'made now' if is_new else f'{os.path.getsize(path):,} bytes'}"
+        raise _CheckFailed(f"{path} is not writable")
+    client.probe(configuration, operations.get_task("doctor"))
+    return f"{path}, {'created now' if is_new else f'{os.path.getsize(path):,} bytes'}"
 
 
-_NOT_IN_THE_WAY = frozenset({"clock", "organisation"})
-_Step = tuple[str, Callable[[_Examination], str]]
-_EMBEDDED: tuple[_Step, ...] = (("store", _store), ("agent", _agent))
-_REMOTE: tuple[_Step, ...] = (
-    ("target", _target),
-    ("proxy", _proxy),
-    ("dns", _dns),
-    ("tcp", _tcp),
-    ("tls", _tls),
-    ("key", _key),
-    ("clock", _clock),
-    ("organisation", _organisation),
-    ("agent", _agent),
+_INDEPENDENT = frozenset({"clock", "organization"})  # no other check depends on these
+_Check = tuple[str, Callable[[_Context], str]]
+_EMBEDDED: tuple[_Check, ...] = (("store", _check_store), ("agent", _check_agent))
+_REMOTE: tuple[_Check, ...] = (
+    ("target", _check_target),
+    ("proxy", _check_proxy),
+    ("dns", _check_dns),
+    ("tcp", _check_tcp),
+    ("tls", _check_tls),
+    ("key", _check_key),
+    ("clock", _check_clock),
+    ("organization", _check_organization),
+    ("agent", _check_agent),
 )

@@ -1,4 +1,4 @@
-"""What goes wrong between a report and its record.
+"""Errors of the SDK.
 
     ModuleException
     ├── AuthenticationError      401, PermissionError
@@ -9,13 +9,13 @@
     ├── InvalidReportError       400, 415, 422, ValueError: `problems` names the fields
     ├── RateLimitedError         429: `retry_after`
     ├── ServerError              5xx
-    ├── ConnectionFailedError    no answer, ConnectionError
-    ├── TimedOutError            no answer in time, TimeoutError
-    ├── ContractError            an answer that is not what the contract says
-    └── OutboxError              the outbox cannot keep a report
-        └── OutboxFullError      there is no room for it
+    ├── ConnectionFailedError    no response, ConnectionError
+    ├── TimedOutError            no response in time, TimeoutError
+    ├── ContractError            a response that does not match the API
+    └── OutboxError              the outbox cannot store a report
+        └── OutboxFullError      the outbox has no room
 
-This is the only place where an answer, or the lack of one, becomes an error.
+`error_from_response` is the only function that converts responses to errors.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,28 +29,34 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class RequestInfo:
-    """The call that an error is about."""
+    """Description of the call that caused an error.
+
+    Attributes:
+        attempts: Number of requests that were sent.
+        report_id: The id of the report; None if the call was not a report.
+        request_id: The id of the request in the logs of client and server; None if no request was sent.
+    """
 
     attempts: int = 1
     report_id: str | None = None
     request_id: str | None = None
 
 
-_NOTHING = RequestInfo()
+_NO_INFO = RequestInfo()
 
 
 class ModuleException(Exception):
-    """The backend did not do what it was asked.
+    """Error of a call: the backend rejected it, did not respond, or its response is unusable.
 
     Attributes:
-        status_code: the HTTP status of the answer; None where there was none.
-        description: what went wrong.
-        attempts: how many requests were sent.
-        report_id: the id of the report, to send it again with; None where it was no report.
-        request_id: what the request was called, as the backend's logs have it; None where nothing was sent.
-        retry_after: seconds that the backend asks to wait; None where it does not say.
-        problems: for each field that was refused, `loc`, `msg` and `type`.
-        receipt: of the outbox, where it keeps a report that could not be delivered; else None.
+        status_code: HTTP status of the response; None if there was no response.
+        description: The reason.
+        attempts: Number of requests that were sent.
+        report_id: The id of the report, for another attempt; None if the call was not a report.
+        request_id: The id of the request in the logs of client and server; None if no request was sent.
+        retry_after: Seconds that the backend asks to wait; None if it does not.
+        problems: Dicts with `loc`, `msg` and `type`, one for each field that the backend rejected.
+        receipt: Receipt of the outbox, if the undelivered report is stored there; else None.
     """
 
     receipt: "Receipt[Any] | None" = None
@@ -59,7 +65,7 @@ class ModuleException(Exception):
         self,
         status_code: int | None,
         description: str,
-        about: RequestInfo = _NOTHING,
+        info: RequestInfo = _NO_INFO,
         *,
         retry_after: float | None = None,
         problems: list[dict[str, Any]] | None = None,
@@ -67,72 +73,72 @@ class ModuleException(Exception):
         super().__init__(status_code, description)
         self.status_code = status_code
         self.description = description
-        self.attempts = about.attempts
-        self.report_id = about.report_id
-        self.request_id = about.request_id
+        self.attempts = info.attempts
+        self.report_id = info.report_id
+        self.request_id = info.request_id
         self.retry_after = retry_after
         self.problems = problems or []
 
     def __str__(self) -> str:
-        told = self.description if self.status_code is None else f"[{self.status_code}] {self.description}"
+        text = self.description if self.status_code is None else f"[{self.status_code}] {self.description}"
         if self.attempts > 1:
-            told += f" (after {self.attempts} attempts)"
-        return told
+            text += f" (after {self.attempts} attempts)"
+        return text
 
 
 class AuthenticationError(ModuleException, PermissionError):
-    """The key is missing or unknown."""
+    """The API key is missing or unknown (401)."""
 
 
 class PermissionDeniedError(ModuleException, PermissionError):
-    """The key is known, and has no access."""
+    """The API key is valid, but lacks permission (403)."""
 
 
 class NotFoundError(ModuleException, LookupError):
-    """There is no such task in the organisation of the key."""
+    """The organization of the key has no such task (404)."""
 
 
 class ConflictError(ModuleException):
-    """The id belongs to another agent; nothing was changed."""
+    """The id belongs to a task of another agent (409). Nothing was changed."""
 
 
 class TooLargeError(ModuleException):
-    """The report is larger than the backend takes."""
+    """The report exceeds the size limit of the backend (413). Nothing was recorded."""
 
 
 class InvalidReportError(ModuleException, ValueError):
-    """The backend refuses the request; `problems` says which fields, where it tells."""
+    """The backend rejected the request as invalid (400, 415, 422). `problems` lists the fields, if the backend does."""
 
 
 class RateLimitedError(ModuleException):
-    """Too many requests; `retry_after` says how long to wait, where the backend tells."""
+    """Too many requests (429). `retry_after` is the time to wait, if the backend states one."""
 
 
 class ServerError(ModuleException):
-    """The backend failed; the same report may be sent again."""
+    """The backend failed (5xx). The same report can be sent again."""
 
 
 class ConnectionFailedError(ModuleException, ConnectionError):
-    """There was no answer; the same report may be sent again."""
+    """The backend did not respond. The same report can be sent again."""
 
 
 class TimedOutError(ModuleException, TimeoutError):
-    """There was no answer in time; the same report may be sent again."""
+    """The backend did not respond in time. The same report can be sent again."""
 
 
 class ContractError(ModuleException):
-    """The answer is not what the contract says. A report that was answered so may have been recorded."""
+    """The response does not match the API. The report may have been recorded."""
 
 
 class OutboxError(ModuleException):
-    """The outbox cannot keep a report: its file cannot be used."""
+    """The outbox cannot store a report, because its file cannot be used."""
 
     def __init__(self, description: str, report_id: str | None = None) -> None:
         super().__init__(None, description, RequestInfo(attempts=0, report_id=report_id))
 
 
 class OutboxFullError(OutboxError):
-    """The outbox has no room for a report, which was not kept; `OutboxSettings(when_full=…)` says what to do then."""
+    """The outbox has no room, and the report was not stored. `OutboxSettings(when_full=…)` sets what happens then."""
 
 
 _BY_STATUS: dict[int, type[ModuleException]] = {
@@ -147,49 +153,60 @@ _BY_STATUS: dict[int, type[ModuleException]] = {
     422: InvalidReportError,
     429: RateLimitedError,
 }
-_MAX_DESCRIPTION = 2_000
+_MAX_DESCRIPTION = 2_000  # characters
+_NO_REASON = "The backend gave no reason."
 
 
 def error_from_response(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    about: RequestInfo,
+    info: RequestInfo,
     retry_after: float | None,
-    redacted: Callable[[str], str],
+    redact: Callable[[str], str],
 ) -> ModuleException:
-    """The error that an answer other than 2xx stands for, whatever its body is; `redacted` takes out what is secret."""
+    """Return the error for a response of a status other than 2xx.
+
+    Args:
+        status: The status code.
+        headers: Headers by name, in lower case.
+        body: The body, in any format.
+        info: Describes the request.
+        retry_after: Seconds that the backend asks to wait, or None.
+        redact: Function that removes secrets from a text.
+    """
     kind = _BY_STATUS.get(status) or (ServerError if status >= 500 else ContractError)
-    description, problems = _described(body, redacted)
+    description, problems = _read_body(body, redact)
     if 300 <= status < 400:
-        # Never followed: the key would go where nobody meant it to.
-        description = (
-            f"it redirects to {redacted(headers.get('location', 'nowhere'))[:500]}; is that the base_url to set?"
-        )
+        # Redirects are not followed: the key must not go to another host.
+        location = redact(headers.get("location", "nowhere"))[:500]
+        description = f"it redirects to {location}; is that the base_url to set?"
     if status == 401:
-        told = description or "The backend gave no reason."
-        description = f"{told} Is XPANDER_API_KEY (or Configuration.api_key) the key of this backend?"
-    if echoed := redacted(headers.get("x-request-id", ""))[:200]:
-        about = evolve(about, request_id=echoed)
-    return kind(status, description or "The backend gave no reason.", about, retry_after=retry_after, problems=problems)
+        reason = description or _NO_REASON
+        description = f"{reason} Is XPANDER_API_KEY (or Configuration.api_key) the key of this backend?"
+    if request_id := redact(headers.get("x-request-id", ""))[:200]:
+        info = evolve(info, request_id=request_id)
+    return kind(status, description or _NO_REASON, info, retry_after=retry_after, problems=problems)
 
 
-def _described(body: bytes, redacted: Callable[[str], str]) -> tuple[str, list[dict[str, Any]]]:
-    import json  # which `import xpander_sdk` needs for nothing else
+def _read_body(body: bytes, redact: Callable[[str], str]) -> tuple[str, list[dict[str, Any]]]:
+    """Return the description of an error and its problems. The body may be `{"detail": …}`, or anything else."""
+    import json  # imported here: `import xpander_sdk` does not need it
 
-    # Redacted before it is cut, which could leave half of a secret.
-    text = redacted(body.decode("utf-8", "replace")).strip()[:_MAX_DESCRIPTION]
+    # Redacted before it is shortened: the rest of a secret would not be recognized.
+    text = redact(body.decode("utf-8", "replace")).strip()[:_MAX_DESCRIPTION]
     try:
-        detail = json.loads(redacted(json.dumps(json.loads(body)["detail"])))
+        detail = json.loads(redact(json.dumps(json.loads(body)["detail"])))
     except (ValueError, TypeError, LookupError, RecursionError):
         return text, []
     if isinstance(detail, list):
         problems = [problem for problem in detail if isinstance(problem, dict)]
-        return "; ".join(_problem(problem) for problem in problems)[:_MAX_DESCRIPTION] or text, problems
+        return "; ".join(_describe(problem) for problem in problems)[:_MAX_DESCRIPTION] or text, problems
     return (detail[:_MAX_DESCRIPTION] if isinstance(detail, str) else text), []
 
 
-def _problem(problem: Mapping[str, Any]) -> str:
+def _describe(problem: Mapping[str, Any]) -> str:
+    """Return `field.path: message` for one rejected field."""
     loc = problem.get("loc")
-    where = ".".join(str(part) for part in loc) if isinstance(loc, list) else "request"
-    return f"{where}: {problem.get('msg', 'is refused')}"
+    path = ".".join(str(part) for part in loc) if isinstance(loc, list) else "request"
+    return f"{path}: {problem.get('msg', 'is rejected')}"

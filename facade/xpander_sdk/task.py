@@ -38,7 +38,7 @@ class TaskInput:
 
 @frozen(kw_only=True)
 class Task:
-    """Record of one run. All times are in UTC; None stands for a value that the backend does not have.
+    """Record of one run. All times are in UTC. A value that the backend does not have is None.
 
     Attributes:
         id: The id of the run.

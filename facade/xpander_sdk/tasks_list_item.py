@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TasksListItem:
     """Task in a history, without its input and response; `load` returns the complete task.
 
-    All times are in UTC; None stands for a value that the backend does not have.
+    All times are in UTC. A value that the backend does not have is None.
 
     Attributes:
         id: The id of the run.

@@ -10,15 +10,15 @@ from xpander_sdk.doctor import run_checks
 
 def check_results(configuration: Configuration, agent_id: str | None = None) -> dict[str, tuple[str, str]]:
     """Return the state and the message of each check."""
-    return {finding.check: (finding.state, finding.told) for finding in run_checks(configuration, agent_id)}
+    return {finding.check: (finding.state, finding.message) for finding in run_checks(configuration, agent_id)}
 
 
 def test_all_checks_pass_for_working_server(server):
     Task.report_external_task(server.configuration, "agent-of-the-doctor")
     results = check_results(server.configuration, "agent-of-the-doctor")
     assert {state for state, _ in results.values()} == {"ok"}
-    assert "was last reported at" in results["agent"][1]
-    assert list(results) == ["target", "proxy", "dns", "tcp", "tls", "key", "clock", "organisation", "agent"]
+    assert "was reported at" in results["agent"][1]
+    assert list(results) == ["target", "proxy", "dns", "tcp", "tls", "key", "clock", "organization", "agent"]
 
 
 def test_wrong_key_fails_without_showing_key(server):
@@ -68,7 +68,7 @@ def test_clock_skew_fails_only_clock_check(server, monkeypatch):
 
 
 def test_embedded_store_check_passes(embedded):
-    assert "made now" in check_results(embedded)["store"][1]
+    assert "created now" in check_results(embedded)["store"][1]
     assert "bytes" in check_results(embedded)["store"][1]
 
 

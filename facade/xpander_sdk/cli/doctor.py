@@ -31,5 +31,5 @@ def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) ->
         if as_json:
             print_json(finding)
         else:
-            click.echo(f"{_MARKS[finding.state]} {finding.check + ':':14} {printable(finding.told)}")
+            click.echo(f"{_MARKS[finding.state]} {finding.check + ':':14} {printable(finding.message)}")
     sys.exit(0 if is_healthy else REJECTED)

@@ -97,7 +97,7 @@ async def asend(configuration: Configuration, operation: Operation[T]) -> T:
 
 
 def probe(configuration: Configuration, operation: Operation[Any]) -> Response:
-    """Send one request and return the raw response, whatever its status.
+    """Send one request and return the raw response of any status.
 
     Raises:
         ModuleException: The backend did not respond, or the response cannot be decoded.

@@ -1,6 +1,6 @@
-"""Each operation of the contract as a pure value: what to send, and how to read the answer.
+"""Operations of the API as values: method, path, headers and body, and the parser of the response.
 
-All of them are safe to send again: a report carries its id, and the others only read.
+All operations are idempotent: a report carries its id, and the others only read.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,14 +25,18 @@ U = TypeVar("U")
 
 @frozen(kw_only=True)
 class Operation(Generic[T]):
-    """One call of the backend.
+    """One call of the API.
 
     Attributes:
-        name: what it is called in the contract, in Python's form.
-        url: the path, percent-encoded, as it follows the target's URL.
-        parse: a decoded 2xx body and the answer's headers → the result. Raises whatever it likes if they are not as the
-            contract says.
-        report_id: the id of the report, where it is one.
+        name: The operation's id in the API's description, in snake case.
+        method: The HTTP method, in capitals.
+        url: The path after the URL of the backend, percent-encoded.
+        parse: Function of the decoded body and the headers of a 2xx response that returns the result. It may raise any
+            exception if the response does not match the API.
+        params: Query parameters.
+        headers: Headers of this operation.
+        content: The body, or None.
+        report_id: The id of the report; None for other operations.
     """
 
     name: str
@@ -45,7 +49,7 @@ class Operation(Generic[T]):
     report_id: str | None = None
 
     def map(self, convert: Callable[[T], U]) -> "Operation[U]":
-        """The same operation, its result converted further: what `convert` raises is the answer's fault, too."""
+        """Return the operation with a converted result. An exception of `convert` counts as one of `parse`."""
         return Operation(
             name=self.name,
             method=self.method,
@@ -60,7 +64,7 @@ class Operation(Generic[T]):
 
 @frozen
 class Page:
-    """A page of history, and the cursor of the next one."""
+    """Page of a history, and the cursor of the next page; None on the last page."""
 
     items: list[models.TaskListItem]
     next_cursor: str | None
@@ -70,10 +74,11 @@ FILTERS = (
     "user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status", "tool", "model", "q", "since",
     "until",
 )  # fmt: skip
-_TIMES = frozenset({"since", "until"})
+_TIME_FILTERS = frozenset({"since", "until"})
 
 
 def report_task(report: Report) -> Operation[models.Task]:
+    """Return the operation that records a report."""
     request = report_task_endpoint._get_kwargs(
         report.agent_id, body=models.TaskReport(), x_reported_at=report.reported_at
     )
@@ -81,6 +86,11 @@ def report_task(report: Report) -> Operation[models.Task]:
 
 
 def get_task(task_id: object) -> Operation[models.Task]:
+    """Return the operation that loads a task.
+
+    Raises:
+        ValueError: The id is invalid.
+    """
     request = get_task_endpoint._get_kwargs(parse_id("task_id", task_id))
     return _operation("get_task", request, lambda body, _: models.Task.from_dict(body))
 
@@ -88,6 +98,11 @@ def get_task(task_id: object) -> Operation[models.Task]:
 def list_agent_tasks(
     agent_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
 ) -> Operation[Page]:
+    """Return the operation that lists tasks of an agent.
+
+    Raises:
+        ValueError: The id or a filter is invalid.
+    """
     request = list_agent_tasks_endpoint._get_kwargs(parse_id("agent_id", agent_id))
     return _operation("list_agent_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
 
@@ -95,6 +110,11 @@ def list_agent_tasks(
 def list_user_tasks(
     user_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
 ) -> Operation[Page]:
+    """Return the operation that lists tasks of a user.
+
+    Raises:
+        ValueError: The id or a filter is invalid.
+    """
     request = list_user_tasks_endpoint._get_kwargs(parse_id("user_id", user_id))
     return _operation("list_user_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
 
@@ -102,6 +122,7 @@ def list_user_tasks(
 def get_agent_metrics(
     agent_id: str, since: datetime | None, until: datetime | None, by: str | None
 ) -> Operation[models.AgentMetrics]:
+    """Return the operation that loads the metrics of an agent."""
     request = get_agent_metrics_endpoint._get_kwargs(agent_id)
     request["params"] = _metrics_parameters(since, until, by)
     return _operation("get_agent_metrics", request, lambda body, _: models.AgentMetrics.from_dict(body))
@@ -110,6 +131,7 @@ def get_agent_metrics(
 def get_organization_metrics(
     since: datetime | None, until: datetime | None, by: str | None
 ) -> Operation[models.OrganizationMetrics]:
+    """Return the operation that loads the metrics of the organization."""
     request = get_organization_metrics_endpoint._get_kwargs()
     request["params"] = _metrics_parameters(since, until, by)
     return _operation("get_organization_metrics", request, lambda body, _: models.OrganizationMetrics.from_dict(body))
@@ -117,10 +139,10 @@ def get_organization_metrics(
 
 def _metrics_parameters(since: datetime | None, until: datetime | None, by: str | None) -> dict[str, str]:
     if by not in (None, "hour", "day"):
-        raise ValueError(f"by must be 'hour', 'day' or None, not {by!r}")
+        raise ValueError(f"by must be 'hour', 'day' or None, got {by!r}")
     times = {"since": since, "until": until}
-    given = {"by": by, **{name: None if time is None else time.isoformat() for name, time in times.items()}}
-    return {name: value for name, value in given.items() if value is not None}
+    parameters = {"by": by, **{name: None if time is None else time.isoformat() for name, time in times.items()}}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _operation(
@@ -140,27 +162,27 @@ def _operation(
 
 def _page(body: Any, headers: Mapping[str, str]) -> Page:
     if not isinstance(body, list):
-        raise TypeError("a history is an array")
+        raise TypeError("a history must be an array")
     return Page([models.TaskListItem.from_dict(item) for item in body], headers.get("x-next-cursor"))
 
 
 def _page_parameters(filters: Mapping[str, Any], limit: int | None, cursor: str | None) -> dict[str, Any]:
     if not isinstance(filters, Mapping):
-        raise ValueError(f"filters must be a dict, not {type(filters).__name__}")
+        raise ValueError(f"filters must be a dict, got {type(filters).__name__}")
     unknown = set(filters) - set(FILTERS)
     if unknown:
-        raise ValueError(f"filters cannot have {', '.join(sorted(map(repr, unknown)))}; it takes {', '.join(FILTERS)}")
-    given = {name: value for name, value in filters.items() if value is not None}
-    for name in _TIMES & given.keys():
-        if (time := parse_datetime(f"filters[{name!r}]", given[name])) is not None:
-            given[name] = time.isoformat()
-    for name, value in given.items():
+        raise ValueError(f"filters must have keys of {', '.join(FILTERS)}, got {', '.join(sorted(map(repr, unknown)))}")
+    values = {name: value for name, value in filters.items() if value is not None}
+    for name in _TIME_FILTERS & values.keys():
+        if (time := parse_datetime(f"filters[{name!r}]", values[name])) is not None:
+            values[name] = time.isoformat()
+    for name, value in values.items():
         if not isinstance(value, str):
-            raise ValueError(f"filters[{name!r}] must be a str, not {type(value).__name__}")
-    if (status := given.get("status")) is not None and status not in list(models.TaskStatus):
-        raise ValueError(f"filters['status'] cannot be {status!r}; it takes {', '.join(models.TaskStatus)}")
+            raise ValueError(f"filters[{name!r}] must be a str, got {type(value).__name__}")
+    if (status := values.get("status")) is not None and status not in list(models.TaskStatus):
+        raise ValueError(f"filters['status'] must be one of {', '.join(models.TaskStatus)}, got {status!r}")
     return {
-        **{name: str(getattr(value, "value", value)) for name, value in given.items()},
+        **{name: str(getattr(value, "value", value)) for name, value in values.items()},
         **({"limit": limit} if limit is not None else {}),
         **({"cursor": cursor} if cursor is not None else {}),
     }

@@ -1,6 +1,6 @@
 """Removal of secrets from logs and errors.
 
-A backend or a proxy may repeat what it received: the API key, or the password of the proxy.
+A backend or a proxy may repeat the secrets that it received: the API key, or the password of the proxy.
 """
 
 import base64
@@ -21,7 +21,7 @@ class Redaction:
     it: plain, escaped as JSON, percent-encoded, and the base64 form of HTTP's basic authentication.
 
     Args:
-        key: The API key; None if there is none.
+        key: The API key, or None.
         destination: Destination of the call, which may have a proxy.
     """
 
@@ -31,6 +31,7 @@ class Redaction:
         self._encodings: list[str] | None = None
 
     def __call__(self, text: str) -> str:
+        """Return the text without secrets."""
         if self._encodings is None:
             encodings = {form for secret in self._secrets() if len(secret) >= _MIN_LENGTH for form in _encode(secret)}
             self._encodings = sorted(encodings, key=len, reverse=True)  # one of them may be part of another

@@ -14,7 +14,7 @@
     * RETRIED_STATUSES
 
 The flow raises when the attempts, the time or the retry budget of the destination are used up. Example: a backend that
-is overloaded for a moment, and then accepts the report:
+is briefly overloaded, and then accepts the report:
 
     SendAttempt → 503 (Retry-After: 2) → Sleep(2.1) → SendAttempt → 201 → return Task
 """
@@ -124,7 +124,7 @@ def build_request(
     """Return the request of an operation, and its description for errors.
 
     Raises:
-        ValueError: The backend needs a key, and there is none.
+        ValueError: The backend needs a key, but no key is set.
     """
     request_id = uuid.uuid4().hex
     headers = [*destination.headers, (b"x-request-id", request_id.encode("ascii")), *_key_header(configuration, key)]

@@ -28,7 +28,7 @@ def start_span(operation_id: str, server: str) -> Iterator[Any]:
 
     Yields:
         The span, or None without OpenTelemetry. If the block raises an error, the span records its type only: its text
-        may repeat what the backend sent.
+        may repeat a secret.
     """
     tracer = _tracer()
     if tracer is None:

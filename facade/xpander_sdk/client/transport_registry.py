@@ -74,7 +74,7 @@ class TransportRegistry:
         return destination
 
     def transport(self, destination: Destination) -> "Transport":
-        """Return the synchronous transport of a destination; create it if there is none.
+        """Return the synchronous transport of a destination; create it if necessary.
 
         Raises:
             ValueError: The transport cannot be created from its settings, or the embedded store cannot be opened.
@@ -90,7 +90,7 @@ class TransportRegistry:
         return transport
 
     async def async_transport(self, destination: Destination) -> "AsyncTransport":
-        """Return the transport of a destination for the running event loop; create it if there is none.
+        """Return the transport of a destination for the running event loop; create it if necessary.
 
         Raises:
             ValueError: The transport cannot be created from its settings, or the embedded store cannot be opened.
@@ -138,7 +138,7 @@ class TransportRegistry:
             store.close()
 
     def close_if_exiting(self) -> None:
-        """Close what a call has opened after `close_all`: another exit handler may send a report."""
+        """Close the transports that were created after `close_all`: another exit handler may send a report."""
         if self._is_exiting:
             self.close_all()
 
@@ -195,7 +195,7 @@ class TransportRegistry:
         """Start with empty caches.
 
         The child closes its copies of the parent's idle sockets, which sends nothing to the peer. Connections that are
-        in use, or that belong to an event loop, stay as they are.
+        in use, or that belong to an event loop, are not closed.
         """
         self._inherited.append(self._caches)
         for transport in list(self._caches.transports.values()):

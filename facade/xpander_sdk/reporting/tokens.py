@@ -21,7 +21,7 @@ class Tokens:
             unknown.
         cache_write_tokens: Number of tokens written to the provider's cache; not part of the total. Default 0; None for
             unknown.
-        total_tokens: Ignored; the total is computed. Accepted so that a provider's usage can be passed as it is.
+        total_tokens: Ignored; the total is computed. Accepted so that the usage that a provider returns can be passed.
 
     Raises:
         ValueError: A count is not a whole number.

@@ -1,8 +1,8 @@
 """Validation and conversion of arguments.
 
-Each function takes the name of the argument, for the error text, and its value. It accepts what the official client
-accepts, which is more than the documented types ("1.5" for a duration, "yes" for a bool), so that programs need no
-change. Any other value raises `ValueError` before a request is sent.
+Each function takes the name of the argument, for the error text, and its value. It accepts the same values as the
+official client, which are more than the documented types ("1.5" for a duration, "yes" for a bool), so that programs
+need no change. Any other value raises `ValueError` before a request is sent.
 """
 
 import math

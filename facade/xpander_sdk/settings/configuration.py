@@ -27,6 +27,11 @@ class KeyFile:
     path: str
 
     def __call__(self) -> str:
+        """Return the key.
+
+        Raises:
+            ValueError: The file cannot be read.
+        """
         try:
             with open(self.path, encoding="utf-8") as file:
                 return file.read().strip()

@@ -1,7 +1,7 @@
 """Validators that several settings classes share.
 
 attrs calls a validator with the instance, the attribute and the value. Each error names the setting: the classes are
-part of the public interface, and their arguments come straight from users.
+part of the public interface, and users pass their arguments directly.
 """
 
 from collections.abc import Callable

@@ -25,7 +25,7 @@ class Request:
         method: The method, in capitals.
         target: Path and query, percent-encoded.
         headers: All headers except `host`, which the transport adds.
-        content: The body; empty if there is none.
+        content: The body; may be empty.
     """
 
     method: str
@@ -84,7 +84,7 @@ class Transport(Protocol):
     """Synchronous transport."""
 
     def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
-        """Send the request once and return the complete response.
+        """Send one attempt of the request and return the complete response.
 
         Args:
             request: The request.
@@ -103,24 +103,14 @@ class Transport(Protocol):
 
 
 class AsyncTransport(Protocol):
-    """Asynchronous transport, for one event loop."""
+    """Asynchronous transport, for one event loop. Arguments and errors are those of `Transport`."""
 
     async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
-        """Send the request once and return the complete response.
-
-        Args:
-            request: The request.
-            timeouts: Limits for the connection and for each read; `total` is not used.
-            deadline: Time by which the response must be complete (monotonic clock, seconds).
-
-        Raises:
-            TransportError: No response arrived.
-            DecodingError: The response cannot be decoded, or is too large.
-        """
+        """Send one attempt of the request and return the complete response."""
         ...
 
     async def close(self) -> None:
-        """Close idle connections. Connections in use are closed when their response is complete."""
+        """Close idle connections."""
         ...
 
 

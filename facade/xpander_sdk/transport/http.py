@@ -56,7 +56,7 @@ class _PooledConnection:
 
 
 class HttpTransport:
-    """Synchronous HTTP transport. Safe to share between threads; each thread that sends uses a connection of its own.
+    """Synchronous HTTP transport. Threads can share it; requests in flight never share a connection.
 
     Args:
         settings: Proxy and certificates.
@@ -70,7 +70,7 @@ class HttpTransport:
         self._is_closed = False
 
     def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
-        """Send the request once and return the complete response; see `Transport.send`."""
+        """Send one attempt of the request and return the complete response; see `Transport.send`."""
         pooled = self._acquire()
         pooled.deadline.time = deadline
         try:
@@ -132,7 +132,7 @@ class AsyncHttpTransport:
         self._is_closed = False
 
     async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
-        """Send the request once and return the complete response; see `AsyncTransport.send`."""
+        """Send one attempt of the request and return the complete response; see `AsyncTransport.send`."""
         try:
             with anyio.fail_after(max(0.0, deadline - time.monotonic())):
                 async with self._slots:

@@ -25,7 +25,7 @@ class HttpxTransport:
         self._origin = f"{url.scheme}://{url.netloc}"
 
     def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
-        """Send the request once and return the complete response; see `Transport.send`."""
+        """Send one attempt of the request and return the complete response; see `Transport.send`."""
         try:
             response = self._transport.handle_request(_httpx_request(self._origin, request, timeouts, deadline))
             try:
@@ -58,7 +58,7 @@ class AsyncHttpxTransport:
         self._origin = f"{url.scheme}://{url.netloc}"
 
     async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
-        """Send the request once and return the complete response; see `AsyncTransport.send`."""
+        """Send one attempt of the request and return the complete response; see `AsyncTransport.send`."""
         try:
             with anyio.fail_after(max(0.0, deadline - time.monotonic())):
                 httpx_request = _httpx_request(self._origin, request, timeouts, deadline)

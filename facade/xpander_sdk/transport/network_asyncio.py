@@ -74,7 +74,7 @@ class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     # httpcore.AsyncNetworkStream: called by httpcore.
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Send what was written, then return received data; `b""` at the end of the stream."""
+        """Send the buffer, then return received data; `b""` at the end of the stream."""
         try:
             if self._unsent:
                 await self._flush(timeout)

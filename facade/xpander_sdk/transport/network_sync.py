@@ -57,7 +57,7 @@ class _Stream(httpcore.NetworkStream):
         return self._stream.read(max_bytes, self._deadline.limit(timeout))
 
     def _flush(self, timeout: float | None) -> None:
-        # A function of its own, so that an interrupted `read` has no variable that contains the request and its key.
+        # A separate function, so that an interrupted `read` has no variable that contains the request and its key.
         unsent, self._unsent = self._unsent, b""
         with suppress(httpcore.WriteError):  # a server may reject a request before it has read all of it
             # The inner stream applies the timeout to each piece that the peer accepts; this loop bounds their sum.
