@@ -1,1 +1,1 @@
-"""Stores of both kinds, SQLite and PostgreSQL: what they promise beyond the contract."""
+"""Tests of the store on SQLite and on PostgreSQL."""

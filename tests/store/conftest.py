@@ -1,4 +1,4 @@
-"""Every test that takes `store` runs on SQLite and on PostgreSQL."""
+"""Fixtures of stores; a test with one of them runs on SQLite and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,30 +13,31 @@ from xpander_server.store import Store
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    made = Store(store_url)
-    yield made
-    made.close()
+    """Return an empty store."""
+    store = Store(store_url)
+    yield store
+    store.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_of_example(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], AbstractContextManager[Store]]:
-    """Makes an empty store, for one example of many."""
+    """Return a function that opens an empty store, for each example of a Hypothesis test."""
     numbers = count()
 
     @contextmanager
-    def new() -> Iterator[Store]:
+    def open_empty() -> Iterator[Store]:
         if request.param == "sqlite":
-            yield from opened(f"sqlite:///{tmp_path}/{next(numbers)}.db")
+            yield from open_and_close(f"sqlite:///{tmp_path}/{next(numbers)}.db")
         else:
             template = request.getfixturevalue("postgresql_template")
             with new_database(request.getfixturevalue("postgres"), template) as url:
-                yield from opened(url)
+                yield from open_and_close(url)
 
-    def opened(url: str) -> Iterator[Store]:
+    def open_and_close(url: str) -> Iterator[Store]:
         store = Store(url)
         try:
             yield store
         finally:
             store.close()
 
-    return new
+    return open_empty

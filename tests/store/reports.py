@@ -1,4 +1,4 @@
-"""Reports for tests of stores."""
+"""Reports and settings for the tests of stores."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ EXAMPLES = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    phases=[Phase.generate],  # add Phase.shrink by hand: against a database, it takes minutes
+    phases=[Phase.generate],  # without Phase.shrink, which takes minutes on a database; add it to debug a failure
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
@@ -29,4 +29,5 @@ def submission(
     reported_at: int | None = None,
     **report: Any,
 ) -> Submission:
+    """Return a submission with these fields of the report."""
     return Submission(organization_id, agent_id, task_id, report, reported_at, now)

@@ -1,4 +1,4 @@
-"""Several processes on one file: each gets its turns."""
+"""Fairness of the write lock between processes on one SQLite file."""
 
 import multiprocessing
 from pathlib import Path
@@ -10,26 +10,27 @@ from store.reports import submission
 from xpander_server.store import Store, TaskQuery
 
 PROCESSES = 8
-REPORTS = 800  # of all of them together
+REPORTS = 800  # of all processes together
 
 
-def report_until_enough(url: str, mine: int, counts: Any, together: Any) -> None:
+def report_until_enough(url: str, number: int, counts: Any, barrier: Any) -> None:
+    """Report without a pause until all processes together have committed `REPORTS` reports."""
     store = Store(url)
-    together.wait(60)
+    barrier.wait(60)
     while sum(counts) < REPORTS:
-        store.report(submission(f"{mine} {counts[mine]}"))
-        counts[mine] += 1
+        store.report(submission(f"{number} {counts[number]}"))
+        counts[number] += 1
     store.close()
 
 
 @pytest.mark.slow
-def test_no_process_is_starved_by_others_that_never_pause(tmp_path: Path):
+def test_no_process_starves_while_others_never_pause(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/store.db"
     context = multiprocessing.get_context("spawn")
     counts = context.Array("i", PROCESSES, lock=False)
-    together = context.Barrier(PROCESSES)
+    barrier = context.Barrier(PROCESSES)
     processes = [
-        context.Process(target=report_until_enough, args=(url, number, counts, together)) for number in range(PROCESSES)
+        context.Process(target=report_until_enough, args=(url, number, counts, barrier)) for number in range(PROCESSES)
     ]
     for process in processes:
         process.start()

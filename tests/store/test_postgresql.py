@@ -1,4 +1,4 @@
-"""What only PostgreSQL can do: be restarted, be reached by several processes, refuse, and lose a race."""
+"""PostgreSQL only: lost connections, a restart, races between processes, and invalid URLs."""
 
 import multiprocessing
 import secrets
@@ -16,22 +16,23 @@ from xpander_server.store import Store, StoreError, StoreUnavailable, TaskQuery
 
 @pytest.fixture
 def store_url(postgresql_url: str) -> str:
+    """Return the URL of an empty database, so that `store` uses PostgreSQL only."""
     return postgresql_url
 
 
 @pytest.fixture
-def own_server() -> Iterator[Postgres]:
-    """A server that waits for the disk, to be stopped and started."""
+def durable_server() -> Iterator[Postgres]:
+    """Return a server of this test alone, with fsync; the test may stop and start it."""
     server = Postgres(Path(tempfile.gettempdir(), f"postgres-{secrets.token_hex(8)}"), "fsync=on")
     yield server
     server.close()
 
 
-def test_a_connection_that_the_server_closed_is_made_anew(store, store_url):
+def test_a_connection_that_the_server_closed_is_replaced(store, store_url):
     store.report(submission("before"))
     other = Store(store_url)
-    others = "datname = current_database() AND pid != pg_backend_pid()"
-    kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    other_connections = "datname = current_database() AND pid != pg_backend_pid()"
+    kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {other_connections}"
     for _ in range(2):
         other._database.read(lambda connection: connection.exec_driver_sql(kill).all())
         store.report(submission("after"))
@@ -40,29 +41,29 @@ def test_a_connection_that_the_server_closed_is_made_anew(store, store_url):
     other.close()
 
 
-def test_what_was_committed_survives_a_power_loss_and_the_store_goes_on(own_server):
-    store = Store(own_server.url())
+def test_a_committed_task_survives_a_power_loss_and_the_store_recovers(durable_server):
+    store = Store(durable_server.url())
     store.report(submission("before", result="kept"))
-    own_server.stop("immediate")
+    durable_server.stop("immediate")
     with pytest.raises(StoreUnavailable):
         store.task("org", "before")
-    own_server.start()
+    durable_server.start()
     assert store.task("org", "before").result == "kept"
     store.report(submission("after"))
     assert store.metrics("org").amounts["executing runs"] == 2
     store.close()
 
 
-def test_a_lost_race_for_a_new_id_is_run_again(store, store_url):
+def test_a_commit_that_loses_a_race_for_a_new_id_is_repeated(store, store_url):
     other = Store(store_url)
-    raced = []
+    has_raced = []
 
-    def report_from_elsewhere(connection, cursor, statement, *_):
-        if statement.startswith("INSERT INTO tasks") and not raced:
-            raced.append(True)
+    def report_concurrently(connection, cursor, statement, *_):
+        if statement.startswith("INSERT INTO tasks") and not has_raced:
+            has_raced.append(True)
             other.report(submission("t", result="theirs"))
 
-    event.listen(store._database._backend.engine, "before_cursor_execute", report_from_elsewhere)
+    event.listen(store._database._backend.engine, "before_cursor_execute", report_concurrently)
     task = store.report(submission("t", duration=1.0))
     assert (task.result, task.duration) == ("theirs", 1.0)
     assert store.metrics("org").amounts["executing runs"] == 1
@@ -70,6 +71,7 @@ def test_a_lost_race_for_a_new_id_is_run_again(store, store_url):
 
 
 def report_some(store_url: str, name: str) -> None:
+    """Commit reports of 20 own tasks, and of 10 shared tasks in alternating order."""
     store = Store(store_url)
     for number in range(20):
         batch = [submission(f"shared {n}", **{name: "x"}) for n in range(10)]
@@ -80,7 +82,7 @@ def report_some(store_url: str, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_several_processes_on_one_database_are_as_one(store, store_url):
+def test_reports_of_several_processes_are_all_counted(store, store_url):
     names = ("input", "result", "user_id")
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=report_some, args=(store_url, name)) for name in names]
@@ -106,7 +108,7 @@ def test_several_processes_on_one_database_are_as_one(store, store_url):
         "mysql://u:hunter2@host/db",
     ],
 )
-def test_a_store_that_cannot_be_opened_is_told_without_its_password(url):
-    with pytest.raises(StoreError) as refused:
+def test_the_error_of_an_invalid_url_contains_no_password(url):
+    with pytest.raises(StoreError) as error:
         Store(url)
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(error.value)

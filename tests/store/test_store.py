@@ -1,4 +1,4 @@
-"""Tasks in a store."""
+"""Commit of reports, and their tasks."""
 
 import threading
 import uuid
@@ -13,12 +13,13 @@ from xpander_server.domain.task import Conflict, Task
 from xpander_server.store import Store, TaskQuery
 
 
-def everything(store: Store, organization_id: str = "org") -> list[Task]:
-    found = store.history(TaskQuery(organization_id=organization_id), limit=1_000).tasks
-    return [store.task(organization_id, task.id) for task in found]
+def all_tasks(store: Store, organization_id: str = "org") -> list[Task]:
+    """Return all tasks of an organization, with their documents."""
+    page = store.history(TaskQuery(organization_id=organization_id), limit=1_000)
+    return [store.task(organization_id, task.id) for task in page.tasks]
 
 
-def test_a_task_comes_back_as_it_was_reported(store):
+def test_a_task_has_the_values_of_its_report(store):
     report = {
         "input": 'nul \x00, quote ", newline \n, ü, 😀',
         "llm_response": '{"b":"\\u0000","a":1.50}',
@@ -29,22 +30,22 @@ def test_a_task_comes_back_as_it_was_reported(store):
         "used_tools": ["a\x00", "b"],
         "user_id": "😀" * 255,
     }
-    answered = store.report(submission("x" * 255, **report))
-    assert store.task("org", "x" * 255) == answered
-    assert (answered.input, answered.llm_response, answered.used_tools) == (
+    task = store.report(submission("x" * 255, **report))
+    assert store.task("org", "x" * 255) == task
+    assert (task.input, task.llm_response, task.used_tools) == (
         report["input"], report["llm_response"], report["used_tools"],
     )  # fmt: skip
 
 
-def test_tasks_of_one_organisation_are_nobody_elses(store):
+def test_tasks_of_different_organizations_are_separate(store):
     for organization_id in ("one", "two"):
         store.report(submission("same id", organization_id=organization_id, result=organization_id))
     assert store.task("one", "same id").result == "one"
-    assert [task.organization_id for task in everything(store, "two")] == ["two"]
+    assert [task.organization_id for task in all_tasks(store, "two")] == ["two"]
     assert store.metrics("one", "agent").amounts["executing runs"] == 1
 
 
-def test_a_batch_is_merged_in_its_order_and_answers_each_report(store):
+def test_a_batch_is_merged_in_order_with_one_outcome_for_each_report(store):
     store.report(submission("old", result="1"))
     outcomes = store.commit(
         [
@@ -62,7 +63,7 @@ def test_a_batch_is_merged_in_its_order_and_answers_each_report(store):
         Conflict,
         "1",
     ]
-    assert {task.id: (task.result, task.is_success) for task in everything(store)} == {
+    assert {task.id: (task.result, task.is_success) for task in all_tasks(store)} == {
         "old": ("3", None),
         "new": ("1", True),
     }
@@ -72,22 +73,22 @@ def test_a_commit_that_fails_changes_nothing(store):
     broken = submission("bad", result=object())
     with pytest.raises(TypeError):
         store.commit([submission("good"), broken])
-    assert everything(store) == []
+    assert all_tasks(store) == []
     assert store.metrics("org").amounts == {}
 
 
-def test_reports_of_one_id_at_once_lose_nothing(store):
+def test_concurrent_reports_of_one_task_lose_nothing(store):
     fields = [{"input": "i"}, {"result": "r"}, {"duration": 1.0}, {"is_success": True}, {"user_id": "u"}, {}]
-    together = threading.Barrier(len(fields))
+    barrier = threading.Barrier(len(fields))
 
     def report(fields: dict) -> None:
-        together.wait(10)
+        barrier.wait(10)
         for number in range(10):
             store.report(submission(f"t{number}", **fields))
 
     with ThreadPoolExecutor(len(fields)) as pool:
         list(pool.map(report, fields))
-    for task in everything(store):
+    for task in all_tasks(store):
         assert (task.input, task.result, task.duration, task.is_success, task.user_id) == ("i", "r", 1.0, True, "u")
     amounts = store.metrics("org").amounts
     assert (amounts["completed runs"], amounts["completed duration"]) == (10, 10_000_000)
@@ -114,21 +115,21 @@ REPORTS = st.lists(
 
 @given(REPORTS, st.randoms(use_true_random=False), st.lists(st.integers(0, 5), max_size=3))
 @EXAMPLES
-def test_reports_out_of_order_doubled_and_interleaved_come_to_one_state(store, reports, random, doubled):
-    timed = [(task_id, report, NOON + number) for number, (task_id, report) in enumerate(reports)]
-    other = [*timed, *(timed[number] for number in doubled if number < len(timed))]
-    random.shuffle(other)
+def test_order_repetition_and_interleaving_of_reports_do_not_change_the_result(store, reports, random, repeated):
+    in_order = [(task_id, report, NOON + number) for number, (task_id, report) in enumerate(reports)]
+    shuffled = [*in_order, *(in_order[number] for number in repeated if number < len(in_order))]
+    random.shuffle(shuffled)
     states = []
-    for order in (timed, other):
+    for order in (in_order, shuffled):
         organization_id = str(uuid.uuid4())
-        for task_id, report, at in order:
-            one = submission(task_id, organization_id=organization_id, now=NOON + 100, reported_at=at, **report)
-            store.report(one)
+        for task_id, report, reported_at in order:
+            late = {"now": NOON + 100, "reported_at": reported_at}
+            store.report(submission(task_id, organization_id=organization_id, **late, **report))
         states.append(
             (
                 {
                     (task.id, task.result, task.is_success, task.duration, task.model, task.cost)
-                    for task in everything(store, organization_id)
+                    for task in all_tasks(store, organization_id)
                 },
                 store.metrics(organization_id).amounts,
             )

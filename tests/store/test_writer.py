@@ -12,80 +12,83 @@ from xpander_server.store import Store, StoreUnavailable, TaskQuery, Writer
 from xpander_server.store import writer as writer_module
 
 
-class Gate:
-    """A real store that lets no commit in while it is shut, and counts them."""
+class GatedStore:
+    """Store whose commits wait until `gate` is set, and which records the number of reports in each commit."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.open = threading.Event()
-        self.open.set()
+        self.gate = threading.Event()
+        self.gate.set()
         self.sizes: list[int] = []
 
     def commit(self, submissions: Any) -> Any:
-        assert self.open.wait(20)
+        assert self.gate.wait(20)
         self.sizes.append(len(submissions))
         return self._store.commit(submissions)
 
 
 @pytest.fixture
-def gate(store: Store) -> Gate:
-    return Gate(store)
+def gated_store(store: Store) -> GatedStore:
+    """Return a store with an open gate."""
+    return GatedStore(store)
 
 
-async def reported(writer: Writer, *submissions: Any) -> list[Any]:
+async def report_all(writer: Writer, *submissions: Any) -> list[Any]:
+    """Report at the same time, and return the task or the exception of each report."""
     return await asyncio.gather(*map(writer.report, submissions), return_exceptions=True)
 
 
 def count(store: Store) -> int:
+    """Return the number of tasks of the organization "org"."""
     return len(store.history(TaskQuery(organization_id="org"), limit=1_000).tasks)
 
 
-async def queued(writer: Writer, *submissions: Any) -> "asyncio.Future[list[Any]]":
-    """Reports that wait, as nothing is committed before the writer begins."""
-    waiting = asyncio.gather(*map(writer.report, submissions), return_exceptions=True)
+async def enqueue(writer: Writer, *submissions: Any) -> "asyncio.Future[list[Any]]":
+    """Put reports into the queue of a writer that has not started, and return the future of their outcomes."""
+    outcomes = asyncio.gather(*map(writer.report, submissions), return_exceptions=True)
     await asyncio.sleep(0)
-    return waiting
+    return outcomes
 
 
-def test_reports_that_wait_share_one_commit(store, gate):
+def test_reports_in_the_queue_share_one_commit(store, gated_store):
     async def main() -> list[Any]:
-        writer = Writer(gate)
-        waiting = await queued(writer, *(submission(str(number)) for number in range(100)))
+        writer = Writer(gated_store)
+        outcomes = await enqueue(writer, *(submission(str(number)) for number in range(100)))
         with writer:
-            return await waiting
+            return await outcomes
 
     assert [task.id for task in asyncio.run(main())] == [*map(str, range(100))]
-    assert gate.sizes == [100]
+    assert gated_store.sizes == [100]
     assert count(store) == 100
 
 
-def test_a_commit_has_no_more_than_its_share(store, gate, monkeypatch):
+def test_a_commit_has_at_most_max_batch_reports(store, gated_store, monkeypatch):
     monkeypatch.setattr(writer_module, "MAX_BATCH", 10)
 
     async def main() -> None:
-        with Writer(gate) as writer:
-            await reported(writer, *(submission(str(number)) for number in range(35)))
+        with Writer(gated_store) as writer:
+            await report_all(writer, *(submission(str(number)) for number in range(35)))
 
     asyncio.run(main())
-    assert max(gate.sizes) <= 10
+    assert max(gated_store.sizes) <= 10
     assert count(store) == 35
 
 
-def test_a_conflict_is_told_to_its_caller_alone(store, gate):
+def test_a_conflict_is_raised_for_its_report_only(store, gated_store):
     store.report(submission("theirs", agent_id="other"))
 
     async def main() -> list[Any]:
-        with Writer(gate) as writer:
-            return await reported(writer, submission("a"), submission("theirs"), submission("b"))
+        with Writer(gated_store) as writer:
+            return await report_all(writer, submission("a"), submission("theirs"), submission("b"))
 
-    a, refused, b = asyncio.run(main())
-    assert (a.id, type(refused), b.id) == ("a", Conflict, "b")
+    a, conflict, b = asyncio.run(main())
+    assert (a.id, type(conflict), b.id) == ("a", Conflict, "b")
 
 
-def test_a_report_that_breaks_a_commit_fails_alone(store, gate, caplog):
+def test_a_report_that_fails_a_commit_fails_alone(store, gated_store, caplog):
     async def main() -> list[Any]:
-        with Writer(gate) as writer:
-            return await reported(writer, submission("a"), submission("bad", result=object()), submission("b"))
+        with Writer(gated_store) as writer:
+            return await report_all(writer, submission("a"), submission("bad", result=object()), submission("b"))
 
     a, bad, b = asyncio.run(main())
     assert (a.id, isinstance(bad, Exception), b.id) == ("a", True, "b")
@@ -93,22 +96,22 @@ def test_a_report_that_breaks_a_commit_fails_alone(store, gate, caplog):
     assert store.metrics("org").amounts["executing runs"] == 2
 
 
-def test_when_the_queue_is_full_it_says_so_at_once(gate, monkeypatch):
+def test_a_report_to_a_full_queue_fails_immediately(gated_store, monkeypatch):
     monkeypatch.setattr(writer_module, "MAX_QUEUE", 5)
 
     async def main() -> list[Any]:
-        writer = Writer(gate)
-        waiting = await queued(writer, *(submission(str(number)) for number in range(20)))
+        writer = Writer(gated_store)
+        outcomes = await enqueue(writer, *(submission(str(number)) for number in range(20)))
         with writer:
-            return await waiting
+            return await outcomes
 
     outcomes = asyncio.run(main())
     assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [False] * 5 + [True] * 15
 
 
-def test_what_is_queued_is_committed_before_it_ends(store, gate):
+def test_the_queue_is_committed_before_the_writer_ends(store, gated_store):
     async def main() -> None:
-        with Writer(gate) as writer:
+        with Writer(gated_store) as writer:
             for number in range(300):
                 asyncio.create_task(writer.report(submission(str(number))))  # noqa: RUF006
             await asyncio.sleep(0)
@@ -117,29 +120,29 @@ def test_what_is_queued_is_committed_before_it_ends(store, gate):
     assert count(store) == 300
 
 
-def test_whoever_has_gone_does_not_hold_up_the_others(store, gate):
+def test_a_canceled_report_does_not_block_the_others(store, gated_store):
     async def main() -> Any:
-        gate.open.clear()
-        with Writer(gate) as writer:
-            gone = asyncio.create_task(writer.report(submission("gone")))
-            stays = asyncio.create_task(writer.report(submission("stays")))
+        gated_store.gate.clear()
+        with Writer(gated_store) as writer:
+            canceled = asyncio.create_task(writer.report(submission("canceled")))
+            other = asyncio.create_task(writer.report(submission("other")))
             await asyncio.sleep(0)
-            gone.cancel()
-            gate.open.set()
-            return await stays
+            canceled.cancel()
+            gated_store.gate.set()
+            return await other
 
-    assert asyncio.run(main()).id == "stays"
+    assert asyncio.run(main()).id == "other"
     assert count(store) == 2
 
 
-def test_a_database_that_does_not_answer_is_told_to_all(monkeypatch, gate):
+def test_an_unavailable_database_fails_all_reports(monkeypatch, gated_store):
     def commit(_: Any) -> Any:
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(gate, "commit", commit)
+    monkeypatch.setattr(gated_store, "commit", commit)
 
     async def main() -> list[Any]:
-        with Writer(gate) as writer:
-            return await reported(writer, submission("a"), submission("b"))
+        with Writer(gated_store) as writer:
+            return await report_all(writer, submission("a"), submission("b"))
 
     assert [str(outcome) for outcome in asyncio.run(main())] == ["gone", "gone"]

@@ -1,4 +1,4 @@
-"""What the store promises beyond the contract: files, schemas, keys."""
+"""SQLite stores: files, URLs, durability, several processes, and pausing."""
 
 import multiprocessing
 import sqlite3
@@ -11,26 +11,30 @@ from xpander_server.store import Store, StoreError, StoreUnavailable, Submission
 
 
 def url(path: Path) -> str:
+    """Return the URL of a store in this file."""
     return f"sqlite:///{path}"
 
 
 def submission(task_id: str = "t", organization_id: str = "org", **report) -> Submission:
+    """Return a submission with these fields of the report."""
     return Submission(organization_id, "agent", task_id, report, reported_at=None, now=1)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Return the path of a file that does not exist."""
     return tmp_path / "store.db"
 
 
 @pytest.fixture
 def store(path):
-    made = Store(url(path))
-    yield made
-    made.close()
+    """Return an empty store."""
+    store = Store(url(path))
+    yield store
+    store.close()
 
 
-def test_what_was_stored_is_there_when_it_is_opened_again(path):
+def test_a_reopened_store_has_its_tasks(path):
     for _ in range(2):
         store = Store(url(path))
         store.report(submission(result="r"))
@@ -38,13 +42,13 @@ def test_what_was_stored_is_there_when_it_is_opened_again(path):
         store.close()
 
 
-def test_each_commit_reaches_the_disk(store):
+def test_a_commit_is_synced_to_disk(store):
     settings = [text("PRAGMA journal_mode"), text("PRAGMA synchronous")]
-    found = store._database.read(lambda connection: [connection.scalar(setting) for setting in settings])
-    assert found == ["wal", 2]  # FULL
+    values = store._database.read(lambda connection: [connection.scalar(setting) for setting in settings])
+    assert values == ["wal", 2]  # FULL
 
 
-def test_a_newer_schema_is_refused_with_what_to_do(path, store):
+def test_a_newer_schema_is_rejected_with_advice(path, store):
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
@@ -52,7 +56,7 @@ def test_a_newer_schema_is_refused_with_what_to_do(path, store):
         Store(url(path))
 
 
-def test_another_programs_file_is_left_alone(path):
+def test_a_database_of_another_program_is_rejected_and_not_changed(path):
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE precious (x)")
     connection.close()
@@ -63,7 +67,7 @@ def test_another_programs_file_is_left_alone(path):
     connection.close()
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path):
+def test_a_file_that_is_not_a_database_is_rejected_and_not_changed(path):
     path.write_bytes(b"my diary, " * 1_000)
     with pytest.raises(StoreError, match="not a database"):
         Store(url(path))
@@ -74,12 +78,13 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path):
     "bad",
     ["", "nonsense", "mysql://localhost/x", "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/folder/x.db"],
 )
-def test_a_url_of_no_store_is_refused_with_what_to_write(bad):
+def test_an_invalid_url_is_rejected_with_advice(bad):
     with pytest.raises(StoreError, match=r"sqlite:///FILE|create it first"):
         Store(bad)
 
 
 def report_some(store_url: str, name: str) -> None:
+    """Report 20 own tasks, and one shared task 20 times."""
     store = Store(store_url)
     for number in range(20):
         store.report(submission(f"{name}-{number}", is_success=True))
@@ -87,7 +92,7 @@ def report_some(store_url: str, name: str) -> None:
     store.close()
 
 
-def test_several_processes_may_open_and_write_one_new_file_at_once(path):
+def test_several_processes_create_and_write_one_file_at_the_same_time(path):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=report_some, args=(url(path), f"p{number}")) for number in range(3)]
     for process in processes:
@@ -101,19 +106,19 @@ def test_several_processes_may_open_and_write_one_new_file_at_once(path):
     store.close()
 
 
-def test_a_path_is_taken_to_the_letter(tmp_path):
+def test_a_path_is_not_decoded_as_a_url(tmp_path):
     folder = tmp_path / "a%41b c"
     folder.mkdir()
     Store(url(folder / "x%20y.db")).close()
     assert sorted(path.name for path in folder.iterdir()) == ["x%20y.db", "x%20y.db-turn"]
 
 
-def test_a_call_within_a_call_of_the_same_thread_is_refused_and_not_waited_for(store):
+def test_a_nested_call_in_the_same_thread_fails_immediately(store):
     with store._database._gate.write(), pytest.raises(StoreUnavailable, match="in the middle of another call"):
         store.report(submission())
 
 
-def test_while_it_is_paused_nobody_is_let_in(store, monkeypatch):
+def test_a_paused_store_is_unavailable_until_it_is_resumed(store, monkeypatch):
     monkeypatch.setattr("xpander_server.store.engine.locks.BUSY_SECONDS", 0.05)
     store.pause()
     with pytest.raises(StoreUnavailable, match="was busy"):
