@@ -223,32 +223,30 @@ class _BucketLinks(_ColumnShape):
         return group
 
 
-class _Line(Line):  # type: ignore[misc]  # leather has no types
+class _StyledShape(Shape):  # type: ignore[misc]  # leather has no types
+    """Mixin that gives the group of a leather shape a CSS class, and removes its entry from the legend."""
+
+    style: str
+
+    def to_svg(self, width: Any, height: Any, x_scale: Any, y_scale: Any, series: Any, palette: Any) -> Any:
+        group = super().to_svg(width, height, x_scale, y_scale, series, palette)
+        group.set("class", self.style)
+        return group
+
+    def legend_to_svg(self, series: Any, palette: Any) -> list[Any]:
+        return []
+
+
+class _Line(_StyledShape, Line):  # type: ignore[misc]  # leather has no types
     def __init__(self, style: str) -> None:
         super().__init__("currentColor", 2)
-        self._style = style
-
-    def to_svg(self, width: Any, height: Any, x_scale: Any, y_scale: Any, series: Any, palette: Any) -> Any:
-        group = super().to_svg(width, height, x_scale, y_scale, series, palette)
-        group.set("class", self._style)
-        return group
-
-    def legend_to_svg(self, series: Any, palette: Any) -> list[Any]:
-        return []
+        self.style = style
 
 
-class _Dots(Dots):  # type: ignore[misc]  # leather has no types
+class _Dots(_StyledShape, Dots):  # type: ignore[misc]  # leather has no types
     def __init__(self, style: str) -> None:
         super().__init__("currentColor", 1.8)
-        self._style = style
-
-    def to_svg(self, width: Any, height: Any, x_scale: Any, y_scale: Any, series: Any, palette: Any) -> Any:
-        group = super().to_svg(width, height, x_scale, y_scale, series, palette)
-        group.set("class", self._style)
-        return group
-
-    def legend_to_svg(self, series: Any, palette: Any) -> list[Any]:
-        return []
+        self.style = style
 
 
 def _rectangle(x: float, y: float, width: float, height: float) -> ElementTree.Element:
