@@ -1,1 +1,1 @@
-"""The server as who runs it sees it: processes, keys, the door."""
+"""Tests of the server process: authentication, bind rules, HTTP protocol, operations, backup and retention."""

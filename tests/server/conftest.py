@@ -1,4 +1,4 @@
-"""What these tests share: a store, and keys of two organisations in it."""
+"""Fixtures of the server tests: stores whose API keys tests can create and revoke."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,47 +11,49 @@ from xpander_server.admin import open_keys
 
 
 @frozen
-class Shop:
-    """A store, and who may use it."""
+class StoreWithKeys:
+    """Store, and the management of its API keys."""
 
     url: str
 
     @property
     def path(self) -> Path:
-        """The file that it is, if it is one."""
+        """File of a SQLite store."""
         return Path(self.url.removeprefix("sqlite:///"))
 
-    def key(self, name: str, organization_id: str, *scopes: str) -> str:
+    def create_key(self, name: str, organization_id: str, *scopes: str) -> str:
         with open_keys(self.url) as keys:
             return keys.create(name, organization_id, scopes=scopes or ("report", "read"))
 
-    def revoke(self, name: str, organization_id: str) -> None:
+    def revoke_key(self, name: str, organization_id: str) -> None:
         with open_keys(self.url) as keys:
             keys.revoke(name, organization_id)
 
 
 @pytest.fixture(scope="session")
-def new_shop(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Shop]:
-    return lambda: Shop(f"sqlite:///{tmp_path_factory.mktemp('shop')}/store.db")
+def new_store_with_keys(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], StoreWithKeys]:
+    return lambda: StoreWithKeys(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")
 
 
 @pytest.fixture
-def shop(new_shop: Callable[[], Shop]) -> Shop:
-    """On SQLite."""
-    return new_shop()
+def store_with_keys(new_store_with_keys: Callable[[], StoreWithKeys]) -> StoreWithKeys:
+    """New SQLite store."""
+    return new_store_with_keys()
 
 
 @pytest.fixture
-def any_shop(store_url: str) -> Shop:
-    """On each kind of store."""
-    return Shop(store_url)
+def any_store_with_keys(store_url: str) -> StoreWithKeys:
+    """New store, once on SQLite and once on PostgreSQL."""
+    return StoreWithKeys(store_url)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shop_of_module(request: pytest.FixtureRequest, new_shop: Callable[[], Shop]) -> Iterator[Shop]:
+def module_store_with_keys(
+    request: pytest.FixtureRequest, new_store_with_keys: Callable[[], StoreWithKeys]
+) -> Iterator[StoreWithKeys]:
     if request.param == "sqlite":
-        yield new_shop()
+        yield new_store_with_keys()
     else:
         template = request.getfixturevalue("postgresql_template")
         with new_database(request.getfixturevalue("postgres"), template) as url:
-            yield Shop(url)
+            yield StoreWithKeys(url)

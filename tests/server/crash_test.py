@@ -1,10 +1,11 @@
-"""The server is killed (-9) under load, again and again. Then: every report that was answered is there, once, and the
-metrics are those that a rebuild makes of the tasks.
+"""Crash test: kill a server repeatedly under load (SIGKILL), and check that no answered report is lost.
 
-    python tests/server/crash_test.py --store URL --kills 200
+    PYTHONPATH=tests python tests/server/crash_test.py --store URL --kills 200
 
-Each client owns its runs: it reports one, and then what becomes of it, again and again, like a client that retries:
-what was not answered is sent again, as it was. What a run ends as follows from how far its client got.
+Each client sends the reports of its own runs one after another, each on a new connection. A report without a response
+is sent again unchanged, as a retrying client does. At the end, the number of answered reports of a run determines the
+expected fields of its task. The test also checks that no run is stored twice, and that the metrics equal those that a
+rebuild computes from the tasks.
 """
 
 import argparse
@@ -27,8 +28,8 @@ UPDATES = 3  # of each run, after its first report
 START_SECONDS = 30.0
 
 
-def said(run: int, update: int) -> dict[str, Any]:
-    """What the reports of a run say; each of them another field."""
+def report_fields(run: int, update: int) -> dict[str, Any]:
+    """Return the fields of one report of a run. Each of its reports has other fields."""
     parts: list[dict[str, Any]] = [
         {"input": f"run {run}", "used_tools": ["search"]},
         {"tokens": {"prompt_tokens": run % 1_000, "completion_tokens": run % 77}},
@@ -40,13 +41,13 @@ def said(run: int, update: int) -> dict[str, Any]:
 
 @define
 class Client:
-    """One connection at a time, and what was answered on it."""
+    """Client that sends reports, and records the answered ones."""
 
     number: int
     port: int
     until: float
     answered: dict[str, int] = field(factory=dict)
-    """Of each run, how many of its reports were."""
+    """Number of answered reports by run."""
     unanswered: int = 0
     slowest: float = 0.0
 
@@ -59,27 +60,27 @@ class Client:
 
     async def _report(self, run_id: str, run: int, update: int) -> None:
         agent = f"agent-{run % AGENTS}"
-        body = json.dumps({"id": run_id, **said(run, update)}).encode()
+        body = json.dumps({"id": run_id, **report_fields(run, update)}).encode()
         head = (
             f"POST /agent-execution/{agent}/report_task HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        began = time.monotonic()
+        started_at = time.monotonic()
         while True:
             try:
-                answer = await asyncio.wait_for(self._sent(head.encode() + body), START_SECONDS)
+                response = await asyncio.wait_for(self._send(head.encode() + body), START_SECONDS)
             except (OSError, TimeoutError):
-                answer = b""
-            if answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"}"):
+                response = b""
+            if response.startswith(b"HTTP/1.1 200 ") and response.endswith(b"}"):
                 self.answered[run_id] = update + 1
-                self.slowest = max(self.slowest, time.monotonic() - began)
+                self.slowest = max(self.slowest, time.monotonic() - started_at)
                 return
-            assert not answer or answer.startswith(b"HTTP/1.1 503 "), answer[:500]
-            assert time.monotonic() < began + 2 * START_SECONDS, "the server does not come back"
+            assert not response or response.startswith(b"HTTP/1.1 503 "), response[:500]
+            assert time.monotonic() < started_at + 2 * START_SECONDS, "the server did not start again"
             self.unanswered += 1
             await asyncio.sleep(0.02)
 
-    async def _sent(self, request: bytes) -> bytes:
+    async def _send(self, request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
@@ -92,8 +93,8 @@ class Client:
             writer.close()
 
 
-class Killed:
-    """A server on one port, which is killed and started again."""
+class RestartableServer:
+    """Server that can be killed and started again on the same port."""
 
     def __init__(self, store_url: str) -> None:
         command = serve_command(store_url)
@@ -123,66 +124,67 @@ class Killed:
         self._process.communicate(timeout=30)
 
 
-async def under_load(store_url: str, kills: int, clients: int, seed: int) -> list[Client]:
-    draw = random.Random(seed)
-    server = Killed(store_url)
-    all_clients = [Client(number, server.port, float("inf")) for number in range(clients)]
-    tasks = [asyncio.ensure_future(client.run()) for client in all_clients]
+async def kill_under_load(store_url: str, kills: int, clients: int, seed: int) -> list[Client]:
+    delays = random.Random(seed)
+    server = RestartableServer(store_url)
+    load_clients = [Client(number, server.port, float("inf")) for number in range(clients)]
+    tasks = [asyncio.ensure_future(client.run()) for client in load_clients]
     try:
         for _ in range(kills):
-            # Each life of the server gets something done, however short it is.
-            before = answered(all_clients)
-            while answered(all_clients) == before:
+            # Wait for at least one answered report, so that each process of the server does some work.
+            before = count_answered(load_clients)
+            while count_answered(load_clients) == before:
                 assert not any(task.done() for task in tasks), "a client gave up"
                 await asyncio.sleep(0.005)
-            await asyncio.sleep(draw.uniform(0.0, 0.5))
+            await asyncio.sleep(delays.uniform(0.0, 0.5))
             server.kill()
             await asyncio.to_thread(server.start)
-        for client in all_clients:
+        for client in load_clients:
             client.until = 0.0
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         server.stop()
-    return all_clients
+    return load_clients
 
 
-def answered(clients: list[Client]) -> int:
+def count_answered(clients: list[Client]) -> int:
     return sum(sum(client.answered.values()) for client in clients)
 
 
-def missing(store: Store, clients: list[Client]) -> list[str]:
-    """What was answered, and is not there as it was said."""
-    found = []
+def lost_runs(store: Store, clients: list[Client]) -> list[str]:
+    """Return descriptions of the runs whose task is not what their answered reports state."""
+    lost = []
     for client in clients:
         for run_id, count in client.answered.items():
             task = store.task(ORGANIZATION, run_id)
             run = int(run_id.partition("-")[2])
-            expected = {name: value for update in range(count) for name, value in said(run, update).items()}
+            expected = {name: value for update in range(count) for name, value in report_fields(run, update).items()}
             stored = {name: getattr(task, name, None) for name in expected}
             if "tokens" in expected:
                 stored["tokens"] = {kind: (stored["tokens"] or {}).get(kind) for kind in expected["tokens"]}
             if stored != expected:
-                found.append(f"{run_id}: {stored} is not {expected}")
-    return found
+                lost.append(f"{run_id}: expected {expected}, got {stored}")
+    return lost
 
 
 def check(store_url: str, clients: list[Client]) -> dict[str, Any]:
     store = Store(store_url)
     try:
-        kept = store.metrics(ORGANIZATION, hours=1)
+        stored_metrics = store.metrics(ORGANIZATION, hours=1)
         store.rebuild_metrics()
-        rebuilt = store.metrics(ORGANIZATION, hours=1)
-        runs = sum(amount for key, amount in kept.amounts.items() if key.endswith(" runs"))
+        rebuilt_metrics = store.metrics(ORGANIZATION, hours=1)
+        runs = sum(amount for key, amount in stored_metrics.amounts.items() if key.endswith(" runs"))
         return {
-            "reports answered": answered(clients),
+            "reports answered": count_answered(clients),
             "runs": sum(len(client.answered) for client in clients),
             "not answered, sent again": sum(client.unanswered for client in clients),
             "slowest, s": round(max(client.slowest for client in clients), 2),
-            "lost": len(missing(store, clients)),
+            "lost": len(lost_runs(store, clients)),
             "doubled": runs - sum(len(client.answered) for client in clients),
-            "metrics equal a rebuild": (kept.amounts, kept.series) == (rebuilt.amounts, rebuilt.series),
+            "metrics equal a rebuild": (stored_metrics.amounts, stored_metrics.series)
+            == (rebuilt_metrics.amounts, rebuilt_metrics.series),
         }
     finally:
         store.close()
@@ -190,17 +192,17 @@ def check(store_url: str, clients: list[Client]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--store", help="its URL (default: a SQLite file of its own)")
+    parser.add_argument("--store", help="URL of the store (default: a temporary SQLite file)")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
-        store_url = arguments.store or f"sqlite:///{folder}/kills.db"
-        clients = asyncio.run(under_load(store_url, arguments.kills, arguments.clients, arguments.seed))
-        told = check(store_url, clients)
-    print(json.dumps({"kills": arguments.kills, **told}))
-    sys.exit(0 if told["lost"] == told["doubled"] == 0 and told["metrics equal a rebuild"] else 1)
+        store_url = arguments.store or f"sqlite:///{folder}/crash.db"
+        clients = asyncio.run(kill_under_load(store_url, arguments.kills, arguments.clients, arguments.seed))
+        result = check(store_url, clients)
+    print(json.dumps({"kills": arguments.kills, **result}))
+    sys.exit(0 if result["lost"] == result["doubled"] == 0 and result["metrics equal a rebuild"] else 1)
 
 
 if __name__ == "__main__":

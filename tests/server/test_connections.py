@@ -1,4 +1,4 @@
-"""Connections that are kept open by saying as little as possible."""
+"""Limits of the HTTP protocol: time and size of a request head."""
 
 import socket
 import threading
@@ -11,15 +11,15 @@ from starlette.responses import PlainTextResponse
 
 from xpander_server.http.protocol import MAX_HEAD_BYTES, HttpProtocol
 
-WHOLE = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 
 
-class Hurried(HttpProtocol):
+class ImpatientProtocol(HttpProtocol):
     head_timeout = 0.2
 
 
 @contextmanager
-def serving(protocol: type[HttpProtocol]) -> Iterator[Callable[[], socket.socket]]:
+def run_server(protocol: type[HttpProtocol]) -> Iterator[Callable[[], socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
             PlainTextResponse("here"), http=protocol, ws="none", lifespan="off", log_config=None, access_log=False
@@ -36,16 +36,16 @@ def serving(protocol: type[HttpProtocol]) -> Iterator[Callable[[], socket.socket
 
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Callable[[], socket.socket]]:
-    with serving(Hurried) as connect:
+    with run_server(ImpatientProtocol) as connect:
         yield connect
 
 
-def rest(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+def read_to_end(connection: socket.socket) -> bytes:
+    """Return everything that the server sends before it closes the connection."""
     return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
-def answer(connection: socket.socket) -> bytes:
+def read_response(connection: socket.socket) -> bytes:
     received = b""
     while not received.endswith(b"here"):
         part = connection.recv(65_536)
@@ -54,19 +54,19 @@ def answer(connection: socket.socket) -> bytes:
     return received
 
 
-def test_a_connection_that_says_nothing_is_closed(connect):
+def test_silent_connection_is_closed(connect):
     with connect() as connection:
-        assert rest(connection) == b""
+        assert read_to_end(connection) == b""
 
 
-@pytest.mark.parametrize("said", [b"G", b"GET /", b"GET / HTTP/1.1\r\nhost: te", WHOLE[:-2], WHOLE[:-1]])
-def test_half_a_head_is_answered_with_408_and_closed(connect, said: bytes):
+@pytest.mark.parametrize("incomplete", [b"G", b"GET /", b"GET / HTTP/1.1\r\nhost: te", REQUEST[:-2], REQUEST[:-1]])
+def test_incomplete_head_gets_408(connect, incomplete: bytes):
     with connect() as connection:
-        connection.sendall(said)
-        assert rest(connection).startswith(b"HTTP/1.1 408 ")
+        connection.sendall(incomplete)
+        assert read_to_end(connection).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_head_in_drops_has_no_longer(connect):
+def test_slow_head_gets_408(connect):
     with connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nx: ")
         connection.settimeout(0.01)
@@ -79,40 +79,40 @@ def test_a_head_in_drops_has_no_longer(connect):
     assert received.startswith(b"HTTP/1.1 408 ")
 
 
-def test_empty_lines_are_no_head(connect):
+def test_empty_lines_do_not_keep_connection_open(connect):
     with connect() as connection:
         connection.sendall(b"\r\n\r\n")
-        assert not rest(connection).startswith(b"HTTP/1.1 2")
+        assert not read_to_end(connection).startswith(b"HTTP/1.1 2")
 
 
-@pytest.mark.parametrize("said", [b"\r\n", b"GET /", b"G"])
-def test_a_second_head_has_no_longer_than_the_first(connect, said: bytes):
+@pytest.mark.parametrize("incomplete", [b"\r\n", b"GET /", b"G"])
+def test_head_of_second_request_has_same_time_limit(connect, incomplete: bytes):
     with connect() as connection:
-        connection.sendall(WHOLE)
-        assert answer(connection).startswith(b"HTTP/1.1 200 ")
-        connection.sendall(said)
-        assert b"HTTP/1.1 200 " not in rest(connection)
+        connection.sendall(REQUEST)
+        assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(incomplete)
+        assert b"HTTP/1.1 200 " not in read_to_end(connection)
 
 
-def test_between_two_requests_a_connection_may_rest(connect):
+def test_connection_may_be_idle_between_requests(connect):
     with connect() as connection:
         for _ in range(2):
-            connection.sendall(WHOLE)
-            assert answer(connection).startswith(b"HTTP/1.1 200 ")
-            connection.settimeout(3 * Hurried.head_timeout)
+            connection.sendall(REQUEST)
+            assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+            connection.settimeout(3 * ImpatientProtocol.head_timeout)
             with pytest.raises(TimeoutError):
-                connection.recv(1)  # neither an answer nor the end
+                connection.recv(1)  # neither a response nor the end of the connection
             connection.settimeout(20)
 
 
-def test_requests_one_right_after_the_other_are_all_answered(connect):
+def test_pipelined_requests_are_all_answered(connect):
     with connect() as connection:
-        connection.sendall(WHOLE * 20 + WHOLE[:-2] + b"connection: close\r\n\r\n")
-        assert rest(connection).count(b"HTTP/1.1 200 ") == 21
+        connection.sendall(REQUEST * 20 + REQUEST[:-2] + b"connection: close\r\n\r\n")
+        assert read_to_end(connection).count(b"HTTP/1.1 200 ") == 21
 
 
 @pytest.mark.parametrize(
-    "flood",
+    "large_head",
     [
         b"GET /" + b"x" * (MAX_HEAD_BYTES + 1) + b" HTTP/1.1\r\nhost: test\r\n\r\n",
         b"GET / HTTP/1.1\r\nx: " + b"x" * (MAX_HEAD_BYTES + 1) + b"\r\n\r\n",
@@ -121,20 +121,20 @@ def test_requests_one_right_after_the_other_are_all_answered(connect):
         b"GET / HTTP/1.1\r\nx: " + b"x" * 10 * MAX_HEAD_BYTES,
         b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 10 * MAX_HEAD_BYTES,
     ],
-    ids=["target", "value", "name", "many", "value without end", "many without end"],
+    ids=["target", "value", "name", "many headers", "endless value", "endless headers"],
 )
-def test_a_head_that_is_too_large_is_answered_with_431_and_closed(connect, flood: bytes):
+def test_large_head_gets_431(connect, large_head: bytes):
     with connect() as connection:
         try:
-            connection.sendall(flood)
-            received = rest(connection)
+            connection.sendall(large_head)
+            received = read_to_end(connection)
         except (BrokenPipeError, ConnectionResetError):
-            return  # it was closed before all of it was sent, which may cut the answer off
+            return  # the server closed the connection while the test was sending; the response can be lost
         assert received.startswith(b"HTTP/1.1 431 ")
         assert received.count(b"HTTP/1.1 ") == 1
 
 
-def test_a_head_just_below_the_limit_is_taken(connect):
+def test_head_below_limit_is_accepted(connect):
     with connect() as connection:
-        connection.sendall(WHOLE[:-2] + b"x: " + b"x" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
-        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(REQUEST[:-2] + b"x: " + b"x" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
+        assert read_response(connection).startswith(b"HTTP/1.1 200 ")

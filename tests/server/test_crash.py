@@ -1,4 +1,4 @@
-"""The server's kill test in its short form; `crash_test.py` by itself runs the long one."""
+"""Short form of the crash test. Run `crash_test.py` for the long form."""
 
 import json
 import os
@@ -12,11 +12,11 @@ PROGRAM = Path(__file__).with_name("crash_test.py")
 
 
 @pytest.mark.slow
-def test_what_was_answered_survives_kills_of_the_server(store_url):
+def test_answered_reports_survive_kills(store_url):
     command = [sys.executable, str(PROGRAM), "--store", store_url, "--kills", "3", "--clients", "8"]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAM.parents[1])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
-    assert done.returncode == 0, done.stdout + done.stderr[-4_000:]
-    told = json.loads(done.stdout)
-    assert (told["lost"], told["doubled"], told["metrics equal a rebuild"]) == (0, 0, True)
-    assert told["runs"] > 0
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
+    assert process.returncode == 0, process.stdout + process.stderr[-4_000:]
+    result = json.loads(process.stdout)
+    assert (result["lost"], result["doubled"], result["metrics equal a rebuild"]) == (0, 0, True)
+    assert result["runs"] > 0

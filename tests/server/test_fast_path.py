@@ -1,4 +1,4 @@
-"""Reports as bytes on a connection: whichever way they take through the server, they are answered alike."""
+"""Fast path of the HTTP protocol: it gives the same responses as the regular ASGI path."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xpander_server.api.app import create_app
 from xpander_server.auth.authentication import SingleOrganizationAuthenticator
-from xpander_server.http import protocol as connections
+from xpander_server.http import protocol
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.store import Store
@@ -25,12 +25,18 @@ LENGTH = f"content-length: {len(BODY)}"
 Connect = Callable[[], socket.socket]
 
 
-def serving(protocol: type[HttpToolsProtocol], store: Store) -> Iterator[Connect]:
+def run_server(protocol_class: type[HttpToolsProtocol], store: Store) -> Iterator[Connect]:
     app = create_app(store, SingleOrganizationAuthenticator("org"), run_in_threadpool)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(
             uvicorn.Config(
-                app, http=protocol, ws="none", lifespan="off", log_config=None, proxy_headers=False, server_header=False
+                app,
+                http=protocol_class,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                proxy_headers=False,
+                server_header=False,
             )
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -44,38 +50,38 @@ def serving(protocol: type[HttpToolsProtocol], store: Store) -> Iterator[Connect
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    made = Store(f"sqlite:///{tmp_path_factory.mktemp('short')}/store.db")
-    yield made
-    made.close()
+    store = Store(f"sqlite:///{tmp_path_factory.mktemp('store')}/store.db")
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="module")
 def connect(store: Store) -> Iterator[Connect]:
-    yield from serving(HttpProtocol, store)
+    yield from run_server(HttpProtocol, store)
 
 
 @pytest.fixture(scope="module")
 def connect_by_asgi(store: Store) -> Iterator[Connect]:
-    yield from serving(HttpToolsProtocol, store)
+    yield from run_server(HttpToolsProtocol, store)
 
 
 def head(*lines: str, method: str = "POST", path: str = PATH) -> bytes:
-    given = ["host: test", "content-type: application/json", "x-request-id: given", *lines]
-    return "\r\n".join([f"{method} {path} HTTP/1.1", *given, "", ""]).encode()
+    headers = ["host: test", "content-type: application/json", "x-request-id: given", *lines]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *headers, "", ""]).encode()
 
 
-def answered(connection: socket.socket, method: str = "POST") -> tuple[int, dict[str, str], bytes]:
+def read_response(connection: socket.socket, method: str = "POST") -> tuple[int, dict[str, str], bytes]:
     response = HTTPResponse(connection, method=method)
     response.begin()
     return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
 
 
-def less_times(answer: tuple[int, dict[str, str], bytes]) -> object:
-    status, headers, body = answer
-    told = json.loads(body) if body else None
-    if isinstance(told, dict):
-        told = {name: value for name, value in told.items() if not name.endswith("_at")}
-    return status, {**headers, "date": bool(headers["date"])}, told
+def without_times(response: tuple[int, dict[str, str], bytes]) -> object:
+    status, headers, body = response
+    task = json.loads(body) if body else None
+    if isinstance(task, dict):
+        task = {name: value for name, value in task.items() if not name.endswith("_at")}
+    return status, {**headers, "date": bool(headers["date"])}, task
 
 
 @pytest.mark.parametrize(
@@ -96,60 +102,62 @@ def less_times(answer: tuple[int, dict[str, str], bytes]) -> object:
         ("GET", "/nowhere", [], b""),
     ],
 )  # fmt: skip
-def test_both_ways_answer_alike(connect, connect_by_asgi, method: str, path: str, lines: list[str], body: bytes):
-    answers = []
-    for way in (connect, connect_by_asgi):
-        with way() as connection:
+def test_fast_path_and_asgi_path_give_same_response(
+    connect, connect_by_asgi, method: str, path: str, lines: list[str], body: bytes
+):
+    responses = []
+    for connect_to in (connect, connect_by_asgi):
+        with connect_to() as connection:
             connection.sendall(head(*lines, method=method, path=path) + body)
-            answers.append(less_times(answered(connection, method)))
-    assert answers[0] == answers[1]
+            responses.append(without_times(read_response(connection, method)))
+    assert responses[0] == responses[1]
 
 
-def test_a_report_that_comes_at_once_takes_the_short_way(connect, monkeypatch):
-    taken = []
-    answer = connections._respond
+def test_report_in_one_piece_takes_fast_path(connect, monkeypatch):
+    has_more_body = []
+    respond = protocol._respond
 
-    async def noted(cycle, *rest):
-        taken.append(cycle.more_body)
-        await answer(cycle, *rest)
+    async def record_and_respond(cycle, *rest):
+        has_more_body.append(cycle.more_body)
+        await respond(cycle, *rest)
 
-    monkeypatch.setattr(connections, "_respond", noted)
+    monkeypatch.setattr(protocol, "_respond", record_and_respond)
     with connect() as connection:
         connection.sendall(head(LENGTH) + BODY)
-        assert answered(connection)[0] == 200
-    assert taken == [False]
+        assert read_response(connection)[0] == 200
+    assert has_more_body == [False]
 
 
 @pytest.mark.parametrize("pieces", [2, 50])
-def test_a_body_may_come_in_pieces(connect, pieces: int):
+def test_body_in_pieces(connect, pieces: int):
     step = len(BODY) // pieces
     with connect() as connection:
         connection.sendall(head(LENGTH))
         for at in range(0, len(BODY), step):
             time.sleep(0.002)
             connection.sendall(BODY[at : at + step])
-        assert answered(connection)[0] == 200
+        assert read_response(connection)[0] == 200
 
 
-def test_a_body_may_come_in_chunks(connect):
+def test_chunked_body(connect):
     with connect() as connection:
         connection.sendall(head("transfer-encoding: chunked"))
         for part in (BODY[:700], BODY[700:]):
             time.sleep(0.01)
             connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
         connection.sendall(b"0\r\n\r\n")
-        assert answered(connection)[0] == 200
+        assert read_response(connection)[0] == 200
 
 
-def test_a_body_is_asked_for_where_the_client_waits_for_that(connect):
+def test_expect_100_continue(connect):
     with connect() as connection:
         connection.sendall(head(LENGTH, "expect: 100-continue"))
         assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
         connection.sendall(BODY)
-        assert answered(connection)[0] == 200
+        assert read_response(connection)[0] == 200
 
 
-def test_requests_sent_together_are_answered_in_their_order(connect):
+def test_pipelined_requests_are_answered_in_order(connect):
     with connect() as connection:
         reports = [json.dumps({"id": f"run-{number}"}).encode() for number in range(30)]
         connection.sendall(b"".join(head(f"content-length: {len(report)}") + report for report in reports))
@@ -163,11 +171,11 @@ def test_requests_sent_together_are_answered_in_their_order(connect):
         assert ids == [f"run-{number}" for number in range(30)]
 
 
-def test_a_client_that_goes_away_leaves_its_report_and_no_trouble(connect, caplog):
+def test_disconnected_client_causes_no_log_message(connect, caplog):
     for _ in range(20):
         with connect() as connection:
             connection.sendall(head(LENGTH) + BODY)
     with connect() as connection:
         connection.sendall(head(LENGTH) + BODY)
-        assert answered(connection)[0] == 200
+        assert read_response(connection)[0] == 200
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]

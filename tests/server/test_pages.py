@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from server.conftest import Shop
+from server.conftest import StoreWithKeys
 from support.corpus import CORPUS, load_runs, report_for_run
 from support.server import running_server
 from xpander_server.api.app import create_app
@@ -272,9 +272,9 @@ def test_csv_download_contains_no_formulas(client, store):
 
 
 @pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of real runs is not beside this checkout")
-def test_every_run_of_corpus_is_shown(shop: Shop):
-    key = shop.key("all", "org", "read", "report")
-    store = Store(shop.url)
+def test_every_run_of_corpus_is_shown(store_with_keys: StoreWithKeys):
+    key = store_with_keys.create_key("all", "org", "read", "report")
+    store = Store(store_with_keys.url)
     corpus = load_runs()
     assert len(corpus) == 833
     for run in corpus:
@@ -282,7 +282,7 @@ def test_every_run_of_corpus_is_shown(shop: Shop):
         fields["llm_response"] = json.dumps(fields["llm_response"], ensure_ascii=False)
         report(store, run["run"], **fields)
     store.close()
-    with running_server(shop.path) as server, httpx.Client(base_url=server.url) as client:
+    with running_server(store_with_keys.path) as server, httpx.Client(base_url=server.url) as client:
         assert client.post("/ui/sign-in", data={"key": key}).status_code == 303
         links: list[str] = []
         page = "/ui/history"

@@ -1,0 +1,86 @@
+"""Bind rules: addresses that other_certificate machines can reach require a key, and TLS or an explicit permission."""
+
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server.conftest import StoreWithKeys
+from support.certificates import create_certificate
+from support.server import KEY, running_server
+
+
+def startup_error(*arguments: str, **settings: str) -> str:
+    """Return the error text of `serve` with invalid arguments; assert exit status 2 and empty standard output."""
+    command = [sys.executable, "-m", "xpander_sdk.cli", "serve", "--port", "0", *arguments]
+    process = subprocess.run(
+        command, env={"PATH": "/usr/bin:/bin", **settings}, capture_output=True, text=True, timeout=60
+    )
+    assert process.returncode == 2, process
+    assert process.stdout == ""
+    assert process.stderr.startswith("error: ")
+    return process.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_store_without_key_requires_loopback_address(store_with_keys: StoreWithKeys, host: str):
+    error = startup_error("--store", store_with_keys.url, "--host", host, "--allow-plain-http")
+    assert "the store has no API key" in error
+    assert "xpander-report keys create" in error
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_external_address_requires_tls_or_permission(store_with_keys: StoreWithKeys, host: str):
+    error = startup_error("--store", store_with_keys.url, "--host", host, XPANDER_API_KEY="hunter2")
+    for option in ("--tls-certificate", "--behind-proxy", "--allow-plain-http"):
+        assert option in error
+    assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("option", [["--behind-proxy", "10.0.0.0/8"], ["--allow-plain-http"]])
+def test_external_address_is_permitted_with_proxy_or_plain_http(store_with_keys: StoreWithKeys, option: list[str]):
+    with running_server(store_with_keys.path, "--host", "0.0.0.0", *option) as server:
+        port = server.url.rpartition(":")[2]
+        assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
+
+
+def test_active_key_in_store_permits_external_address(store_with_keys: StoreWithKeys):
+    store_with_keys.create_key("ci", "org")
+    error = startup_error("--store", store_with_keys.url, "--host", "0.0.0.0")
+    assert "the store has no API key" not in error
+    store_with_keys.revoke_key("ci", "org")
+    assert "the store has no API key" in startup_error("--store", store_with_keys.url, "--host", "0.0.0.0")
+
+
+def test_server_uses_tls(store_with_keys: StoreWithKeys, tmp_path: Path):
+    certificate = create_certificate("DNS:localhost,IP:127.0.0.1", tmp_path)
+    options = ["--tls-certificate", certificate.path, "--tls-key", certificate.key, "--host", "0.0.0.0"]
+    with running_server(store_with_keys.path, *options) as server:
+        assert server.url.startswith("https://0.0.0.0:")
+        port = server.url.rpartition(":")[2]
+        context = ssl.create_default_context(cafile=certificate.path)
+        with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, trust_env=False) as client:
+            response = client.get("/agents-metrics/a", headers={"x-api-key": KEY})
+            assert response.status_code == 200
+            assert "strict-transport-security" in response.headers
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
+
+
+def test_invalid_settings_are_rejected(store_with_keys: StoreWithKeys, tmp_path: Path):
+    folder, other_folder = tmp_path / "folder", tmp_path / "other_folder"
+    folder.mkdir()
+    other_folder.mkdir()
+    certificate, other_certificate = create_certificate("DNS:a", folder), create_certificate("DNS:b", other_folder)
+    for options, error in (
+        (["--tls-certificate", certificate.path], "must be given together"),
+        (["--tls-key", certificate.key], "must be given together"),
+        (["--tls-certificate", certificate.path, "--tls-key", other_certificate.key], "cannot use the TLS certificate"),
+        (["--tls-certificate", str(tmp_path / "none"), "--tls-key", certificate.key], "cannot use the TLS certificate"),
+        (["--behind-proxy", "proxy.example"], "must be an IP address, a network or *"),
+        (["--rate-limit", "many"], "must have the form 100/s"),
+    ):
+        assert error in startup_error("--store", store_with_keys.url, *options)
