@@ -1,4 +1,4 @@
-"""Real runs as real input: each is reported, and reads back as it was."""
+"""Corpus of real runs: each run is reported, and is read back unchanged."""
 
 import json
 
@@ -8,8 +8,8 @@ from support.corpus import CORPUS, load_runs, report_for_run
 from xpander_sdk import Backend, Tasks
 
 
-@pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of real runs is not beside this checkout")
-def test_every_real_run_is_reported_and_reads_back_equal(target, agent_id):
+@pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of real runs is not available")
+def test_every_run_of_corpus_is_read_back_unchanged(target, agent_id):
     backend = Backend(target)
     reports = {f"{agent_id}/{run['run']}": report_for_run(run) for run in load_runs()}
     assert len(reports) == 833

@@ -1,4 +1,4 @@
-"""What the documents say is so: their code runs, their links lead somewhere, their commands exist."""
+"""Documents: their code runs, their links and make targets exist, and the reference is complete."""
 
 import doctest
 import importlib
@@ -16,15 +16,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-# Blocks with a top-level await are notebooks' code: they are run inside an event loop.
-RUNNER = """
-import ast, asyncio, inspect, sys
-code = compile(sys.stdin.read(), "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-names = {"__name__": "__main__"}
-result = eval(code, names)
-if inspect.iscoroutine(result):
-    asyncio.run(result)
-"""
+RUN_CODE = ROOT / "tests" / "support" / "run_code.py"
 
 
 def python_blocks() -> list:
@@ -40,26 +32,26 @@ def python_blocks() -> list:
 def test_every_python_block_runs(code, tmp_path, monkeypatch):
     monkeypatch.setenv("XPANDER_BASE_URL", f"sqlite:///{tmp_path}/runs.db")
     monkeypatch.setenv("XPANDER_AGENT_ID", "agent-of-the-documents")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUNNER],
+    process = subprocess.run(
+        [sys.executable, "-P", "-W", "error", str(RUN_CODE)],
         input=code,
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_into_the_project_leads_somewhere(path):
+def test_linked_files_exist(path):
     text = FENCE.sub("", path.read_text("utf-8"))
     targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", text)
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_make_target_that_is_named_exists(path):
+def test_named_make_targets_exist(path):
     makefile = (ROOT / "Makefile").read_text("utf-8")
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text("utf-8"), re.MULTILINE))
     assert [target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
@@ -86,7 +78,7 @@ def test_reference_documents_every_public_name():
         if ".cli" not in module.name
     ],
 )
-def test_the_examples_of_docstrings_are_true(name, tmp_path, monkeypatch):
+def test_examples_of_docstrings_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XPANDER_BASE_URL", "sqlite:///runs.db")
     monkeypatch.setenv("XPANDER_OUTBOX", "outbox.db")
@@ -94,13 +86,13 @@ def test_the_examples_of_docstrings_are_true(name, tmp_path, monkeypatch):
     assert doctest.testmod(module).failed == 0
 
 
-def test_no_path_of_a_machine_is_named_in_the_project():
+def test_no_file_contains_path_of_a_machine():
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split("\0")
     if tracked == [""]:
         pytest.skip("not a git checkout")
-    homes = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/\w")
-    named = [name for name in tracked if name and homes.search(_text(ROOT / name))]
-    assert named == []
+    machine_paths = re.compile(r"(?<![\w.])/(?:home|root|Users|work)/\w")
+    files = [name for name in tracked if name and machine_paths.search(_text(ROOT / name))]
+    assert files == []
 
 
 def _text(path: Path) -> str:

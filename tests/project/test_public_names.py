@@ -1,4 +1,4 @@
-"""What users rely on by name."""
+"""Public names of the SDK: exports, signatures, documentation and version."""
 
 import ast
 import importlib.metadata
@@ -13,7 +13,7 @@ from xpander_sdk import Backend, Task, Tasks, TasksListItem
 
 ROOT = Path(__file__).parents[2]
 
-NEEDED = "Task Tasks Backend Tokens Configuration TasksListItem AgentExecutionStatus ModuleException"
+DOCUMENTED_NAMES = "Task Tasks Backend Tokens Configuration TasksListItem AgentExecutionStatus ModuleException"
 REPORT = {
     "id": None, "input": None, "llm_response": None, "tokens": None, "is_success": True, "result": None, "duration": 0,
 }  # fmt: skip
@@ -23,15 +23,16 @@ REQUIRED = inspect.Parameter.empty
 
 
 def parameters(function) -> dict[str, object]:
-    found = inspect.signature(function).parameters.values()
-    return {parameter.name: parameter.default for parameter in found if parameter.name != "self"}
+    """Return the default of each parameter, REQUIRED for those without one."""
+    values = inspect.signature(function).parameters.values()
+    return {parameter.name: parameter.default for parameter in values if parameter.name != "self"}
 
 
-def test_the_documented_names_can_be_imported():
-    assert set(NEEDED.split()) <= set(xpander_sdk.__all__)
+def test_documented_names_are_exported():
+    assert set(DOCUMENTED_NAMES.split()) <= set(xpander_sdk.__all__)
 
 
-def test_every_public_name_is_there_once_and_sorted_by_kind():
+def test_exported_names_are_unique_and_exist():
     assert len(set(xpander_sdk.__all__)) == len(xpander_sdk.__all__)
     assert all(hasattr(xpander_sdk, name) for name in xpander_sdk.__all__)
 
@@ -53,13 +54,12 @@ def test_every_public_name_is_there_once_and_sorted_by_kind():
         (xpander_sdk.ModuleException, {"status_code": REQUIRED, "description": REQUIRED}),
     ],
 )
-def test_arguments_and_defaults_are_those_documented_in_their_order(function, documented):
-    found = parameters(function)
-    assert list(found.items())[: len(documented)] == list(documented.items())
+def test_signature_starts_with_documented_arguments(function, documented):
+    assert list(parameters(function).items())[: len(documented)] == list(documented.items())
 
 
 @pytest.mark.parametrize("owner", [Task, Backend, Tasks, TasksListItem])
-def test_every_asynchronous_form_has_the_arguments_of_its_twin(owner):
+def test_asynchronous_form_has_arguments_of_synchronous_form(owner):
     names = [name for name, _ in inspect.getmembers(owner, callable) if not name.startswith("_")]
     pairs = [(f"a{name}", name) for name in names if f"a{name}" in names]
     assert pairs
@@ -67,29 +67,29 @@ def test_every_asynchronous_form_has_the_arguments_of_its_twin(owner):
         assert parameters(getattr(owner, asynchronous)) == parameters(getattr(owner, synchronous))
 
 
-def test_package_metadata_and_changelog_have_the_version_of_the_sdk():
+def test_version_is_the_same_in_metadata_and_changelog():
     newest = re.search(r"^## \[?(\d[^\]\s]*)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert newest
     assert newest[1] == xpander_sdk.__version__
-    assert importlib.metadata.version("xpander-report") == xpander_sdk.__version__, "`make setup` installs it anew"
+    assert importlib.metadata.version("xpander-report") == xpander_sdk.__version__, "run `make setup` again"
 
 
-def test_every_public_function_is_explained():
-    unexplained = []
+def test_every_public_name_has_docstring():
+    undocumented = []
     for name in xpander_sdk.__all__:
         value = getattr(xpander_sdk, name)
         if not inspect.isclass(value):
             continue
         if not inspect.getdoc(value):
-            unexplained.append(name)
+            undocumented.append(name)
         for method, function in inspect.getmembers(value, inspect.isroutine):
             own = method in vars(value) and not method.startswith("_")
             if own and not function.__doc__ and not hasattr(value, method.removeprefix("a")):
-                unexplained.append(f"{name}.{method}")
-    assert unexplained == []
+                undocumented.append(f"{name}.{method}")
+    assert undocumented == []
 
 
-def test_httpx_is_imported_by_one_package_of_the_facade_alone():
+def test_only_transport_package_imports_httpx():
     importers = set()
     for path in (ROOT / "facade" / "xpander_sdk").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
