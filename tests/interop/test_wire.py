@@ -27,4 +27,4 @@ def test_both_send_the_same(official: Any) -> None:
 def test_the_record_is_what_the_official_sdk_says(official: Any) -> None:
     recorded = json.loads(RECORD.read_text(encoding="utf-8"))
     changed = {row for row in {*official, *recorded} if official.get(row) != recorded.get(row)}
-    assert not changed, "record it again, as tests/unit/test_official_wire.py says"
+    assert not changed, "record it again, as tests/unit/test_official_bodies.py says"

@@ -3,9 +3,9 @@ import pytest
 from xpander_sdk import errors
 
 
-def answer(status: int, body: bytes = b"", attempts: int = 1, headers=None):
-    about = errors.RequestInfo(attempts=attempts, report_id="r", request_id="ours")
-    return errors.error_from_response(status, headers or {}, body, about, None, str)
+def error_for(status: int, body: bytes = b"", attempts: int = 1, headers=None):
+    info = errors.RequestInfo(attempts=attempts, report_id="r", request_id="ours")
+    return errors.error_from_response(status, headers or {}, body, info, None, str)
 
 
 @pytest.mark.parametrize(
@@ -27,39 +27,39 @@ def answer(status: int, body: bytes = b"", attempts: int = 1, headers=None):
         (418, errors.ContractError, Exception),
     ],
 )
-def test_each_status_has_its_error(status, kind, built_in):
-    error = answer(status)
+def test_status_determines_error_class(status, kind, built_in):
+    error = error_for(status)
     assert type(error) is kind
     assert isinstance(error, built_in)
     assert isinstance(error, errors.ModuleException)
     assert (error.status_code, error.report_id) == (status, "r")
 
 
-def test_the_request_is_called_what_the_backend_calls_it():
-    assert answer(500).request_id == "ours"
-    assert answer(500, headers={"x-request-id": "theirs"}).request_id == "theirs"
+def test_request_id_of_response_replaces_own():
+    assert error_for(500).request_id == "ours"
+    assert error_for(500, headers={"x-request-id": "theirs"}).request_id == "theirs"
 
 
-def test_a_redirect_is_told_and_not_followed():
-    assert "redirects to https://elsewhere" in str(answer(307, headers={"location": "https://elsewhere"}))
+def test_redirect_is_an_error_with_its_location():
+    assert "redirects to https://elsewhere" in str(error_for(307, headers={"location": "https://elsewhere"}))
 
 
-def test_its_text_is_the_status_and_the_detail():
-    assert str(answer(404, b'{"detail": "no such task"}')) == "[404] no such task"
+def test_text_contains_status_and_detail():
+    assert str(error_for(404, b'{"detail": "no such task"}')) == "[404] no such task"
 
 
-def test_its_text_says_how_often_it_was_tried():
-    assert str(answer(500, b'{"detail": "broken"}', attempts=4)) == "[500] broken (after 4 attempts)"
+def test_text_contains_number_of_attempts():
+    assert str(error_for(500, b'{"detail": "broken"}', attempts=4)) == "[500] broken (after 4 attempts)"
 
 
-def test_the_documented_form_can_be_raised_by_anybody():
+def test_error_can_be_created_from_status_and_description():
     error = errors.ModuleException(404, "not here")
     assert (error.status_code, error.description, str(error)) == (404, "not here", "[404] not here")
 
 
-def test_a_validation_error_names_the_fields():
+def test_validation_error_names_fields():
     body = b'{"detail": [{"loc": ["body", "duration"], "msg": "is too long", "type": "maximum"}]}'
-    error = answer(422, body)
+    error = error_for(422, body)
     assert error.description == "body.duration: is too long"
     assert error.problems == [{"loc": ["body", "duration"], "msg": "is too long", "type": "maximum"}]
 
@@ -78,5 +78,5 @@ def test_a_validation_error_names_the_fields():
         (b"[" * 100_000, "[" * 2_000),
     ],
 )
-def test_any_body_makes_a_description(body, description):
-    assert answer(502, body).description == description
+def test_any_body_becomes_a_description(body, description):
+    assert error_for(502, body).description == description

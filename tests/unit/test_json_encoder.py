@@ -36,7 +36,7 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_plain_json_passes_verbatim(value):
+def test_plain_json_is_not_changed(value):
     assert json.dumps(to_jsonable(value)) == json.dumps(value)
 
 
@@ -63,11 +63,11 @@ anything = st.recursive(
 
 
 @given(anything)
-def test_whatever_it_is_given_it_makes_strict_utf_8_json(value):
+def test_any_object_becomes_strict_utf_8_json(value):
     json.dumps(to_jsonable(value), allow_nan=False, ensure_ascii=False).encode("utf-8")
 
 
-class Colour(Enum):
+class Color(Enum):
     RED = "red"
 
 
@@ -155,11 +155,11 @@ def numbers() -> Iterator[int]:
         (-1.5j, "-1.5j"),
         (PydanticData(), {"x": 1}),
         (PurePosixPath("/a/b"), "/a/b"),
-        (Colour.RED, "red"),
+        (Color.RED, "red"),
         (Data(), {"at": "2026-01-02T00:00:00Z", "_private": 1}),
         (Attrs({1}), {"x": [1]}),
         (Model(), {"name": "n", "key": "**********"}),
-        (Plain([Colour.RED]), {"value": ["red"]}),
+        (Plain([Color.RED]), {"value": ["red"]}),
         (Slots(), {"a": 1}),
         (WithToDict(), {"from": 1}),
         (Tokens(prompt_tokens=1), {**dict.fromkeys(Tokens().to_dict(), 0), "prompt_tokens": 1, "total_tokens": 1}),
@@ -172,20 +172,20 @@ def numbers() -> Iterator[int]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_has_no_word_for_comes_out_readable(value, encoded):
+def test_other_types_become_readable_json(value, encoded):
     assert to_jsonable(value) == encoded
 
 
-def test_the_order_of_keys_is_kept():
+def test_keys_keep_their_order():
     assert list(to_jsonable({"z": 1, "a": 2, "m": {1: 2}})) == ["z", "a", "m"]
 
 
-def test_an_enormous_integer_comes_out_in_hexadecimal():
+def test_huge_integer_becomes_hexadecimal():
     assert to_jsonable(10**5000) == hex(10**5000)
     assert to_jsonable(10**4298) == 10**4298
 
 
-def test_a_cycle_is_cut_where_it_closes():
+def test_cycle_is_replaced():
     value: dict[str, Any] = {"a": []}
     value["a"].append(value)
     assert to_jsonable(value) == {"a": [CYCLE]}
@@ -194,7 +194,7 @@ def test_a_cycle_is_cut_where_it_closes():
     assert to_jsonable(node) == {"value": [CYCLE]}
 
 
-def test_what_is_only_repeated_is_no_cycle():
+def test_repeated_object_is_not_a_cycle():
     shared = {"x": 1}
     assert to_jsonable([shared, shared]) == [shared, shared]
 
@@ -206,13 +206,13 @@ def nested(levels: int) -> Any:
     return value
 
 
-def test_nesting_is_kept_up_to_the_bound_and_cut_beyond_it():
+def test_nesting_beyond_limit_is_replaced():
     assert to_jsonable(nested(MAX_LEVELS)) == nested(MAX_LEVELS)
     assert TOO_DEEP in json.dumps(to_jsonable(nested(MAX_LEVELS + 1)))
     assert TOO_DEEP in json.dumps(to_jsonable(nested(100_000)))
 
 
-def test_an_endless_iterator_is_cut(monkeypatch):
+def test_infinite_iterator_is_cut_at_limit(monkeypatch):
     monkeypatch.setattr("xpander_sdk.reporting.json_encoder.MAX_VALUES", 1_000)
 
     def endless() -> Iterator[int]:
@@ -224,7 +224,7 @@ def test_an_endless_iterator_is_cut(monkeypatch):
     assert encoded[-1] == TOO_MANY
 
 
-def test_a_caller_deep_in_the_stack_gets_less_of_the_nesting_and_no_error():
+def test_nearly_exhausted_stack_reduces_nesting_without_error():
     def deep(frames: int) -> Any:
         return to_jsonable({"kept": nested(300)}) if frames == 0 else deep(frames - 1)
 
@@ -232,7 +232,7 @@ def test_a_caller_deep_in_the_stack_gets_less_of_the_nesting_and_no_error():
     assert list(encoded) == ["kept"]
 
 
-def test_what_gives_itself_for_ever_is_cut(monkeypatch):
+def test_infinitely_nested_iterators_are_cut_at_limit(monkeypatch):
     monkeypatch.setattr("xpander_sdk.reporting.json_encoder.MAX_VALUES", 10_000)
 
     class Endless:
@@ -243,7 +243,7 @@ def test_what_gives_itself_for_ever_is_cut(monkeypatch):
     assert TOO_MANY in json.dumps(to_jsonable(Endless()))
 
 
-def test_an_iterator_that_breaks_keeps_what_it_gave():
+def test_failing_iterator_keeps_earlier_items():
     def broken() -> Iterator[int]:
         yield 1
         raise RuntimeError
@@ -251,18 +251,18 @@ def test_an_iterator_that_breaks_keeps_what_it_gave():
     assert to_jsonable(broken()) == [1, "<left out: RuntimeError>"]
 
 
-def test_a_text_in_disguise_is_a_text():
+def test_text_like_objects_become_text():
     assert to_jsonable(UserString("hello")) == "hello"
     assert isinstance(to_jsonable(Mock(spec=str)), dict | list | str)
 
 
-def test_a_dict_that_another_thread_fills_is_no_error():
+def test_dict_that_another_thread_changes_is_encoded():
     growing: dict[int, int] = {}
-    is_over = threading.Event()
+    is_finished = threading.Event()
 
     def fill() -> None:
         number = 0
-        while not is_over.is_set():
+        while not is_finished.is_set():
             growing[number] = number
             number = (number + 1) % 5_000
             if not number:
@@ -274,22 +274,22 @@ def test_a_dict_that_another_thread_fills_is_no_error():
         for _ in range(200):
             to_jsonable(growing)
     finally:
-        is_over.set()
+        is_finished.set()
         thread.join()
 
 
-def test_a_mock_does_not_run_away():
+def test_mock_is_encoded():
     assert isinstance(json.dumps(to_jsonable(Mock())), str)
 
 
-def test_no_key_gets_into_a_record():
+def test_configuration_is_encoded_without_key():
     configuration = Configuration(api_key="hunter2")
     assert "hunter2" not in json.dumps(to_jsonable({"configuration": configuration}))
     assert "configuration" not in {field.name for field in attrs.fields(Task) if field.repr}
     assert to_jsonable(Attrs(1)) == {"x": 1}
 
 
-def test_numpy_like_arrays_are_lists():
+def test_arrays_with_tolist_become_lists():
     class Array:
         def tolist(self) -> list[int]:
             return [1, 2]
@@ -297,12 +297,12 @@ def test_numpy_like_arrays_are_lists():
     assert to_jsonable(Array()) == [1, 2]
 
 
-def test_importing_the_sdk_imports_neither_httpx_nor_the_server_nor_the_generated_client():
+def test_import_of_sdk_does_not_import_httpx_server_or_generated_client():
     check = (
         "import sys, xpander_sdk; "
-        "left_out = {'httpx', 'httpcore', 'xpander_server', 'xpander_api', 'sqlalchemy', 'click', "
+        "deferred = {'httpx', 'httpcore', 'xpander_server', 'xpander_api', 'sqlalchemy', 'click', "
         "'xpander_sdk.client.client'}; "
-        "loaded = left_out & set(sys.modules); "
+        "loaded = deferred & set(sys.modules); "
         "sys.exit(str(loaded) if loaded else 0)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)

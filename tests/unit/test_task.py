@@ -17,73 +17,73 @@ MINIMAL = {
 }
 
 
-def task_of(**fields) -> Task:
+def create_task(**fields) -> Task:
     return Task._from_model(CONFIGURATION, models.Task.from_dict({**MINIMAL, **fields}))
 
 
-def test_the_least_that_a_backend_may_answer_is_enough():
-    task = task_of()
+def test_required_fields_suffice():
+    task = create_task()
     assert (task.id, task.result, task.tokens, task.used_tools, task.finished_at) == ("t", None, None, [], None)
     assert task.input.text is None
 
 
-def test_a_status_that_is_newer_than_the_client_is_kept():
-    task = task_of(status="hibernating")
+def test_unknown_status_is_kept():
+    task = create_task(status="hibernating")
     assert (task.status, str(task.status)) == ("hibernating", "hibernating")
     assert isinstance(task.status, AgentExecutionStatus)
 
 
-def test_fields_that_the_client_does_not_know_are_kept():
-    assert task_of(llm_model_name="gpt-9", new=[1]).extra == {"llm_model_name": "gpt-9", "new": [1]}
+def test_unknown_fields_are_kept_in_extra():
+    assert create_task(llm_model_name="gpt-9", new=[1]).extra == {"llm_model_name": "gpt-9", "new": [1]}
 
 
 @pytest.mark.parametrize("written", ["2026-01-02T03:04:05", "2026-01-02t03:04:05z", "2026-01-02T05:04:05+02:00"])
-def test_times_are_in_utc_however_they_are_written(written):
-    task = task_of(created_at=written, finished_at=written)
+def test_times_are_converted_to_utc(written):
+    task = create_task(created_at=written, finished_at=written)
     assert task.created_at == task.finished_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_a_time_that_is_none_does_not_lose_the_task():
-    task = task_of(finished_at="soon")
+def test_malformed_time_is_kept_in_extra():
+    task = create_task(finished_at="soon")
     assert (task.finished_at, task.extra) == (None, {"finished_at": "soon"})
 
 
-def test_null_is_none_everywhere():
+def test_null_becomes_none():
     nulls = dict.fromkeys(("result", "tokens", "used_tools", "duration", "finished_at", "llm_response", "title"))
-    task = task_of(**nulls)
+    task = create_task(**nulls)
     assert (task.result, task.tokens, task.used_tools, task.duration, task.llm_response) == (None, None, [], None, None)
 
 
-def test_as_a_dict_it_is_json_without_the_configuration():
-    told = task_of(result="r", tokens={"prompt_tokens": 2}).to_dict()
-    assert (told["result"], told["created_at"], told["tokens"]["prompt_tokens"]) == ("r", "2026-01-02T03:04:05Z", 2)
-    assert "configuration" not in told
+def test_to_dict_is_json_without_configuration():
+    task = create_task(result="r", tokens={"prompt_tokens": 2}).to_dict()
+    assert (task["result"], task["created_at"], task["tokens"]["prompt_tokens"]) == ("r", "2026-01-02T03:04:05Z", 2)
+    assert "configuration" not in task
 
 
-def test_tokens_are_ours():
-    task = task_of(tokens={"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3})
+def test_tokens_have_sdk_class():
+    task = create_task(tokens={"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3})
     assert task.tokens == Tokens(prompt_tokens=2, completion_tokens=1)
 
 
-def test_its_user_is_a_plain_dict():
-    assert task_of(input={"text": "hi", "user": {"id": "u", "email": "e"}}).input.user == {"id": "u", "email": "e"}
+def test_user_is_a_dict():
+    assert create_task(input={"text": "hi", "user": {"id": "u", "email": "e"}}).input.user == {"id": "u", "email": "e"}
 
 
-def test_neither_repr_nor_comparison_involves_the_configuration():
+def test_repr_and_comparison_ignore_configuration():
     other = Configuration(base_url="sqlite:///other.db", api_key="hunter2")
-    answer = models.Task.from_dict(dict(MINIMAL))
-    assert Task._from_model(other, answer) == Task._from_model(CONFIGURATION, answer)
-    assert "hunter2" not in repr(Task._from_model(other, answer))
+    model = models.Task.from_dict(dict(MINIMAL))
+    assert Task._from_model(other, model) == Task._from_model(CONFIGURATION, model)
+    assert "hunter2" not in repr(Task._from_model(other, model))
 
 
-def test_a_subclass_is_answered_with_itself():
-    class Mine(Task):
+def test_subclass_of_task_is_returned():
+    class CustomTask(Task):
         pass
 
-    assert type(Mine._from_model(CONFIGURATION, models.Task.from_dict(dict(MINIMAL)))) is Mine
+    assert type(CustomTask._from_model(CONFIGURATION, models.Task.from_dict(dict(MINIMAL)))) is CustomTask
 
 
-def test_ids_are_escaped_in_the_path():
+def test_id_is_percent_encoded_in_path():
     assert operations.get_task("a/b c?#%2F..é").url == "/agent-execution/a%2Fb%20c%3F%23%252F..%C3%A9/status"
 
 
@@ -103,36 +103,38 @@ def test_ids_are_escaped_in_the_path():
         lambda tasks: tasks.get("."),
     ],
 )
-def test_what_cannot_be_asked_is_an_error_at_once(call, monkeypatch):
+def test_invalid_query_is_rejected_before_sending(call, monkeypatch):
     monkeypatch.setattr("xpander_sdk.client.client.send", lambda *_: pytest.fail("something was sent"))
-    with pytest.raises(ValueError, match=r"must|cannot"):
+    with pytest.raises(ValueError, match="must"):
         call(Tasks(CONFIGURATION))
 
 
-def items(*names: str) -> list[dict[str, str]]:
+def item_bodies(*names: str) -> list[dict[str, str]]:
     return [{"id": name, "agent_id": "a", "organization_id": "o", "status": "failed"} for name in names]
 
 
-def listed(*names: str) -> list[TasksListItem]:
-    return [TasksListItem._from_model(CONFIGURATION, models.TaskListItem.from_dict(item)) for item in items(*names)]
+def create_list_items(*names: str) -> list[TasksListItem]:
+    return [
+        TasksListItem._from_model(CONFIGURATION, models.TaskListItem.from_dict(item)) for item in item_bodies(*names)
+    ]
 
 
-def test_pages_are_fetched_when_they_are_reached(monkeypatch):
-    asked = []
+def test_pages_are_loaded_when_iteration_reaches_them(monkeypatch):
+    cursors = []
 
     def send(_, operation):
-        asked.append(operation.params.get("cursor"))
-        names, cursor = (("1", "2"), "next") if len(asked) == 1 else (("3",), None)
-        return operation.parse(items(*names), {"x-next-cursor": cursor} if cursor else {})
+        cursors.append(operation.params.get("cursor"))
+        names, cursor = (("1", "2"), "next") if len(cursors) == 1 else (("3",), None)
+        return operation.parse(item_bodies(*names), {"x-next-cursor": cursor} if cursor else {})
 
     monkeypatch.setattr("xpander_sdk.client.client.send", send)
-    walk = Tasks(CONFIGURATION).iterate("a")
-    assert [next(walk).id, next(walk).id, asked] == ["1", "2", [None]]
-    assert [next(walk).id, asked] == ["3", [None, "next"]]
-    assert list(walk) == []
+    iterator = Tasks(CONFIGURATION).iterate("a")
+    assert [next(iterator).id, next(iterator).id, cursors] == ["1", "2", [None]]
+    assert [next(iterator).id, cursors] == ["3", [None, "next"]]
+    assert list(iterator) == []
 
 
-def test_a_cursor_that_comes_back_ends_the_walk(monkeypatch):
+def test_repeated_cursor_is_an_error(monkeypatch):
     monkeypatch.setattr(
         "xpander_sdk.client.client.send", lambda _, operation: operation.parse([], {"x-next-cursor": "on"})
     )
@@ -140,12 +142,12 @@ def test_a_cursor_that_comes_back_ends_the_walk(monkeypatch):
         Tasks(CONFIGURATION).list("a")
 
 
-def test_a_limit_is_only_sent_where_less_than_a_page_will_do(monkeypatch):
+def test_limit_is_sent_only_below_page_size(monkeypatch):
     sent = []
 
     def send(_, operation):
         sent.append(operation.params)
-        return operation.parse(items("1"), {})
+        return operation.parse(item_bodies("1"), {})
 
     monkeypatch.setattr("xpander_sdk.client.client.send", send)
     Tasks(CONFIGURATION).list("a", {"status": AgentExecutionStatus.Failed})
@@ -153,10 +155,10 @@ def test_a_limit_is_only_sent_where_less_than_a_page_will_do(monkeypatch):
     assert sent == [{"status": "failed"}, {"limit": 3}]
 
 
-def test_a_list_item_loads_with_what_listed_it(monkeypatch):
-    used = []
-    monkeypatch.setattr("xpander_sdk.task.Task.load", lambda *arguments: used.append(arguments))
-    item = listed("x")[0]
+def test_list_item_loads_with_its_configuration(monkeypatch):
+    calls = []
+    monkeypatch.setattr("xpander_sdk.task.Task.load", lambda *arguments: calls.append(arguments))
+    item = create_list_items("x")[0]
     item.load()
     item.load(other := Configuration())
-    assert used == [("x", CONFIGURATION), ("x", other)]
+    assert calls == [("x", CONFIGURATION), ("x", other)]

@@ -17,66 +17,66 @@ def configuration() -> Configuration:
     return Configuration(base_url="sqlite:///unused.db")
 
 
-def test_an_agent_comes_before_an_agent_id(configuration):
+def test_agent_overrides_agent_id(configuration):
     assert (
         validation.resolve_agent_id(configuration, agent=SimpleNamespace(id="object"), agent_id="argument") == "object"
     )
 
 
-def test_an_agent_id_comes_before_the_environment(configuration, monkeypatch):
+def test_agent_id_overrides_environment(configuration, monkeypatch):
     monkeypatch.setenv("XPANDER_AGENT_ID", "environment")
     assert validation.resolve_agent_id(configuration, agent_id="argument") == "argument"
 
 
-def test_an_agent_whose_id_is_none_leaves_it_to_the_agent_id(configuration):
+def test_agent_without_id_falls_back_to_agent_id(configuration):
     assert validation.resolve_agent_id(configuration, agent=SimpleNamespace(id=None), agent_id="argument") == "argument"
 
 
-def test_the_environment_names_the_agent_that_nobody_else_names(configuration, monkeypatch):
+def test_agent_id_defaults_to_configuration_then_environment(configuration, monkeypatch):
     monkeypatch.setenv("XPANDER_AGENT_ID", "environment")
     assert validation.resolve_agent_id(configuration) == "environment"
     assert validation.resolve_agent_id(Configuration(agent_id="configured")) == "configured"
 
 
-def test_without_an_agent_the_error_names_the_three_places(configuration):
+def test_missing_agent_error_names_all_sources(configuration):
     with pytest.raises(ValueError, match=r"agent_id=.* agent=.* XPANDER_AGENT_ID"):
         validation.resolve_agent_id(configuration)
 
 
 @pytest.mark.parametrize("agent", [{"id": "x"}, "agent-1", 5])
-def test_an_agent_without_an_id_is_an_error(configuration, agent):
+def test_agent_without_id_attribute_is_rejected(configuration, agent):
     with pytest.raises(ValueError, match="agent must be an object with an id"):
         validation.resolve_agent_id(configuration, agent=agent)
 
 
 @pytest.mark.parametrize("value", ["", ".", "..", "a\nb", "\x00", "a" * 256, 7, uuid4(), {"id": 1}, None])
-def test_an_id_that_cannot_be_is_a_value_error_that_names_it(value):
+def test_invalid_id_is_rejected_by_name(value):
     with pytest.raises(ValueError, match="task_id"):
         validation.parse_id("task_id", value)
 
 
 @pytest.mark.parametrize("value", ["a/b", "...", "a" * 255, "é", " "])
-def test_any_other_id_may_be(value):
+def test_valid_ids_are_accepted(value):
     assert validation.parse_id("id", value) == value
 
 
 @pytest.mark.parametrize("value", [5, 1.5, {}, [], uuid4()])
-def test_a_text_of_a_wrong_type_is_a_value_error_that_says_what_to_do(value):
+def test_wrong_type_of_text_is_rejected_with_fix(value):
     with pytest.raises(ValueError, match=r"result must be a str or None, got \w+; write (str|json.dumps)\(result\)"):
         validation.parse_str("result", value)
 
 
-def test_a_lone_surrogate_becomes_the_replacement_character():
+def test_lone_surrogate_becomes_replacement_character():
     assert validation.parse_str("input", "a\ud800b\udfff") == "a�b�"
 
 
 @given(st.text())
-def test_a_text_that_utf_8_can_carry_passes_as_it_is(value):
+def test_valid_text_is_not_changed(value):
     assert validation.parse_str("input", value) == value
 
 
 @pytest.mark.parametrize(
-    ("value", "meaning"),
+    ("value", "expected"),
     [
         (True, True),
         (False, False),
@@ -90,63 +90,63 @@ def test_a_text_that_utf_8_can_carry_passes_as_it_is(value):
         (Decimal(0), False),
     ],
 )
-def test_a_flag_is_what_the_official_client_takes_it_for(value, meaning):
-    assert validation.parse_bool("is_success", value) is meaning
+def test_bool_accepts_values_of_official_client(value, expected):
+    assert validation.parse_bool("is_success", value) is expected
 
 
 @pytest.mark.parametrize("value", [2, "", "maybe", [], math.nan])
-def test_any_other_flag_is_a_value_error(value):
+def test_other_bools_are_rejected(value):
     with pytest.raises(ValueError, match="is_success"):
         validation.parse_bool("is_success", value)
 
 
 @pytest.mark.parametrize(
-    ("value", "meaning"),
+    ("value", "expected"),
     [(0, 0.0), ("1.5", 1.5), (b"1.5", 1.5), (True, 1.0), (Decimal("2.5"), 2.5), (-1, -1.0), (None, None)],
 )
-def test_a_duration_is_a_number_of_seconds(value, meaning):
-    assert validation.parse_duration("duration", value) == meaning
+def test_duration_accepts_numbers_and_text(value, expected):
+    assert validation.parse_duration("duration", value) == expected
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan"])
-def test_a_duration_that_is_no_number_is_unknown(value):
+def test_duration_that_is_not_finite_is_unknown(value):
     assert validation.parse_duration("duration", value) is None
 
 
-@pytest.mark.parametrize("value", ["", "1,5", pytest.param(10**400, id="enormous"), timedelta(1), [], 1e10])
-def test_any_other_duration_is_a_value_error(value):
+@pytest.mark.parametrize("value", ["", "1,5", pytest.param(10**400, id="huge"), timedelta(1), [], 1e10])
+def test_other_durations_are_rejected(value):
     with pytest.raises(ValueError, match="duration"):
         validation.parse_duration("duration", value)
 
 
 @pytest.mark.parametrize("value", [5, "5", "5.0", 5.0, Decimal(5)])
-def test_a_count_is_a_whole_number(value):
+def test_token_count_accepts_whole_numbers(value):
     assert Tokens(prompt_tokens=value).prompt_tokens == 5
 
 
 @pytest.mark.parametrize("value", [5.5, "many", math.nan, math.inf, []])
-def test_any_other_count_is_a_value_error_that_names_it(value):
+def test_other_token_counts_are_rejected_by_name(value):
     with pytest.raises(ValueError, match="cache_read_tokens"):
         Tokens(cache_read_tokens=value)
 
 
-@pytest.mark.parametrize("value", [10**13, -(10**13), pytest.param(10**5000, id="enormous")])
-def test_a_count_that_no_run_can_have_is_refused_when_it_is_reported(value):
+@pytest.mark.parametrize("value", [10**13, -(10**13), pytest.param(10**5000, id="huge")])
+def test_report_rejects_token_counts_beyond_limit(value):
     with pytest.raises(ValueError, match="prompt_tokens must be within"):
         Task.report_external_task(Configuration(api_key="k"), "a", tokens={"prompt_tokens": value})
 
 
-def test_the_total_is_computed_whatever_is_passed():
+def test_total_tokens_is_computed_and_argument_ignored():
     assert Tokens(prompt_tokens=2, completion_tokens=None, cache_read_tokens=9, total_tokens=99).total_tokens == 2
 
 
 @pytest.mark.parametrize("value", [["b", "a", "b"], ("b", "a", "b"), iter(["b", "a", "b"])])
-def test_tool_names_keep_their_order_and_are_counted_as_often_as_given(value):
+def test_tool_names_keep_order_and_duplicates(value):
     assert validation.parse_tool_names("used_tools", value) == ["b", "a", "b"]
 
 
 @pytest.mark.parametrize("value", ["abc", {"a": 1}, 5, ["a", 1], [None], ["x" * 256], ["x"] * 10_001])
-def test_other_tool_names_are_a_value_error(value):
+def test_other_tool_names_are_rejected(value):
     with pytest.raises(ValueError, match="used_tools"):
         validation.parse_tool_names("used_tools", value)
 
@@ -164,16 +164,16 @@ def test_other_tool_names_are_a_value_error(value):
         datetime(2026, 1, 2, 5, tzinfo=timezone(timedelta(hours=2))),
     ],
 )
-def test_a_moment_may_be_written_in_many_ways(value):
+def test_time_accepts_iso_8601_and_datetime(value):
     assert validation.parse_datetime("since", value) == datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 
-def test_a_date_is_its_first_moment():
+def test_date_means_midnight_in_utc():
     assert validation.parse_datetime("since", date(2026, 1, 2)) == datetime(2026, 1, 2, tzinfo=UTC)
     assert validation.parse_datetime("until", "2026-01-01T24:00:00Z") == datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("value", ["yesterday", "", "2026-13-01", 5])
-def test_a_moment_that_is_none_is_a_value_error(value):
+def test_other_times_are_rejected(value):
     with pytest.raises(ValueError, match="since"):
         validation.parse_datetime("since", value)

@@ -1,6 +1,6 @@
-"""Our bodies beside the recorded ones of the official SDK, without a socket and without that SDK.
+"""Comparison of our request bodies with recorded ones of the official SDK, without a socket and without that SDK.
 
-To record them again (`make interop` makes the environment):
+To record them again, in the environment that `make interop` creates:
 
 .official-venv/bin/python tests/interop/record.py > tests/unit/official_bodies.json
 """
@@ -20,7 +20,7 @@ OFFICIAL = json.loads(Path(__file__).with_name("official_bodies.json").read_text
 
 
 class Sent(BaseException):
-    """In place of sending. No Exception, lest the client should handle it."""
+    """Raised instead of sending. Not an Exception, because the client could handle that."""
 
     def __init__(self, operation: Operation) -> None:
         self.operation = operation
@@ -36,7 +36,7 @@ def _nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_sends_what_the_official_sdk_sends(row: str) -> None:
+def test_request_equals_that_of_official_sdk(row: str) -> None:
     form, expression = ROWS[row]
     ours = {}
     try:
@@ -48,6 +48,6 @@ def test_sends_what_the_official_sdk_sends(row: str) -> None:
     assert difference(row, OFFICIAL[row], ours) is None
 
 
-def test_the_record_has_every_row_and_no_other() -> None:
+def test_recorded_rows_are_those_of_the_table() -> None:
     assert list(OFFICIAL) == list(ROWS)
     assert set(DELIBERATE) <= set(ROWS)
