@@ -1,4 +1,4 @@
-"""What handing a report to the outbox returns."""
+"""Receipt of a report that was submitted to the outbox."""
 
 import logging
 import time
@@ -12,11 +12,14 @@ _log = logging.getLogger("xpander_sdk")
 
 
 class ReceiptState(StrEnum):
-    """What became of a report.
+    """States of a submitted report.
 
-    `pending`: it is kept, and will be delivered. `delivered`: the backend has it. `dead`: the backend refuses it for
-    good; it is kept among the dead letters. `dropped`: it was given up, to make room or by hand. `unknown`: the file
-    that it was kept in was removed or set aside, or it was dropped long ago.
+    Attributes:
+        Pending: The outbox keeps the report and will deliver it.
+        Delivered: The backend has confirmed the report.
+        Dead: The backend rejected the report permanently; the outbox keeps it as a dead letter.
+        Dropped: The report was deleted without delivery, to make room or by `Outbox.discard`.
+        Unknown: The file that kept the report was removed or set aside, or the report was dropped long ago.
     """
 
     Pending = "pending"
@@ -27,7 +30,7 @@ class ReceiptState(StrEnum):
 
 
 class ReceiptStore(Protocol):
-    """Store that a receipt asks for the state of its report; the outbox implements it."""
+    """Source of the state of a report; `outbox.receipts.Receipts` implements it."""
 
     @property
     def path(self) -> str:
@@ -39,17 +42,18 @@ class ReceiptStore(Protocol):
         ...
 
     def wait_for_change(self, seconds: float) -> None:
-        """Wait until this process settles a report, at most `seconds`."""
+        """Wait until this process has delivered a report or made a dead letter, at most `seconds`."""
         ...
 
 
 class Receipt(Generic[T]):
-    """The word of the outbox: the report is on the disk, and will be delivered.
+    """Confirmation that the outbox has stored a report on disk and will deliver it.
 
-    `await receipt` waits until its fate is decided, without blocking the event loop, and gives the state.
+    `Backend.submit_external_task` returns a receipt. `await receipt` waits like `wait` without a timeout, does not
+    block the event loop, and returns the state.
 
     Attributes:
-        id: the run's id.
+        id: Id of the run.
 
     Example:
         >>> from xpander_sdk import Backend
@@ -66,26 +70,20 @@ class Receipt(Generic[T]):
         self._convert = convert
         self._task: T | None = None
 
-    def _set_response(self, answer: Any) -> None:
-        try:
-            self._task = self._convert(answer)
-        except Exception as error:  # of a backend that is newer than this client: it is recorded all the same
-            _log.debug("the answer to %r cannot be read: %s", self, type(error).__name__)
-
-    @property
-    def path(self) -> str:
-        """The file that the report is kept in."""
-        return self._store.path
-
     def __repr__(self) -> str:
         return f"<Receipt {self._seq} of {self.id!r} in {self._store.path!r}>"
 
     @property
+    def path(self) -> str:
+        """Absolute path of the file that keeps the report."""
+        return self._store.path
+
+    @property
     def state(self) -> ReceiptState:
-        """What became of the report, as the file says now.
+        """State of the report, read from the file now.
 
         Raises:
-            OutboxError: the file cannot be read.
+            OutboxError: The file cannot be read.
         """
         if self._task is not None:
             return ReceiptState.Delivered
@@ -93,18 +91,30 @@ class Receipt(Generic[T]):
 
     @property
     def task(self) -> T | None:
-        """The task as the backend answered, where this very process delivered the report; else None: `Task.load(id)`
-        asks the backend."""
+        """Task as the backend returned it, if this process has delivered the report; else None.
+
+        If another process has delivered the report, `Task.load(receipt.id)` reads the task from the backend.
+        """
         return self._task
 
     def wait(self, timeout: float | None = None) -> ReceiptState:
-        """Wait until its fate is decided, and return the state; `pending` if `timeout` seconds pass first.
+        """Wait until the report is not pending any more.
 
         Args:
-            timeout: seconds; None for no limit.
+            timeout: Maximum time to wait, in seconds. Default: no limit.
+
+        Returns:
+            The state of the report; `ReceiptState.Pending` after the timeout.
+
+        Raises:
+            OutboxError: The file cannot be read.
+
+        Example:
+            >>> receipt.wait(timeout=5)
+            <ReceiptState.Delivered: 'delivered'>
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        for pause in _pauses():
+        for pause in _poll_pauses():
             state = self.state
             if state is not ReceiptState.Pending:
                 return state
@@ -116,21 +126,27 @@ class Receipt(Generic[T]):
         raise AssertionError("unreachable")
 
     def __await__(self) -> Generator[Any, None, ReceiptState]:
-        return self._wait().__await__()
+        return self._wait_async().__await__()
 
-    async def _wait(self) -> ReceiptState:
+    async def _wait_async(self) -> ReceiptState:
         import anyio
 
-        for pause in _pauses():
+        for pause in _poll_pauses():
             state = self.state
             if state is not ReceiptState.Pending:
                 return state
             await anyio.sleep(pause)
         raise AssertionError("unreachable")
 
+    def _set_response(self, response: Any) -> None:
+        try:
+            self._task = self._convert(response)
+        except Exception as error:  # The backend is newer than this client; it has recorded the report anyway.
+            _log.debug("the response to %r cannot be converted: %s", self, type(error).__name__)
 
-def _pauses() -> Generator[float, None, None]:
-    """Seconds between two looks: short ones first, for what goes through at once."""
+
+def _poll_pauses() -> Generator[float, None, None]:
+    """Yield pauses in seconds between two reads of the state: short ones first, because most deliveries are fast."""
     pause = 0.002
     while True:
         yield pause

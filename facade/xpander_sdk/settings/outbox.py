@@ -1,4 +1,4 @@
-"""Settings of the outbox: where reports are kept until they are delivered, and how many."""
+"""Settings of the outbox: file, durability, limits, delivery."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -14,60 +14,64 @@ WhenFull = Literal["block", "raise", "drop_oldest"]
 WorkerKind = Literal["thread", "none"]
 
 
-def _file(given: "str | os.PathLike[str] | None") -> str | None:
-    chosen = given or os.environ.get("XPANDER_OUTBOX") or None
-    if chosen is None:
+def _absolute_path(value: "str | os.PathLike[str] | None") -> str | None:
+    file = value or os.environ.get("XPANDER_OUTBOX") or None
+    if file is None:
         return None
     try:
-        path = os.fsdecode(chosen)
+        path = os.fsdecode(file)
     except TypeError:
-        raise ValueError(f"the outbox must be a path, not {type(given).__name__}") from None
+        raise ValueError(f"the file of the outbox must be a path, got {type(value).__name__}") from None
     if "\0" in path:
-        raise ValueError("the outbox must be a path, which cannot have a NUL")
-    # Absolute from now on: a relative file would be another one after a change of directory.
+        raise ValueError(f"the file of the outbox must not contain a NUL character, got {path!r}")
+    # Absolute now: after a change of directory, a relative path would lead to another file.
     return os.path.abspath(os.path.expanduser(path))
 
 
 @frozen(kw_only=True)
 class OutboxSettings:
-    """The outbox, a file in which reports are kept until a backend has them.
+    """Settings of the outbox, a file on this machine that keeps reports until a backend has confirmed them.
 
     Args:
-        file: the SQLite file; made where it is missing, readable by its owner only. Default: XPANDER_OUTBOX, else
-            `outbox.db` in the user's data folder for xpander-report. It must be on a disk of this machine: SQLite's
-            locks do not hold on network drives.
-        durability: what a report survives once its receipt is there. "crash": the end of the process, kill -9
-            included. "power": the end of the machine, too; each report then waits for the disk. Default "crash": where
-            a run was in memory until a moment ago, the disk's wait buys little, and callers feel it.
-        max_reports: how many may wait. Default 1,000,000.
-        max_bytes: how much they may take, in bytes. Default 1 GiB. Dead letters are bounded in the same way, by
-            themselves: the oldest go.
-        when_full: "raise" refuses a report with OutboxFullError, "block" does so after `block_seconds`, "drop_oldest"
-            makes room, and counts what went. Default "raise".
-        block_seconds: how long "block" waits for room. Default 5.
-        mask: sees each report, a dict as the contract has it, before it is written, and returns what shall be written
-            instead; the id stays. If it fails, the run's texts are left out and its numbers are kept.
-        worker: "thread" delivers from threads of this process; "none" leaves that to `Backend.outbox.drain`, to
+        file: Path of the SQLite file. It is created if it does not exist, readable by its owner only. It must be on a
+            disk of this machine, because SQLite's locks do not work on network drives. Default: the variable
+            XPANDER_OUTBOX, else `outbox.db` in the user's data folder for xpander-report.
+        durability: Failures that a report survives after its receipt was returned. "crash": the end of the process,
+            kill -9 included. "power": the loss of power as well; each report then waits for the disk. Default "crash":
+            the run itself was only in memory before, so waiting for the disk protects little, and every caller would
+            wait.
+        max_reports: Maximum number of pending reports, and separately of dead letters. Default 1,000,000.
+        max_bytes: Maximum size of the pending reports in bytes, and separately of the dead letters. At a limit, the
+            oldest dead letters are deleted. Default 1 GiB.
+        when_full: Behavior if a report has no room. "raise" raises OutboxFullError at once, "block" after
+            `block_seconds`; "drop_oldest" deletes the oldest pending reports and counts them as dropped. Default
+            "raise".
+        block_seconds: Maximum time to wait for room with `when_full="block"`, in seconds. Default 5.
+        mask: Function that receives each report as a dict with the fields of the contract, and returns the dict that is
+            stored and sent. It cannot change the id. If it raises, the texts of the run are removed and its numbers
+            stay. Default: no mask.
+        worker: "thread" delivers in threads of this process. "none" leaves the delivery to `Backend.outbox.drain`, to
             `xpander-report outbox drain`, or to another process. Default "thread".
-        parallel: reports in flight at the most, of different runs. Default 8.
-        exit_seconds: how long the end of the program may wait for what is still to be delivered; the rest stays in the
-            file. Default 2.
+        parallel: Maximum number of reports that this process sends at the same time. They belong to different runs.
+            Default 8.
+        exit_seconds: Maximum time to deliver pending reports at the end of the program, in seconds; the remaining ones
+            stay in the file. Default 2.
 
     Raises:
-        ValueError: a setting cannot be; the text names it.
+        ValueError: A setting is invalid; the message names it.
 
     Example:
         >>> OutboxSettings(file="/var/lib/worker/outbox.db", durability="power").parallel
         8
     """
 
-    file: str | None = field(default=None, converter=_file)
+    file: str | None = field(default=None, converter=_absolute_path)
     durability: Durability = field(default="crash", validator=one_of(Durability))
     max_reports: int = field(default=1_000_000, validator=at_least(1))
     max_bytes: int = field(default=1 << 30, validator=at_least(1))
     when_full: WhenFull = field(default="raise", validator=one_of(WhenFull))
     block_seconds: float = field(default=5.0, validator=at_least(0, float))
-    # A callable of its own kind need not be hashable, as configurations have to be.
+    # Excluded from the hash: a configuration must be hashable, an instance with `__call__` may not be.
     mask: Callable[[dict[str, Any]], Mapping[str, Any]] | None = field(
         default=None, validator=optional_callable, hash=False
     )
@@ -77,24 +81,35 @@ class OutboxSettings:
 
     @property
     def path(self) -> str:
-        """The file that is meant, absolute."""
+        """Absolute path of the file: `file`, or the default path."""
         return self.file or _default_path()
 
 
-_default: list[str] = []
+_default_paths: list[str] = []
 
 
 def _default_path() -> str:
-    if not _default:
-        with _fork.import_lock:  # of an import that takes its time
+    if not _default_paths:
+        with _fork.import_lock:  # A fork during the import would leave an import lock held in the child.
             import platformdirs
 
-            _default.append(os.path.join(platformdirs.user_data_dir("xpander-report", appauthor=False), "outbox.db"))
-    return _default[0]
+            folder = platformdirs.user_data_dir("xpander-report", appauthor=False)
+            _default_paths.append(os.path.join(folder, "outbox.db"))
+    return _default_paths[0]
 
 
-def parse_outbox(given: "OutboxSettings | str | os.PathLike[str] | None") -> OutboxSettings | None:
-    """The outbox that a configuration names; None where neither it nor the environment does."""
-    if given is None:
+def parse_outbox(value: "OutboxSettings | str | os.PathLike[str] | None") -> OutboxSettings | None:
+    """Convert the argument `outbox` of a configuration to settings.
+
+    Args:
+        value: Settings, the path of a file, or None for the variable XPANDER_OUTBOX.
+
+    Returns:
+        The settings; None if neither the argument nor the variable is set.
+
+    Raises:
+        ValueError: The value is neither settings nor a path.
+    """
+    if value is None:
         return OutboxSettings() if os.environ.get("XPANDER_OUTBOX") else None
-    return given if isinstance(given, OutboxSettings) else OutboxSettings(file=given)
+    return value if isinstance(value, OutboxSettings) else OutboxSettings(file=value)

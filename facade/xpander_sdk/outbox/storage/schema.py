@@ -9,9 +9,9 @@ Versions of the file format (`PRAGMA user_version`):
     2  The same rows under the names below. `create_or_migrate` renames tables and columns in one transaction.
 
 A process that runs code for version 1 cannot damage a file of version 2. It refuses to open the file ("made by a newer
-version"). If it had the file open during the migration, its next statement fails with "no such table", which its
-caller receives as OutboxError: nothing was stored. A report that it is sending at that time stays in the file, and
-another process sends it again after the lease has expired; the backend ignores the repetition.
+version"). If it had the file open during the migration, its next statement fails ("no such table", "no column named"),
+and its caller receives an OutboxError: nothing was stored. A report that it is sending at that time stays in the file,
+and another process sends it again after the lease has expired; the backend ignores the repetition.
 """
 
 import secrets
