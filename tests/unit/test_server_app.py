@@ -1,4 +1,4 @@
-"""The application, called in-process: routes and refusals that no client of ours provokes."""
+"""Application, called in-process: routes, validation and error responses."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from xpander_server import contract
 from xpander_server.embedded import Embedded
-from xpander_server.store import StoreUnavailable
+from xpander_server.store import Store, StoreUnavailable
 
 JSON = [(b"content-type", b"application/json")]
 REPORT = b"/agent-execution/a/report_task"
@@ -14,45 +14,45 @@ REPORT = b"/agent-execution/a/report_task"
 
 @pytest.fixture
 def app(tmp_path):
-    made = Embedded(f"sqlite:///{tmp_path}/store.db", "org")
-    yield made
-    made.close()
+    embedded = Embedded(f"sqlite:///{tmp_path}/store.db", "org")
+    yield embedded
+    embedded.close()
 
 
 def call(app: Embedded, method: str, target: bytes, body: bytes = b"", headers=JSON):
-    status, answered, answer = app.call(method, target, headers, body)
-    return status, dict(answered), json.loads(answer) if answer else None
+    status, response_headers, response_body = app.call(method, target, headers, body)
+    return status, dict(response_headers), json.loads(response_body) if response_body else None
 
 
-def test_a_task_counts_at_the_time_that_was_last_said_of_it(app):
+def test_latest_created_at_determines_the_time_in_metrics(app):
     metrics = b"/agents-metrics/a?since=2020-01-01T00:00:00Z&until=2020-01-02T00:00:00Z"
-    for told, counted in ((b"2020-01-01T00:00:00Z", 1), (b"2020-01-01T23:59:59Z", 1), (b"2020-01-02T00:00:00Z", 0)):
-        call(app, "POST", REPORT, b'{"id": "t", "created_at": "%s"}' % told)
-        assert call(app, "GET", metrics)[2]["runs"]["total"] == counted
+    for created_at, runs in ((b"2020-01-01T00:00:00Z", 1), (b"2020-01-01T23:59:59Z", 1), (b"2020-01-02T00:00:00Z", 0)):
+        call(app, "POST", REPORT, b'{"id": "t", "created_at": "%s"}' % created_at)
+        assert call(app, "GET", metrics)[2]["runs"]["total"] == runs
     assert call(app, "GET", b"/agents-metrics/a")[2]["runs"]["total"] == 1
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
-def test_the_contract_is_served_verbatim(app, suffix):
+def test_contract_is_served_verbatim(app, suffix):
     status, _, body = app.call("GET", f"/openapi.{suffix}".encode(), [], b"")
     assert (status, body) == (200, contract.document(suffix))
 
 
-def test_the_json_form_of_the_contract_says_the_same_as_the_yaml():
+def test_json_and_yaml_of_contract_are_equal():
     import yaml
 
     assert json.loads(contract.document("json")) == yaml.safe_load(contract.document("yaml"))
 
 
-def test_every_operation_of_the_contract_is_answered(app):
+def test_every_operation_of_contract_is_implemented(app):
     bodies = {"reportExecution": b'{"execution_id": "e"}'}
     for name, operation in contract.operations().items():
         path = operation.path.format(agent_id="a", task_id="t", user_id="u").encode()
-        status, _, answer = call(app, operation.method, path, bodies.get(name, b"{}"))
-        assert status == 200 or answer == {"detail": "There is no task 't' in this organization."}
+        status, _, response = call(app, operation.method, path, bodies.get(name, b"{}"))
+        assert status == 200 or response == {"detail": "There is no task 't' in this organization."}
 
 
-def test_the_organization_may_stand_in_front_if_it_is_the_right_one(app):
+def test_path_may_start_with_own_organization(app):
     assert call(app, "POST", b"/org" + REPORT, b"{}")[0] == 200
     assert call(app, "POST", b"/%6frg" + REPORT, b"{}")[0] == 200
     assert call(app, "POST", b"/other" + REPORT, b"{}")[0] == 403
@@ -60,13 +60,13 @@ def test_the_organization_may_stand_in_front_if_it_is_the_right_one(app):
 
 
 @pytest.mark.parametrize("target", [b"/", b"/nothing", b"/agent-execution/t/status/", b"/agent-execution//status"])
-def test_an_unknown_path_is_not_found(app, target):
+def test_unknown_path_is_not_found(app, target):
     assert call(app, "GET", target)[::2] == (404, {"detail": "Not Found."})
 
 
-def test_a_wrong_method_is_told_which_are_right(app):
-    status, headers, answer = call(app, "DELETE", REPORT)
-    assert (status, headers[b"allow"], answer) == (405, b"POST", {"detail": "Method Not Allowed."})
+def test_wrong_method_gets_allow_header(app):
+    status, headers, response = call(app, "DELETE", REPORT)
+    assert (status, headers[b"allow"], response) == (405, b"POST", {"detail": "Method Not Allowed."})
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_a_wrong_method_is_told_which_are_right(app):
         (b"[]", ["body"], "type"),
     ],
 )
-def test_a_body_that_breaks_a_rule_is_told_where_and_which(app, body, loc, rule):
-    status, _, answer = call(app, "POST", REPORT, body)
+def test_invalid_body_gets_location_and_rule(app, body, loc, rule):
+    status, _, response = call(app, "POST", REPORT, body)
     assert status == 422
-    assert (answer["detail"][0]["loc"], answer["detail"][0]["type"]) == (loc, rule)
+    assert (response["detail"][0]["loc"], response["detail"][0]["type"]) == (loc, rule)
 
 
-def test_a_refusal_does_not_repeat_what_was_sent(app):
-    _, _, answer = call(app, "POST", REPORT, b'{"duration": "hunter2", "tokens": {"prompt_tokens": "hunter2"}}')
-    assert "hunter2" not in json.dumps(answer)
+def test_error_response_does_not_contain_values(app):
+    _, _, response = call(app, "POST", REPORT, b'{"duration": "hunter2", "tokens": {"prompt_tokens": "hunter2"}}')
+    assert "hunter2" not in json.dumps(response)
 
 
 @pytest.mark.parametrize(
@@ -102,19 +102,19 @@ def test_a_refusal_does_not_repeat_what_was_sent(app):
         b"?limit=1000000000000000000000000000000", b"?cursor=AAAA", b"?cursor=%00", b"?status=happy", b"?user_id=",
     ],
 )  # fmt: skip
-def test_a_query_that_breaks_a_rule_is_refused(app, target):
-    status, _, answer = call(app, "GET", b"/agent-execution/executions/history/a" + target)
-    assert (status, answer["detail"][0]["loc"][0]) == (422, "query")
+def test_invalid_query_is_rejected(app, target):
+    status, _, response = call(app, "GET", b"/agent-execution/executions/history/a" + target)
+    assert (status, response["detail"][0]["loc"][0]) == (422, "query")
 
 
 @pytest.mark.parametrize("time", [b"now", b"2026-01-01", b"2026-02-30T00:00:00Z"])
-def test_a_time_that_is_none_is_refused(app, time):
-    status, _, answer = call(app, "GET", b"/agents-metrics/a?since=" + time)
-    assert (status, answer["detail"][0]["loc"]) == (422, ["query", "since"])
+def test_invalid_time_is_rejected(app, time):
+    status, _, response = call(app, "GET", b"/agents-metrics/a?since=" + time)
+    assert (status, response["detail"][0]["loc"]) == (422, ["query", "since"])
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reason"),
     [
         (b"", "not valid JSON"),
         (b"{", "not valid JSON"),
@@ -128,53 +128,53 @@ def test_a_time_that_is_none_is_refused(app, time):
     ],
     ids=["empty", "half", "binary", "nan", "1e999", "surrogate", "long integer", "600 levels", "100000 levels"],
 )
-def test_a_body_that_is_no_json_within_the_bounds_is_malformed(app, body, told):
-    status, _, answer = call(app, "POST", REPORT, body)
+def test_malformed_body_is_rejected_with_reason(app, body, reason):
+    status, _, response = call(app, "POST", REPORT, body)
     assert status == 400
-    assert told in answer["detail"]
+    assert reason in response["detail"]
 
 
-def test_many_brackets_side_by_side_are_no_nesting(app):
+def test_many_brackets_without_nesting_are_accepted(app):
     assert call(app, "POST", REPORT, b'{"llm_response": [' + b"[]," * 600 + b"[]]}")[0] == 200
 
 
-def test_an_llm_response_is_kept_to_the_letter(app):
+def test_llm_response_is_stored_verbatim(app):
     app.call("POST", REPORT, JSON, b'{"id": "t", "llm_response": {"b": 1.10, "a": [1e2,  2]}}')
     _, _, body = app.call("GET", b"/agent-execution/t/status", [], b"")
     assert b'"llm_response":{"b": 1.10, "a": [1e2,  2]}' in body
 
 
 @pytest.mark.parametrize("headers", [[], [(b"content-type", b"text/plain")], [(b"Content-Type", b"application/jsonx")]])
-def test_a_body_of_another_kind_is_refused(app, headers):
+def test_wrong_content_type_is_rejected(app, headers):
     assert call(app, "POST", REPORT, b"{}", headers)[0] == 415
 
 
-def test_a_parameter_of_the_content_type_does_no_harm(app):
+def test_content_type_may_have_parameters(app):
     assert call(app, "POST", REPORT, b"{}", [(b"content-type", b"Application/JSON; charset=utf-8")])[0] == 200
 
 
-def test_a_store_that_does_not_answer_is_a_503_that_says_when_to_come_back(app, monkeypatch, caplog):
+def test_unavailable_store_gets_503_with_retry_after(app, monkeypatch, caplog):
     def unavailable(*_: object, **__: object) -> None:
         raise StoreUnavailable("database is locked")
 
-    monkeypatch.setattr(app._store, "report", unavailable)
-    status, headers, answer = call(app, "POST", REPORT, b"{}")
-    assert (status, headers[b"retry-after"], answer) == (503, b"1", {"detail": "The store does not answer."})
+    monkeypatch.setattr(Store, "report", unavailable)
+    status, headers, response = call(app, "POST", REPORT, b"{}")
+    assert (status, headers[b"retry-after"], response) == (503, b"1", {"detail": "The store does not answer."})
     assert "database is locked" in caplog.text
 
 
-def test_the_answer_carries_the_id_of_the_request_or_one_of_its_own(app):
+def test_response_has_request_id_of_client_or_new_id(app):
     assert call(app, "GET", b"/health", headers=[(b"x-request-id", b"mine")])[1][b"x-request-id"] == b"mine"
-    for odd in (b"", b"a b", b"x" * 129, b"\xff"):
-        given = call(app, "GET", b"/nothing", headers=[(b"x-request-id", odd)])[1][b"x-request-id"]
-        assert len(given) == 32
+    for invalid in (b"", b"a b", b"x" * 129, b"\xff"):
+        request_id = call(app, "GET", b"/nothing", headers=[(b"x-request-id", invalid)])[1][b"x-request-id"]
+        assert len(request_id) == 32
 
 
-def test_a_fault_of_ours_is_logged_and_answered_without_a_trace(app, monkeypatch, caplog):
+def test_unexpected_exception_is_logged_and_hidden(app, monkeypatch, caplog):
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr(app._store, "report", broken)
-    status, _, answer = call(app, "POST", REPORT, b"{}")
-    assert (status, answer) == (500, {"detail": "Internal server error."})
+    monkeypatch.setattr(Store, "report", broken)
+    status, _, response = call(app, "POST", REPORT, b"{}")
+    assert (status, response) == (500, {"detail": "Internal server error."})
     assert "hunter2" in caplog.text

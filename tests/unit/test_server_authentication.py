@@ -1,4 +1,4 @@
-"""Who is let in when many come at once."""
+"""Authentication of concurrent requests."""
 
 import asyncio
 import hashlib
@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from starlette.requests import Request
 
-from xpander_server.auth import authentication as access_module
+from xpander_server.auth import authentication
 from xpander_server.auth.api_keys import READ, ApiKeys
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.verifier import Verifier
@@ -18,9 +18,9 @@ from xpander_server.store import Store
 
 @pytest.fixture
 def store(tmp_path):
-    made = Store(f"sqlite:///{tmp_path}/store.db")
-    yield made
-    made.close()
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    yield store
+    store.close()
 
 
 def request(key: str, address: str = "192.0.2.1") -> Request:
@@ -28,57 +28,57 @@ def request(key: str, address: str = "192.0.2.1") -> Request:
 
 
 async def outcomes(authenticator: KeyAuthenticator, *requests: Request) -> list[object]:
-    """What becomes of requests at the same time: the organisation, or the status."""
+    """Authenticate requests concurrently; return the organization or the error status of each."""
 
-    async def ask(request: Request) -> object:
+    async def authenticate_one(request: Request) -> object:
         try:
             return (await authenticator.authenticate(request, READ, {})).organization_id
-        except HTTPError as refusal:
-            return refusal.status
+        except HTTPError as error:
+            return error.status
 
-    return await asyncio.gather(*(ask(request) for request in requests))
+    return await asyncio.gather(*(authenticate_one(request) for request in requests))
 
 
-def test_many_first_requests_with_one_key_cost_one_hash(store, monkeypatch):
+def test_concurrent_first_requests_compute_one_hash(store, monkeypatch):
     key = ApiKeys(store.keys).create("ci", "org")
     hashes = Counter()
     scrypt = hashlib.scrypt
 
-    def counted(*arguments, **named):
+    def counting_scrypt(*arguments, **named):
         hashes["spent"] += 1
         return scrypt(*arguments, **named)
 
-    monkeypatch.setattr("hashlib.scrypt", counted)
-    found = asyncio.run(outcomes(KeyAuthenticator(Verifier(store.keys)), *[request(key)] * 64))
-    assert (set(found), hashes["spent"]) == ({"org"}, 1)
+    monkeypatch.setattr("hashlib.scrypt", counting_scrypt)
+    results = asyncio.run(outcomes(KeyAuthenticator(Verifier(store.keys)), *[request(key)] * 64))
+    assert (set(results), hashes["spent"]) == ({"org"}, 1)
 
 
-def test_who_is_known_does_not_wait_for_those_who_are_not(store, monkeypatch):
+def test_cached_keys_do_not_wait_for_unknown_keys(store, monkeypatch):
     key = ApiKeys(store.keys).create("ci", "org")
     authenticator = KeyAuthenticator(Verifier(store.keys))
-    go_on = threading.Event()
+    release = threading.Event()
 
     async def scenario() -> object:
         assert await outcomes(authenticator, request(key)) == ["org"]
-        monkeypatch.setattr("xpander_server.auth.api_keys.find_key", lambda *_: go_on.wait(60) and None)
+        monkeypatch.setattr("xpander_server.auth.api_keys.find_key", lambda *_: release.wait(60) and None)
         guesses = asyncio.gather(*(outcomes(authenticator, request(f"guess {number}")) for number in range(50)))
         await asyncio.sleep(0)
         known = await outcomes(authenticator, *[request(key)] * 10)
-        go_on.set()
+        release.set()
         return known, await guesses
 
     assert asyncio.run(scenario()) == (["org"] * 10, [[401]] * 50)
 
 
-def test_only_so_many_may_wait_for_their_first_look(store, monkeypatch):
-    monkeypatch.setattr(access_module, "MAX_PENDING_VERIFICATIONS", 5)
+def test_queue_of_verifications_is_bounded(store, monkeypatch):
+    monkeypatch.setattr(authentication, "MAX_PENDING_VERIFICATIONS", 5)
     authenticator = KeyAuthenticator(Verifier(store.keys))
-    found = asyncio.run(outcomes(authenticator, *(request(f"guess {number}") for number in range(50))))
-    assert Counter(found) == {401: 5, 503: 45}
+    results = asyncio.run(outcomes(authenticator, *(request(f"guess {number}") for number in range(50))))
+    assert Counter(results) == {401: 5, 503: 45}
 
 
 @pytest.mark.parametrize(
-    ("addresses", "are_one"),
+    ("addresses", "are_counted_together"),
     [
         (["192.0.2.1", "192.0.2.1"], True),
         (["192.0.2.1", "192.0.2.2"], False),
@@ -89,6 +89,6 @@ def test_only_so_many_may_wait_for_their_first_look(store, monkeypatch):
         (["a unix socket", "a unix socket"], True),
     ],
 )
-def test_wrong_keys_are_counted_by_address_and_by_network_of_ipv6(addresses, are_one):
-    found = [access_module._rate_limit_address(request("k", address)) for address in addresses]
-    assert (found[0] == found[1]) is are_one
+def test_failures_are_counted_by_address_or_ipv6_network(addresses, are_counted_together):
+    results = [authentication._rate_limit_address(request("k", address)) for address in addresses]
+    assert (results[0] == results[1]) is are_counted_together

@@ -1,4 +1,4 @@
-"""The official SDK's `report_metrics`, as a report."""
+"""Conversion of the official SDK's `report_metrics` to a report."""
 
 import json
 
@@ -23,9 +23,9 @@ OFFICIAL = {
 
 @pytest.fixture
 def app(tmp_path):
-    made = Embedded(f"sqlite:///{tmp_path}/store.db", "org")
-    yield made
-    made.close()
+    embedded = Embedded(f"sqlite:///{tmp_path}/store.db", "org")
+    yield embedded
+    embedded.close()
 
 
 def report(app: Embedded, execution: object, agent: bytes = b"a") -> tuple[int, dict]:
@@ -36,7 +36,7 @@ def report(app: Embedded, execution: object, agent: bytes = b"a") -> tuple[int, 
     return status, json.loads(body)
 
 
-def test_it_says_what_a_report_says():
+def test_execution_becomes_the_equivalent_report():
     assert report_from_execution(OFFICIAL) == {
         "id": "t", "input": "hello", "is_success": True, "result": "res", "duration": None, "used_tools": ["x", "y"],
         "tokens": {"completion_tokens": 2, "prompt_tokens": 6, "cache_read_tokens": 1, "cache_write_tokens": 0},
@@ -48,12 +48,12 @@ def test_it_says_what_a_report_says():
     [
         {},
         {"task": "", "status": "executing", "result": "", "duration": 0, "api_calls_made": [], "llm_tokens": None},
-        {"api_calls_made": [{"name": "x"}], "llm_tokens": {"inner": {}, "worker": None}, "status": "of tomorrow"},
+        {"api_calls_made": [{"name": "x"}], "llm_tokens": {"inner": {}, "worker": None}, "status": "unknown"},
         {"llm_tokens": {"worker": {"prompt_tokens": 0, "total_tokens": 0}}},
         {"llm_tokens": {"inner": {"prompt_tokens": -1}, "worker": {"prompt_tokens": -1}}},
     ],
 )
-def test_what_it_does_not_know_is_null(execution):
+def test_defaults_become_null(execution):
     assert report_from_execution({"execution_id": "t", **execution}) == {"id": "t", **UNKNOWN}
 
 
@@ -61,17 +61,17 @@ def test_what_it_does_not_know_is_null(execution):
     ("status", "is_success"),
     [("completed", True), ("failed", False), ("error", False), ("stopped", False), ("executing", None)],
 )
-def test_the_status_tells_the_outcome(status, is_success):
+def test_status_determines_the_outcome(status, is_success):
     assert report_from_execution({"execution_id": "t", "status": status})["is_success"] is is_success
 
 
-def test_it_is_kept_as_a_task(app):
+def test_execution_is_stored_as_a_task(app):
     status, task = report(app, OFFICIAL)
     assert (status, task["id"], task["agent_id"], task["status"]) == (200, "t", "a", "completed")
     assert task["tokens"]["total_tokens"] == 8
 
 
-def test_it_leaves_what_it_does_not_know(app):
+def test_unknown_fields_do_not_replace_values(app):
     report(app, OFFICIAL)
     _, task = report(app, {"execution_id": "t", "duration": 4.7})
     assert (task["result"], task["duration"], task["used_tools"]) == ("res", 4.7, ["x", "y"])
@@ -89,12 +89,12 @@ def test_it_leaves_what_it_does_not_know(app):
         ([], "body"),
     ],
 )
-def test_what_breaks_the_contract_is_told(app, execution, field):
-    status, answer = report(app, execution)
+def test_invalid_execution_is_rejected_with_its_field(app, execution, field):
+    status, response = report(app, execution)
     assert status == 422
-    assert field in answer["detail"][0]["loc"]
+    assert field in response["detail"][0]["loc"]
 
 
-def test_a_task_of_another_agent_is_left_alone(app):
+def test_execution_of_another_agent_conflicts(app):
     report(app, OFFICIAL)
     assert report(app, OFFICIAL, b"b")[0] == 409

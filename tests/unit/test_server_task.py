@@ -1,4 +1,4 @@
-"""The rules of a task."""
+"""Rules by which reports update a task."""
 
 from itertools import permutations
 
@@ -21,18 +21,18 @@ def after(
     return merge(stored, report, organization_id="org", agent_id=agent_id, task_id="t", reported_at=at, now=now)
 
 
-def test_the_first_report_makes_a_task_of_the_time_of_arrival():
+def test_first_report_creates_task_at_time_of_arrival():
     task = after(None, {"result": "r", "is_success": True}, at=5)
     assert (task.organization_id, task.id, task.agent_id) == ("org", "t", "agent")
     assert task.created_at == task.updated_at == task.finished_at == NOW
 
 
 @pytest.mark.parametrize(("is_success", "status"), [(True, "completed"), (False, "failed"), (None, "executing")])
-def test_the_status_is_told_by_is_success(is_success, status):
+def test_is_success_determines_the_status(is_success, status):
     assert after(None, {"is_success": is_success}).status == status
 
 
-def test_null_and_absent_leave_what_is_stored():
+def test_null_and_absent_fields_change_nothing():
     first = after(None, {"result": "r", "is_success": True, "tokens": {"prompt_tokens": 1}})
     second = after(first, {"result": None, "is_success": None}, now=NOW + 1)
     assert (second.result, second.status, second.tokens) == (first.result, "completed", first.tokens)
@@ -42,7 +42,7 @@ def test_null_and_absent_leave_what_is_stored():
 @pytest.mark.parametrize(
     ("name", "value"), [("duration", 0.0), ("used_tools", []), ("result", ""), ("is_success", False)]
 )
-def test_anything_else_replaces_it_what_is_empty_included(name, value):
+def test_empty_values_replace_stored_values(name, value):
     first = after(None, {"duration": 4.7, "used_tools": ["x"], "result": "r", "is_success": True})
     assert getattr(after(first, {name: value}), name) == value
 
@@ -58,37 +58,37 @@ def test_tokens_are_replaced_as_a_whole():
     }
 
 
-def test_a_whole_number_may_be_written_as_a_float():
+def test_integers_may_be_written_as_floats():
     task = after(None, {"tokens": {"prompt_tokens": 17046.0}, "duration": 3})  # type: ignore[typeddict-item]
     assert task.tokens is not None
     assert repr(task.tokens["prompt_tokens"]) == "17046"
     assert repr(task.duration) == "3.0"
 
 
-def test_an_update_keeps_when_it_was_first_seen_and_when_it_ended():
+def test_update_keeps_created_at_and_finished_at():
     first = after(None, {"is_success": True})
     second = after(first, {"is_success": False, "result": "no"}, now=NOW + 9)
     assert (second.created_at, second.finished_at, second.updated_at) == (NOW, NOW, NOW + 9)
 
 
-def test_it_started_its_duration_before_it_ended():
+def test_started_at_is_finished_at_minus_duration():
     assert after(None, {"is_success": True, "duration": 4.7}).started_at == NOW - 4_700_000
     assert after(None, {"duration": 4.7}).started_at is None
 
 
-def test_a_report_may_say_when_the_run_was_first_seen_and_when_it_ended():
-    told: Report = {
+def test_report_may_state_created_at_and_finished_at():
+    report: Report = {
         "is_success": True,
         "created_at": "1970-01-01T01:00:02.5+01:00",
         "finished_at": "1970-01-01T00:00:09Z",
     }
-    task = after(None, {**told, "duration": 4}, at=NOW)
+    task = after(None, {**report, "duration": 4}, at=NOW)
     assert (task.created_at, task.finished_at, task.started_at) == (2_500_000, 9 * SECOND, 5 * SECOND)
     assert task.updated_at == NOW
-    assert after(task, told, at=NOW, now=NOW + 1) is task
+    assert after(task, report, at=NOW, now=NOW + 1) is task
 
 
-def test_when_it_was_first_seen_may_be_said_later_and_corrected():
+def test_latest_report_determines_created_at():
     first = after(None, {"is_success": True}, at=NOW)
     second = after(first, {"created_at": "2020-01-01T00:00:00Z"}, at=NOW + 1)
     third = after(second, {"created_at": "2021-01-01T00:00:00Z"}, at=NOW + 2)
@@ -98,35 +98,35 @@ def test_when_it_was_first_seen_may_be_said_later_and_corrected():
 
 
 @pytest.mark.parametrize("name", ["created_at", "finished_at"])
-def test_a_time_that_is_far_ahead_is_not_used(name):
+def test_stated_time_far_in_the_future_is_ignored(name):
     task = after(None, {"is_success": True, name: "2999-01-01T00:00:00Z"})  # type: ignore[misc]
     assert (task.created_at, task.finished_at, name in task.reported_at) == (NOW, NOW, False)
 
 
-def test_an_end_is_none_while_nobody_has_said_what_came_of_it():
+def test_finished_at_is_null_without_an_outcome():
     task = after(None, {"finished_at": "2020-01-01T00:00:00Z"})
     assert (task.status, task.started_at, serializers.task(task)["finished_at"]) == ("executing", None, None)
     ended = after(task, {"is_success": True})
     assert serializers.task(ended)["finished_at"] == "2020-01-01T00:00:00.000000Z"
 
 
-def test_another_agent_is_refused():
+def test_report_of_another_agent_conflicts():
     with pytest.raises(Conflict):
         after(after(None, {}), {"result": "r"}, agent_id="another")
 
 
-def test_an_older_report_overwrites_nothing_and_fills_gaps():
+def test_older_report_replaces_nothing_and_fills_gaps():
     first = after(None, {"result": "new"}, at=NOW)
     second = after(first, {"result": "old", "input": "question"}, at=NOW - 1)
     assert (second.result, second.input) == ("new", "question")
 
 
-def test_what_is_sent_twice_changes_nothing():
+def test_repeated_report_changes_nothing():
     first = after(None, {"result": "r", "is_success": True}, at=NOW)
     assert after(first, {"result": "r", "is_success": True}, at=NOW, now=NOW + SECOND) is first
 
 
-def test_a_clock_that_is_far_ahead_is_not_believed():
+def test_time_of_report_far_in_the_future_is_replaced():
     first = after(None, {"result": "future"}, at=NOW + MAX_CLOCK_AHEAD + 1)
     assert after(first, {"result": "now"}, at=NOW + 1, now=NOW + 1).result == "now"
 
@@ -147,8 +147,8 @@ reports = st.fixed_dictionaries(
 
 
 @given(st.lists(reports, min_size=1, max_size=4))
-def test_reports_of_different_times_end_up_the_same_in_any_order_and_sent_twice(made):
-    timed = list(enumerate(made))
+def test_order_and_repetition_of_reports_do_not_matter(generated_reports):
+    timed = list(enumerate(generated_reports))
     outcomes = set()
     for order in permutations(timed):
         task = None
@@ -163,7 +163,7 @@ def test_reports_of_different_times_end_up_the_same_in_any_order_and_sent_twice(
 
 
 @pytest.mark.parametrize(
-    ("timestamp", "told"),
+    ("timestamp", "microseconds"),
     [
         ("1970-01-01T00:00:00Z", 0),
         ("1970-01-01t01:00:00.25+01:00", SECOND // 4),
@@ -175,6 +175,6 @@ def test_reports_of_different_times_end_up_the_same_in_any_order_and_sent_twice(
         ("9999-12-31T23:59:59-23:59", LATEST),
     ],
 )
-def test_every_time_of_rfc_3339_is_a_moment(timestamp, told):
-    assert parse_timestamp(timestamp) == told
-    assert format_timestamp(told).endswith("Z")
+def test_every_rfc_3339_timestamp_is_parsed(timestamp, microseconds):
+    assert parse_timestamp(timestamp) == microseconds
+    assert format_timestamp(microseconds).endswith("Z")
