@@ -130,7 +130,7 @@ def new_user(server: RunningServer, browser: Browser) -> Iterator[Callable[..., 
 
 @pytest.fixture
 def user(new_user: Callable[..., User]) -> User:
-    """Return a user who is signed in."""
+    """Return a signed-in user."""
     user = new_user()
     user.sign_in()
     return user

@@ -32,7 +32,7 @@ class RawResponse:
 
 
 class RawClient:
-    """Client that reports to an agent of its own.
+    """Client with a unique agent for its reports.
 
     Args:
         url: The URL of the server.

@@ -172,7 +172,7 @@ def _static_link(name: str) -> str:
 
 def _redirect_to_sign_in(request: Request) -> Response:
     if "part" in request.query_params:
-        # The request comes from the script of a page, which reloads the page when it receives 401.
+        # The script of a page sent the request. It reloads the page when it receives 401.
         raise HTTPError(401, "Signed out.")
     path = request.scope["raw_path"].decode("latin-1")
     query = request.scope["query_string"].decode("latin-1")
