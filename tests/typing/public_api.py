@@ -2,7 +2,17 @@
 
 from typing import assert_type
 
-from xpander_sdk import AgentExecutionStatus, Backend, Configuration, Metrics, Task, Tasks, TasksListItem, Tokens
+from xpander_sdk import (
+    AgentExecutionStatus,
+    Backend,
+    Configuration,
+    Metrics,
+    Receipt,
+    Task,
+    Tasks,
+    TasksListItem,
+    Tokens,
+)
 
 
 class Agent:
@@ -20,6 +30,7 @@ def sync(configuration: Configuration) -> None:
     assert_type(task.status, AgentExecutionStatus)
     assert_type(task.tokens, Tokens | None)
     assert_type(MyTask.report_external_task(configuration, "agent"), MyTask)
+    assert_type(backend.submit_external_task("agent", id="run-1", tokens=Tokens(), used_tools=["a"]), Receipt[Task])
     assert_type(Tasks().list("agent"), list[TasksListItem])
     assert_type(Tasks().get("t"), Task)
     assert_type(backend.metrics(), Metrics)

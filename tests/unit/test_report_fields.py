@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,14 @@ def test_each_documented_signature_has_all_fields():
         assert [name for name in parameters if name in fields.ReportFields.__annotations__] == list(
             fields.ReportFields.__annotations__
         )
+
+
+@pytest.mark.parametrize("name", fields.ReportFields.__annotations__)
+def test_each_docstring_describes_the_field(name):
+    for function in DOCUMENTED:
+        assert re.search(rf"^ +{name}: \w", function.__doc__ or "", re.MULTILINE), function
+    for function in (Backend.submit_external_task, Backend.asubmit_external_task):
+        assert f"- `{name}`: " in (function.__doc__ or ""), function
 
 
 def test_no_field_lacks_a_sample():
