@@ -32,9 +32,9 @@ class RunCounts:
 
 @frozen
 class DurationSummary:
-    """Durations of the runs that have ended, in seconds.
+    """Durations, in seconds, of the runs that have ended and have a duration.
 
-    Percentiles use the nearest rank, and are accurate to 1 %. They are None if no run has ended.
+    Percentiles use the nearest rank, and are accurate to 1 %. They are None if no run has a duration.
 
     Attributes:
         total: Sum of all durations.
@@ -129,7 +129,8 @@ class Metrics:
         cost: Cost.
         tools: Tools by name, most calls first.
         models: Models by name, most runs first.
-        series: Metrics by hour or day, oldest first; None if no series was requested.
+        series: Metrics by hour or day, oldest first, without hours or days that have no runs; None if no series was
+            requested.
         agents: Runs of each agent, most runs first; None for the metrics of one agent.
     """
 

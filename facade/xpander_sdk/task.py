@@ -27,7 +27,7 @@ class TaskInput:
 
     Attributes:
         text: The request to the agent; None if it was not reported.
-        files: URLs of files that belong to the request.
+        files: Files that belong to the request, as the backend identifies them.
         user: The user who made the request, as a dict of the backend's fields; None if it is not known.
     """
 
@@ -47,10 +47,11 @@ class Task:
         input: Input of the run.
         status: Status of the run.
         created_at: Time at which the backend created the record.
-        started_at: Time at which the run started.
+        started_at: Time at which the run started: its end, minus its duration.
         paused_at: Time at which the run was paused.
-        finished_at: Time at which the run ended; None while it is in progress.
-        updated_at: Time of the last change of the record.
+        finished_at: Time at which the run ended, or else at which its outcome was first reported; None while it is in
+            progress.
+        updated_at: Time at which a report last changed the record.
         internal_status: Status in the executing system's own terms.
         agent_version: Version of the agent.
         result: The final answer.
@@ -58,7 +59,7 @@ class Task:
         tokens: Token usage.
         used_tools: Names of the tools that were called, one entry per call.
         duration: Wall-clock time of the run, in seconds.
-        source: System that recorded the run.
+        source: Origin of the task; "external" for a reported run.
         title: Title of the run.
         user_id: The user for whom the agent worked.
         parent_task_id: Task that started this one.

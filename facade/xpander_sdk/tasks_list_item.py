@@ -35,7 +35,7 @@ class TasksListItem:
         result: The final answer.
         title: Title of the run.
         execution_kind: Kind of the execution.
-        process: Progress of the run, as a dict of the backend's fields.
+        process: Progress of the run, in the format of the backend.
         conversation_kind: Kind of the conversation that the run belongs to.
         configuration: The configuration that loaded the history; not part of the repr and of comparisons.
     """

@@ -22,6 +22,8 @@ from xpander_sdk.reporting.validation import parse_datetime, parse_id
 T = TypeVar("T")
 U = TypeVar("U")
 
+Filters = Mapping[str, Any]
+
 
 @frozen(kw_only=True)
 class Operation(Generic[T]):
@@ -95,26 +97,14 @@ def get_task(task_id: object) -> Operation[models.Task]:
     return _operation("get_task", request, lambda body, _: models.Task.from_dict(body))
 
 
-def list_agent_tasks(
-    agent_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
-) -> Operation[Page]:
-    """Return the operation that lists tasks of an agent.
-
-    Raises:
-        ValueError: The id or a filter is invalid.
-    """
+def list_agent_tasks(agent_id: object, filters: Filters, limit: int | None, cursor: str | None) -> Operation[Page]:
+    """Return the operation that lists tasks of an agent; raise `ValueError` for an invalid id or filter."""
     request = list_agent_tasks_endpoint._get_kwargs(parse_id("agent_id", agent_id))
     return _operation("list_agent_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
 
 
-def list_user_tasks(
-    user_id: object, filters: Mapping[str, Any], limit: int | None, cursor: str | None
-) -> Operation[Page]:
-    """Return the operation that lists tasks of a user.
-
-    Raises:
-        ValueError: The id or a filter is invalid.
-    """
+def list_user_tasks(user_id: object, filters: Filters, limit: int | None, cursor: str | None) -> Operation[Page]:
+    """Return the operation that lists tasks of a user; raise `ValueError` for an invalid id or filter."""
     request = list_user_tasks_endpoint._get_kwargs(parse_id("user_id", user_id))
     return _operation("list_user_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
 
@@ -166,7 +156,7 @@ def _page(body: Any, headers: Mapping[str, str]) -> Page:
     return Page([models.TaskListItem.from_dict(item) for item in body], headers.get("x-next-cursor"))
 
 
-def _page_parameters(filters: Mapping[str, Any], limit: int | None, cursor: str | None) -> dict[str, Any]:
+def _page_parameters(filters: Filters, limit: int | None, cursor: str | None) -> dict[str, Any]:
     if not isinstance(filters, Mapping):
         raise ValueError(f"filters must be a dict, got {type(filters).__name__}")
     unknown = set(filters) - set(FILTERS)

@@ -116,12 +116,7 @@ class HttpTransport:
 
 
 class AsyncHttpTransport:
-    """Asynchronous HTTP transport for one event loop of asyncio or trio.
-
-    Args:
-        settings: Proxy and certificates.
-        url: URL of the destination.
-    """
+    """Asynchronous HTTP transport for one event loop of asyncio or trio. Its arguments are those of `HttpTransport`."""
 
     def __init__(self, settings: TransportSettings, url: SplitResult) -> None:
         self._origin = _Origin(url)

@@ -46,12 +46,7 @@ class HttpxTransport:
 
 
 class AsyncHttpxTransport:
-    """Adapter of an asynchronous httpx transport, for one event loop.
-
-    Args:
-        create: Callable that returns the httpx transport.
-        url: URL of the destination.
-    """
+    """Adapter of an asynchronous httpx transport, for one event loop. Its arguments are those of `HttpxTransport`."""
 
     def __init__(self, create: Callable[[], Any], url: SplitResult) -> None:
         self._transport = create()
