@@ -110,6 +110,8 @@ class Receipt(Generic[T]):
             OutboxError: The file cannot be read.
 
         Example:
+            >>> from xpander_sdk import Backend
+            >>> receipt = Backend().submit_external_task(agent_id="agent-123", result="done")
             >>> receipt.wait(timeout=5)
             <ReceiptState.Delivered: 'delivered'>
         """

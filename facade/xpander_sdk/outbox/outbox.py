@@ -36,8 +36,6 @@ class Outbox:
     its reports and counters. Safe to share between threads. Optional: `close`; at exit, the outbox delivers for up to
     `OutboxSettings.exit_seconds` and keeps the remaining reports in the file.
 
-    Every method raises `OutboxError` if the file cannot be used.
-
     Attributes:
         path: Absolute path of the file.
 
@@ -87,6 +85,7 @@ class Outbox:
             OutboxError: The file cannot be used.
 
         Example:
+            >>> from xpander_sdk import Backend
             >>> stats = Backend().outbox.stats()
             >>> stats.accepted == stats.delivered + stats.pending + stats.dead + sum(stats.dropped.values())
             True
@@ -103,8 +102,9 @@ class Outbox:
             OutboxError: The file cannot be used.
 
         Example:
-            >>> [(letter.task_id, letter.status) for letter in Backend().outbox.dead(limit=10)]
-            [('ext-job-9921', 422)]
+            >>> from xpander_sdk import Backend
+            >>> [(letter.task_id, letter.status, letter.error) for letter in Backend().outbox.dead(limit=10)]
+            []
         """
         return self._dead_letters.list(limit)
 
@@ -121,8 +121,9 @@ class Outbox:
             OutboxError: The file cannot be used.
 
         Example:
+            >>> from xpander_sdk import Backend
             >>> Backend().outbox.retry()
-            1
+            0
         """
         count = self._dead_letters.revive(seqs)
         self._reset_backoff()
@@ -143,8 +144,9 @@ class Outbox:
             OutboxError: The file cannot be used.
 
         Example:
+            >>> from xpander_sdk import Backend
             >>> Backend().outbox.discard([17])
-            1
+            0
         """
         return self._dead_letters.discard(seqs)
 
@@ -166,6 +168,7 @@ class Outbox:
             OutboxError: The file cannot be used.
 
         Example:
+            >>> from xpander_sdk import Backend
             >>> Backend().outbox.flush(5.0)
             True
         """
@@ -195,6 +198,7 @@ class Outbox:
             OutboxError: The file cannot be used.
 
         Example:
+            >>> from xpander_sdk import Backend
             >>> Backend().outbox.drain(2.0)
             True
         """
@@ -221,6 +225,7 @@ class Outbox:
             OutboxError: The file cannot be used.
 
         Example:
+            >>> from xpander_sdk import Backend
             >>> Backend().outbox.close(5.0)
             True
         """
@@ -239,9 +244,6 @@ class Outbox:
     def has_key_for(self, destination: Destination) -> bool:
         """Return whether this process can deliver to a destination of `OutboxStats.destinations`.
 
-        Args:
-            destination: The destination.
-
         Raises:
             OutboxError: The file cannot be used.
         """
@@ -249,9 +251,6 @@ class Outbox:
 
     def has_pending_for(self, destination: Destination) -> bool:
         """Return whether reports for a destination of `OutboxStats.destinations` are pending.
-
-        Args:
-            destination: The destination.
 
         Raises:
             OutboxError: The file cannot be used.
