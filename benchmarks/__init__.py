@@ -1,1 +1,1 @@
-"""How long a report takes, ours beside what a user would pick instead: `make bench`. Linux only."""
+"""Benchmarks of the client, the outbox, the server and the pages. Linux only."""

@@ -1,7 +1,7 @@
-"""A backend for every product that is compared: it takes what comes, and counts the runs in it.
+"""Backend for all products in the outbox benchmark: accepts every request, and collects the marks of the runs in it.
 
-`python -m benchmarks.collector PORT` prints its port, and runs until it is ended. A run is known by its mark, whatever
-the wire: JSON, multipart or protobuf all carry text as it is. `GET /arrived` lists the marks seen.
+`python -m benchmarks.collector PORT` prints its port, and runs until it is terminated. Each run has a mark in its
+input, which JSON, multipart and protobuf all contain as plain text. `GET /arrived` lists the marks.
 """
 
 import gzip
@@ -30,20 +30,20 @@ async def application(scope: dict[str, Any], receive: Callable[[], Awaitable[dic
         body = gzip.decompress(body)
     marks = [mark.decode() for mark in _MARKS.findall(body)]
     arrived.update(marks)
-    status, answer = _answer(scope["path"], marks)
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+    status, response = _respond(scope["path"], marks)
+    head = [(b"content-type", b"application/json"), (b"content-length", str(len(response)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [] if status == 204 else head})
-    await send({"type": "http.response.body", "body": answer})
+    await send({"type": "http.response.body", "body": response})
 
 
-def _answer(path: str, marks: list[str]) -> tuple[int, bytes]:
+def _respond(path: str, marks: list[str]) -> tuple[int, bytes]:
     if path == "/arrived":
         return 200, json.dumps(sorted(arrived)).encode()
     if path.endswith("/report_task"):
         return 200, json.dumps({"id": marks[0], "agent_id": "agent-123", "status": "completed"}).encode()
-    if "/otel/" in path:  # langfuse: an empty message of protobuf
+    if "/otel/" in path:  # langfuse expects an empty protobuf message
         return 200, b""
-    if "/private/" in path and marks:  # opik
+    if "/private/" in path and marks:  # opik expects no body
         return 204, b""
     return 200, b"{}"
 

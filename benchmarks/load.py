@@ -1,7 +1,7 @@
-"""Load for a server of the contract: reports of new runs over kept connections, one at a time on each.
+"""Load generator for the server: sends reports of new runs over persistent connections, one at a time on each.
 
-python -m benchmarks.load URL KEY CONNECTIONS SECONDS: prints one JSON object. It speaks bytes, so that it takes little
-of the CPU that it shares with the server.
+`python -m benchmarks.load URL KEY CONNECTIONS SECONDS` prints the results as a JSON object. It sends prepared bytes,
+because it shares the CPU with the server.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ HEAD = (
     "POST /agent-execution/agent-{agent}/report_task HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
     "x-api-key: {key}\r\nContent-Length: {length}\r\n\r\n"
 )
-ANSWER = (
+RESULT = (
     "Q4 revenue grew 22% YoY, driven by cloud subscriptions and price increases; margins widened by two points. Risks: "
     "churn among small accounts, and a stronger dollar."
 )
 
 
 def report(number: int) -> dict[str, object]:
-    """A run, about 1 kB of JSON: what an agent's worker would report."""
+    """Return the report of one run, about 1 kB of JSON."""
     completion = 100 + number % 900
     usage = {"prompt_tokens": 2_140, "completion_tokens": completion}
-    message = {"role": "assistant", "content": ANSWER}
+    message = {"role": "assistant", "content": RESULT}
     return {
         "id": str(uuid.UUID(int=random.getrandbits(128), version=4)),
         "input": "Summarize Q4 earnings of the company, with the drivers of growth and the risks that management names",
@@ -42,23 +42,23 @@ def report(number: int) -> dict[str, object]:
         },
         "tokens": {**usage, "cache_read_tokens": 0, "cache_write_tokens": 0, "total_tokens": 2_140 + completion},
         "is_success": number % 20 != 0,
-        "result": ANSWER,
+        "result": RESULT,
         "duration": round(random.lognormvariate(1, 1), 3),
         "used_tools": ["web_search", "fetch_pdf"],
     }
 
 
 def requests(key: str, count: int) -> list[bytes]:
-    """Ready-made requests, so that making them costs nothing while the clock runs."""
-    made = []
+    """Return prepared requests, so that the measured time does not include their creation."""
+    prepared = []
     for number in range(count):
         body = json.dumps(report(number)).encode()
-        made.append(HEAD.format(agent=number % 10, key=key, length=len(body)).encode() + body)
-    return made
+        prepared.append(HEAD.format(agent=number % 10, key=key, length=len(body)).encode() + body)
+    return prepared
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request as soon as the answer to the one before is whole."""
+    """Connection that sends the next request as soon as it has received the complete response to the one before."""
 
     def __init__(self, load: "Load") -> None:
         self._load = load
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._send()
 
     def _send(self) -> None:
-        request = self._load.next()
+        request = self._load.next_request()
         if request is None:
             self._transport.close()
             return
@@ -83,51 +83,56 @@ class Connection(asyncio.Protocol):
             return
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
         if len(body) >= length:
-            self._load.answered(head.startswith(b"HTTP/1.1 200"), self._sent)
+            self._load.add_response(head.startswith(b"HTTP/1.1 200"), self._sent)
             self._received = b""
             self._send()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._load.ended()
+        self._load.remove_connection()
 
 
 class Load:
-    def __init__(self, made: list[bytes], connections: int, seconds: float) -> None:
-        self._made = made
-        self._left = connections
+    """Requests that the connections share, and the measured latencies."""
+
+    def __init__(self, prepared: list[bytes], connections: int, seconds: float) -> None:
+        self._prepared = prepared
+        self._open_connections = connections
         self._until = time.perf_counter() + seconds
         self.latencies: list[float] = []
         self.failed = 0
         self.done = asyncio.get_running_loop().create_future()
 
-    def next(self) -> bytes | None:
+    def next_request(self) -> bytes | None:
+        """Return the next request; None when the time is over."""
         if time.perf_counter() > self._until:
             return None
-        return self._made.pop() if self._made else None
+        return self._prepared.pop() if self._prepared else None
 
-    def answered(self, well: bool, sent: float) -> None:
+    def add_response(self, is_success: bool, sent: float) -> None:
+        """Add a response to the request that was sent at this time."""
         self.latencies.append(time.perf_counter() - sent)
-        self.failed += not well
+        self.failed += not is_success
 
-    def ended(self) -> None:
-        self._left -= 1
-        if self._left == 0:
+    def remove_connection(self) -> None:
+        """Count a connection as closed."""
+        self._open_connections -= 1
+        if self._open_connections == 0:
             self.done.set_result(None)
 
 
 async def run(url: str, key: str, connections: int, seconds: float) -> dict[str, float]:
     parts = urlsplit(url)
-    made = requests(key, int(seconds * 20_000))
-    load = Load(made, connections, seconds)
-    begun = time.perf_counter()
+    prepared = requests(key, int(seconds * 20_000))
+    load = Load(prepared, connections, seconds)
+    started = time.perf_counter()
     loop = asyncio.get_running_loop()
     for _ in range(connections):
         await loop.create_connection(lambda: Connection(load), parts.hostname, parts.port)
     await load.done
-    took = time.perf_counter() - begun
+    elapsed = time.perf_counter() - started
     ordered = sorted(load.latencies)
     return {
-        "rate": len(ordered) / took,
+        "rate": len(ordered) / elapsed,
         "p50": ordered[len(ordered) // 2] * 1_000,
         "p99": ordered[len(ordered) * 99 // 100] * 1_000,
         "failed": load.failed,

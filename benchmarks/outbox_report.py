@@ -1,28 +1,28 @@
-"""What `make bench-outbox` measured, as tables for the terminal and as a section of the page."""
+"""Results of `make bench-outbox`, as tables for the terminal and as a section of docs/benchmarks.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks import report
-from benchmarks.report import Measure, shown
+from benchmarks.report import Measure, format_figure
 
 CALLS = (
-    Measure("none median", 'µs a call, `worker="none"`: median'),
-    Measure("none p99", "the same: p99"),
-    Measure("away median", "µs a call, backend away: median"),
-    Measure("away p99", "the same: p99"),
-    Measure("deliver median", "µs a call, delivering meanwhile: median"),
-    Measure("deliver p99", "the same: p99"),
+    Measure("none median", 'µs per call, `worker="none"`: median'),
+    Measure("none p99", "p99"),
+    Measure("away median", "µs per call, backend unreachable: median"),
+    Measure("away p99", "p99"),
+    Measure("deliver median", "µs per call, during delivery: median"),
+    Measure("deliver p99", "p99"),
     Measure("away first", "first run of a new process, ms"),
     Measure("none cpu", 'CPU seconds per 1,000, `worker="none"`'),
-    Measure("away cpu", "CPU seconds per 1,000, backend away"),
-    Measure("deliver cpu", "CPU seconds per 1,000, with the delivery"),
-    Measure("deliver rate", "runs/s, until the backend has all", is_more_better=True),
-    Measure("deliver arrived", "of them arrived, %", is_more_better=True),
+    Measure("away cpu", "CPU seconds per 1,000, backend unreachable"),
+    Measure("deliver cpu", "CPU seconds per 1,000, with delivery"),
+    Measure("deliver rate", "runs/s, until the backend has received all", is_higher_better=True),
+    Measure("deliver arrived", "of these runs received, %", is_higher_better=True),
 )
 DRAINS = ("a stub", "our server")
 DRAIN = (
-    Measure("drain rate", "reports/s", is_more_better=True),
+    Measure("drain rate", "reports/s", is_higher_better=True),
     Measure("drain cpu", "CPU seconds per 1,000"),
     Measure("drain grown", "file per 1,000 reports, MB"),
     Measure("drain drained", "file after the drain, MB"),
@@ -31,8 +31,16 @@ DRAIN = (
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What arrived of the runs that a program left behind, and how long its end took: None if it did not end."""
+class Survival:
+    """Number of runs that arrived of those that a program left behind.
+
+    Attributes:
+        subject: The product.
+        left: The number of runs that the program left behind.
+        is_killed: Whether the program was killed; otherwise, it ended normally.
+        arrived: The number of these runs that the backend received later.
+        seconds: The seconds that the normal end took; None if the program did not end.
+    """
 
     subject: str
     left: int
@@ -43,23 +51,27 @@ class Kept:
 
 @dataclass(frozen=True)
 class Tables:
+    """Tables of the results."""
+
     samples: report.Samples
     subjects: Sequence[str]
-    kept: Sequence[Kept]
+    survivals: Sequence[Survival]
 
     def as_text(self) -> str:
-        tables = (self._calls(), self._drain(), self._kept())
+        """Return the tables for the terminal."""
+        tables = (self._calls(), self._drain(), self._survivals())
         return "\n\n".join(map(report.as_text, tables))
 
     def section(self, machine: report.Machine, *, calls: int, drained: int) -> str:
+        """Return the section of the page."""
         return SECTION.format(
             calls=report.as_markdown(self._calls()),
             drain=report.as_markdown(self._drain()),
-            kept=report.as_markdown(self._kept()),
+            survivals=report.as_markdown(self._survivals()),
             count=f"{calls:,}",
             drained=f"{drained:,}",
             rounds=machine.rounds,
-            machine=machine.told(self.subjects),
+            machine=machine.describe(self.subjects),
         )
 
     def _calls(self) -> report.Rows:
@@ -71,67 +83,68 @@ class Tables:
 
     def _plain(self, measure: Measure, subject: str) -> str:
         value = self.samples.median(measure.key, subject)
-        return "" if value is None else shown(value)
+        return "" if value is None else format_figure(value)
 
-    def _kept(self) -> report.Rows:
-        names = list(dict.fromkeys(kept.subject for kept in self.kept))
+    def _survivals(self) -> report.Rows:
+        names = list(dict.fromkeys(survival.subject for survival in self.survivals))
         rows: dict[tuple[int, bool], list[str]] = {}
-        for kept in self.kept:
-            end = "kill -9" if kept.is_killed else "exit"
-            row = rows.setdefault((kept.left, kept.is_killed), [f"{kept.left:,} left, {end}: arrived"])
-            if kept.is_killed:
-                row.append(f"{kept.arrived:,}")
+        for survival in self.survivals:
+            end = "kill -9" if survival.is_killed else "exit"
+            row = rows.setdefault((survival.left, survival.is_killed), [f"{survival.left:,} left, {end}: arrived"])
+            if survival.is_killed:
+                row.append(f"{survival.arrived:,}")
             else:
-                took = "did not end" if kept.seconds is None else f"exit {kept.seconds:.1f} s"
-                row.append(f"{kept.arrived:,} ({took})")
+                duration = "did not end" if survival.seconds is None else f"exit {survival.seconds:.1f} s"
+                row.append(f"{survival.arrived:,} ({duration})")
         return [["", *names], *rows.values()]
 
 
 SECTION = """\
-What it costs to hand over a finished run of about 1 kB, and what becomes of it, in one run on one machine. `make
-bench-outbox` wrote this.
+`make bench-outbox` wrote this section in one run on one machine. It measures the cost of submitting a finished run of
+about 1 kB, and how many runs arrive.
 
 {calls}
 
-In brackets: how many times better ours is (faster, or with less); below 1, ours is worse. With **ours**, the
-default `durability="crash"`, a call returns when the run is in the file, where it survives the end of the process; with
-**ours, power** (`durability="power"`) when the disk has it, too; with the others when the run is in memory.
+In brackets: by what factor ours is better (faster, or using less); below 1, ours is worse. A call of **ours**, with the
+default `durability="crash"`, returns when the run is in the file, where it survives the end of the process. A call of
+**ours, power** (`durability="power"`) returns when the run is on the disk. The calls of the other products return when
+the run is in memory.
 
-What a full outbox becomes, with {drained} reports in it, when the backend is back:
+Draining an outbox with {drained} reports after the backend has become reachable:
 
 {drain}
 
-A program records runs while nothing listens at the backend's port, and ends normally or by kill -9; then the backend is
-there, and the same program starts again, records one more run and flushes. Of the runs that were left behind, so many
-arrived:
+Surviving runs: a program records runs while the backend is unreachable, and ends normally or by kill -9. Then the
+backend starts, and the same program starts again, records one more run, and flushes. The table shows how many of the
+runs left behind arrived:
 
-{kept}
+{survivals}
 
-## What was measured
+## Method
 
 - **ours**: `Backend.submit_external_task`. **langsmith**: `Client.create_run`, once, with the outputs and the end.
-  **langfuse**: `start_observation(as_type="generation")` and `end()`. **opik**: `trace` and, for the token usage, a
-  `span` in it. All with their defaults but for telemetry, which is off; each in an environment of its own.
-- The calls are made one after another without a pause, {count} in a fresh process after 50 to warm up: while a run is
-  delivered, the caller competes with the delivery for the same CPU. "Until the backend has all" ends with the product's
-  own `flush`. Program and backend share one CPU; that backend takes what comes and counts the runs in it.
-- A first run is counted from the start of the process, imports included.
-- A figure is the median of {rounds} rounds, in which the products take turns, in another order each time. What is kept
-  was tried once; a program that had not ended after 60 s was killed.
-- The file counts SQLite's log with it, which grows with every commit until it is moved into the file.
+  **langfuse**: `start_observation(as_type="generation")` and `end()`. **opik**: `trace`, and a `span` in it for the
+  token usage. All use their default settings, except that telemetry is off. Each has a separate environment.
+- A new process makes 50 calls to warm up, and then {count} calls one after another without a pause. During delivery,
+  the caller and the delivery compete for the same CPU. "Until the backend has received all" ends with the product's
+  `flush`. The program and the backend share one CPU; the backend accepts every request and counts the runs in it.
+- The time of a first run starts with the process and includes imports.
+- Each figure is the median of {rounds} rounds, in each of which the products run in a different order. Surviving runs
+  were measured once; a program that had not ended after 60 s was killed.
+- The size of the file includes SQLite's write-ahead log, which grows with every commit until a checkpoint.
 
 {machine}.
 
-## What the numbers do not say
+## Limits
 
-- The others send many runs in one request; the contract has one request for each run, which also says whether it was
-  taken. So their runs arrive at a higher rate, and with less CPU for each.
-- How much the wait for a disk is depends on the disk: `power` waits for it at every call.
-- What the others keep with settings that are not their defaults: langsmith, for one, can be told to write what it could
-  not send into a folder (`LANGSMITH_FAILED_TRACES_DIR`).
+- The other products send many runs in one request. The contract has one request for each run, whose response confirms
+  that run. So the other products deliver at a higher rate, and with less CPU time for each run.
+- The disk determines the time of `power`, which waits for it at every call.
+- The other products may lose fewer runs with other settings: langsmith, for example, can write failed requests into a
+  folder (`LANGSMITH_FAILED_TRACES_DIR`).
 
 ```sh
-make bench-outbox            # a quarter of an hour, and writes this part of the page
-make bench-outbox QUICK=1    # a short round, prints only
+make bench-outbox            # a quarter of an hour; updates this section
+make bench-outbox QUICK=1    # one short round; only prints
 ```
 """

@@ -1,7 +1,7 @@
-"""How long the server takes to render its pages over a million tasks: `python -m benchmarks.pages [--tasks N] [STORE]`.
+"""Benchmark of the web pages with a million tasks: `python -m benchmarks.pages [--tasks N] [STORE]`.
 
-Through the whole application, without a socket: from the head of a request to the whole page. STORE is a SQLite file
-that is made where it is not there; the default is a temporary one.
+Measures the whole application without a socket, from the head of a request to the complete page. STORE is a SQLite
+file, which is created if it does not exist; the default is a temporary file.
 """
 
 import argparse
@@ -28,7 +28,8 @@ DAY = 86_400_000_000  # microseconds
 DAYS = 120
 BATCH = 2_000
 LATEST = 64
-"""Commits of the size that a busy server makes, at the end: so much is not in the rollups yet, on the average."""
+"""Number of commits at the end that have the size of a busy server's commits. A server has about as many uncompacted
+metric deltas on average."""
 REPEATS = 30
 GOAL_MS = 150
 MODELS = ("gpt-4o", "claude-sonnet-4-5-20250929", "gemini-2.5-flash", "gpt-5-mini-2025-08-07")
@@ -39,19 +40,20 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("store", nargs="?", type=Path)
     arguments.add_argument("--tasks", type=int, default=1_000_000)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(f"sqlite:///{given.store or Path(folder, 'store.db')}")
-        fill(store, given.tasks)
-        ok = measure(store)
+        store = Store(f"sqlite:///{options.store or Path(folder, 'store.db')}")
+        fill(store, options.tasks)
+        is_fast_enough = measure(store)
         store.close()
-    raise SystemExit(not ok)
+    raise SystemExit(not is_fast_enough)
 
 
 def fill(store: Store, count: int) -> None:
+    """Store tasks, unless the store has some."""
     if store.history(TaskQuery(organization_id=ORGANIZATION), limit=1).tasks:
         return
-    chance, now = random.Random(7), time.time_ns() // 1_000
+    randomness, now = random.Random(7), time.time_ns() // 1_000
     started = time.monotonic()
     latest = max(0, count - LATEST * MAX_BATCH)
     batches = [(first, min(latest, first + BATCH)) for first in range(0, latest, BATCH)]
@@ -59,26 +61,30 @@ def fill(store: Store, count: int) -> None:
     for first, end in batches:
         if first == latest:
             store._database.write(lambda connection: compact(connection, ORGANIZATION))
-        store.commit([submission(number, count, now, chance) for number in range(first, end)])
+        store.commit([submission(number, count, now, randomness) for number in range(first, end)])
         if first % 100_000 == 0:
             print(f"{first:,} tasks after {time.monotonic() - started:.0f} s", flush=True)
 
 
-def submission(number: int, count: int, now: int, chance: random.Random) -> Submission:
+def submission(number: int, count: int, now: int, randomness: random.Random) -> Submission:
+    """Return the report of one of `count` runs that are distributed over `DAYS` days."""
     report = {
-        "input": f"Question {number}: what is said of it in the document that was attached to the ticket?",
+        "input": f"Question {number}: what does the document that is attached to the ticket say?",
         "result": f"Answer {number}. " * 5,
         "llm_response": f'{{"model": "{MODELS[number % len(MODELS)]}", "choices": [{{"text": "Answer {number}"}}]}}',
-        "tokens": {"prompt_tokens": chance.randrange(5_000), "completion_tokens": chance.randrange(900)},
-        "is_success": chance.random() > 0.04,
-        "duration": chance.lognormvariate(1, 1),
-        "used_tools": chance.sample(TOOLS, chance.randrange(4)),
+        "tokens": {"prompt_tokens": randomness.randrange(5_000), "completion_tokens": randomness.randrange(900)},
+        "is_success": randomness.random() > 0.04,
+        "duration": randomness.lognormvariate(1, 1),
+        "used_tools": randomness.sample(TOOLS, randomness.randrange(4)),
     }
-    seen = now - DAYS * DAY + DAYS * DAY * number // count
-    return Submission(ORGANIZATION, f"agent-{int(chance.triangular(0, 30, 0))}", f"task-{number}", report, None, seen)
+    created_at = now - DAYS * DAY + DAYS * DAY * number // count
+    return Submission(
+        ORGANIZATION, f"agent-{int(randomness.triangular(0, 30, 0))}", f"task-{number}", report, None, created_at
+    )
 
 
 def measure(store: Store) -> bool:
+    """Print the times of all pages, and return whether each is below `GOAL_MS`."""
     authenticator = KeyAuthenticator(Verifier(store.keys))
     app = create_app(store, authenticator, run_in_threadpool, extra_routes=page_routes(store, authenticator))
     client = TestClient(app, base_url="http://server")
@@ -86,8 +92,8 @@ def measure(store: Store) -> bool:
     client.post("/ui/sign-in", data={"key": key}).raise_for_status()
     total = int(sum(row["total"] for row in client.get("/ui/numbers?figure=agents&form=json&last=all").json()))
     print(f"\n{total:,} tasks\n\n| page | median | processor, at best of {REPEATS} | size |\n|---|---|---|---|")
-    half_way = (time.time_ns() // 1_000 - DAYS * DAY // 2) // 1_000_000
-    until = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(half_way))
+    half_time = (time.time_ns() // 1_000 - DAYS * DAY // 2) // 1_000_000
+    until = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(half_time))
     slowest = 0.0
     for name, path in {
         "history, newest": "/ui/history",
@@ -108,14 +114,14 @@ def measure(store: Store) -> bool:
         times, processor = [], []
         for _ in range(REPEATS):
             started, used = time.perf_counter(), time.process_time()
-            answer = client.get(path)
+            response = client.get(path)
             times.append((time.perf_counter() - started) * 1_000)
             processor.append((time.process_time() - used) * 1_000)
-            answer.raise_for_status()
+            response.raise_for_status()
         median = statistics.median(times)
         slowest = max(slowest, median)
         print(
-            f"| {name} | {median:.1f} ms | {min(processor):.1f} ms | {len(answer.content) / 1_000:,.0f} kB |",
+            f"| {name} | {median:.1f} ms | {min(processor):.1f} ms | {len(response.content) / 1_000:,.0f} kB |",
             flush=True,
         )
     print(f"\nslowest median {slowest:.1f} ms, goal {GOAL_MS} ms")

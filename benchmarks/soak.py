@@ -1,8 +1,8 @@
-"""A server at a steady rate for a long time: whether its memory, its descriptors and its latency stay as they are.
+"""Soak test: load at a steady rate for a long time, to see that memory, file descriptors and latency do not grow.
 
     python -m benchmarks.soak --rate 1500 --minutes 30
 
-Prints a line a minute. One report in ten is about a run of before; every second somebody reads history and metrics.
+Prints one line for each minute. One report in ten updates an earlier run; history and metrics are read every second.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _ID = b"00000000-0000-4000-8000-000000000000"
 
 
 class Client(asyncio.Protocol):
-    """A kept connection, one request at a time."""
+    """Persistent connection with one request at a time."""
 
     def __init__(self, latencies: list[float]) -> None:
         self._latencies = latencies
@@ -54,19 +54,21 @@ class Client(asyncio.Protocol):
 
 
 def templates() -> list[bytes]:
-    made = []
+    """Return requests whose task id is to be replaced."""
+    requests = []
     for number in range(1_000):
         body = json.dumps({**load.report(number), "id": _ID.decode()}).encode()
-        made.append(load.HEAD.format(agent=number % 10, key=KEY, length=len(body)).encode() + body)
-    return made
+        requests.append(load.HEAD.format(agent=number % 10, key=KEY, length=len(body)).encode() + body)
+    return requests
 
 
-def reading(path: str) -> bytes:
+def get_request(path: str) -> bytes:
+    """Return a GET request."""
     return f"GET {path} HTTP/1.1\r\nhost: soak\r\nx-api-key: {KEY}\r\n\r\n".encode()
 
 
 def vitals(pid: int, store: Path) -> list[str]:
-    """Of the server: memory, descriptors, threads, and what its database has not brought into the file."""
+    """Return the server's memory in MB, file descriptors and threads, and the size of the write-ahead log in MB."""
     process = Path(f"/proc/{pid}")
     status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
     log = Path(f"{store}-wal")
@@ -79,19 +81,23 @@ def vitals(pid: int, store: Path) -> list[str]:
 
 
 async def soak(url: str, pid: int, store: Path, rate: float, minutes: int) -> None:
+    """Send load, and print the measurements of each minute."""
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     read_latencies: list[float] = []
     clients, readers = [
         [
-            (await loop.create_connection(lambda: Client(into), parts.hostname, parts.port))[1]  # noqa: B023
+            (await loop.create_connection(lambda: Client(times), parts.hostname, parts.port))[1]  # noqa: B023
             for _ in range(count)
         ]
-        for count, into in ((CONNECTIONS, latencies), (2, read_latencies))
+        for count, times in ((CONNECTIONS, latencies), (2, read_latencies))
     ]
-    made, known = templates(), deque[tuple[bytes, bytes]](maxlen=10_000)
-    reads = [reading("/agent-execution/executions/history/agent-3?limit=50"), reading("/agents-metrics/agent-3?by=day")]
+    requests, known = templates(), deque[tuple[bytes, bytes]](maxlen=10_000)
+    reads = [
+        get_request("/agent-execution/executions/history/agent-3?limit=50"),
+        get_request("/agents-metrics/agent-3?by=day"),
+    ]
     print(
         "minute | reports/s | p50 ms | p99 ms | reads p99 ms | RSS MB | descriptors | threads | WAL MB | failed",
         flush=True,
@@ -99,16 +105,16 @@ async def soak(url: str, pid: int, store: Path, rate: float, minutes: int) -> No
     for minute in range(1, minutes + 1):
         latencies.clear()
         read_latencies.clear()
-        begun, sent, last_read = time.perf_counter(), 0, 0.0
-        while (now := time.perf_counter()) < begun + 60:
-            due = int((now - begun) * rate) - sent
+        started, sent, last_read = time.perf_counter(), 0, 0.0
+        while (now := time.perf_counter()) < started + 60:
+            due = int((now - started) * rate) - sent
             for client in clients:
                 if due > 0 and client.is_free:
                     if known and random.random() < 0.1:
                         request = random.choice(known)
                         client.send(request[0] + request[1])
                     else:
-                        head, _, tail = random.choice(made).partition(_ID)
+                        head, _, tail = random.choice(requests).partition(_ID)
                         run_id = str(uuid.UUID(int=random.getrandbits(128), version=4)).encode()
                         client.send(head + run_id + tail)
                         if random.random() < 0.01:

@@ -1,7 +1,7 @@
-"""The backend that all subjects report to: as little of one as HTTP allows, so that the client is what is measured.
+"""Stub backend: does as little as HTTP allows, so that a benchmark measures the client.
 
-It prints its port, and runs until it is ended. It answers 200 to the very bytes of the workload, with any id of that
-length, and 400 to any others.
+Prints its port, and runs until it is terminated. Responds with 200 to the exact bytes of the workload, with any task id
+of the same length, and with 400 to any other body.
 """
 
 import select
@@ -10,35 +10,36 @@ import socket
 from benchmarks import workload
 
 
-def answer(status: str, body: bytes) -> bytes:
+def response(status: str, body: bytes) -> bytes:
+    """Return the bytes of a response."""
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-RECORDED = answer("200 OK", workload.ANSWER)
-REFUSED = answer("400 Bad Request", b'{"detail":"not the bytes of the workload"}')
+RECORDED = response("200 OK", workload.RESPONSE)
+REJECTED = response("400 Bad Request", b'{"detail":"not the bytes of the workload"}')
 EXPECTED = {len(body): body for body in map(workload.body, workload.SIZES)}
 ID = workload.arguments("1kB")["id"].encode()
 AT = slice(len(b'{"id":"'), len(b'{"id":"') + len(ID))
 
 
 def reply(request: bytes) -> bytes | None:
-    """None where the request is not complete."""
+    """Return the response to a request; None while the request is incomplete."""
     end = request.find(b"\r\n\r\n")
     if end < 0:
         return None
     head = request[: end + 2].lower()
     at = head.find(b"\r\ncontent-length:")
     if at < 0:
-        return REFUSED
+        return REJECTED
     length = int(head[at + 17 : head.index(b"\r\n", at + 17)])
     if len(request) - end - 4 < length:
         return None
     body = request[end + 4 :]
     if EXPECTED.get(length) == body:
         return RECORDED
-    is_of_another_run = EXPECTED.get(length) == body[: AT.start] + ID + body[AT.stop :]
-    return RECORDED.replace(ID, body[AT], 1) if is_of_another_run else REFUSED
+    has_other_id = EXPECTED.get(length) == body[: AT.start] + ID + body[AT.stop :]
+    return RECORDED.replace(ID, body[AT], 1) if has_other_id else REJECTED
 
 
 def main() -> None:
@@ -60,15 +61,15 @@ def main() -> None:
             try:
                 received = connection.recv(262_144)
                 request = unfinished.pop(number, b"") + received
-                replied = reply(request) if received else None
-                if replied is not None:
-                    connection.sendall(replied)
+                reply_bytes = reply(request) if received else None
+                if reply_bytes is not None:
+                    connection.sendall(reply_bytes)
             except ConnectionError:
-                received, replied = b"", None
+                received, reply_bytes = b"", None
             if not received:
                 poll.unregister(number)
                 connections.pop(number).close()
-            elif replied is None:
+            elif reply_bytes is None:
                 unfinished[number] = request
 
 

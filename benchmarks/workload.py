@@ -1,6 +1,6 @@
-"""The report that all send and the task that all get back, for each size of body.
+"""Workload of the client benchmark: the report that every client sends, and the task that every client receives.
 
-It runs in either environment, and what it imports counts into the first report: so nothing but json.
+This module runs in all environments, and its imports add to the time of a first report, so it imports json only.
 """
 
 import json
@@ -11,17 +11,17 @@ KEY = "a-key"
 PATH = f"/agent-execution/{AGENT}/report_task"
 SIZES = {"1kB": 1, "100kB": 257}  # choices in the provider's response
 
-# What tells one run from another, on any wire; as long as the id of the report below.
+# Identifies a run in any encoding. It is as long as the id of the report below.
 MARK = "run-{:08d}"
 
 TOKENS = {"prompt_tokens": 2140, "completion_tokens": 380}
 
-ANSWER = json.dumps(
+RESPONSE = json.dumps(
     {
         "id": "ext-job-9921",
         "agent_id": AGENT,
         "organization_id": "org-1",
-        "input": {"text": "Summarise the earnings of the fourth quarter", "files": [], "user": None},
+        "input": {"text": "Summarize the earnings of the fourth quarter", "files": [], "user": None},
         "status": "completed",
         "internal_status": None,
         "created_at": "2026-01-02T03:04:05.678900Z",
@@ -39,13 +39,13 @@ ANSWER = json.dumps(
 
 
 def arguments(size: str) -> dict[str, Any]:
-    """What a caller passes, but for the tokens: each SDK has its own class for them."""
+    """Return the arguments of a report, without the tokens, for which each SDK has a different class."""
     text = "Revenue grew 22% over the year: renewals were up by a third, new business by 9%, and churn fell. " * 3
     choice = {"finish_reason": "stop", "logprobs": None, "message": {"role": "assistant", "content": text}}
     return {
         "agent_id": AGENT,
         "id": "ext-job-9921",
-        "input": "Summarise the earnings of the fourth quarter",
+        "input": "Summarize the earnings of the fourth quarter",
         "llm_response": {
             "id": "resp-1",
             "model": "a-model",
@@ -61,17 +61,17 @@ def arguments(size: str) -> dict[str, Any]:
 
 
 def body(size: str) -> bytes:
-    """The very bytes that both SDKs make of the arguments; the stub refuses any other."""
-    given = arguments(size)
-    counted = {"completion_tokens": 380, "prompt_tokens": 2140, "cache_read_tokens": 0, "cache_write_tokens": 0}
-    sent = {
-        "id": given["id"],
-        "input": given["input"],
-        "llm_response": given["llm_response"],
-        "tokens": {**counted, "total_tokens": 2520},
-        "is_success": given["is_success"],
-        "result": given["result"],
-        "duration": given["duration"],
-        "used_tools": given["used_tools"],
+    """Return the bytes that both SDKs create from the arguments; the stub rejects any others."""
+    values = arguments(size)
+    tokens = {"completion_tokens": 380, "prompt_tokens": 2140, "cache_read_tokens": 0, "cache_write_tokens": 0}
+    report = {
+        "id": values["id"],
+        "input": values["input"],
+        "llm_response": values["llm_response"],
+        "tokens": {**tokens, "total_tokens": 2520},
+        "is_success": values["is_success"],
+        "result": values["result"],
+        "duration": values["duration"],
+        "used_tools": values["used_tools"],
     }
-    return json.dumps(sent, separators=(",", ":")).encode()
+    return json.dumps(report, separators=(",", ":")).encode()

@@ -1,1 +1,1 @@
-"""What is compared: one script for each, run in its own environment."""
+"""Compared programs: one script for each, which runs in a separate environment."""

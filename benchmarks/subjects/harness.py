@@ -1,7 +1,7 @@
-"""The loops that every subject runs its `report` in: `python SUBJECT MODE SIZE SECONDS PORT DISTRIBUTION…`.
+"""Measuring loops of the client benchmark: `python SUBJECT MODE SIZE SECONDS PORT DISTRIBUTION…`.
 
-It prints JSON: what was measured, and the versions of the distributions. What it imports counts into the first report,
-so all but the least is imported when it is needed.
+Prints JSON with the measurements and the versions of the distributions. Imports add to the time of a first report, so
+most of them are inside the functions that need them.
 """
 
 import json
@@ -12,16 +12,18 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
 Report = Callable[[], None]
 AsyncReport = Callable[[], Awaitable[None]]
-# Of a URL and the size of the body: what keeps the connections, and gives the function that sends one report and raises
-# unless it was recorded. The function may be called from many threads, or many times at once in one event loop.
+# A function with the arguments URL and size of the body. It returns a context manager that owns the connections and
+# returns the function that sends one report, or raises an exception. Many threads, or many tasks of one event loop, may
+# call that function at the same time.
 Session = Callable[[str, str], AbstractContextManager[Report]]
 AsyncSession = Callable[[str, str], AbstractAsyncContextManager[AsyncReport]]
 Measured = dict[str, float]
 
-WARM_UP = 8  # reports, of all workers together; but each makes one, and so opens its connection
+WARM_UP = 8  # reports of all workers together; each worker sends at least one, which opens its connection
 
 
 def main(session: Session | None, async_session: AsyncSession | None) -> None:
+    """Run the loop that the arguments of the program select."""
     mode, size, seconds, port, *distributions = sys.argv[1:]
     url = f"http://127.0.0.1:{port}"
     kind, _, workers = mode.partition("-")
@@ -45,7 +47,7 @@ def main(session: Session | None, async_session: AsyncSession | None) -> None:
 
 def _first(report: Report) -> Measured:
     report()
-    # The clock is the machine's: the runner has read it before it started this process.
+    # The monotonic clock is the same for all processes; the benchmark read it before it started this process.
     return {"answered_at": time.monotonic()}
 
 
@@ -64,7 +66,7 @@ def _threaded(report: Report, workers: int, seconds: float) -> Measured:
     barrier = Barrier(workers)
 
     def warm_up(_: int) -> None:
-        barrier.wait()  # so that each thread takes one of these, and as many connections are open
+        barrier.wait()  # so that each thread sends one report, and opens a connection
         report()
 
     with ThreadPoolExecutor(workers) as pool:
@@ -110,18 +112,20 @@ def _until(report: Report, end: float) -> int:
 
 
 class _Clock:
+    """Elapsed time and CPU time since the start of a loop."""
+
     def __init__(self, seconds: float) -> None:
-        self.begun = time.monotonic()
+        self.started = time.monotonic()
         self.cpu = time.process_time()
-        self.end = self.begun + seconds
+        self.end = self.started + seconds
 
     def measured(self, count: int) -> Measured:
-        elapsed, cpu = time.monotonic() - self.begun, time.process_time() - self.cpu
+        elapsed, cpu = time.monotonic() - self.started, time.process_time() - self.cpu
         return {"rate": count / elapsed, "cpu": cpu / count * 1_000, "peak": _peak_megabytes()}
 
 
 def _peak_megabytes() -> float:
-    # Not ru_maxrss: that one begins with the size of the process that started this one.
+    # Not ru_maxrss, which starts with the size of the parent process.
     with open("/proc/self/status") as status:
         peak = next(line for line in status if line.startswith("VmHWM:"))
     return int(peak.split()[1]) / 1_024

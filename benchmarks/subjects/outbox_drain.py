@@ -1,4 +1,4 @@
-"""How an outbox that has filled up is emptied: `python outbox_drain.py COUNT URL KEY`. It prints JSON."""
+"""Measure how a full outbox is drained: `python outbox_drain.py COUNT URL KEY`. Prints JSON."""
 
 import json
 import os
@@ -18,9 +18,9 @@ def main() -> None:
         record(workload.MARK.format(number))
     outbox = backend.outbox
     grown = _size(outbox.path)
-    begun, cpu = time.monotonic(), time.process_time()
+    started, cpu = time.monotonic(), time.process_time()
     is_empty = outbox.drain(SECONDS)
-    elapsed, cpu = time.monotonic() - begun, time.process_time() - cpu
+    elapsed, cpu = time.monotonic() - started, time.process_time() - cpu
     stats = outbox.stats()
     assert is_empty, stats
     assert stats.delivered == count, stats
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _size(path: str) -> int:
-    """Of the file, with SQLite's log and its index beside it."""
+    """Return the size of the file with its write-ahead log and shared memory."""
     return sum(os.path.getsize(path + suffix) for suffix in ("", "-wal", "-shm") if os.path.exists(path + suffix))
 
 

@@ -1,17 +1,17 @@
-"""langsmith's client: one run, begun and ended, in one call; it batches by itself."""
+"""langsmith: one call of `create_run` with the outputs and the end; the client sends batches."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
 
 from benchmarks import workload
-from benchmarks.subjects import recording
+from benchmarks.subjects import outbox_harness
 
 
-def connect(url: str, variant: str) -> recording.Recorder:
+def connect(url: str, variant: str) -> outbox_harness.Recorder:
     import langsmith
 
     client = langsmith.Client(api_url=url, api_key=workload.KEY)
-    given = workload.arguments("1kB")
+    arguments = workload.arguments("1kB")
     usage = {"input_tokens": 2140, "output_tokens": 380, "total_tokens": 2520}
 
     def record(mark: str) -> None:
@@ -19,20 +19,20 @@ def connect(url: str, variant: str) -> recording.Recorder:
         start = end - timedelta(seconds=4.7)
         client.create_run(
             "run",
-            {"input": given["input"], "mark": mark},
+            {"input": arguments["input"], "mark": mark},
             "llm",
             id=run,
             trace_id=run,
-            dotted_order=f"{start:%Y%m%dT%H%M%S%fZ}{run}",  # with these two it goes the way of its batches
+            dotted_order=f"{start:%Y%m%dT%H%M%S%fZ}{run}",  # trace_id and dotted_order select the client's batch mode
             project_name="benchmark",
             start_time=start,
             end_time=end,
-            outputs={"result": given["result"], "response": given["llm_response"], "usage_metadata": usage},
-            extra={"metadata": {"used_tools": given["used_tools"]}},
+            outputs={"result": arguments["result"], "response": arguments["llm_response"], "usage_metadata": usage},
+            extra={"metadata": {"used_tools": arguments["used_tools"]}},
         )
 
-    return recording.Recorder(record, lambda seconds: client.flush(seconds))
+    return outbox_harness.Recorder(record, lambda seconds: client.flush(seconds))
 
 
 if __name__ == "__main__":
-    recording.main(connect)
+    outbox_harness.main(connect)

@@ -1,35 +1,35 @@
-"""`Backend.submit_external_task`. The variant: durability and worker, `crash-thread`."""
+"""`Backend.submit_external_task`. The variant names durability and worker, such as `crash-thread`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import workload
-from benchmarks.subjects import recording
+from benchmarks.subjects import outbox_harness
 
 if TYPE_CHECKING:
     from xpander_sdk import Backend
 
 
-def connect(url: str, variant: str) -> recording.Recorder:
+def connect(url: str, variant: str) -> outbox_harness.Recorder:
     ours, record = backend(url, variant, workload.KEY)
-    return recording.Recorder(record, lambda seconds: ours.outbox.flush(seconds))
+    return outbox_harness.Recorder(record, lambda seconds: ours.outbox.flush(seconds))
 
 
 def backend(url: str, variant: str, key: str) -> "tuple[Backend, Callable[[str], None]]":
-    """A backend, and what submits the run of a mark to it."""
+    """Return a backend, and a function that submits the run with a mark to it."""
     from xpander_sdk import Backend, Configuration, OutboxSettings, Tokens
 
     durability, _, worker = variant.partition("-")
     outbox = OutboxSettings(durability=durability, worker=worker)  # type: ignore[arg-type]
     ours = Backend(Configuration(base_url=url, api_key=key, organization_id="org-1", outbox=outbox))
-    given: dict[str, Any] = workload.arguments("1kB") | {"tokens": Tokens(**workload.TOKENS)}
-    del given["id"]
+    arguments: dict[str, Any] = workload.arguments("1kB") | {"tokens": Tokens(**workload.TOKENS)}
+    del arguments["id"]
 
     def record(mark: str) -> None:
-        ours.submit_external_task(id=mark, **given)
+        ours.submit_external_task(id=mark, **arguments)
 
     return ours, record
 
 
 if __name__ == "__main__":
-    recording.main(connect)
+    outbox_harness.main(connect)

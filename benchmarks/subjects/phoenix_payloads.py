@@ -1,5 +1,7 @@
-"""Runs as Phoenix's clients send them, OTLP in protobuf: one in base64 a line. Argument: how many. It needs what
-comes with Phoenix."""
+"""Print runs as Phoenix's clients send them: OTLP in protobuf, encoded in base64, one on each line.
+
+Argument: the number of runs. Standard input: one run as JSON. Needs the environment of Phoenix.
+"""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The floor: the ready-made request on a kept socket, the decoded answer, and of HTTP only the Content-Length."""
+"""Raw sockets, as a lower bound: a prepared request, the decoded response, and no HTTP except the Content-Length."""
 
 import json
 import socket
@@ -40,12 +40,12 @@ def session(url: str, size: str) -> Iterator[harness.Report]:
             connection = socket.create_connection((host, port))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(request)
-        answer = b""
-        while (end := answer.find(b"\r\n\r\n")) < 0 or len(answer) - end - 4 < _length(answer):
+        response = b""
+        while (end := response.find(b"\r\n\r\n")) < 0 or len(response) - end - 4 < _length(response):
             received = connection.recv(65_536)
             assert received
-            answer += received
-        json.loads(answer[end + 4 :])
+            response += received
+        json.loads(response[end + 4 :])
         idle.append(connection)
 
     yield report

@@ -1,4 +1,4 @@
-"""Either SDK, whichever `xpander_sdk` this environment has: they are called alike."""
+"""Our SDK or the official one: both are called `xpander_sdk`, and the environment has one of them."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -28,7 +28,7 @@ def session(url: str, size: str) -> Iterator[harness.Report]:
 
 
 def async_session(**settings: Any) -> harness.AsyncSession:
-    """With these settings of `Configuration`, of which the official SDK has fewer."""
+    """Return the session with these settings of `Configuration`."""
 
     @asynccontextmanager
     async def session(url: str, size: str) -> AsyncIterator[harness.AsyncReport]:

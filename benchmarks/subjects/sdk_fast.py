@@ -1,4 +1,4 @@
-"""Ours, over the transport of the extra `fast`."""
+"""Our SDK with the transport of the extra `fast`."""
 
 from httpx_aiohttp import AiohttpTransport
 

@@ -1,5 +1,7 @@
-"""The least that keeps a run: Starlette, msgspec, one SQLite upsert and its fsync for each request. No key, no check of
-the contract, no metrics, no update of single fields. Arguments: port, file."""
+"""Minimal server: Starlette, msgspec, and one SQLite upsert with fsync for each request.
+
+It has no authentication, no validation, no metrics, and no update of single fields. Arguments: port, file.
+"""
 
 import sqlite3
 import sys

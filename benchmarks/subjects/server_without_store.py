@@ -1,4 +1,7 @@
-"""Our application, its checks and its answers, with nothing kept. Arguments: port, file of a store that stays empty."""
+"""Our application with validation and responses, but without storage.
+
+Arguments: port, file of a store that stays empty.
+"""
 
 import sys
 

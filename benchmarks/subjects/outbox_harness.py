@@ -1,8 +1,11 @@
-"""What every subject does that records runs in the background: `python SUBJECT MODE COUNT PORT VARIANT DISTRIBUTION…`.
+"""Modes of the programs of the outbox benchmark: `python SUBJECT MODE COUNT PORT VARIANT DISTRIBUTION…`.
 
-The modes: `submit` measures the calls, `deliver` those and the delivery; `leave` records, and ends when its input ends,
-unless it is killed before; `return` is the program that is started next: it records one more run, and waits until the
-backend has everything. It prints JSON. What it imports counts into the first record.
+- `submit` measures the calls.
+- `deliver` measures the calls and the delivery.
+- `leave` records runs, and ends when its standard input ends, unless it is killed before.
+- `return` is the next program after `leave`: it records one more run, and waits for the delivery of all runs.
+
+The first two print JSON. Imports add to the time of the first call.
 """
 
 import json
@@ -17,15 +20,15 @@ from interop.loopback import keep_to_loopback
 
 WARM_UP = 50
 FLUSH_SECONDS = 60.0
-LATER = 99_999_999  # the run of the program that is started next
+LAST_NUMBER = 99_999_999  # number of the run of mode `return`
 
 
 class Recorder(NamedTuple):
-    """A client as its users call it.
+    """Client of a product, as its users call it.
 
     Attributes:
-        record: hands over one finished run, by its mark.
-        flush: waits until the backend has what was recorded, so many seconds at the most.
+        record: Records one finished run with this mark.
+        flush: Waits for the delivery of all runs, for at most this many seconds.
     """
 
     record: Callable[[str], object]
@@ -33,10 +36,14 @@ class Recorder(NamedTuple):
 
 
 def main(connect: Callable[[str, str], Recorder]) -> None:
-    """`connect` takes the URL of the backend and the variant that is to be measured."""
+    """Run the mode that the arguments of the program select.
+
+    Args:
+        connect: Returns a client for the URL of a backend, and a variant of the settings.
+    """
     mode, count, port, variant, *distributions = sys.argv[1:]
     keep_to_loopback()
-    os.environ.pop("OTEL_SDK_DISABLED", None)  # which would turn langfuse off
+    os.environ.pop("OTEL_SDK_DISABLED", None)  # it would disable langfuse
     client = connect(f"http://127.0.0.1:{port}", variant)
     if mode in ("submit", "deliver"):
         measured = _measured(client, int(count), is_delivered=mode == "deliver")
@@ -44,14 +51,14 @@ def main(connect: Callable[[str, str], Recorder]) -> None:
 
         versions = {name: version(name) for name in distributions}
         print(json.dumps({"measured": measured, "versions": versions}), flush=True)
-        os._exit(0)  # how long its end takes is another question
+        os._exit(0)  # without the normal end, whose duration mode `leave` measures
     elif mode == "leave":
         for number in range(int(count)):
             client.record(workload.MARK.format(number))
         print("recorded", flush=True)
         sys.stdin.read()
     else:
-        client.record(workload.MARK.format(LATER))
+        client.record(workload.MARK.format(LAST_NUMBER))
         client.flush(FLUSH_SECONDS)
 
 
@@ -61,15 +68,15 @@ def _measured(client: Recorder, count: int, *, is_delivered: bool) -> dict[str, 
     for number in range(1, WARM_UP):
         client.record(workload.MARK.format(number))
     marks = [workload.MARK.format(number) for number in range(WARM_UP, WARM_UP + count)]
-    taken = []
-    clock, begun, cpu = time.perf_counter_ns, time.monotonic(), time.process_time()
+    times = []
+    clock, started, cpu = time.perf_counter_ns, time.monotonic(), time.process_time()
     for mark in marks:
         before = clock()
         client.record(mark)
-        taken.append((clock() - before) / 1_000)
+        times.append((clock() - before) / 1_000)
     if is_delivered:
         client.flush(FLUSH_SECONDS)
-    measured["rate"] = count / (time.monotonic() - begun)
+    measured["rate"] = count / (time.monotonic() - started)
     measured["cpu"] = (time.process_time() - cpu) / count * 1_000
-    taken.sort()
-    return {**measured, "median": taken[count // 2], "p99": taken[count * 99 // 100]}
+    times.sort()
+    return {**measured, "median": times[count // 2], "p99": times[count * 99 // 100]}

@@ -1,4 +1,4 @@
-"""httpx with its defaults: one kept client, the ready-made bytes, the decoded answer."""
+"""httpx with default settings: one client, prepared bytes, and the decoded response."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager

@@ -1,8 +1,7 @@
-"""One run after the other into our server, MLflow's and Phoenix's, all on SQLite, by the same client: `bench-server`
-prints and writes the table.
+"""Comparison of our server with those of MLflow and Phoenix, all on SQLite: a part of `make bench-server`.
 
-What a run says is the same for all. It counts when it is in the server's database: Phoenix answers before that, and its
-rows are waited for.
+The same client sends the same runs to each server, one after another on each connection. A run counts when it is in the
+server's database. Phoenix responds before that, so the benchmark waits for the rows.
 """
 
 import base64
@@ -28,29 +27,31 @@ sys.path.insert(0, str(ROOT / "tests"))
 from support.server import KEY, running_server  # noqa: E402
 
 START_SECONDS = 120
-Ask = Callable[[http.client.HTTPConnection, int], None]
-"""Logs one run, the one of this number."""
+LogRun = Callable[[http.client.HTTPConnection, int], None]
+"""Function that logs the run with this number."""
 
 
-def asked(
+def post(
     connection: http.client.HTTPConnection, path: str, body: bytes, headers: dict[str, str] | None = None
 ) -> bytes:
+    """Send a POST request, and return the body of the response."""
     connection.request("POST", path, body, {"content-type": "application/json", **(headers or {})})
-    answer = connection.getresponse()
-    text = answer.read()
-    assert answer.status == 200, (path, answer.status, text[:300])
-    return text
+    response = connection.getresponse()
+    content = response.read()
+    assert response.status == 200, (path, response.status, content[:300])
+    return content
 
 
 def log_to_ours(connection: http.client.HTTPConnection, number: int) -> None:
-    asked(connection, "/agent-execution/agent/report_task", json.dumps(report(number)).encode(), {"x-api-key": KEY})
+    """Send the one request of a report."""
+    post(connection, "/agent-execution/agent/report_task", json.dumps(report(number)).encode(), {"x-api-key": KEY})
 
 
 def log_to_mlflow(connection: http.client.HTTPConnection, number: int) -> None:
-    """The calls that its client makes for a run with parameters, metrics and an end."""
+    """Send the three requests that MLflow's client sends for a run with parameters, metrics and an end."""
 
-    def call(name: str, **said: Any) -> Any:
-        return json.loads(asked(connection, f"/api/2.0/mlflow/runs/{name}", json.dumps(said).encode()))
+    def call(name: str, **arguments: Any) -> Any:
+        return json.loads(post(connection, f"/api/2.0/mlflow/runs/{name}", json.dumps(arguments).encode()))
 
     run: Any = report(number)
     now = time.time_ns() // 1_000_000
@@ -68,11 +69,11 @@ def log_to_mlflow(connection: http.client.HTTPConnection, number: int) -> None:
 
 
 @contextmanager
-def started(command: list[str], port: int, log: Path, environment: dict[str, str]) -> Iterator[None]:
+def running(command: list[str], port: int, log: Path, environment: dict[str, str]) -> Iterator[None]:
     with (
-        log.open("wb") as told,
+        log.open("wb") as output,
         subprocess.Popen(
-            command, stdout=told, stderr=told, env={**os.environ, **environment}, start_new_session=True
+            command, stdout=output, stderr=output, env={**os.environ, **environment}, start_new_session=True
         ) as process,
     ):
         try:
@@ -99,38 +100,48 @@ def free_port() -> int:
         return port
 
 
-def rate(port: int, ask: Ask, connections: int, runs: int, kept: Callable[[], int] | None = None) -> float:
-    """Runs a second. `kept` tells how many are in the database, where an answer does not mean that."""
-    before = kept() if kept else 0
+def rate(
+    port: int, log_run: LogRun, connections: int, runs: int, count_stored: Callable[[], int] | None = None
+) -> float:
+    """Return the rate in runs per second.
+
+    Args:
+        port: The port of the server.
+        log_run: Logs one run.
+        connections: The number of threads, each with a connection.
+        runs: The number of runs.
+        count_stored: Returns the number of runs in the database, for a server that responds before it stores a run.
+    """
+    before = count_stored() if count_stored else 0
     errors: list[BaseException] = []
 
     def work(first: int) -> None:
         with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             try:
                 for number in range(first, runs, connections):
-                    ask(connection, number)
+                    log_run(connection, number)
             except BaseException as error:
                 errors.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(connections)]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if errors:
         raise errors[0]
-    while kept and kept() < before + runs:
-        assert time.perf_counter() < begun + 300
+    while count_stored and count_stored() < before + runs:
+        assert time.perf_counter() < started + 300
         time.sleep(0.02)
-    return runs / (time.perf_counter() - begun)
+    return runs / (time.perf_counter() - started)
 
 
-def measured(folder: Path, quick: bool) -> dict[str, dict[int, float]]:
-    """By server, by connections: runs a second."""
+def measure(folder: Path, quick: bool) -> dict[str, dict[int, float]]:
+    """Return the rates in runs per second, by server and number of connections."""
     many, few = (400, 60) if quick else (4_000, 400)
     rates: dict[str, dict[int, float]] = {}
-    with running_server(folder / "loggers.db") as server:
+    with running_server(folder / "ours.db") as server:
         port = int(server.url.rpartition(":")[2])
         rate(port, log_to_ours, 4, 100)
         rates["ours"] = {count: rate(port, log_to_ours, count, many) for count in (1, 16)}
@@ -139,20 +150,20 @@ def measured(folder: Path, quick: bool) -> dict[str, dict[int, float]]:
         str(ROOT / ".loggers/mlflow/bin/mlflow"), "server", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--default-artifact-root", str(folder),
     ]  # fmt: skip
-    with started(mlflow, port, folder / "mlflow.log", {"MLFLOW_DISABLE_TELEMETRY": "true"}):
+    with running(mlflow, port, folder / "mlflow.log", {"MLFLOW_DISABLE_TELEMETRY": "true"}):
         rate(port, log_to_mlflow, 4, 20)
         rates["MLflow"] = {count: rate(port, log_to_mlflow, count, few) for count in (1, 16)}
     phoenix = ROOT / ".loggers/arize-phoenix/bin"
-    made = subprocess.run(
+    process = subprocess.run(
         [phoenix / "python", ROOT / "benchmarks/subjects/phoenix_payloads.py", str(20 + 2 * few)],
         input=json.dumps(report(1)), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    payloads = [base64.b64decode(line) for line in made.stdout.split()]
+    payloads = [base64.b64decode(line) for line in process.stdout.split()]
 
     def log_to_phoenix(connection: http.client.HTTPConnection, number: int) -> None:
-        asked(connection, "/v1/traces", payloads.pop(), {"content-type": "application/x-protobuf"})
+        post(connection, "/v1/traces", payloads.pop(), {"content-type": "application/x-protobuf"})
 
-    def kept() -> int:
+    def count_stored() -> int:
         with closing(sqlite3.connect(f"file:{folder}/phoenix.db?mode=ro", uri=True)) as connection:
             count: int = connection.execute("SELECT count(*) FROM spans").fetchone()[0]
             return count
@@ -162,14 +173,15 @@ def measured(folder: Path, quick: bool) -> dict[str, dict[int, float]]:
         "PHOENIX_WORKING_DIR": str(folder), "PHOENIX_HOST": "127.0.0.1", "PHOENIX_PORT": str(port),
         "PHOENIX_GRPC_PORT": str(free_port()), "PHOENIX_TELEMETRY_ENABLED": "false",
     }  # fmt: skip
-    with started([str(phoenix / "phoenix"), "serve"], port, folder / "phoenix.log", environment):
-        rate(port, log_to_phoenix, 4, 20, kept)
-        rates["Phoenix"] = {count: rate(port, log_to_phoenix, count, few, kept) for count in (1, 16)}
+    with running([str(phoenix / "phoenix"), "serve"], port, folder / "phoenix.log", environment):
+        rate(port, log_to_phoenix, 4, 20, count_stored)
+        rates["Phoenix"] = {count: rate(port, log_to_phoenix, count, few, count_stored) for count in (1, 16)}
     return rates
 
 
 def table(rates: dict[str, dict[int, float]]) -> list[list[str]]:
-    rows = [["runs a second", "1 connection", "16 connections"]]
+    """Return the rows of the table."""
+    rows = [["runs per second", "1 connection", "16 connections"]]
     for name, by_count in rates.items():
         cells = [f"{by_count[count]:,.0f}" for count in (1, 16)]
         if name != "ours":

@@ -1,4 +1,4 @@
-"""aiohttp with its defaults: one kept session, the ready-made bytes, the decoded answer."""
+"""aiohttp with default settings: one session, prepared bytes, and the decoded response."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
