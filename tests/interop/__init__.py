@@ -1,1 +1,1 @@
-"""Our client and our server beside the official SDK, which lives in an environment of its own (`make interop`)."""
+"""Comparison with the official SDK, which is installed in a separate environment (`make interop`)."""

@@ -1,206 +1,10 @@
-"""Arguments that a program may pass to a report: each as the text of an expression, for both SDKs to evaluate.
+"""Arguments of reports, as expressions that both SDKs evaluate with the names of `values.py`."""
 
-It runs in either environment: it needs pydantic and dateutil, and whichever `xpander_sdk` is installed there.
-"""
-
-# ruff: noqa: F401 - what is imported and not used here, the expressions use
-
-import array
-import collections
-import dataclasses
-import enum
-import ipaddress
-import pathlib
-import re
-import types
-import typing
-import uuid
-from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
-from fractions import Fraction
-
-import dateutil.tz
-import pydantic
-
-from xpander_sdk import AgentExecutionStatus, Backend, Configuration, Task, Tokens
-
-# What the expressions below are made of.
-
-AGENT = "agent-1"
-NAN, INF = float("nan"), float("inf")
-UUID = uuid.UUID("12345678-1234-5678-1234-567812345678")
-NAIVE = datetime(2026, 1, 2, 3, 4, 5, 678900)
-AWARE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-EASTERN = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=timezone(timedelta(hours=2)))
-
-
-class Colour(enum.Enum):
-    RED = "red"
-
-
-class TextColour(str, enum.Enum):  # noqa: UP042 - the older kind is meant
-    RED = "red"
-
-
-class Level(enum.IntEnum):
-    ONE = 1
-
-
-class Pair(enum.Enum):
-    BOTH = (1, 2)
-
-
-class Usage(pydantic.BaseModel):
-    model: str = pydantic.Field(default="m", alias="modelName")
-    cost: int | None = None
-
-
-class Step(pydantic.BaseModel):
-    at: datetime = AWARE
-
-
-class Run(pydantic.BaseModel):
-    first: Step = Step()
-    steps: list[Step] = [Step()]
-
-
-class Login(pydantic.BaseModel):
-    password: pydantic.SecretStr = pydantic.SecretStr("x")
-
-
-class Open(pydantic.BaseModel):
-    model_config = {"extra": "allow"}
-    a: int = 1
-
-
-class Rich(pydantic.BaseModel):
-    """Its own serialiser, a computed field, a field left out, and values that JSON does not know."""
-
-    price: Decimal = Decimal("1.10")
-    seen: set[int] = {1}
-    lasted: timedelta = timedelta(seconds=90)
-    raw: bytes = b"x"
-    ratio: float = NAN
-    inner: typing.Any = None
-    hidden: int = pydantic.Field(default=1, exclude=True)
-    shout: str = "a"
-
-    @pydantic.field_serializer("shout")
-    def _shouted(self, value: str) -> str:
-        return value.upper()
-
-    @pydantic.computed_field
-    def twice(self) -> int:
-        return 2
-
-
-@dataclasses.dataclass
-class Point:
-    x: int = 1
-    at: typing.Any = None
-
-
-@dataclasses.dataclass
-class Private:
-    x: int = 1
-    _y: int = 2
-
-
-@dataclasses.dataclass
-class Path3:
-    points: list[Point] = dataclasses.field(default_factory=lambda: [Point(), Point(2, NAIVE)])
-    usage: Usage = dataclasses.field(default_factory=Usage)
-
-
-@pydantic.dataclasses.dataclass
-class Checked:
-    x: int = 1
-    at: datetime = AWARE
-
-
-class Named(typing.NamedTuple):
-    x: int = 1
-    y: str = "z"
-
-
-class Typed(typing.TypedDict):
-    a: int
-
-
-class Plain:
-    def __init__(self) -> None:
-        self.a = 1
-
-
-class Slotted:
-    __slots__ = ("a",)
-
-    def __init__(self) -> None:
-        self.a = 1
-
-
-class Dumpable:
-    def model_dump(self, **_: object) -> dict[str, int]:
-        return {"a": 1}
-
-
-class Floating:
-    def __float__(self) -> float:
-        return 1.0
-
-
-class Str(str):
-    __slots__ = ()
-
-
-class Int(int):
-    pass
-
-
-class Float(float):
-    pass
-
-
-class Dict(dict):
-    pass
-
-
-class List(list):
-    pass
-
-
-def generator() -> typing.Iterator[object]:
-    yield 1
-    yield "b"
-
-
-def cycle() -> list[object]:
-    inner: list[object] = []
-    inner.append(inner)
-    return inner
-
-
-def nested(levels: int) -> object:
-    value: object = 1
-    for _ in range(levels):
-        value = [value]
-    return value
-
-
-def evaluated(expression: str) -> dict[str, typing.Any]:
-    """The keyword arguments that the text stands for, made anew: some of them can be read only once."""
-    arguments: dict[str, typing.Any] = eval(expression)
-    return arguments
-
-
-CALLS: dict[str, typing.Callable[..., Task]] = {
-    "Task": Task.report_external_task,
-    "Backend": lambda **arguments: Backend().report_external_task(**arguments),
-}
+from collections.abc import Iterator
 
 TEXTS = [
     "None", "''", "'x'", "' x '", "5", "1.5", "True", "UUID", "{'a': 1}", "['a']", "b'ab'", r"b'\xff'",
-    "bytearray(b'ab')", "memoryview(b'ab')", "Str('s')", "Colour.RED", "TextColour.RED", "Level.ONE", "Pair.BOTH",
+    "bytearray(b'ab')", "memoryview(b'ab')", "Str('s')", "Color.RED", "TextColor.RED", "Level.ONE", "Pair.BOTH",
     "AgentExecutionStatus.Completed", r"'\u00e9\u65e5\U0001F600'", r"'a\x00b'", r"'a\x7fb'", r"'a\nb'", r"'\u2028'",
     r"'\ud800'", "'a/b'", "'.'", "'x' * 255", "'x' * 256",
 ]  # fmt: skip
@@ -208,11 +12,11 @@ TEXTS = [
 COUNTS = [
     "7", "0", "-1", "'7'", "' 7 '", "'+7'", "'-7'", "'07'", "'7.0'", "'7.5'", "'1_0'", "'1e3'", "'0x7'", "''",
     r"'\u0667'", "b'7'", "7.0", "7.5", "-0.0", "1e12", "1e20", "True", "False", "None", "NAN", "INF", "2**53 + 1",
-    "10**12", "10**12 + 1", "-(10**12) - 1", "2**70", "Int(7)", "Float(7.0)", "Level.ONE", "TextColour.RED",
+    "10**12", "10**12 + 1", "-(10**12) - 1", "2**70", "Int(7)", "Float(7.0)", "Level.ONE", "TextColor.RED",
     "Decimal('7')", "Decimal('7.5')", "Fraction(7, 1)", "'many'", "[7]", "timedelta(seconds=7)",
 ]  # fmt: skip
 
-# The form is "Task" where only that one is to be tried, and "both" otherwise.
+# Form ("Task" or "both"), name of the argument, and expressions of its values.
 _ARGUMENTS: list[tuple[str, str, list[str]]] = [
     ("both", "tokens", [
         "None", "Tokens(completion_tokens=1, prompt_tokens=2)", "{'prompt_tokens': 7}", "{}",
@@ -233,13 +37,13 @@ _ARGUMENTS: list[tuple[str, str, list[str]]] = [
         "10**400", "NAN", "INF", "-INF", "True", "False", "'1.5'", "'1,5'", "''", "' '", "' 1.5 '", "'+1.5'", "'1_0'",
         "'.5'", "'5.'", "'0x1p3'", "'1e3'", "'1e400'", "'nan'", "'-nan'", "'inf'", "'Infinity'", r"'\u0661'",
         "b'1.5'", r"b'\xff'", "bytearray(b'1.5')", "Decimal('1.5')", "Decimal('NaN')", "Fraction(3, 2)", "Float(1.5)",
-        "Int(2)", "Level.ONE", "Colour.RED", "Floating()", "timedelta(seconds=2)", "[1]", "1+0j",
+        "Int(2)", "Level.ONE", "Color.RED", "Floating()", "timedelta(seconds=2)", "[1]", "1+0j",
     ]),
     ("both", "is_success", ["True", "False", "None"]),
     ("Task", "is_success", [
         "'yes'", "'no'", "'true'", "'TRUE'", "'True'", "' true '", "'on'", "'off'", "'t'", "'n'", "'1'", "'0'", "'1.0'",
         "'maybe'", "''", "'None'", "0", "1", "2", "-1", "1.0", "0.0", "-0.0", "0.5", "NAN", "Decimal(1)", "Decimal(0)",
-        "Fraction(1)", "1+0j", "Int(1)", "Level.ONE", "Str('yes')", "TextColour.RED", "b'true'", "b'1'", "[]", "{}",
+        "Fraction(1)", "1+0j", "Int(1)", "Level.ONE", "Str('yes')", "TextColor.RED", "b'true'", "b'1'", "[]", "{}",
     ]),
     ("both", "used_tools", [
         "None", "[]", "()", "['a', 'b']", "('a', 'b')", "{'a'}", "(tool for tool in ['a', 'b'])", "[1]", "[None]",
@@ -247,13 +51,13 @@ _ARGUMENTS: list[tuple[str, str, list[str]]] = [
     ]),
     ("Task", "used_tools", [
         "frozenset({'a'})", "['a', 1]", "{'a': 1}.keys()", "{1: 'a'}.values()", "collections.deque(['a'])", "['']",
-        "['a', 'a']", "[Str('a')]", "[TextColour.RED]", "[Colour.RED]", "[b'a']", r"[b'\xff']", r"['\ud800']",
+        "['a', 'a']", "[Str('a')]", "[TextColor.RED]", "[Color.RED]", "[b'a']", r"[b'\xff']", r"['\ud800']",
         "[UUID]", "[True]", "iter(['a'])", "map(str, [1])", "List(['a'])", "b'ab'", "bytearray(b'ab')", "range(2)",
-        "TextColour", "['x' * 255]", "['x' * 256]", "types.SimpleNamespace()", "Plain()",
+        "TextColor", "['x' * 255]", "['x' * 256]", "types.SimpleNamespace()", "Plain()",
     ]),
     ("both", "llm_response", ["None", "{}", "NAN", "UUID", "Usage(modelName='q')"]),
     ("Task", "llm_response", [
-        # JSON as it is
+        # JSON values
         "[]", "{'a': {'b': [1, {'c': None}]}}", "[1, 'a', None, True, 1.5]", "'text'", "''", "'{\"a\": 1}'", "True",
         "False", "{'z': 1, 'a': 2, 'm': 3}", "{'': 1}", r"'<a href=\"x\">&\'/\\'",
         # Numbers
@@ -262,7 +66,7 @@ _ARGUMENTS: list[tuple[str, str, list[str]]] = [
         "-(2**70)", "[2**53 + 1]", "{'big': 2**70}", "10**4298", "10**4299", "10**5000", "1+2j", "1j", "-1.5j",
         "complex(NAN, 1)", "Fraction(1, 2)", "Fraction(2)", "Decimal('1.10')", "Decimal('NaN')", "Decimal('1E+5')",
         "Decimal('-0')",
-        # Texts
+        # Strings and bytes
         r"'\u00e9\u65e5\u672c'", r"'\U0001F600'", r"'a\x00b\x1f\x7f'", r"'\b\f\n\r\t'", r"'\u2028\u2029'",
         r"'\ud800'", r"{'\ud800': 1}", "b'abc'", r"'\u00e9'.encode()", r"b'\xff\xfe'", "bytearray(b'abc')",
         "memoryview(b'abc')", "UUID", "pathlib.Path('/a/b')", "pathlib.PurePosixPath('a')", "re.compile('a')",
@@ -277,8 +81,8 @@ _ARGUMENTS: list[tuple[str, str, list[str]]] = [
         "timedelta(days=1, seconds=2, milliseconds=500)", "timedelta(seconds=-5)", "timedelta(0)",
         "timedelta(minutes=90)", "timedelta(days=-1, seconds=1)", "timedelta(microseconds=1)", "timedelta(days=400)",
         "timedelta(days=7)", "-timedelta(days=400, hours=1)",
-        # Enums, and what derives from a plain type
-        "Colour.RED", "TextColour.RED", "Level.ONE", "Pair.BOTH", "AgentExecutionStatus.Completed", "Str('s')",
+        # Enums, and subclasses of built-in types
+        "Color.RED", "TextColor.RED", "Level.ONE", "Pair.BOTH", "AgentExecutionStatus.Completed", "Str('s')",
         "Int(3)", "Float(1.5)", "Float('nan')", "Dict(a=1)", "List([1])", "Typed(a=1)",
         "collections.OrderedDict(b=1, a=2)", "collections.defaultdict(int, a=1)", "collections.Counter('aab')",
         "collections.ChainMap({'a': 1}, {'b': 2})", "collections.UserDict(a=1)", "collections.UserList([1])",
@@ -291,7 +95,7 @@ _ARGUMENTS: list[tuple[str, str, list[str]]] = [
         "{1: 'a'}", "{None: 'a'}", "{True: 'a', False: 'b'}", "{1.5: 'a'}", "{1.0: 'a'}", "{1e22: 'a'}", "{-0.0: 'a'}",
         "{INF: 'a'}", "{NAN: 'a'}", "{2**70: 'a'}", "{(1, 2): 'a'}", "{(): 'a'}", "{(1, (2, 'b')): 'a'}",
         "{(None, True): 'a'}", "{UUID: 'a'}", "{AWARE: 'a'}", "{NAIVE: 'a'}", "{date(2026, 1, 2): 'a'}",
-        "{time(3, 4): 'a'}", "{timedelta(seconds=5): 'a'}", "{Colour.RED: 'a'}", "{Level.ONE: 'a'}", "{Pair.BOTH: 'a'}",
+        "{time(3, 4): 'a'}", "{timedelta(seconds=5): 'a'}", "{Color.RED: 'a'}", "{Level.ONE: 'a'}", "{Pair.BOTH: 'a'}",
         "{b'k': 'a'}", r"{b'\xff': 'a'}", "{Decimal('1.10'): 'a'}", "{1: 'a', '1': 'b'}", "{'1': 'a', 1: 'b', 2: 'c'}",
         "{frozenset({1}): 'a'}", "{Str('s'): 'a'}", "{Int(3): 'a'}", "{pathlib.Path('/a'): 'a'}", "{Named(): 'a'}",
         "{ipaddress.ip_address('1.2.3.4'): 'a'}", "{int: 'a'}", "{Fraction(1, 2): 'a'}", "{1+2j: 'a'}",
@@ -303,8 +107,8 @@ _ARGUMENTS: list[tuple[str, str, list[str]]] = [
         "Usage.model_construct(model=5)", "Point()", "Point(at=AWARE)", "Point(at=Point())", "Point(at={1: {2}})",
         "Private()", "Path3()", "Checked()", "Tokens(completion_tokens=1)", "{'usage': Tokens(prompt_tokens=2)}",
         "Configuration(api_key='zzz', base_url='http://h', organization_id='o')",
-        "[Usage(), Point(), AWARE, b'x', UUID, Decimal('1'), Colour.RED, {3}]",
-        # What has no JSON of its own
+        "[Usage(), Point(), AWARE, b'x', UUID, Decimal('1'), Color.RED, {3}]",
+        # Objects without a JSON representation
         "Plain()", "Slotted()", "Dumpable()", "Floating()", "object()", "{'k': Plain()}", "[Plain(), 1]",
         "types.SimpleNamespace(a=1)", "Exception('x')", "ValueError('x')", "Plain", "int", "Usage", "len", "print",
         "lambda: 1", "types", "typing.List[int]", "...", "NotImplemented", "slice(1, 2)",
@@ -320,7 +124,7 @@ _ARGUMENTS: list[tuple[str, str, list[str]]] = [
     ("Task", "result", TEXTS),
 ]  # fmt: skip
 
-# Which agent is meant; here the path tells, not the body.
+# Form, and expressions that select the agent. The agent is part of the path, not of the body.
 _AGENTS: list[tuple[str, list[str]]] = [
     ("both", [
         "dict()", "dict(agent_id=None)", "dict(agent_id='')", "dict(agent_id='a/b')", "dict(agent_id='a b?c#d')",
@@ -346,20 +150,20 @@ _FULL = (
 )
 
 
-def _rows() -> typing.Iterator[tuple[str, str, str]]:
+def _rows() -> Iterator[tuple[str, str, str]]:
     forms = {"both": ("Task", "Backend"), "Task": ("Task",), "Backend": ("Backend",)}
     for form in forms["both"]:
         yield "the least", form, "dict(agent_id=AGENT)"
         yield "everything", form, _FULL
-    for which, argument, values in _ARGUMENTS:
+    for form_name, argument, values in _ARGUMENTS:
         for value in values:
-            for form in forms[which]:
+            for form in forms[form_name]:
                 yield f"{argument}={value}", form, f"dict(agent_id=AGENT, {argument}={value})"
-    for which, expressions in _AGENTS:
+    for form_name, expressions in _AGENTS:
         for expression in expressions:
-            for form in forms[which]:
+            for form in forms[form_name]:
                 yield f"agent: {expression}", form, expression
 
 
-# By name and form: the form, and the expression.
+# Form and expression of each row, by the name of the row.
 ROWS: dict[str, tuple[str, str]] = {f"{name}/{form}": (form, expression) for name, form, expression in _rows()}

@@ -1,7 +1,7 @@
-"""Whether our client sends what the official SDK sends: the outcomes of `record.py`, ours beside theirs.
+"""Comparison of the outcomes of `record.py`: the requests of this SDK and those of the official SDK.
 
-Where the official SDK sends something, ours sends the same text, but for the id that it mints. Where the official SDK
-refuses, ours sends JSON, or raises ValueError. What differs on purpose stands in DELIBERATE.
+If the official SDK sends a request, this SDK must send the same text, apart from the ID that it generates. If the
+official SDK raises an exception, this SDK must send JSON or raise ValueError. DELIBERATE contains the exceptions.
 """
 
 import json
@@ -18,10 +18,11 @@ KEYS = ["id", "input", "llm_response", "tokens", "is_success", "result", "durati
 
 @frozen
 class Deliberate:
-    """A difference that is meant.
+    """Deliberate difference between the two SDKs.
 
     Attributes:
-        ours: what stands in our path or body; or REFUSED.
+        reason: reason for the difference.
+        ours: text that the path or the body of this SDK's request contains, or REFUSED.
     """
 
     reason: str
@@ -52,25 +53,25 @@ _DIFFERENCES: list[tuple[str, str, list[str]]] = [
         REFUSED,
         [f"duration={seconds}/Task" for seconds in ("1e22", "1e20", "1e9 + 1", "1e308", "2**53 + 1", "2**70")],
     ),
-    ("beyond the contract's bound on names of tools", REFUSED, ["used_tools=['x' * 256]/Task"]),
+    ("beyond the contract's bound on tool names", REFUSED, ["used_tools=['x' * 256]/Task"]),
     (
-        "no id that could be asked for again: empty, a step in a path, with control characters, too long",
+        "the task could not be loaded by this ID: empty, a path segment, control characters, or too long",
         REFUSED,
         [f"id={text}/Task" for text in ("''", r"'a\x00b'", r"'a\x7fb'", r"'a\nb'", "'.'", "'x' * 256")],
     ),
-    ("beyond our bound on integers, which is one digit lower", '"0x', ["llm_response=10**4299/Task"]),
+    ("beyond our bound on integers, which is one digit shorter", '"0x', ["llm_response=10**4299/Task"]),
     (
-        "an offset keeps its seconds",
+        "our offset has seconds",
         '"2026-01-01T00:00:00+00:01:30"',
         ["llm_response=datetime(2026, 1, 1, tzinfo=timezone(timedelta(seconds=90)))/Task"],
     ),
     (
-        "a key has no place in a record",
+        "our records never contain a key",
         "***",
         ["llm_response=Configuration(api_key='zzz', base_url='http://h', organization_id='o')/Task"],
     ),
     (
-        "no agent is named: theirs posts to an agent called None, or to none at all",
+        "no agent: the official SDK sends to an agent named None, or to an incomplete path",
         REFUSED,
         [
             *_both("agent: dict()"),
@@ -79,19 +80,19 @@ _DIFFERENCES: list[tuple[str, str, list[str]]] = [
             "agent: dict(agent=None)/Backend",
         ],
     ),
-    ("theirs goes up one level, and names no agent", REFUSED, _both("agent: dict(agent_id='..')")),
+    ("the official SDK sends to the parent path, which has no agent", REFUSED, _both("agent: dict(agent_id='..')")),
     (
-        "the configuration's agent is heard",
+        "we use the agent of the configuration",
         "/agent-execution/configured/",
         _both("agent: dict(configuration=Configuration(agent_id='configured'))"),
     ),
     (
-        "an agent without an id yields to agent_id",
+        "we use agent_id for an agent without an ID",
         "/agent-execution/given/",
         ["agent: dict(agent=types.SimpleNamespace(id=None), agent_id='given')/Backend"],
     ),
     (
-        "an agent's id is a str",
+        "we accept only a str as the ID of an agent",
         REFUSED,
         [
             *_both("agent: dict(agent_id=5)"),
@@ -99,11 +100,11 @@ _DIFFERENCES: list[tuple[str, str, list[str]]] = [
             "agent: dict(agent=types.SimpleNamespace(id=7))/Backend",
         ],
     ),
-    ("a path stays one: the id is escaped", "/a%2Fb/report_task", _both("agent: dict(agent_id='a/b')")),
-    ("a path stays one: the id is escaped", "/a%20b%3Fc%23d/report_task", _both("agent: dict(agent_id='a b?c#d')")),
-    ("a path stays one: the id is escaped", "/%252F/report_task", _both("agent: dict(agent_id='%2F')")),
+    ("we escape the ID in the path", "/a%2Fb/report_task", _both("agent: dict(agent_id='a/b')")),
+    ("we escape the ID in the path", "/a%20b%3Fc%23d/report_task", _both("agent: dict(agent_id='a b?c#d')")),
+    ("we escape the ID in the path", "/%252F/report_task", _both("agent: dict(agent_id='%2F')")),
     (
-        "the same path, with more of it escaped",
+        "the same path, in which we escape more characters",
         "/x%3Ay%40z%2Cw%3Bv%2Bu%3Dt%26s%21%24%28%29%2A~/report_task",
         _both("agent: dict(agent_id='x:y@z,w;v+u=t&s!$()*~')"),
     ),
@@ -113,47 +114,51 @@ DELIBERATE: dict[str, Deliberate] = dict(_deliberate())
 
 
 def difference(row: str, official: Outcome, ours: Outcome) -> str | None:
-    """What is wrong with our outcome, or None."""
+    """Return a description of the problem with our outcome; None if it is correct."""
     if "raised" in ours:
         if ours["raised"] != REFUSED:
             return f"raises {ours['raised']}"
-    elif fault := _fault(ours["body"]):
-        return f"{fault}: {ours['body'][:500]}"
-    meant = DELIBERATE.get(row)
+    elif problem := _body_problem(ours["body"]):
+        return f"{problem}: {ours['body'][:500]}"
+    deliberate = DELIBERATE.get(row)
     if "raised" in official:
-        return None if meant is None else "theirs refuses: take it out of DELIBERATE"
-    ours = _without_minted_id(official, ours)
-    if meant is None:
-        return None if ours == official else f"theirs: {_shown(official)}; ours: {_shown(ours)}"
+        return None if deliberate is None else "the official SDK raises an exception: remove the row from DELIBERATE"
+    ours = _without_generated_id(official, ours)
+    if deliberate is None:
+        return None if ours == official else f"official: {_shorten(official)}; ours: {_shorten(ours)}"
     if ours == official:
-        return "no longer differs: take it out of DELIBERATE"
-    as_meant = ours.get("raised") == REFUSED if meant.ours == REFUSED else meant.ours in "".join(ours.values())
-    return None if as_meant else f"not the difference that is meant ({meant.reason}): {_shown(ours)}"
+        return "no difference: remove the row from DELIBERATE"
+    if deliberate.ours == REFUSED:
+        is_expected = ours.get("raised") == REFUSED
+    else:
+        is_expected = deliberate.ours in "".join(ours.values())
+    return None if is_expected else f"not the deliberate difference ({deliberate.reason}): {_shorten(ours)}"
 
 
 def differences(official: Mapping[str, Outcome], ours: Mapping[str, Outcome]) -> list[str]:
+    """Return the problems of all rows, each with the name of its row."""
     assert list(official) == list(ours)
-    return [f"{row}: {found}" for row in official if (found := difference(row, official[row], ours[row]))]
+    return [f"{row}: {problem}" for row in official if (problem := difference(row, official[row], ours[row]))]
 
 
-def _fault(body: str) -> str | None:
+def _body_problem(body: str) -> str | None:
     try:
-        keys = list(json.loads(body, parse_constant=_refuse))
+        keys = list(json.loads(body, parse_constant=_reject))
     except ValueError as error:
-        return f"no JSON ({error})"
-    return None if keys == KEYS else "other keys"
+        return f"invalid JSON ({error})"
+    return None if keys == KEYS else "unexpected keys"
 
 
-def _refuse(constant: str) -> None:
+def _reject(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _without_minted_id(official: Outcome, ours: Outcome) -> Outcome:
+def _without_generated_id(official: Outcome, ours: Outcome) -> Outcome:
     if "body" not in ours or not official["body"].startswith('{"id":null,'):
         return ours
     return {**ours, "body": re.sub(r'^{"id":"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",', '{"id":null,', ours["body"])}
 
 
-def _shown(outcome: Outcome) -> str:
-    shown = " ".join(outcome.values())
-    return shown if len(shown) <= 500 else f"{shown[:400]} … {shown[-60:]}"
+def _shorten(outcome: Outcome) -> str:
+    text = " ".join(outcome.values())
+    return text if len(text) <= 500 else f"{text[:400]} … {text[-60:]}"

@@ -1,4 +1,4 @@
-"""The official SDK's environment."""
+"""Fixture with the interpreter of the official SDK."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,10 @@ from interop.running import OFFICIAL_PYTHON
 
 @pytest.fixture(scope="session")
 def official_python(pytestconfig: pytest.Config) -> Path:
-    """The interpreter that has the official SDK; without one, tests that need it are skipped."""
+    """Path of the interpreter that has the official SDK; without it, the test is skipped."""
     if not OFFICIAL_PYTHON.exists():
-        asked_for = pytestconfig.option.markexpr == "official"
-        if asked_for and os.environ.get("CI"):
-            pytest.fail(".official-venv is missing, and `make interop` was to make it", pytrace=False)
-        pytest.skip("there is no .official-venv: `make interop` makes it")
+        is_requested = pytestconfig.option.markexpr == "official"
+        if is_requested and os.environ.get("CI"):
+            pytest.fail(".official-venv does not exist, although `make interop` creates it", pytrace=False)
+        pytest.skip(".official-venv does not exist; create it with `make interop`")
     return OFFICIAL_PYTHON

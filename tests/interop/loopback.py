@@ -1,10 +1,10 @@
-"""For the official SDK, and what comes with it: no other host, and no telemetry."""
+"""Restriction of a process to the loopback interface, for the official SDK and its dependencies."""
 
 import ipaddress
 import os
 import sys
 
-# Switches of the packages that it brings along; the hook below is what makes sure.
+# Settings that turn off telemetry and downloads of the dependencies. The audit hook below enforces the restriction.
 SWITCHES = {
     "AGNO_TELEMETRY": "false",
     "DO_NOT_TRACK": "1",
@@ -16,7 +16,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def keep_to_loopback() -> None:
-    """End the process at the first attempt to look up or to reach any other host."""
+    """Make the process exit when it resolves or connects to another host."""
     os.environ.update(SWITCHES)
     for name in _PROXIES:
         os.environ.pop(name, None)
@@ -32,7 +32,7 @@ def _only_loopback(event: str, arguments: tuple[object, ...]) -> None:
     else:
         return
     if not _is_loopback(host):
-        # Not an exception: the SDK would take it for a network failure, and go on.
+        # Not an exception: the SDK would handle it as a network failure and continue.
         print(f"tried to reach {host!r}", file=sys.stderr, flush=True)
         os._exit(70)
 

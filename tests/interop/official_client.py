@@ -1,6 +1,6 @@
-"""The official SDK at work on a backend of ours: prints, as JSON, what its objects hold afterwards.
+"""Script that uses the official SDK with a server of this project, and prints the returned objects as JSON.
 
-XPANDER_BASE_URL, XPANDER_API_KEY and XPANDER_ORGANIZATION_ID say where and who.
+The environment variables XPANDER_BASE_URL, XPANDER_API_KEY and XPANDER_ORGANIZATION_ID select the server.
 """
 
 import asyncio
@@ -14,22 +14,22 @@ DOCUMENTED = "ext-job-9921"
 MEASURED = "measured-agent"
 
 
-def shown(model: Any) -> Any:
+def to_json(model: Any) -> Any:
     return model.model_dump(mode="json", exclude={"configuration"})
 
 
-def all_shown(items: list[Any]) -> list[Any]:
-    return [shown(item) for item in items]
+def all_to_json(items: list[Any]) -> list[Any]:
+    return [to_json(item) for item in items]
 
 
-def refusal(call: Callable[[], object]) -> dict[str, Any]:
+def error_of(call: Callable[[], object]) -> dict[str, Any]:
     from xpander_sdk import ModuleException
 
     try:
         call()
     except ModuleException as error:
         return {"status_code": error.status_code, "description": error.description}
-    return {"status_code": None, "description": "it was taken"}
+    return {"status_code": None, "description": "no error"}
 
 
 def reports() -> dict[str, Any]:
@@ -38,7 +38,7 @@ def reports() -> dict[str, Any]:
     first = Task.report_external_task(
         agent_id=AGENT,
         id=DOCUMENTED,
-        input="Summarise the quarter",
+        input="Summarize the quarter",
         llm_response={"id": "resp-1", "choices": [{"text": "Up 22% YoY"}]},
         tokens=Tokens(prompt_tokens=2140, completion_tokens=380),
         is_success=True,
@@ -46,49 +46,49 @@ def reports() -> dict[str, Any]:
         duration=4.7,
         used_tools=["web_search", "fetch_pdf"],
     )
-    again = Task.report_external_task(agent_id=AGENT, id=DOCUMENTED, is_success=False, result="The source was wrong")
+    second = Task.report_external_task(agent_id=AGENT, id=DOCUMENTED, is_success=False, result="The source was wrong")
     return {
-        "documented": shown(first),
-        "the same id as a failure": shown(again),
-        "Task, async": shown(
+        "documented": to_json(first),
+        "same id, failed": to_json(second),
+        "Task, async": to_json(
             asyncio.run(Task.areport_external_task(agent_id=AGENT, id="task-async", tokens=Tokens(prompt_tokens=5)))
         ),
-        "Backend": shown(Backend().report_external_task(agent=SimpleNamespace(id=AGENT), id="backend", result="é😀")),
-        "Backend, async": shown(
+        "Backend": to_json(Backend().report_external_task(agent=SimpleNamespace(id=AGENT), id="backend", result="é😀")),
+        "Backend, async": to_json(
             asyncio.run(Backend().areport_external_task(agent_id=AGENT, id="backend-async", is_success=None))
         ),
-        "no id": shown(Task.report_external_task(agent_id=AGENT, result="anonymous")),
+        "no id": to_json(Task.report_external_task(agent_id=AGENT, result="anonymous")),
     }
 
 
-def measured() -> dict[str, Any]:
-    """A task that the platform ran itself tells its metrics at the end."""
+def metrics() -> dict[str, Any]:
+    """Report metrics as the official SDK does for a task that the platform itself executed."""
     from xpander_sdk import Task, Tokens
 
     task = Task.report_external_task(agent_id=MEASURED, id="measured", input="Measure it", is_success=None)
     task.tokens = Tokens(prompt_tokens=5, completion_tokens=2, cache_read_tokens=1)
     task.used_tools = ["web_search", "web_search"]
     task.result = "Measured"
-    before = shown(Task.load("measured"))
+    before = to_json(Task.load("measured"))
     task.report_metrics()
-    while_it_ran = shown(Task.load("measured"))
+    during = to_json(Task.load("measured"))
     task.status = type(task.status)("completed")
     asyncio.run(task.areport_metrics())
-    return {"before": before, "while it ran": while_it_ran, "after": shown(Task.load("measured"))}
+    return {"before": before, "during": during, "after": to_json(Task.load("measured"))}
 
 
 def loads() -> dict[str, Any]:
     from xpander_sdk import Task, Tasks
 
-    again = Task.load(DOCUMENTED)
-    again.reload()
+    reloaded = Task.load(DOCUMENTED)
+    reloaded.reload()
     return {
-        "Task.load": shown(Task.load(DOCUMENTED)),
-        "Task.aload": shown(asyncio.run(Task.aload(DOCUMENTED))),
-        "Task.reload": shown(again),
-        "Tasks.get": shown(Tasks().get(DOCUMENTED)),
-        "Tasks.aget": shown(asyncio.run(Tasks().aget(DOCUMENTED))),
-        "TasksListItem.load": shown(Tasks().list(AGENT, filters={"status": "failed"})[0].load()),
+        "Task.load": to_json(Task.load(DOCUMENTED)),
+        "Task.aload": to_json(asyncio.run(Task.aload(DOCUMENTED))),
+        "Task.reload": to_json(reloaded),
+        "Tasks.get": to_json(Tasks().get(DOCUMENTED)),
+        "Tasks.aget": to_json(asyncio.run(Tasks().aget(DOCUMENTED))),
+        "TasksListItem.load": to_json(Tasks().list(AGENT, filters={"status": "failed"})[0].load()),
     }
 
 
@@ -97,38 +97,38 @@ def lists() -> dict[str, Any]:
 
     tasks = Tasks()
     return {
-        "list": all_shown(tasks.list(AGENT)),
-        "alist": all_shown(asyncio.run(tasks.alist(AGENT))),
-        "failed": all_shown(tasks.list(AGENT, filters={"status": "failed"})),
-        "failed, async": all_shown(asyncio.run(tasks.alist(AGENT, filters={"status": "failed"}))),
-        "another agent": all_shown(tasks.list("an-agent-without-tasks")),
-        "a user": all_shown(tasks.list_user_tasks("user-1")),
-        "a user, async": all_shown(asyncio.run(tasks.alist_user_tasks("user-1", filters={"status": "failed"}))),
+        "list": all_to_json(tasks.list(AGENT)),
+        "alist": all_to_json(asyncio.run(tasks.alist(AGENT))),
+        "failed": all_to_json(tasks.list(AGENT, filters={"status": "failed"})),
+        "failed, async": all_to_json(asyncio.run(tasks.alist(AGENT, filters={"status": "failed"}))),
+        "another agent": all_to_json(tasks.list("an-agent-without-tasks")),
+        "a user": all_to_json(tasks.list_user_tasks("user-1")),
+        "a user, async": all_to_json(asyncio.run(tasks.alist_user_tasks("user-1", filters={"status": "failed"}))),
     }
 
 
-def refusals() -> dict[str, Any]:
+def errors() -> dict[str, Any]:
     from xpander_sdk import Configuration, Task, Tasks
 
     stranger = Configuration(api_key="a wrong key")
     return {
-        "unknown id": refusal(lambda: Task.load("no-such-task")),
-        "unknown id, async": refusal(lambda: asyncio.run(Tasks().aget("no-such-task"))),
-        "wrong key, report": refusal(lambda: Task.report_external_task(configuration=stranger, agent_id=AGENT)),
-        "wrong key, load": refusal(lambda: Task.load(DOCUMENTED, configuration=stranger)),
-        "wrong key, list": refusal(lambda: Tasks(stranger).list(AGENT)),
-        "another agent's id": refusal(lambda: Task.report_external_task(agent_id="another-agent", id=DOCUMENTED)),
-        "id too long": refusal(lambda: Task.report_external_task(agent_id=AGENT, id="x" * 256)),
+        "unknown id": error_of(lambda: Task.load("no-such-task")),
+        "unknown id, async": error_of(lambda: asyncio.run(Tasks().aget("no-such-task"))),
+        "wrong key, report": error_of(lambda: Task.report_external_task(configuration=stranger, agent_id=AGENT)),
+        "wrong key, load": error_of(lambda: Task.load(DOCUMENTED, configuration=stranger)),
+        "wrong key, list": error_of(lambda: Tasks(stranger).list(AGENT)),
+        "another agent's id": error_of(lambda: Task.report_external_task(agent_id="another-agent", id=DOCUMENTED)),
+        "id too long": error_of(lambda: Task.report_external_task(agent_id=AGENT, id="x" * 256)),
     }
 
 
 def main() -> None:
-    from loopback import keep_to_loopback  # here: the tests import this module from elsewhere
+    from loopback import keep_to_loopback  # not at the top: the tests import this module without `loopback`
 
     keep_to_loopback()
-    # In this order: the later ones look at what the first has left.
-    parts = {"reports": reports, "measured": measured, "loads": loads, "lists": lists, "refusals": refusals}
-    print(json.dumps({name: observe() for name, observe in parts.items()}))
+    # The order matters: the later parts read the tasks that the first part reports.
+    parts = {"reports": reports, "metrics": metrics, "loads": loads, "lists": lists, "errors": errors}
+    print(json.dumps({name: run_part() for name, run_part in parts.items()}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What the SDK of this environment sends for each row of arguments, as JSON: `python tests/interop/record.py`.
+"""Script that records the requests of the SDK that is installed in its environment.
 
-It speaks to a stub in its own process, and prints {row: {"path": …, "body": …}}, the body being the very text that was
-sent, or {row: {"raised": …}} with the name of the exception.
+`python tests/interop/record.py` calls the SDK with each row of `arguments.py`. The requests go to a stub in the same
+process. The script prints JSON: `{row: {"path": …, "body": …}}` with the exact text of the body, or
+`{row: {"raised": …}}` with the name of the exception.
 """
 
 import json
@@ -17,10 +18,10 @@ ANSWER = json.dumps({**TASK, "status": "completed", "tokens": None, "used_tools"
 
 
 class Stub(BaseHTTPRequestHandler):
-    """Takes every report, and keeps the last one."""
+    """Handler that accepts every report and keeps the last one."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else each answer on a kept connection waits for 40 ms
+    disable_nagle_algorithm = True  # Nagle's algorithm delays each response on a reused connection by 40 ms
     last: dict[str, str] | None = None
 
     def do_POST(self) -> None:
@@ -36,19 +37,20 @@ class Stub(BaseHTTPRequestHandler):
         pass
 
 
-def recorded() -> dict[str, dict[str, str]]:
-    from arguments import CALLS, ROWS, evaluated
+def record_rows() -> dict[str, dict[str, str]]:
+    from arguments import ROWS
+    from values import CALLS, evaluate
 
     outcomes = {}
     for row, (form, expression) in ROWS.items():
-        arguments: dict[str, Any] = evaluated(expression)
+        arguments: dict[str, Any] = evaluate(expression)
         Stub.last = None
         try:
             CALLS[form](**arguments)
         except Exception as error:
             outcomes[row] = {"raised": type(error).__name__}
         else:
-            assert Stub.last, f"{row}: nothing arrived"
+            assert Stub.last, f"{row}: the stub received no request"
             outcomes[row] = Stub.last
     return outcomes
 
@@ -58,13 +60,13 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    # Before the SDK is imported: the official one reads its environment once.
+    # Before the import of the SDK: the official SDK reads the environment only once.
     for name in ("AGENT_ID", "API_KEY", "BASE_URL", "ORGANIZATION_ID"):
         os.environ.pop(f"XPANDER_{name}", None)
     os.environ["XPANDER_BASE_URL"] = f"http://127.0.0.1:{server.server_port}"
     os.environ["XPANDER_API_KEY"] = "key"
     os.environ["XPANDER_ORGANIZATION_ID"] = "o"
-    rows = (f"{json.dumps(row)}: {json.dumps(outcome)}" for row, outcome in recorded().items())
+    rows = (f"{json.dumps(row)}: {json.dumps(outcome)}" for row, outcome in record_rows().items())
     print("{", ",\n".join(rows), "}", sep="\n")
 
 

@@ -1,4 +1,4 @@
-"""Scripts of this directory in either environment."""
+"""Execution of this folder's scripts with the interpreter of either environment."""
 
 import json
 import os
@@ -9,18 +9,18 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 OFFICIAL_PYTHON = ROOT / ".official-venv" / "bin" / "python"
-SECONDS = 240  # the official SDK takes seconds to import, more on a busy machine
+TIMEOUT = 240  # seconds; the official SDK takes several seconds to import
 
 
-def run(python: str | Path, script: str, **settings: str) -> Any:
-    """The JSON that the script prints."""
-    done = subprocess.run(
+def run(python: str | Path, script: str, **variables: str) -> Any:
+    """Run a script with environment variables, and return the JSON that it prints."""
+    process = subprocess.run(
         [str(python), str(HERE / script)],
-        env={**os.environ, **settings, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={**os.environ, **variables, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=TIMEOUT,
         check=False,
     )
-    assert done.returncode == 0, f"{script} ended with {done.returncode}: {done.stderr[-3_000:]}"
-    return json.loads(done.stdout)
+    assert process.returncode == 0, f"{script} ended with {process.returncode}: {process.stderr[-3_000:]}"
+    return json.loads(process.stdout)

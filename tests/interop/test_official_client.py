@@ -1,4 +1,4 @@
-"""The official SDK as a client of our server, and our own SDK at the same tasks."""
+"""The official SDK as a client of our server, and our SDK with the same tasks."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from interop.official_client import AGENT, DOCUMENTED, MEASURED
-from interop.running import SECONDS, run
+from interop.running import TIMEOUT, run
 from support.server import KEY, ORGANIZATION, Server, running_server
 from xpander_sdk import Backend, Task, Tasks
 
-pytestmark = [pytest.mark.official, pytest.mark.timeout(SECONDS)]
+pytestmark = [pytest.mark.official, pytest.mark.timeout(TIMEOUT)]
 
 TOKENS = {
     "completion_tokens": 380,
@@ -26,14 +26,14 @@ TOKENS = {
 
 @pytest.fixture(scope="module")
 def backend(official_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for this module alone: the documented id may be another agent's on a shared one."""
+    """Server for this module only: on a shared server, the documented ID may belong to another agent."""
     with running_server(tmp_path_factory.mktemp("official") / "store.db") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def seen(official_python: Path, backend: Server) -> Any:
-    """What the official SDK's objects hold."""
+def results(official_python: Path, backend: Server) -> Any:
+    """Objects that the official SDK returned, as JSON."""
     return run(
         official_python,
         "official_client.py",
@@ -43,36 +43,36 @@ def seen(official_python: Path, backend: Server) -> Any:
     )
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def test_the_documented_report(seen: Any) -> None:
-    task = seen["reports"]["documented"]
+def test_documented_report(results: Any) -> None:
+    task = results["reports"]["documented"]
     assert task["id"] == DOCUMENTED
     assert task["agent_id"] == AGENT
     assert task["organization_id"] == ORGANIZATION
     assert task["status"] == "completed"
-    assert task["input"]["text"] == "Summarise the quarter"
+    assert task["input"]["text"] == "Summarize the quarter"
     assert task["result"] == "Up 22% YoY"
     assert task["tokens"] == TOKENS
     assert task["used_tools"] == ["web_search", "fetch_pdf"]
     assert task["duration"] == 4.7
-    assert _moment(task["finished_at"]) - _moment(task["started_at"]) == timedelta(seconds=4.7)
+    assert _parse_time(task["finished_at"]) - _parse_time(task["started_at"]) == timedelta(seconds=4.7)
 
 
-def test_the_same_id_updates_the_one_task(seen: Any) -> None:
-    before, after = seen["reports"]["documented"], seen["reports"]["the same id as a failure"]
+def test_second_report_with_same_id_updates_task(results: Any) -> None:
+    before, after = results["reports"]["documented"], results["reports"]["same id, failed"]
     assert (after["id"], after["status"], after["result"]) == (DOCUMENTED, "failed", "The source was wrong")
-    # It says null of these, and so leaves them as they are.
+    # The official SDK sends null for these fields, which keeps their values.
     assert after["tokens"] == TOKENS
     assert after["input"] == before["input"]
     assert after["created_at"] == before["created_at"]
-    assert [item["id"] for item in seen["lists"]["list"]].count(DOCUMENTED) == 1
+    assert [item["id"] for item in results["lists"]["list"]].count(DOCUMENTED) == 1
 
 
-def test_every_form_of_a_report(seen: Any) -> None:
-    reports = seen["reports"]
+def test_every_form_reports(results: Any) -> None:
+    reports = results["reports"]
     assert reports["Task, async"]["id"] == "task-async"
     assert reports["Task, async"]["tokens"]["total_tokens"] == 5
     assert (reports["Backend"]["id"], reports["Backend"]["result"]) == ("backend", "é😀")
@@ -82,28 +82,28 @@ def test_every_form_of_a_report(seen: Any) -> None:
     assert {report["agent_id"] for report in reports.values()} == {AGENT}
 
 
-def test_metrics_that_a_task_reports_are_the_tasks(seen: Any, backend: Server) -> None:
-    before, while_it_ran, after = (seen["measured"][moment] for moment in ("before", "while it ran", "after"))
+def test_metrics_reported_by_task_are_recorded(results: Any, backend: Server) -> None:
+    before, during, after = (results["metrics"][time] for time in ("before", "during", "after"))
     assert (before["status"], before["tokens"], before["result"]) == ("executing", None, None)
-    assert (while_it_ran["status"], while_it_ran["result"]) == ("executing", "Measured")
+    assert (during["status"], during["result"]) == ("executing", "Measured")
     assert after["status"] == "completed"
     assert (after["tokens"]["prompt_tokens"], after["tokens"]["total_tokens"]) == (5, 7)
     assert (after["used_tools"], after["input"]["text"]) == (["web_search", "web_search"], "Measure it")
     metrics = Backend(backend.configuration).metrics(MEASURED)
-    # Told twice, counted once.
+    # The SDK reported the metrics twice, and the server counts them once.
     assert (metrics.runs.total, metrics.runs.completed, metrics.tokens.prompt_tokens) == (1, 1, 5)
     assert metrics.tools["web_search"].calls == 2
     assert [item.id for item in Tasks(backend.configuration).list(MEASURED)] == ["measured"]
 
 
-def test_every_way_to_load_gives_the_same(seen: Any) -> None:
-    for way, task in seen["loads"].items():
-        assert task == seen["reports"]["the same id as a failure"], way
+def test_every_way_to_load_returns_same_task(results: Any) -> None:
+    for way, task in results["loads"].items():
+        assert task == results["reports"]["same id, failed"], way
 
 
-def test_history(seen: Any) -> None:
-    lists = seen["lists"]
-    newest_first = [seen["reports"]["no id"]["id"], "backend-async", "backend", "task-async", DOCUMENTED]
+def test_history_is_newest_first_and_filtered(results: Any) -> None:
+    lists = results["lists"]
+    newest_first = [results["reports"]["no id"]["id"], "backend-async", "backend", "task-async", DOCUMENTED]
     assert [item["id"] for item in lists["list"]] == newest_first
     assert lists["alist"] == lists["list"]
     assert [(item["id"], item["status"]) for item in lists["failed"]] == [(DOCUMENTED, "failed")]
@@ -123,35 +123,35 @@ def test_history(seen: Any) -> None:
         ("id too long", 422),
     ],
 )
-def test_refusals_are_the_official_exception(seen: Any, case: str, status_code: int) -> None:
-    refusal = seen["refusals"][case]
-    assert refusal["status_code"] == status_code
-    assert "detail" in refusal["description"]
+def test_error_is_official_exception(results: Any, case: str, status_code: int) -> None:
+    error = results["errors"][case]
+    assert error["status_code"] == status_code
+    assert "detail" in error["description"]
 
 
-def test_our_sdk_sees_the_very_same_tasks(seen: Any, backend: Server) -> None:
+def test_our_sdk_loads_same_tasks(results: Any, backend: Server) -> None:
     listed = Tasks(backend.configuration).list(AGENT)
-    assert [_common(item) for item in listed] == [_common(item) for item in seen["lists"]["list"]]
+    assert [_common_fields(item) for item in listed] == [_common_fields(item) for item in results["lists"]["list"]]
     for item in listed:
         task = item.load()
-        theirs = next(report for report in reversed(seen["reports"].values()) if report["id"] == task.id)
-        assert _common(task) == _common(theirs)
-        assert (task.tokens and task.tokens.to_dict()) == theirs["tokens"]
-        assert (task.input.text or "") == (theirs["input"]["text"] or "")
-        assert [task.used_tools, task.duration] == [theirs["used_tools"], theirs["duration"]]
+        official = next(report for report in reversed(results["reports"].values()) if report["id"] == task.id)
+        assert _common_fields(task) == _common_fields(official)
+        assert (task.tokens and task.tokens.to_dict()) == official["tokens"]
+        assert (task.input.text or "") == (official["input"]["text"] or "")
+        assert [task.used_tools, task.duration] == [official["used_tools"], official["duration"]]
     assert asyncio.run(Task.aload(DOCUMENTED, backend.configuration)).llm_response == {
         "id": "resp-1",
         "choices": [{"text": "Up 22% YoY"}],
     }
 
 
-def _common(task: Any) -> list[Any]:
-    """What an item of the history and a task have in common, of either SDK."""
-    shown = task if isinstance(task, dict) else {name: getattr(task, name) for name in COMMON}
-    created_at = shown["created_at"]
+def _common_fields(task: Any) -> list[Any]:
+    """Return the fields that tasks and history items of both SDKs have in common."""
+    values = task if isinstance(task, dict) else {name: getattr(task, name) for name in COMMON}
+    created_at = values["created_at"]
     return [
-        *(shown[name] for name in COMMON[:-1]),
-        _moment(created_at) if isinstance(created_at, str) else created_at,
+        *(values[name] for name in COMMON[:-1]),
+        _parse_time(created_at) if isinstance(created_at, str) else created_at,
     ]
 
 

@@ -61,7 +61,7 @@ class Postgres:
         self._run("initdb", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def _can_run_programs(self) -> bool:
-        """Return False where the wheel is installed in a folder that only root may enter."""
+        """Return False if only root may enter the folder of the wheel."""
         command = [PROGRAMS / "bin" / "initdb", "--version"]
         try:
             return subprocess.run(command, capture_output=True, **self._process_owner).returncode == 0

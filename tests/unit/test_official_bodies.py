@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from interop.arguments import CALLS, ROWS, evaluated
+from interop.arguments import ROWS
 from interop.compare import DELIBERATE, difference
+from interop.values import CALLS, evaluate
 from xpander_sdk import Configuration
 from xpander_sdk.client import client as connection
 from xpander_sdk.client.operations import Operation
@@ -40,7 +41,7 @@ def test_request_equals_that_of_official_sdk(row: str) -> None:
     form, expression = ROWS[row]
     ours = {}
     try:
-        CALLS[form](**evaluated(expression))
+        CALLS[form](**evaluate(expression))
     except Sent as sent:
         ours = {"path": sent.operation.url, "body": sent.operation.content.decode()}
     except Exception as error:
