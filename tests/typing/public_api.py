@@ -1,4 +1,4 @@
-"""The public API as a user's type checker sees it: checked by mypy --strict and pyright, never run."""
+"""Public API as users call it: mypy --strict and pyright check the types; no test runs this module."""
 
 from typing import assert_type
 
