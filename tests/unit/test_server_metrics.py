@@ -72,10 +72,11 @@ def test_a_task_counts_for_the_documented_amounts():
     }
 
 
-def test_a_label_may_contain_spaces_and_be_empty():
-    assert parse_key("failed tool_calls fetch a page") == ("failed", "tool_calls", "fetch a page")
-    assert parse_key("failed tool_calls ") == ("failed", "tool_calls", "")
-    assert parse_key("failed runs") == ("failed", "runs", None)
+def test_a_key_is_parsed_with_a_label_that_may_contain_spaces_or_be_empty():
+    assert parse_key("failed tool_calls fetch a page") == ("failed", "tool_calls", "fetch a page", None)
+    assert parse_key("failed tool_calls ") == ("failed", "tool_calls", "", None)
+    assert parse_key("failed runs") == ("failed", "runs", None, None)
+    assert parse_key("failed bucket 7") == ("failed", "bucket", "7", 7)
 
 
 @given(st.lists(DURATIONS, min_size=1), st.sampled_from([50, 95, 99]))

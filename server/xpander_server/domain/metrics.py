@@ -65,6 +65,8 @@ class AmountKey(NamedTuple):
     outcome: str
     measure: str
     label: str | None
+    bucket: int | None
+    """The label of the measure "bucket" as a number; None for other measures."""
 
 
 # Cached: all points of a series have the same keys, and parsing them took a third of the metrics page's time.
@@ -72,7 +74,9 @@ class AmountKey(NamedTuple):
 def parse_key(key: str) -> AmountKey:
     """Return the parts of a key of `Amounts`."""
     outcome, measure, *label = key.split(" ", 2)
-    return AmountKey(outcome, measure, label[0] if label else None)
+    return AmountKey(
+        outcome, measure, label[0] if label else None, bucket=int(label[0]) if measure == "bucket" else None
+    )
 
 
 def task_amounts(task: Task) -> Amounts:
@@ -149,7 +153,7 @@ def summarize(amounts: Mapping[str, int]) -> dict[str, Any]:
     """Return the contract's summary of a sum of amounts, with its tools and models."""
     by_label: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for key, amount in amounts.items():
-        _, measure, label = parse_key(key)
+        _, measure, label, _ = parse_key(key)
         if label is not None:
             by_label[measure][label] += amount
     return {
@@ -177,14 +181,13 @@ def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
     runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
     buckets: dict[int, int] = {}
     for key, amount in amounts.items():
-        outcome, measure, label = parse_key(key)
-        if label is None:
-            totals[measure] = totals.get(measure, 0) + amount
-            if measure == "runs":
-                runs[outcome] += amount
-        elif measure == "bucket":
-            bucket = int(label)
+        parsed = parse_key(key)
+        if (bucket := parsed.bucket) is not None:
             buckets[bucket] = buckets.get(bucket, 0) + amount
+        elif parsed.label is None:
+            totals[parsed.measure] = totals.get(parsed.measure, 0) + amount
+            if parsed.measure == "runs":
+                runs[parsed.outcome] += amount
     ended = runs["completed"] + runs["failed"]
     tokens = {kind: totals.get(kind, 0) for kind in TOKEN_KINDS}
     unpriced = totals.get("unpriced", 0)
@@ -204,7 +207,7 @@ def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return the agents in an organization's amounts with their runs, those with the most runs first."""
     runs: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
     for key, amount in amounts.items():
-        outcome, measure, label = parse_key(key)
+        outcome, measure, label, _ = parse_key(key)
         if measure == "agent_runs" and label is not None:
             runs[label][outcome] += amount
     totals = {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}
