@@ -74,8 +74,8 @@ docs: setup ## build the documentation site into build/docs; a warning is an err
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --builder html --doctree-dir build/doctrees docs build/docs
 
 durability: setup ## kill programs 1,000 times at each durability level of the outbox; takes about 15 minutes
-	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000
-	PYTHONPATH=tests $(BIN)/python tests/outbox/durability.py --kills 1000 --durability power
+	PYTHONPATH=tests $(BIN)/python tests/outbox/programs/kill_writers.py --kills 1000
+	PYTHONPATH=tests $(BIN)/python tests/outbox/programs/kill_writers.py --kills 1000 --durability power
 
 screenshots: setup ## take the pictures of the web pages for docs/; needs a browser and the corpus
 	@cd tests && ../$(BIN)/python -m browser.screenshots

@@ -1,1 +1,1 @@
-"""The outbox: no report is lost, none counts twice, whatever happens to programs, disks and backends."""
+"""Outbox: no report is lost or recorded twice after failures of programs, disks and backends."""

@@ -1,6 +1,9 @@
 """Helpers of the outbox tests: a clock that a test sets, backends without network, and reports."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +23,7 @@ from xpander_sdk.outbox.storage.stats import Counters
 from xpander_sdk.reporting.report import Report, encode_json
 from xpander_sdk.settings.outbox import OutboxSettings
 
+TESTS = Path(__file__).parents[1]
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
 NO_LIMITS = {"max_reports": 1_000_000, "max_bytes": 1 << 30}
@@ -78,8 +82,26 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def run_program(name: str, *arguments: str) -> str:
+    """Run a program of `programs/` in another process, and return its output.
+
+    That process can fork, because it has no threads.
+    """
+    result = subprocess.run(
+        [sys.executable, str(TESTS / "outbox" / "programs" / name), *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+        cwd="/",  # A user without rights can read it.
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert result.returncode == 0, result.stderr[-4_000:]
+    print(result.stdout)
+    return result.stdout
+
+
 def read_files(path: Path) -> bytes:
-    """Return the content of the database and of SQLite's files beside it."""
+    """Return the content of the database and of SQLite's other files."""
     return b"".join(file.read_bytes() for file in path.parent.glob("outbox.db*"))
 
 

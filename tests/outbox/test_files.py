@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,15 +26,13 @@ from outbox.helpers import (
     put,
     read_files,
     remove_files,
+    run_program,
     store_at,
 )
 from xpander_sdk import Backend, OutboxError
 from xpander_sdk.outbox.outbox import Outbox
 from xpander_sdk.outbox.storage.stats import Counters
 from xpander_sdk.receipt import Receipt, ReceiptState
-
-TESTS = Path(__file__).parents[1]
-PROGRAMS = Path(__file__).with_name("programs")
 
 
 @pytest.fixture
@@ -349,11 +346,7 @@ def submit_as_nobody(path: Path) -> str:
             break
         if folder.exists() and not mode(folder) & 0o001:
             folder.chmod(mode(folder) | 0o011)
-    command = [sys.executable, str(PROGRAMS / "submit_as_nobody.py"), str(path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    result = subprocess.run(command, capture_output=True, text=True, cwd="/", env=environment, timeout=60)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+    return run_program("submit_as_nobody.py", str(path))
 
 
 def test_read_only_folder_raises_outbox_error(tmp_path: Path):

@@ -1,9 +1,6 @@
 """Migration of an outbox file of version 1, written by the code of that version (`data/make_version_1.py`)."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from outbox.helpers import Clock, DeliveryBench, RecordingBackend, assert_balanced, make_report, store_at
+from outbox.helpers import Clock, DeliveryBench, RecordingBackend, assert_balanced, make_report, run_program, store_at
 from xpander_sdk import Configuration, OutboxError, OutboxStats
 from xpander_sdk.outbox.storage import schema
 from xpander_sdk.outbox.storage.models import Destination
 from xpander_sdk.outbox.storage.stats import Counters, DeadLetters
 
-FOLDER = Path(__file__).parent
-VERSION_1 = FOLDER / "data" / "version_1.sql"
+VERSION_1 = Path(__file__).parent / "data" / "version_1.sql"
 NOW = 1_793_000_000_000_000  # Time when the file of version 1 was written, in microseconds.
 INSERT_OF_VERSION_1 = """
 INSERT INTO reports (seq, target, task_id, agent_id, reported_at, accepted_at, body)
@@ -180,13 +176,5 @@ def test_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.Monkey
 
 
 def test_kill_at_any_statement_of_the_migration_leaves_one_version():
-    program = FOLDER / "programs" / "kill_during_migration.py"
-    result = subprocess.run(
-        [sys.executable, str(program), str(VERSION_1)],
-        env={**os.environ, "PYTHONPATH": str(FOLDER.parent)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert result.returncode == 0, result.stderr[-4_000:]
-    assert int(result.stdout) > 30
+    kills = run_program("kill_during_migration.py", str(VERSION_1))
+    assert int(kills) > 30

@@ -176,7 +176,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.open()
 
     def open(self) -> None:
-        # Each owner stands for a process and has a connection of its own.
+        # Each owner represents a process, with its own connection.
         for name in (*OWNERS, "writer"):
             if name in self.stores:
                 self.stores[name].database.close()

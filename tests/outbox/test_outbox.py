@@ -1,4 +1,4 @@
-"""The outbox of one process: limits, receipts, worker, and end. A function stands for the backend."""
+"""The outbox of one process: limits, receipts, worker, and end. A function replaces the backend."""
 
 import asyncio
 import gc

@@ -28,7 +28,7 @@ def apply_mask(report: Report, mask: Callable[[dict[str, Any]], Mapping[str, Any
             raise TypeError(f"mask must return a dict, got {type(masked).__name__}")
         body = to_jsonable(dict(masked))
     except Exception as error:
-        # The text of the error is not logged: it may quote what the mask was to remove.
+        # The text of the error is not logged: it may quote private data.
         _log.error("the mask of the outbox failed, so the texts of the run were removed: %s", type(error).__name__)
         body = {**dict.fromkeys(fields), **without_text}
     return evolve(report, content=encode_json({**body, "id": report.id}))

@@ -1,6 +1,6 @@
 """Outboxes of this process, one for each file, and the functions that submit reports to them.
 
-End of the program (atexit): the worker threads are still running then. The main thread delivers beside them until
+End of the program (atexit): the worker threads are still running then. The main thread also delivers until
 nothing is due or `exit_seconds` have passed, releases the leases of this process, so that another one can take its
 reports at once, and closes the file. After os._exit or kill -9 the leases expire instead.
 

@@ -1,6 +1,6 @@
 """Files of an outbox on disk: the database, SQLite's `-wal` and `-shm`, and the lock file.
 
-SQLite's locks protect what is inside the file. They cannot protect the steps that create, open or rename the file, so
+SQLite's locks protect the content of the file. They cannot protect the steps that create, open or rename the file, so
 `lock_file` serializes those across processes and threads.
 """
 
@@ -44,7 +44,7 @@ def create_folder(path: str) -> None:
 
 
 def create_private_file(path: str) -> None:
-    """Create an empty file if there is none, and make it and SQLite's files readable by their owner only.
+    """Create an empty file if it does not exist, and make it and SQLite's files readable by their owner only.
 
     The result does not depend on the umask.
     """
@@ -103,7 +103,7 @@ def sleep_briefly() -> None:
 
 
 def set_aside(path: str, damaged: FileId | None, error: sqlite3.Error) -> None:
-    """Rename a damaged file and SQLite's files beside it; nothing is deleted.
+    """Rename a damaged file together with its `-wal` and `-shm`; nothing is deleted.
 
     Args:
         path: Path of the outbox.

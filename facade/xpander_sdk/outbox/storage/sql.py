@@ -148,7 +148,7 @@ UPDATE leases SET expires_at = 0, lease_id = NULL, failed_attempts = failed_atte
     next_attempt_at = :next_attempt_at, last_error = :error
 WHERE {_OWN_LEASE}
 """
-# Ends the lease of a run, of which later reports must still be sent one by one.
+# Ends the lease of a run whose later reports must still be sent one by one.
 RESET_ISOLATED_RUN = f"""
 UPDATE leases SET expires_at = 0, lease_id = NULL, failed_attempts = 0, next_attempt_at = 0
 WHERE {_OWN_LEASE} AND isolate_through_seq > :last_seq
