@@ -11,12 +11,12 @@ CHUNK = 1_000
 
 
 def find_organizations(connection: Connection, before: int) -> Sequence[str]:
-    """Return the organizations that have tasks first seen before a time."""
+    """Return the organizations that have tasks created before a time."""
     return connection.scalars(select(tasks.c.organization_id).where(tasks.c.created_at < before).distinct()).all()
 
 
 def delete_chunk(connection: Connection, organization_id: str, before: int) -> int:
-    """Delete up to `CHUNK` of an organization's tasks that were first seen before a time, the oldest first.
+    """Delete up to `CHUNK` of an organization's tasks created before a time, the oldest first.
 
     Args:
         connection: The connection to use.

@@ -135,7 +135,7 @@ class Store:
         hours: int | None = None,
         top_agents: int = 0,
     ) -> MetricsResult:
-        """Return the metrics of the tasks that were first seen from `since` to before `until`.
+        """Return the metrics of the tasks created from `since` to before `until`.
 
         Args:
             organization_id: The organization.
@@ -160,7 +160,7 @@ class Store:
         self._database.write(rebuild_metrics)
 
     def delete_before(self, before: int) -> int:
-        """Delete the tasks that were first seen before a time; their metrics stay.
+        """Delete the tasks created before a time; their metrics stay.
 
         The deletion uses many small transactions, so reports do not wait for all of it. Metrics of deleted tasks exist
         by full hours only: `before` is rounded down to the start of an hour, and a metrics query whose range starts or

@@ -91,7 +91,7 @@ class TaskQuery:
     Attributes:
         organization_id: The organization.
         filters: Values by the names of the contract's filters, such as `status`, `tool` or `q`.
-        since: The earliest time at which a task was first seen, in microseconds since 1970.
+        since: The earliest creation time of a task, in microseconds since 1970.
         until: The end of that time range, exclusive.
     """
 
@@ -191,9 +191,9 @@ def _cursor_after(task: Task) -> str:
 
 
 def _may_match(dialect: str, name: str, value: str) -> ColumnElement[bool]:
-    """Return an SQL condition that every task which meets the filter fulfills, and possibly other tasks.
+    r"""Return an SQL condition that every matching task fulfills, and possibly other tasks too.
 
-    The condition compares JSON text: `q` "nb" also matches the escape sequence in "line\\nbreak".
+    The condition compares JSON text: `q` "nb" also matches the escape sequence in "line\nbreak".
     """
     if name == "status" and value in _IS_SUCCESS:
         return tasks.c.is_success.is_(_IS_SUCCESS[value])

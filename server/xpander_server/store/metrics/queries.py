@@ -41,7 +41,7 @@ class MetricsResult:
 
 @frozen(kw_only=True)
 class MetricsQuery:
-    """Query of the metrics of the tasks that were first seen in a time range.
+    """Query of the metrics of the tasks created in a time range.
 
     Attributes:
         organization_id: The organization.

@@ -6,7 +6,7 @@ Metrics are exact at any time, and reading them takes time by the length of the 
    difference between the amounts of the tasks after and before. A commit only inserts, so commits of several processes
    never wait for each other's rollup of the current hour.
 
-       task "t1" of "support", first seen at 2025-10-09 09:20, was executing and is completed now:
+       task "t1" of "support", created at 2025-10-09 09:20, was executing and is completed now:
        metric_deltas   org | 4611…  | {"support": {"1760000400000000": {"executing runs": -1, "completed runs": 1}}}
 
 2. One commit in about 64 also calls `compact`: it deletes the deltas of the organization and adds them to the rollups

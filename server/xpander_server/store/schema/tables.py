@@ -121,7 +121,7 @@ retention = Table(
     "retention",
     metadata,
     Column("organization_id", ORGANIZATION_ID, primary_key=True),
-    # The start of an hour. Tasks first seen before it may have been deleted; their metrics stay.
+    # The start of an hour. Tasks created before it may have been deleted; their metrics stay.
     Column("deleted_before", BigInteger, nullable=False),
 )
 
