@@ -111,11 +111,11 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        scope: Any = cycle.scope
+        scope: Any = cycle.scope  # uvicorn's and Starlette's types of the same ASGI objects differ
+        application: Any = app
         if isinstance(app, Dispatcher) and scope["method"] != "HEAD" and (route := app.match(scope)) is not None:
-            super()._start_asgi_task(cycle, partial(_respond, cycle, app, route))
-        else:
-            super()._start_asgi_task(cycle, app)
+            application = partial(_respond, cycle, app, route)
+        super()._start_asgi_task(cycle, application)
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout, self._on_head_timeout)
