@@ -13,8 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xpander_server.api.app import create_app
 from xpander_server.auth.authentication import SingleOrganizationAuthenticator
-from xpander_server.http import protocol
 from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.dispatcher import RECEIVED_BODY, Dispatcher
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.store import Store
 
@@ -114,18 +114,18 @@ def test_fast_path_and_asgi_path_give_same_response(
 
 
 def test_report_in_one_piece_takes_fast_path(connect, monkeypatch):
-    has_more_body = []
-    respond = protocol._respond
+    has_received_body = []
+    respond = Dispatcher.respond
 
-    async def record_and_respond(cycle, *rest):
-        has_more_body.append(cycle.more_body)
-        await respond(cycle, *rest)
+    async def record_and_respond(dispatcher, route, scope, receive):
+        has_received_body.append(RECEIVED_BODY in scope)
+        return await respond(dispatcher, route, scope, receive)
 
-    monkeypatch.setattr(protocol, "_respond", record_and_respond)
+    monkeypatch.setattr(Dispatcher, "respond", record_and_respond)
     with connect() as connection:
         connection.sendall(head(LENGTH) + BODY)
         assert read_response(connection)[0] == 200
-    assert has_more_body == [False]
+    assert has_received_body == [True]
 
 
 @pytest.mark.parametrize("pieces", [2, 50])

@@ -90,5 +90,5 @@ def test_queue_of_verifications_is_bounded(store, monkeypatch):
     ],
 )
 def test_failures_are_counted_by_address_or_ipv6_network(addresses, are_counted_together):
-    results = [authentication._rate_limit_address(request("k", address)) for address in addresses]
+    results = [authentication.rate_limit_address(request("k", address)) for address in addresses]
     assert (results[0] == results[1]) is are_counted_together

@@ -119,7 +119,7 @@ class KeyAuthenticator:
         """
         verification = self._verifier.cached(key) if key else _NO_KEY
         if verification is None:
-            return await self._verify(key, _rate_limit_address(request))
+            return await self._verify(key, rate_limit_address(request))
         if verification.grant is not None and not verification.is_fresh():
             cached = verification
             return await run_in_threadpool(lambda: self._verifier.refresh(key, cached))
@@ -144,7 +144,7 @@ class KeyAuthenticator:
         return verification
 
 
-def _rate_limit_address(request: Request) -> str:
+def rate_limit_address(request: Request) -> str:
     """Return the client's address; for IPv6 its /64 network, because one client usually controls all of it."""
     host = request.client.host if request.client else ""
     try:
