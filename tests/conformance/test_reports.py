@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from conformance.documented_example import REPORT
 from xpander_sdk import (
     AgentExecutionStatus,
     ConflictError,
@@ -13,15 +14,6 @@ from xpander_sdk import (
     TooLargeError,
 )
 from xpander_sdk.reporting.report import new_report
-
-REPORT = {
-    "input": "Summarize Q4 earnings",
-    "result": "Q4 revenue grew 22% YoY, driven by ...",
-    "tokens": Tokens(prompt_tokens=2_140, completion_tokens=380),
-    "duration": 4.7,
-    "used_tools": ["web_search", "fetch_pdf"],
-    "is_success": True,
-}
 
 
 @pytest.fixture(params=["task_report", "backend_report"])

@@ -1,0 +1,1 @@
+"""Tests that run on every target and in both forms of the SDK."""
