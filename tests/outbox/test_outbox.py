@@ -30,6 +30,7 @@ from outbox.helpers import (
     store_at,
     wait_until,
 )
+from runtimes.resources import has_open_file
 from xpander_sdk import Configuration, OutboxError, OutboxFullError
 from xpander_sdk.outbox.outbox import Outbox
 from xpander_sdk.outbox.storage.connection import Database
@@ -445,6 +446,27 @@ def test_closed_outbox_can_be_used_again(outbox: Outbox):
         receipt = put(outbox, f"run-{number}")
         assert outbox.close(TIMEOUT)
         assert receipt.state is ReceiptState.Delivered
+
+
+def test_close_leaves_no_open_file(outbox: Outbox, path: Path):
+    for number in range(20):
+        put(outbox, f"run-{number}")
+        assert has_open_file(path.name)
+        assert outbox.close(TIMEOUT)
+        assert not has_open_file(path.name)
+
+
+def test_call_that_outlasts_close_stores_its_outcome_and_closes_the_file(
+    outbox: Outbox, path: Path, backend: RecordingBackend
+):
+    backend.unblocked.clear()
+    put(outbox)
+    wait_until(lambda: backend.calls)
+    assert not outbox.close(0)
+    backend.unblocked.set()
+    wait_until(lambda: not any(thread.name == "xpander-report outbox" for thread in threading.enumerate()))
+    assert not has_open_file(path.name)
+    assert outbox.stats().delivered == 1
 
 
 def test_two_outboxes_of_one_file_share_counters(outbox: Outbox, path: Path, backend: RecordingBackend):

@@ -229,10 +229,11 @@ class Outbox:
             >>> Backend().outbox.close(5.0)
             True
         """
+        ends_at = time.monotonic() + deadline
         try:
             return self.flush(deadline)
         finally:
-            self._stop()
+            self._stop(ends_at)
 
     def use_any_key(self) -> None:
         """Deliver with XPANDER_API_KEY the reports whose own key this process does not know.
@@ -272,7 +273,7 @@ class Outbox:
         if worker is None or not worker.is_alive():
             with self._lock:
                 if self._worker is None or not self._worker.is_alive():
-                    self._worker = Worker(self._delivery, self._settings.parallel)
+                    self._worker = Worker(self._delivery, self._settings.parallel, on_end=self._close_unused_file)
                 worker = self._worker
         return worker
 
@@ -294,12 +295,26 @@ class Outbox:
                     return
             self._receipts.wait_for_change(min(remaining, _IDLE_POLL_SECONDS))
 
-    def _stop(self) -> None:
+    def _stop(self, ends_at: float = 0.0) -> None:
+        """Stop the worker, release its leases, and close the file.
+
+        Args:
+            ends_at: Time on the monotonic clock until which the threads are awaited. Default: not at all. A call that
+                takes longer continues: its thread opens the file again to store the outcome, and closes it.
+        """
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
+            worker.join(ends_at)
         if self._store.database.exists():
             self._store.release_owner(self._owner)
+        self._close_file()
+
+    def _close_unused_file(self) -> None:
+        if self._worker is None:
+            self._close_file()
+
+    def _close_file(self) -> None:
         for database in self._databases:
             database.close()
 
@@ -322,6 +337,7 @@ class Outbox:
     def _finish(self) -> None:
         """Deliver for up to `exit_seconds` at the end of the program; the remaining reports stay in the file."""
         if self._worker is None:
+            self._close_file()
             return
         ends_at = time.monotonic() + self._settings.exit_seconds
         try:
@@ -329,7 +345,7 @@ class Outbox:
             while time.monotonic() < ends_at and (batch := self._delivery.claim()) is not None:
                 self._delivery.deliver(batch, ends_at)
             self._wait_until_idle(ends_at, of_all_processes=False)
-            self._stop()
+            self._stop(ends_at)
         except OutboxError as error:
             _log.error("the outbox failed at the end of the program: %s", error)
 

@@ -11,6 +11,7 @@ worker, which it starts with its first report.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from xpander_sdk.outbox.delivery import Delivery
@@ -32,12 +33,20 @@ class Worker:
         parallel: Maximum number of threads.
         deadline: Time on the monotonic clock when the worker stops. It stops earlier when nothing is due before the
             deadline. Default: never.
+        on_end: Function that the last thread calls when it ends.
     """
 
-    def __init__(self, delivery: Delivery, parallel: int, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        delivery: Delivery,
+        parallel: int,
+        deadline: float | None = None,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._delivery = delivery
         self._parallel = parallel
         self._deadline = deadline
+        self._on_end = on_end
         self._is_stopping = threading.Event()
         self._is_awake = threading.Event()
         self._last_error: tuple[str, float] = "", 0.0
@@ -59,11 +68,18 @@ class Worker:
         self._is_stopping.set()
         self._is_awake.set()
 
-    def join(self) -> None:
-        """Wait until all threads have ended; only useful with a deadline or after `stop`."""
-        while threads := list(self._threads):
+    def join(self, ends_at: float | None = None) -> None:
+        """Wait until all other threads have ended; only useful with a deadline or after `stop`.
+
+        Args:
+            ends_at: Time on the monotonic clock at which the wait ends anyway. Default: never.
+        """
+        while threads := self._threads - {threading.current_thread()}:
             for thread in threads:
-                thread.join()
+                remaining = None if ends_at is None else ends_at - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return
+                thread.join(remaining)
 
     def _start_thread(self, *, is_first: bool) -> threading.Thread:
         thread = threading.Thread(target=self._run, args=(is_first,), name="xpander-report outbox", daemon=True)
@@ -87,6 +103,9 @@ class Worker:
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
+                is_last = not self._threads
+            if is_last:
+                self._on_end()
 
     def _must_stop(self) -> bool:
         return self._is_stopping.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline)
