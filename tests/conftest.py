@@ -93,13 +93,13 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Configuration:
-    """Configuration of a new embedded SQLite store."""
+    """Return the configuration of a new embedded SQLite store."""
     return Configuration(base_url=f"sqlite:///{tmp_path}/runs.db")
 
 
 @pytest.fixture(scope="session")
 def embedded_database(postgres: str, postgresql_template: str) -> Iterator[Configuration]:
-    """Configuration of an embedded PostgreSQL store; tests share it, as they share `server`."""
+    """Return the configuration of an embedded PostgreSQL store; tests share it, as they share `server`."""
     with new_database(postgres, postgresql_template) as url:
         configuration = Configuration(base_url=url, organization_id=ORGANIZATION)
         yield configuration

@@ -106,7 +106,7 @@ TARGETS = {
 
 @pytest.fixture(params=TARGETS)
 def target(request: pytest.FixtureRequest) -> Configuration:
-    """Configuration of an embedded store or of a server, on SQLite and on PostgreSQL."""
+    """Return the configuration of an embedded store or of a server, on SQLite and on PostgreSQL."""
     return TARGETS[request.param](request)
 
 
@@ -118,7 +118,7 @@ def sdk(request: pytest.FixtureRequest, target: Configuration) -> Sync | Async:
 
 @pytest.fixture
 def new_id() -> Callable[[], str]:
-    """Function that returns an ID that no other test uses; the tests share the servers."""
+    """Return a function that returns an ID that no other test uses; the tests share the servers."""
     return lambda: f"id-{uuid.uuid4()}"
 
 

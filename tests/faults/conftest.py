@@ -47,7 +47,7 @@ def form(request: pytest.FixtureRequest) -> Form:
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    """Exporter with the spans that end during the test."""
+    """Return an exporter with the spans that end during the test."""
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = TracerProvider()

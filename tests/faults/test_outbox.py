@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def new_backend(path: Path) -> Iterator[Callable[..., Backend]]:
-    """Function that creates a backend with an outbox, from settings of the configuration or of the outbox."""
+    """Return a function that creates a backend with an outbox, from settings of the configuration or of the outbox."""
     backends: list[Backend] = []
 
     def create(server: FaultServer, **settings: Any) -> Backend:

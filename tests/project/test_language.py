@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skip(reason="enabled after the rewrite")
-
 ROOT = Path(__file__).parents[2]
 PACKAGES = ["facade", "server", "tests", "benchmarks", "examples", "docs"]
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))

@@ -14,8 +14,6 @@ import pytest
 import xpander_sdk
 from xpander_sdk.cli import main
 
-pytestmark = pytest.mark.skip(reason="enabled after the rewrite")
-
 ROOT = Path(__file__).parents[2]
 # Without the changelog, which also names removed things.
 DOCUMENTS = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path.name != "CHANGELOG.md"]

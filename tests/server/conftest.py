@@ -37,13 +37,13 @@ def new_store_with_keys(tmp_path_factory: pytest.TempPathFactory) -> Callable[[]
 
 @pytest.fixture
 def store_with_keys(new_store_with_keys: Callable[[], StoreWithKeys]) -> StoreWithKeys:
-    """New SQLite store."""
+    """Return a new SQLite store."""
     return new_store_with_keys()
 
 
 @pytest.fixture
 def any_store_with_keys(store_url: str) -> StoreWithKeys:
-    """New store, once on SQLite and once on PostgreSQL."""
+    """Return a new store, once on SQLite and once on PostgreSQL."""
     return StoreWithKeys(store_url)
 
 

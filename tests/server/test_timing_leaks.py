@@ -38,7 +38,7 @@ def store(url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
-    """SQL statements that are sent, without their parameters."""
+    """Return the SQL statements that are sent, without their parameters."""
     sent: list[str] = []
 
     def record(_connection, _cursor, statement, *_rest) -> None:

@@ -11,7 +11,7 @@ from xpander_sdk.cli import main
 
 @pytest.fixture
 def cli(embedded: Configuration, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Function that runs `xpander-report` on an embedded backend, in 120 columns."""
+    """Return a function that runs `xpander-report` on an embedded backend, in 120 columns."""
     monkeypatch.setenv("XPANDER_BASE_URL", embedded.base_url)
     monkeypatch.setenv("COLUMNS", "120")
 

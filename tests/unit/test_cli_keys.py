@@ -13,7 +13,7 @@ from xpander_sdk.cli import main
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Callable[..., Result]:
-    """Function that runs `xpander-report keys` on an empty store."""
+    """Return a function that runs `xpander-report keys` on an empty store."""
 
     def run(command: str, *arguments: str) -> Result:
         return CliRunner().invoke(main, ["keys", command, "--store", f"sqlite:///{tmp_path}/store.db", *arguments])

@@ -24,7 +24,7 @@ def backend(embedded: Configuration, file) -> Backend:
 
 @pytest.fixture
 def cli(file) -> Callable[..., Result]:
-    """Function that runs `xpander-report outbox` on a file."""
+    """Return a function that runs `xpander-report outbox` on a file."""
 
     def run(*arguments: str) -> Result:
         return CliRunner(env={"COLUMNS": "150"}).invoke(main, ["outbox", "--file", str(file), *arguments])

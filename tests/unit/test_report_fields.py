@@ -55,7 +55,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The bodies of all reports, which are neither sent nor stored."""
+    """Return the bodies of all reports, which are neither sent nor stored."""
     bodies: list[dict[str, Any]] = []
 
     def send(_: Configuration, operation: Operation[Any]) -> None:
