@@ -2,11 +2,16 @@
 
 import gzip
 import json
+import sys
 
 import pytest
-from backports import zstd
 
 from contract.raw_http import JSON_HEADERS, MIB, RawClient, RawResponse
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def compress(coding: bytes, body: bytes) -> bytes:

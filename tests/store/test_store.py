@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtimes.resources import descriptor_count
 from store.reports import EXAMPLES, NOON, submission
 from xpander_server.domain.task import Conflict, Task
 from xpander_server.store import Store, TaskQuery
@@ -135,3 +136,23 @@ def test_order_repetition_and_interleaving_of_reports_do_not_change_the_result(s
             )
         )
     assert states[0] == states[1]
+
+
+def test_connection_that_is_used_during_or_after_close_is_closed(store_url):
+    before = descriptor_count()
+    store = Store(store_url)
+    is_reading, is_closed = threading.Event(), threading.Event()
+
+    def read(connection):
+        is_reading.set()
+        assert is_closed.wait(20)
+
+    with ThreadPoolExecutor() as executor:
+        reading = executor.submit(store._database.read, read)
+        assert is_reading.wait(20)
+        store.close()
+        is_closed.set()
+        reading.result()
+    assert descriptor_count() == before
+    store.report(submission("after"))
+    assert descriptor_count() == before

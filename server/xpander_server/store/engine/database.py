@@ -1,6 +1,7 @@
 """Transactions on a database, independent of its backend."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, exc
@@ -47,6 +48,7 @@ class Database:
         # Insert many rows with one statement instead of one statement for each row.
         backend.engine.dialect.use_insertmanyvalues_wo_returning = True
         self._gate = ReadWriteGate(one_writer=backend.one_writer)
+        self._is_closed = False
 
     @property
     def dialect(self) -> str:
@@ -59,7 +61,7 @@ class Database:
         Raises:
             StoreUnavailable: The database was locked for too long, its disk is full, or it does not respond.
         """
-        with self._gate.read():
+        with self._gate.read(), self._unpooled_if_closed():
             return self._transaction(call, writes=False)
 
     def write(self, call: Callable[[Connection], T]) -> T:
@@ -70,7 +72,7 @@ class Database:
         Raises:
             StoreUnavailable: The database was locked for too long, its disk is full, or it does not respond.
         """
-        with self._gate.write():
+        with self._gate.write(), self._unpooled_if_closed():
             return self._transaction(call, writes=True)
 
     def _transaction(self, call: Callable[[Connection], T], *, writes: bool) -> T:
@@ -101,8 +103,23 @@ class Database:
         self._gate.open()
 
     def close(self) -> None:
-        """Close all connections."""
-        self._backend.close()
+        """Close all connections; one that is in use, or is opened later, is closed at the end of its transaction."""
+        self._is_closed = True
+        self._close_idle_connections()
+
+    @contextmanager
+    def _unpooled_if_closed(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            # `close` sets the flag before it closes the idle connections. So whichever thread is later, the one that
+            # closes or the one that has returned its connection to the pool, closes this connection.
+            if self._is_closed:
+                self._close_idle_connections()
+
+    def _close_idle_connections(self) -> None:
+        # Engine.dispose would replace the pool, and connections in use would return to the old one and stay open.
+        self._backend.engine.pool.dispose()
 
 
 def open_database(url: str) -> Database:
