@@ -14,8 +14,7 @@ that the caller has deleted, has no receipt either.
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from xpander_sdk.outbox.storage.models import Batch
@@ -51,18 +50,17 @@ class Receipts:
         self._early_responses: dict[int, tuple[Batch, Any]] = {}
         self._receipts: weakref.WeakValueDictionary[int, Receipt[Any]] = weakref.WeakValueDictionary()
 
-    @contextmanager
-    def submission(self) -> Iterator[None]:
-        """Keep early responses during the block, in which a report is stored and its receipt created."""
+    def begin_submission(self) -> None:
+        """Keep early responses until `end_submission`."""
         with self._changed:
             self._submissions += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._submissions -= 1
-                if not self._submissions:
-                    self._early_responses.clear()
+
+    def end_submission(self) -> None:
+        """Forget early responses if no other submission is in progress."""
+        with self._changed:
+            self._submissions -= 1
+            if not self._submissions:
+                self._early_responses.clear()
 
     def create(self, seq: int, salt: bytes, report_id: str, convert: Callable[[Any], T]) -> Receipt[T]:
         """Return the receipt of a stored report.

@@ -71,21 +71,26 @@ class Submitter:
         """
         if settings.mask is not None:
             report = apply_mask(report, settings.mask)
-        with self._receipts.submission():
+        self._receipts.begin_submission()
+        try:
             seq, salt = self._insert(configuration, settings, report)
             receipt = self._receipts.create(seq, salt, report.id, convert)
             self._wake_worker(settings)
             return receipt
+        finally:
+            self._receipts.end_submission()
 
     def _insert(self, configuration: Configuration, settings: OutboxSettings, report: Report) -> tuple[int, bytes]:
         store = self._store(settings.durability)
         # A callable that returns the key may be slow, so it is called now and not while the file is locked.
-        self._keyring.add(configuration, store.database.salt or store.salt())
+        salt = store.database.salt or store.salt()
+        key = self._keyring.add(configuration, salt)
         deadline = time.monotonic() + (settings.block_seconds if settings.when_full == "block" else 0)
         while True:
             try:
                 seq = store.put(
-                    lambda salt: self._keyring.add(configuration, salt),
+                    # Another salt belongs to a file that has replaced this one meanwhile.
+                    lambda new_salt: key if new_salt == salt else self._keyring.add(configuration, new_salt),
                     report,
                     max_reports=settings.max_reports,
                     max_bytes=settings.max_bytes,

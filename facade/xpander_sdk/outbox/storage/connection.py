@@ -183,11 +183,12 @@ class Database:
             connection.execute("ROLLBACK")
 
     def _retry_while_locked(self, step: Callable[[], T]) -> T:
-        deadline = time.monotonic() + BUSY_SECONDS
+        deadline = None
         while True:
             try:
                 return step()
             except sqlite3.OperationalError as error:
+                deadline = deadline or time.monotonic() + BUSY_SECONDS
                 is_locked = _result_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
                 if not is_locked or time.monotonic() > deadline:
                     raise

@@ -92,7 +92,7 @@ class QueueStore:
                     "destination_id": self._destination_id(connection, destination_key(self.database.salt)),
                     "task_id": report.id, "agent_id": report.agent_id, "reported_at": report.reported_at,
                     "now": self.clock(), "body": report.content,
-                    "max_reports": max_reports, "size": size, "max_bytes": max_bytes,
+                    "max_reports": max_reports, "max_other_bytes": max_bytes - size,
                 },
             )  # fmt: skip
             return cursor.lastrowid if cursor.rowcount == 1 else None

@@ -105,7 +105,7 @@ WHERE id = :destination_id
 INSERT_REPORT = f"""
 INSERT INTO reports ({_REPORT_COLUMNS})
 SELECT next_seq, :destination_id, :task_id, :agent_id, :reported_at, :now, :body FROM counters
-WHERE pending < :max_reports AND pending_bytes + :size <= :max_bytes
+WHERE pending < :max_reports AND pending_bytes <= :max_other_bytes
 """
 DELETE_REPORT = "DELETE FROM reports WHERE seq = :seq"
 LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM reports"
