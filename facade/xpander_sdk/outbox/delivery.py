@@ -34,6 +34,7 @@ _LEASE_MARGIN_SECONDS = 5  # A lease lasts this much longer than the longest cal
 _MAX_CALL_SECONDS = 600.0  # A lease longer than MAX_WAIT would count as expired.
 _MIN_CALL_SECONDS = 0.05
 _REFRESH_SECONDS = 5.0  # Time between two reads of the destinations that other processes have added.
+_IDLE_POLL_SECONDS = 0.02
 _MAX_DEAD_LETTER_ERROR = 2_000  # characters
 _MAX_LAST_ERROR = 500  # characters
 
@@ -145,6 +146,21 @@ class Delivery:
         return self.in_flight > 0 or (
             self._store.database.exists() and self._store.has_active_lease(self.destination_ids)
         )
+
+    def wait_until_idle(self, ends_at: float, wait: Callable[[float], None], *, of_all_processes: bool) -> None:
+        """Wait while a report is being sent, or is due before `ends_at`.
+
+        Args:
+            ends_at: Time on the monotonic clock.
+            wait: Function that waits for an outcome, at most the seconds that it is given.
+            of_all_processes: Wait for reports that other processes are sending as well.
+        """
+        while (remaining := ends_at - time.monotonic()) > 0:
+            if not (self.is_sending() if of_all_processes else self.in_flight):
+                seconds = self.seconds_to_next(remaining + 1)
+                if seconds is None or seconds > remaining:
+                    return
+            wait(min(remaining, _IDLE_POLL_SECONDS))
 
     def vacuum(self) -> bool:
         """Return some unused space of the file to the disk; return whether more is left."""

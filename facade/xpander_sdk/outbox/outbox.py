@@ -26,7 +26,6 @@ from xpander_sdk.settings.outbox import OutboxSettings
 
 _log = logging.getLogger("xpander_sdk")
 _WORKER_CHECKPOINT_PAGES = 1_000
-_IDLE_POLL_SECONDS = 0.02
 
 
 class Outbox:
@@ -177,7 +176,7 @@ class Outbox:
         self._reset_backoff()
         if self._settings.worker == "thread":
             self._wake_worker(self._settings)
-            self._wait_until_idle(ends_at, of_all_processes=True)
+            self._delivery.wait_until_idle(ends_at, self._receipts.wait_for_change, of_all_processes=True)
         else:
             self.drain(deadline)
         return not self._store.has_pending(last_seq, [destination.id for destination in self._store.destinations()])
@@ -281,20 +280,6 @@ class Outbox:
         self._delivery.refresh()
         self._store.reset_backoff(self._delivery.destination_ids)
 
-    def _wait_until_idle(self, ends_at: float, *, of_all_processes: bool) -> None:
-        """Wait while a report is being sent, or is due before `ends_at`.
-
-        Args:
-            ends_at: Time on the monotonic clock.
-            of_all_processes: Wait for reports that other processes are sending as well.
-        """
-        while (remaining := ends_at - time.monotonic()) > 0:
-            if not (self._delivery.is_sending() if of_all_processes else self._delivery.in_flight):
-                seconds = self._delivery.seconds_to_next(remaining + 1)
-                if seconds is None or seconds > remaining:
-                    return
-            self._receipts.wait_for_change(min(remaining, _IDLE_POLL_SECONDS))
-
     def _stop(self, ends_at: float = 0.0) -> None:
         """Stop the worker, release its leases, and close the file.
 
@@ -344,7 +329,7 @@ class Outbox:
             # Python starts no more threads now, so this thread helps those that are running.
             while time.monotonic() < ends_at and (batch := self._delivery.claim()) is not None:
                 self._delivery.deliver(batch, ends_at)
-            self._wait_until_idle(ends_at, of_all_processes=False)
+            self._delivery.wait_until_idle(ends_at, self._receipts.wait_for_change, of_all_processes=False)
             self._stop(ends_at)
         except OutboxError as error:
             _log.error("the outbox failed at the end of the program: %s", error)
