@@ -78,13 +78,14 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
     Returns:
         For each report its task after the merge, or a `Conflict`; a report with a conflict changes nothing.
     """
-    before = _read_tasks(connection, {submission.key for submission in submissions})
+    keys = [submission.key for submission in submissions]
+    before = _read_tasks(connection, set(keys))
     after = dict(before)
     outcomes: list[Task | Conflict] = []
-    for submission in submissions:
+    for key, submission in zip(keys, submissions, strict=True):
         try:
             task = merge(
-                after.get(submission.key),
+                after.get(key),
                 submission.report,
                 organization_id=submission.organization_id,
                 agent_id=submission.agent_id,
@@ -95,7 +96,7 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
         except Conflict as conflict:
             outcomes.append(conflict)
         else:
-            after[submission.key] = task
+            after[key] = task
             outcomes.append(task)
     # Sorted, so that two processes that write the same tasks do not deadlock.
     changed = [key for key in sorted(after) if after[key] is not before.get(key)]
