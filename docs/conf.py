@@ -21,6 +21,7 @@ project = "xpander-report"
 project_copyright = "2026, the xpander-report authors"
 version = release = xpander_sdk.__version__
 language = "en"
+smartquotes = False  # options of the command line keep their two hyphens
 
 extensions = [
     "myst_parser",

@@ -41,12 +41,12 @@ from xpander_sdk.version import __version__
 
 if TYPE_CHECKING:
     from xpander_sdk.outbox.outbox import Outbox
-    from xpander_sdk.outbox.storage.models import DeadLetter, OutboxStats
+    from xpander_sdk.outbox.storage.models import DeadLetter, Destination, OutboxStats
 
 
 def __getattr__(name: str) -> Any:
     # The outbox needs the HTTP client, which `import xpander_sdk` does not import.
-    if name in ("DeadLetter", "Outbox", "OutboxStats"):
+    if name in ("DeadLetter", "Destination", "Outbox", "OutboxStats"):
         return getattr(_lazy.outbox, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -71,6 +71,7 @@ __all__ = [
     "ContractError",
     "CostSummary",
     "DeadLetter",
+    "Destination",
     "DurationSummary",
     "InvalidReportError",
     "Metrics",
