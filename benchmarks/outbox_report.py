@@ -120,7 +120,7 @@ runs left behind arrived:
 
 {survivals}
 
-## Method
+### Method
 
 - **ours**: `Backend.submit_external_task`. **langsmith**: `Client.create_run`, once, with the outputs and the end.
   **langfuse**: `start_observation(as_type="generation")` and `end()`. **opik**: `trace`, and a `span` in it for the
@@ -135,7 +135,7 @@ runs left behind arrived:
 
 {machine}.
 
-## Limits
+### Limits
 
 - The other products send many runs in one request. The contract has one request for each run, whose response confirms
   that run. So the other products deliver at a higher rate, and with less CPU time for each run.

@@ -162,7 +162,7 @@ SECTION = """\
 
 In brackets: by what factor ours is better (faster, or using less); below 1, ours is worse.
 
-## Method
+### Method
 
 - **ours**: `Task.report_external_task` and `Task.areport_external_task`. **Official SDK**: the same calls of
   `xpander-sdk`, in a separate environment. Both create the body from their arguments, and an object from the response.
@@ -182,7 +182,7 @@ imports rich, click and trio because they are installed, and so does every progr
 
 {machine}.
 
-## Repeat it
+### Repeat it
 
 ```sh
 make bench            # about five minutes; updates this section
@@ -191,7 +191,7 @@ make bench QUICK=1    # at most a minute; only prints
 
 The benchmark needs Linux. Stop other programs first: on a busy machine, the figures and the factors vary widely.
 
-## Limits
+### Limits
 
 - A network and a database take more time than any of these clients. A faster client saves CPU time of the program
   that reports; it does not make a backend faster.

@@ -205,7 +205,7 @@ def main() -> None:
 TEXT = """\
 `make bench-server` wrote this section in one run on one machine.
 
-## Reports under load
+### Reports under load
 
 {loaded}
 
@@ -216,7 +216,7 @@ application without authentication and without a store. The last row executes on
 the event loop, and does nothing else; that is fastest for one connection. Ours commits several reports at once, in a
 thread. The load generator runs on the same CPUs. Each figure is the median of {rounds} rounds of {seconds} s.
 
-## Comparison with MLflow and Phoenix
+### Comparison with MLflow and Phoenix
 
 {logged}
 
@@ -224,7 +224,7 @@ Each server runs with its default settings on SQLite. The same run takes three r
 Phoenix, and one request to ours. The client is Python's `http.client` for all, which uses a large part of the CPU when
 the server is fast. A run counts when it is in the database.
 
-## Reads with many tasks
+### Reads with many tasks
 
 Times in milliseconds, measured at the store, for one agent whose tasks are distributed over a year.
 
@@ -234,7 +234,7 @@ A search for a rare word or tool takes at most 30 ms for each page, and returns 
 
 {machine}.
 
-## Repeat it
+### Repeat it
 
 ```sh
 make bench-server            # about half an hour; updates this section
