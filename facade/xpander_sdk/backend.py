@@ -237,7 +237,7 @@ class Backend(BackendMetrics):
             <ReceiptState.Delivered: 'delivered'>
         """
         configuration, report = self._new_report(configuration, agent_id, agent, fields)
-        convert = partial(Task._from_body, configuration)
+        convert = partial(Task._from_record, configuration)
         return _lazy.registry.submit(configuration, report, convert)
 
     async def asubmit_external_task(
@@ -288,7 +288,7 @@ class Backend(BackendMetrics):
             <ReceiptState.Delivered: 'delivered'>
         """
         configuration, report = self._new_report(configuration, agent_id, agent, fields)
-        convert = partial(Task._from_body, configuration)
+        convert = partial(Task._from_record, configuration)
         return await _lazy.registry.asubmit(configuration, report, convert)
 
     def _new_report(

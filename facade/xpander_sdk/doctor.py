@@ -88,12 +88,16 @@ class _Context:
 
 
 def _check_target(context: _Context) -> str:
+    context.configuration.check_key_protection()
     return f"reports go to {context.configuration.get_full_url()}"
 
 
 def _check_proxy(context: _Context) -> str:
+    from xpander_sdk.transport.proxies import check_proxy_protection
+
     if context.configuration.transport.http is not None:
         return "your own httpx transport sends the requests"
+    check_proxy_protection(context.configuration.transport, context.url)
     host, port = context.first_hop
     if host == context.url.hostname:
         return "no proxy is set for this backend"

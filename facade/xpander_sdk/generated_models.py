@@ -6,7 +6,6 @@ from typing import Any
 
 from attrs import fields
 
-from xpander_sdk.reporting.tokens import TOKEN_KINDS, Tokens
 from xpander_sdk.reporting.validation import parse_datetime
 
 
@@ -32,11 +31,3 @@ def read_fields(cls: type, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         else:
             extra[name] = value  # a malformed time: an error would hide that the report was recorded
     return values, extra
-
-
-def read_tokens(model: Any) -> Tokens | None:
-    """Return the tokens of a generated model; a count that the model lacks is 0. None for no model."""
-    if model is None:
-        return None
-    counts = {kind: getattr(model, kind) for kind in TOKEN_KINDS}
-    return Tokens(**{kind: count for kind, count in counts.items() if isinstance(count, int)})

@@ -9,15 +9,14 @@ from attrs import field, fields, frozen
 
 from xpander_sdk import _lazy
 from xpander_sdk.errors import ModuleException
-from xpander_sdk.generated_models import read_fields, read_tokens
 from xpander_sdk.reporting.tokens import Tokens
 from xpander_sdk.reporting.validation import resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task_status import AgentExecutionStatus
 
 if TYPE_CHECKING:
-    from xpander_api import models
     from xpander_sdk.client.operations import Operation
+    from xpander_sdk.client.task_record import TaskRecord
     from xpander_sdk.reporting.report import Report
 
 
@@ -43,10 +42,12 @@ class Task:
     Attributes:
         id: The id of the run.
         agent_id: The agent that executed the run.
-        organization_id: The organization that owns the agent.
+        organization_id: The organization that owns the agent; None if neither the response nor the configuration names
+            it.
         input: Input of the run.
         status: Status of the run.
-        created_at: Time at which the backend created the record.
+        created_at: Time at which the backend created the record; if the response to a report lacks it, the time of the
+            report.
         started_at: Time at which the run started: its end, minus its duration.
         paused_at: Time at which the run was paused.
         finished_at: Time at which the run ended, or else at which its outcome was first reported; None while it is in
@@ -73,16 +74,17 @@ class Task:
         sub_executions: Ids of the executions that this one started.
         is_manually_stopped: True if a person stopped the run.
         execution_attempts: Number of times that the run was attempted.
-        extra: Fields of the response that this version of the SDK does not know, by name.
+        extra: Fields of the response that this version of the SDK does not know, or that have another type than the
+            API's, by name.
         configuration: The configuration that loaded the task; not part of its repr and of comparisons.
     """
 
     id: str
     agent_id: str
-    organization_id: str
+    organization_id: str | None
     input: TaskInput
     status: AgentExecutionStatus
-    created_at: datetime
+    created_at: datetime | None
     started_at: datetime | None = None
     paused_at: datetime | None = None
     finished_at: datetime | None = None
@@ -267,7 +269,7 @@ class Task:
             return _lazy.client.send(configuration, cls._report_operation(configuration, report))
         except ModuleException as error:
             if configuration.outbox is not None:
-                _lazy.registry.keep(configuration, report, partial(cls._from_body, configuration), error)
+                _lazy.registry.keep(configuration, report, partial(cls._from_record, configuration), error)
             raise
 
     @classmethod
@@ -276,44 +278,30 @@ class Task:
             return await _lazy.client.asend(configuration, cls._report_operation(configuration, report))
         except ModuleException as error:
             if configuration.outbox is not None:
-                await _lazy.registry.akeep(configuration, report, partial(cls._from_body, configuration), error)
+                await _lazy.registry.akeep(configuration, report, partial(cls._from_record, configuration), error)
             raise
 
     @classmethod
     def _report_operation(cls, configuration: Configuration, report: "Report") -> "Operation[Self]":
-        return _lazy.operations.report_task(report).map(partial(cls._from_model, configuration))
+        return _lazy.operations.report_task(report).map(partial(cls._from_record, configuration))
 
     @classmethod
     def _load_operation(cls, configuration: Configuration, task_id: str) -> "Operation[Self]":
-        return _lazy.operations.get_task(task_id).map(partial(cls._from_model, configuration))
+        return _lazy.operations.get_task(task_id).map(partial(cls._from_record, configuration))
 
     @classmethod
-    def _from_body(cls, configuration: Configuration, body: Any) -> Self:
-        from xpander_api.models import Task
-
-        return cls._from_model(configuration, Task.from_dict(body))
-
-    @classmethod
-    def _from_model(cls, configuration: Configuration, model: "models.Task") -> Self:
-        values, extra = read_fields(cls, model)
+    def _from_record(cls, configuration: Configuration, record: "TaskRecord") -> Self:
+        if record.unusual:
+            _lazy.client.warn_of_unusual_response(configuration, record.unusual)
+        values = {name: value for name, value in record.values.items() if value is not None}
         return cls(
             **{
+                "organization_id": configuration.organization_id,
+                "created_at": None,
                 **values,
-                "input": _read_input(model.input_),
-                "status": AgentExecutionStatus(str(model.status)),
-                "tokens": read_tokens(values.get("tokens")),
-                "extra": extra,
+                "input": TaskInput(**values.get("input", {})),
+                "status": AgentExecutionStatus(values["status"]),
+                "extra": record.extra,
                 "configuration": configuration,
             }
         )
-
-
-def _read_input(model: "models.TaskInput") -> TaskInput:
-    from xpander_api.types import Unset
-
-    user = model.user
-    return TaskInput(
-        text=model.text if isinstance(model.text, str) else None,
-        files=model.files if isinstance(model.files, list) else [],
-        user=None if user is None or isinstance(user, Unset) else user.to_dict(),
-    )

@@ -15,11 +15,12 @@ FORMS = ["Task, async", "Task, sync", "Backend, async", "Backend, sync"]
 
 def run_example(target: Configuration, form: str) -> list[str]:
     """Run the program, and return ID, status and creation time of its task."""
-    variables = {
+    settings = {
         "XPANDER_BASE_URL": target.base_url,
-        "XPANDER_API_KEY": target.api_key or "",
-        "XPANDER_ORGANIZATION_ID": target.organization_id or "",
+        "XPANDER_API_KEY": target.api_key,
+        "XPANDER_ORGANIZATION_ID": target.organization_id,
     }
+    variables = {name: str(value) for name, value in settings.items() if value is not None}
     command = [sys.executable, "-P", "-W", "error", str(PROGRAM), form]
     process = subprocess.run(command, env=variables, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

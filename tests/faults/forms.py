@@ -4,18 +4,21 @@ import asyncio
 import contextvars
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 
 from xpander_sdk import Backend, Configuration, ModuleException, RetryPolicy, Task, Timeouts
 
+T = TypeVar("T")
+
 KEY = 'key/that+"nobody"&may=see'
 KEY_FRAGMENT = "nobody"  # part of KEY that no kind of escaping changes
 RESULT = "result-that-is-private"
 AGENT = "agent-1"
+RUN = "run-1"  # id of the task in the responses of the fault server
 TIME_TOLERANCE = 1.0  # seconds after a deadline, for a busy machine
 TIMEOUTS = Timeouts(connect=1.0, read=1.0, total=5.0)
 SHORT_TIMEOUTS = Timeouts(connect=0.2, read=0.2, total=5.0)  # for servers that never respond
@@ -51,10 +54,14 @@ class Form:
         return configuration
 
     def report(self, configuration: Configuration, **arguments: Any) -> Task:
-        arguments = {"agent_id": AGENT, "result": RESULT, **arguments}
+        arguments = {"agent_id": AGENT, "id": RUN, "result": RESULT, **arguments}
         if self._runner is None:
             return Task.report_external_task(configuration, **arguments)
-        coroutine = Task.areport_external_task(configuration, **arguments)
+        return self.run(Task.areport_external_task(configuration, **arguments))
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the event loop of the asynchronous form."""
+        assert self._runner is not None
         return self._runner.run(coroutine, context=contextvars.copy_context())  # the context contains the current span
 
     def idle(self) -> None:

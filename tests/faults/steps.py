@@ -69,7 +69,14 @@ def gzip_json(body: object) -> bytes:
     return gzip.compress(json.dumps(body).encode())
 
 
-ACCEPT = respond(201, TASK)
+def _accept(peer: Peer) -> bool:
+    """Accept the report, or return a task."""
+    request = peer.read_request()
+    peer.send(raw_response(201, {**TASK, "id": request.body["id"]} if request.content else TASK))
+    return True
+
+
+ACCEPT = _accept
 
 
 # Faults.

@@ -14,7 +14,9 @@ from faults.assertions import assert_attempts_identical, assert_no_secrets_leake
 from faults.forms import FAST_RETRIES, SHORT_TIMEOUTS, TIME_TOLERANCE, Form, report_outcome
 from faults.server import HOST, OTHER_HOST, FaultServer, Peer
 from faults.steps import ACCEPT, TASK, hang, raw_response, reset_after_request, send_raw
-from xpander_sdk import ConnectionFailedError, RetryPolicy, TimedOutError, Timeouts
+from xpander_sdk import ConnectionFailedError, RetryPolicy, TimedOutError, Timeouts, TransportSettings
+
+PLAIN = TransportSettings(allow_plain_http=True)
 
 
 @contextmanager
@@ -66,7 +68,9 @@ def test_host_with_many_addresses_has_same_total_timeout(form: Form, monkeypatch
     set_addresses(monkeypatch, *[HOST] * 8)
     with full_backlog() as url:
         timeouts = Timeouts(connect=0.4, read=0.4, total=1.0)
-        outcome = report_outcome(form, form.configuration(url.replace(HOST, "many.invalid"), timeouts=timeouts))
+        outcome = report_outcome(
+            form, form.configuration(url.replace(HOST, "many.invalid"), timeouts=timeouts, transport=PLAIN)
+        )
     assert type(outcome.error) is TimedOutError
 
 
@@ -77,7 +81,9 @@ def test_unresponsive_address_leaves_time_for_next_address(form: Form, monkeypat
         port = int(url.rpartition(":")[2])
         with FaultServer(ACCEPT, address=(OTHER_HOST, port)) as server:
             timeouts = Timeouts(connect=1.0, read=1.0, total=5.0)
-            outcome = report_outcome(form, form.configuration(f"http://many.invalid:{port}", timeouts=timeouts))
+            outcome = report_outcome(
+                form, form.configuration(f"http://many.invalid:{port}", timeouts=timeouts, transport=PLAIN)
+            )
     assert outcome.task is not None, outcome.error
     assert server.attempts == 1
 
@@ -89,14 +95,14 @@ def test_refusing_address_does_not_count_as_attempt(form: Form, monkeypatch):
         FaultServer(ACCEPT, address=(OTHER_HOST, refusing.port)) as server,
     ):
         url = f"http://many.invalid:{refusing.port}"
-        outcome = report_outcome(form, form.configuration(url, retry=RetryPolicy(attempts=1)))
+        outcome = report_outcome(form, form.configuration(url, retry=RetryPolicy(attempts=1), transport=PLAIN))
     assert outcome.task is not None, outcome.error
     assert server.attempts == 1
 
 
 def test_unknown_host_is_named_in_error(form: Form, caplog):
     with capture_debug_logs(caplog):
-        outcome = report_outcome(form, form.configuration("http://no-such-host.invalid"))
+        outcome = report_outcome(form, form.configuration("http://no-such-host.invalid", transport=PLAIN))
     assert type(outcome.error) is ConnectionFailedError
     assert (outcome.error.status_code, outcome.error.attempts) == (None, FAST_RETRIES.attempts)
     assert "no-such-host.invalid" in outcome.error.description
@@ -207,7 +213,7 @@ def test_every_attempt_sends_identical_request(form: Form):
 
 def test_generated_id_is_fixed_before_first_attempt(form: Form):
     with FaultServer(send_raw()) as server:
-        outcome = report_outcome(form, form.configuration(server.url))
+        outcome = report_outcome(form, form.configuration(server.url), id=None)
     assert outcome.error is not None
     assert [request.body["id"] for request in server.requests] == [outcome.error.report_id] * FAST_RETRIES.attempts
 

@@ -246,7 +246,7 @@ def test_proxy_password_in_response_is_hidden(is_configured: bool, scheme: str, 
         address = proxy.url.replace("//", f"//user:{quote(KEY, safe='')}@")
         if not is_configured:
             monkeypatch.setenv(f"{scheme.upper()}_PROXY", address)
-        transport = TransportSettings(proxy=address if is_configured else None)
+        transport = TransportSettings(proxy=address if is_configured else None, allow_plain_http=True)
         configuration = form.configuration(f"{scheme}://backend.invalid", transport=transport, api_key="another")
         outcome = report_outcome(form, configuration)
         results = list(run_checks(configuration.with_options(base_url=f"{scheme}://{HOST}:1"), AGENT))

@@ -39,7 +39,7 @@ def test_report_creates_one_client_span(form: Form, spans: InMemorySpanExporter)
     [
         pytest.param(respond(403, {"detail": "because"}), "PermissionDeniedError", 403, 1, id="refused"),
         pytest.param(respond(503, {"detail": "because"}), "ServerError", 503, FAST_RETRIES.attempts, id="failed"),
-        pytest.param(respond(200, {"detail": "because"}), "ContractError", 200, 1, id="unusable"),
+        pytest.param(respond(200, ["because"]), "ContractError", 200, 1, id="unusable"),
         pytest.param(send_raw(), "ConnectionFailedError", None, FAST_RETRIES.attempts, id="no-answer"),
     ],
 )

@@ -361,7 +361,7 @@ def test_oldest_dead_letters_are_dropped_at_the_limit(tmp_path: Path):
 # Other failures
 
 
-@pytest.mark.parametrize("response", [{"id": "another run"}, {}, [], None, "recorded", {"id": 5}])
+@pytest.mark.parametrize("response", [{"id": "another run"}, [], None, "recorded", {"id": 5}])
 def test_response_that_does_not_name_the_run_is_a_failure(response, tmp_path: Path):
     # As client.send does it: an exception of `parse` means that the response is invalid.
     def send(configuration: Configuration, operation: Any) -> Any:

@@ -2,7 +2,7 @@ import traceback
 
 import pytest
 
-from xpander_sdk import Configuration, Tasks
+from xpander_sdk import Backend, Configuration, OutboxSettings, Tasks, TransportSettings
 
 
 def test_default_backend_is_the_cloud():
@@ -42,9 +42,84 @@ def test_environment_is_read_at_creation(monkeypatch):
     assert Configuration().api_key == "second"
 
 
-def test_empty_setting_is_none(monkeypatch):
+@pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.parametrize(
+    "variable", ["XPANDER_API_KEY", "XPANDER_API_KEY_FILE", "XPANDER_ORGANIZATION_ID", "XPANDER_BASE_URL",
+                 "XPANDER_OUTBOX", "XPANDER_ALLOW_PLAIN_HTTP"],
+)  # fmt: skip
+def test_empty_variable_is_rejected_by_name(variable, value, monkeypatch):
+    # Otherwise, an unset variable of a deployment file would send the key and the runs to xpander.ai's cloud.
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=f"{variable} must not be empty"):
+        Configuration()
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+@pytest.mark.parametrize("name", ["api_key", "organization_id", "base_url", "agent_id"])
+def test_empty_setting_is_rejected_by_name(name, value):
+    with pytest.raises(ValueError, match=f"{name} must"):
+        Configuration(**{name: value})
+
+
+def test_empty_outbox_is_rejected():
+    with pytest.raises(ValueError, match="file of the outbox must not be empty"):
+        Configuration(outbox="")
+    with pytest.raises(ValueError, match="file of the outbox must not be empty"):
+        OutboxSettings(file="")
+
+
+def test_empty_variable_is_not_read_if_setting_is_passed(monkeypatch):
+    monkeypatch.setenv("XPANDER_BASE_URL", "")
     monkeypatch.setenv("XPANDER_API_KEY", "")
-    assert Configuration(organization_id="").api_key is None
+    assert Configuration(base_url="sqlite:///runs.db", api_key="k").is_embedded
+
+
+def test_empty_agent_variable_is_rejected(monkeypatch):
+    monkeypatch.setenv("XPANDER_AGENT_ID", "")
+    with pytest.raises(ValueError, match="XPANDER_AGENT_ID must not be empty"):
+        Backend(Configuration(base_url="sqlite:///runs.db")).report_external_task(result="r")
+
+
+@pytest.mark.parametrize("key", [lambda: "", lambda: " \t"])
+def test_empty_key_of_callable_is_rejected(key):
+    with pytest.raises(ValueError, match="callable of api_key must return a key that is a key, got an empty text"):
+        Configuration(api_key=key).current_key()
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1:8100", "http://127.8.9.10", "http://[::1]:8100", "http://localhost", "http://LOCALHOST.:80/base",
+     "https://reports.example.com", "sqlite:///runs.db", "postgresql://user:p@db.example.com/runs"],
+)  # fmt: skip
+def test_key_is_protected_on_this_machine_and_by_tls(base_url):
+    Configuration(base_url=base_url).check_key_protection()
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://reports.example.com", "http://10.0.0.7:8100", "http://127.0.0.1.example.com", "http://localhost.example.com",
+     "HTTP://xpander:8100", "http://[fe80::1]", "http://0.0.0.0", "http://2130706433"],
+)  # fmt: skip
+def test_plain_http_to_other_machine_is_refused(base_url):
+    with pytest.raises(ValueError, match="base_url must begin with https://.*XPANDER_ALLOW_PLAIN_HTTP=1"):
+        Configuration(base_url=base_url).check_key_protection()
+    allowing = TransportSettings(allow_plain_http=True)
+    Configuration(base_url=base_url, transport=allowing).check_key_protection()
+
+
+@pytest.mark.parametrize(("word", "is_allowed"), [("1", True), ("true", True), ("0", False), ("No", False)])
+def test_plain_http_is_allowed_by_variable(word, is_allowed, monkeypatch):
+    monkeypatch.setenv("XPANDER_ALLOW_PLAIN_HTTP", word)
+    assert Configuration().transport.allow_plain_http is is_allowed
+    assert TransportSettings(allow_plain_http=not is_allowed).allow_plain_http is not is_allowed
+
+
+def test_other_words_for_plain_http_are_rejected(monkeypatch):
+    monkeypatch.setenv("XPANDER_ALLOW_PLAIN_HTTP", "maybe")
+    with pytest.raises(ValueError, match="XPANDER_ALLOW_PLAIN_HTTP must be 1 or 0, got 'maybe'"):
+        Configuration()
+    with pytest.raises(ValueError, match="allow_plain_http must be a bool, got str"):
+        TransportSettings(allow_plain_http="1")
 
 
 def test_url_without_scheme_becomes_https():

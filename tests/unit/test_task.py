@@ -1,10 +1,12 @@
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 
 from xpander_api import models
 from xpander_sdk import AgentExecutionStatus, Configuration, ContractError, Task, Tasks, TasksListItem, Tokens
-from xpander_sdk.client import operations
+from xpander_sdk.client import operations, task_record
+from xpander_sdk.client.task_record import read_loaded_task
 
 CONFIGURATION = Configuration(base_url="sqlite:///unused.db")
 MINIMAL = {
@@ -18,7 +20,7 @@ MINIMAL = {
 
 
 def create_task(**fields) -> Task:
-    return Task._from_model(CONFIGURATION, models.Task.from_dict({**MINIMAL, **fields}))
+    return Task._from_record(CONFIGURATION, read_loaded_task({**MINIMAL, **fields}, "t"))
 
 
 def test_required_fields_suffice():
@@ -71,16 +73,22 @@ def test_user_is_a_dict():
 
 def test_repr_and_comparison_ignore_configuration():
     other = Configuration(base_url="sqlite:///other.db", api_key="hunter2")
-    model = models.Task.from_dict(dict(MINIMAL))
-    assert Task._from_model(other, model) == Task._from_model(CONFIGURATION, model)
-    assert "hunter2" not in repr(Task._from_model(other, model))
+    record = read_loaded_task(MINIMAL, "t")
+    assert Task._from_record(other, record) == Task._from_record(CONFIGURATION, record)
+    assert "hunter2" not in repr(Task._from_record(other, record))
 
 
 def test_subclass_of_task_is_returned():
     class CustomTask(Task):
         pass
 
-    assert type(CustomTask._from_model(CONFIGURATION, models.Task.from_dict(dict(MINIMAL)))) is CustomTask
+    assert type(CustomTask._from_record(CONFIGURATION, read_loaded_task(MINIMAL, "t"))) is CustomTask
+
+
+def test_every_field_of_the_api_is_read():
+    names = {attribute.name.rstrip("_") for attribute in attrs.fields(models.Task)} - {"additional_properties"}
+    of_sdk = {attribute.name for attribute in attrs.fields(Task)} - {"extra", "configuration"}
+    assert set(task_record._READERS) == names == of_sdk
 
 
 def test_id_is_percent_encoded_in_path():

@@ -15,6 +15,7 @@ The two drivers differ only in their `await`s.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from xpander_sdk.client.operations import Operation
@@ -94,6 +95,11 @@ async def asend(configuration: Configuration, operation: Operation[T]) -> T:
             return result
         finally:
             log_filter.redaction.reset(token)
+
+
+def warn_of_unusual_response(configuration: Configuration, names: Iterable[str]) -> None:
+    """Log that fields of a task in a response are missing or invalid, once per destination and process."""
+    transports.destination(configuration).health.warn_of_unusual_response(names)
 
 
 def probe(configuration: Configuration, operation: Operation[Any]) -> Response:

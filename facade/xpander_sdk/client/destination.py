@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -21,6 +22,7 @@ class DestinationHealth:
 
     target: str
     _is_unavailable: bool = False
+    _is_unusual: bool = False
 
     def mark_unavailable(self, reason: str) -> None:
         """Record a failed attempt; log it if the backend was available until now."""
@@ -35,6 +37,17 @@ class DestinationHealth:
         if self._is_unavailable:
             self._is_unavailable = False
             _log.warning("%s is available again", self.target)
+
+    def warn_of_unusual_response(self, names: Iterable[str]) -> None:
+        """Log that fields of a task are missing or invalid, once."""
+        if not self._is_unusual:
+            self._is_unusual = True
+            _log.warning(
+                "%s returned a task whose fields %s are missing or invalid. The task has the report's values instead, "
+                "and Task.extra has the invalid ones. Further unusual responses are not logged",
+                self.target,
+                ", ".join(names),
+            )
 
 
 @frozen(eq=False)
@@ -69,8 +82,9 @@ def build_destination(configuration: Configuration) -> Destination:
     """Return a new destination.
 
     Raises:
-        ValueError: A self-hosted controller needs `organization_id`.
+        ValueError: A self-hosted controller needs `organization_id`, or the key would be sent in clear text.
     """
+    configuration.check_key_protection()
     url = urlsplit(_base_url(configuration))
     user_agent = f"xpander-report/{__version__} python/{sys.version.split()[0]}"
     default_headers = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": user_agent}

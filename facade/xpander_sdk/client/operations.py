@@ -16,6 +16,7 @@ from xpander_api.api.tasks import get_task as get_task_endpoint
 from xpander_api.api.tasks import list_agent_tasks as list_agent_tasks_endpoint
 from xpander_api.api.tasks import list_user_tasks as list_user_tasks_endpoint
 from xpander_api.api.tasks import report_task as report_task_endpoint
+from xpander_sdk.client.task_record import TaskRecord, read_loaded_task, read_reported_task
 from xpander_sdk.reporting.report import Report
 from xpander_sdk.reporting.validation import parse_datetime, parse_id
 
@@ -39,6 +40,7 @@ class Operation(Generic[T]):
         headers: Headers of this operation.
         content: The body, or None.
         report_id: The id of the report; None for other operations.
+        may_be_empty: True if a 2xx response may have an empty body, which `parse` receives as an empty object.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Operation(Generic[T]):
     headers: dict[str, str] = field(factory=dict)
     content: bytes | None = field(default=None, repr=False)
     report_id: str | None = None
+    may_be_empty: bool = False
 
     def map(self, convert: Callable[[T], U]) -> "Operation[U]":
         """Return the operation with a converted result. An exception of `convert` counts as one of `parse`."""
@@ -61,6 +64,7 @@ class Operation(Generic[T]):
             headers=self.headers,
             content=self.content,
             report_id=self.report_id,
+            may_be_empty=self.may_be_empty,
         )
 
 
@@ -79,22 +83,22 @@ FILTERS = (
 _TIME_FILTERS = frozenset({"since", "until"})
 
 
-def report_task(report: Report) -> Operation[models.Task]:
-    """Return the operation that records a report."""
+def report_task(report: Report) -> Operation[TaskRecord]:
+    """Return the operation that records a report. Its result is complete, whatever the response lacks."""
     request = report_task_endpoint._get_kwargs(
         report.agent_id, body=models.TaskReport(), x_reported_at=report.reported_at
     )
-    return _operation("report_task", request, lambda body, _: models.Task.from_dict(body), report)
+    return _operation("report_task", request, lambda body, _: read_reported_task(body, report), report)
 
 
-def get_task(task_id: object) -> Operation[models.Task]:
+def get_task(task_id: object) -> Operation[TaskRecord]:
     """Return the operation that loads a task.
 
     Raises:
         ValueError: The id is invalid.
     """
-    request = get_task_endpoint._get_kwargs(parse_id("task_id", task_id))
-    return _operation("get_task", request, lambda body, _: models.Task.from_dict(body))
+    run_id = parse_id("task_id", task_id)
+    return _operation("get_task", get_task_endpoint._get_kwargs(run_id), lambda body, _: read_loaded_task(body, run_id))
 
 
 def list_agent_tasks(agent_id: object, filters: Filters, limit: int | None, cursor: str | None) -> Operation[Page]:
@@ -147,6 +151,7 @@ def _operation(
         headers=request.get("headers", {}),
         content=None if report is None else report.content,
         report_id=None if report is None else report.id,
+        may_be_empty=report is not None,
     )
 
 

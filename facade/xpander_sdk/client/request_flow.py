@@ -177,7 +177,8 @@ def error_from_outcome(
 
 def _parse(operation: Operation[T], response: Response, info: errors.RequestInfo, redaction: Redaction) -> T:
     try:
-        return operation.parse(json.loads(response.body), response.headers)
+        # No variable contains the body: error reporters show the variables of each frame.
+        return operation.parse(_decode(operation, response.body), response.headers)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, ArithmeticError) as error:
         reason = f"{type(error).__name__}: {redaction(str(error))[:300]}"
     # Raised outside `except`, so that it does not reference the original error: that error holds the response, in which
@@ -185,3 +186,7 @@ def _parse(operation: Operation[T], response: Response, info: errors.RequestInfo
     raise errors.ContractError(
         response.status, f"the response does not match the API ({reason}). Is base_url the URL of a backend?", info
     )
+
+
+def _decode(operation: Operation[Any], body: bytes) -> Any:
+    return {} if operation.may_be_empty and not body.strip() else json.loads(body)

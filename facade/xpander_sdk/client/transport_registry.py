@@ -113,7 +113,9 @@ class TransportRegistry:
 
     def close(self, configuration: Configuration) -> None:
         """Close the synchronous transport and the embedded store of a configuration. The next call creates new ones."""
-        destination = self.destination(configuration)
+        destination = self._caches.destinations.get(destination_key(configuration))
+        if destination is None:
+            return
         with self._lock:
             transport = self._caches.transports.pop(destination, None)
             store = self._caches.stores.pop(destination.store, None) if destination.store else None
@@ -124,7 +126,9 @@ class TransportRegistry:
 
     async def aclose(self, configuration: Configuration) -> None:
         """Close the transport of a configuration in the running event loop. The next call creates a new one."""
-        entry = self._caches.loop_transports.get(_running_loop(), {}).pop(self.destination(configuration), None)
+        destination = self._caches.destinations.get(destination_key(configuration))
+        entries = self._caches.loop_transports.get(_running_loop(), {})
+        entry = None if destination is None else entries.pop(destination, None)
         if entry is not None:
             await entry.closer.aclose()
 

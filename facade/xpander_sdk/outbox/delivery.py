@@ -8,11 +8,10 @@ A process that dies between two of these steps loses nothing: its lease expires,
 reports. If the backend had recorded them already, it ignores the repetition, because id and time are the same.
 """
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
@@ -173,9 +172,8 @@ class Delivery:
             self.refresh()
             return
         report = policy.merge_reports(batch.reports)
-        operation = evolve(operations.report_task(report), parse=_parse_confirmation(report.id))
         try:
-            response = self._send(configuration, operation)
+            response = self._send(configuration, operations.report_task(report))
         except errors.ModuleException as error:
             kind = policy.classify_failure(error)
             self._handle_failure(batch, kind, str(error), error.status_code, error.retry_after)
@@ -240,17 +238,3 @@ class Delivery:
                 batch.destination.base_url, self._store.database.path, error,
             )  # fmt: skip
             self._on_resolved(batch, "dead", None)
-
-
-def _parse_confirmation(report_id: str) -> Callable[[Any, Mapping[str, str]], Any]:
-    """Return a parser that accepts every response that names the run.
-
-    A backend that is newer than this client may have changed all other fields.
-    """
-
-    def parse(body: Any, headers: Mapping[str, str]) -> Any:
-        if body["id"] != report_id:
-            raise ValueError(f"the response must be about the reported run, got id {json.dumps(body['id'])[:100]}")
-        return body
-
-    return parse

@@ -108,6 +108,7 @@ class Keyring:
         if cached is not None and cached[0] == salt:
             return cached[1]
         configuration.get_full_url()  # An incomplete configuration fails here, and not later in a worker.
+        configuration.check_key_protection()
         key = (configuration.target, configuration.organization_id or "", credentials_reference(configuration, salt))
         if len(self._destination_keys) > _MAX_CACHED_KEYS:  # The program creates a configuration for each report.
             self._destination_keys.clear()

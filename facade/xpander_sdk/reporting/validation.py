@@ -6,7 +6,6 @@ need no change. Any other value raises `ValueError` before a request is sent.
 """
 
 import math
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -16,6 +15,7 @@ from numbers import Number
 from typing import Any
 
 from xpander_sdk.settings.configuration import Configuration
+from xpander_sdk.settings.validators import environment_variable
 
 # Limits of the API.
 MAX_ID = 255  # characters
@@ -80,7 +80,7 @@ def resolve_agent_id(configuration: Configuration, *, agent_id: object = None, a
         if agent.id is not None:
             return parse_id("agent.id", agent.id)
     if agent_id is None:
-        agent_id = configuration.agent_id or os.environ.get("XPANDER_AGENT_ID") or None
+        agent_id = configuration.agent_id or environment_variable("XPANDER_AGENT_ID")
     if agent_id is None:
         raise ValueError(
             "an agent must be specified; pass agent_id= (or, to a Backend, agent= with an object that has an id), "

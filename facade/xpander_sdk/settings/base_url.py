@@ -5,6 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from xpander_sdk import _fork
+from xpander_sdk.settings.validators import environment_variable
 
 CLOUD = "https://inbound.xpander.ai"
 STAGING = "https://inbound.stg.xpander.ai"
@@ -15,14 +16,14 @@ _PASSWORD_PARAMETER = re.compile(r"((?:password|passfile|sslpassword)=)[^&]*")
 
 
 def parse_base_url(value: str | None) -> str:
-    """Return the validated URL; for None or "" that of XPANDER_BASE_URL, else xpander.ai's cloud.
+    """Return the validated URL; for None that of XPANDER_BASE_URL, else xpander.ai's cloud.
 
     A URL without a scheme becomes `https://…`. A relative path after `sqlite:///` becomes absolute.
 
     Raises:
-        ValueError: The URL is malformed. The text contains no password.
+        ValueError: The URL is malformed or empty. The text contains no password.
     """
-    url = value or os.environ.get("XPANDER_BASE_URL") or None
+    url = environment_variable("XPANDER_BASE_URL") if value is None else value
     if url is None:
         return STAGING if os.environ.get("IS_STG") == "true" else CLOUD
     url = _with_scheme(url)
@@ -45,6 +46,18 @@ def parse_base_url(value: str | None) -> str:
     return url
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is one of this machine that no other machine can listen to."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    import ipaddress  # imported here because it takes milliseconds
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def without_password(url: str) -> str:
     """Return the URL with `***` for each password."""
     scheme, separator, rest = url.partition("://")
@@ -58,6 +71,8 @@ def _with_scheme(url: object) -> str:
     if not isinstance(url, str):
         raise ValueError(f"base_url must be a str, got {type(url).__name__}")
     url = url.strip()
+    if not url:
+        raise ValueError("base_url must not be empty; omit it for XPANDER_BASE_URL, or else xpander.ai's cloud")
     if len(url) > _MAX_LENGTH or not url.isprintable():
         raise ValueError(f"base_url must be printable and have at most {_MAX_LENGTH:,} characters, got {len(url):,}")
     if "://" not in url:

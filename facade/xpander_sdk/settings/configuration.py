@@ -1,17 +1,16 @@
 """Configuration of the SDK: destination, credentials, and how to send."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from attrs import Attribute, evolve, field, frozen
 
-from xpander_sdk.settings.base_url import POSTGRESQL_SCHEMES, parse_base_url, without_password
+from xpander_sdk.settings.base_url import POSTGRESQL_SCHEMES, is_loopback, parse_base_url, without_password
 from xpander_sdk.settings.outbox import OutboxSettings, parse_outbox
 from xpander_sdk.settings.retry import RetryPolicy, Timeouts
 from xpander_sdk.settings.transport import TransportSettings
-from xpander_sdk.settings.validators import instance_of, optional_str
+from xpander_sdk.settings.validators import environment_variable, instance_of, optional_str
 
 
 @frozen
@@ -41,16 +40,16 @@ class KeyFile:
 
 
 def _api_key_or_environment(value: str | Callable[[], str] | None) -> str | Callable[[], str] | None:
-    if value:
+    if value is not None:
         return value
-    key, path = os.environ.get("XPANDER_API_KEY") or None, os.environ.get("XPANDER_API_KEY_FILE") or None
+    key, path = environment_variable("XPANDER_API_KEY"), environment_variable("XPANDER_API_KEY_FILE")
     if key and path:
         raise ValueError("XPANDER_API_KEY and XPANDER_API_KEY_FILE must not both be set; unset one of them")
     return KeyFile(path) if path else key
 
 
 def _organization_id_or_environment(value: str | None) -> str | None:
-    return value or os.environ.get("XPANDER_ORGANIZATION_ID") or None
+    return environment_variable("XPANDER_ORGANIZATION_ID") if value is None else value
 
 
 def _validate_api_key(instance: object, attribute: "Attribute[Any]", value: object) -> None:
@@ -64,6 +63,8 @@ def _violated_key_rule(value: Any) -> str | None:
     """Return the rule for keys that the value violates, or None. The text does not contain the value."""
     if not isinstance(value, str):
         return f"a str, got {type(value).__name__}"
+    if not value.strip():
+        return "a key, got an empty text"
     if not (value.isascii() and value.isprintable() and value == value.strip()):
         return "printable ASCII without surrounding white space; check for a trailing newline"
     return None
@@ -73,7 +74,8 @@ def _violated_key_rule(value: Any) -> str | None:
 class Configuration:
     """Destination, credentials and settings of all calls. Immutable.
 
-    The environment supplies each setting that is not passed. It is read once, when the configuration is created.
+    The environment supplies each setting that is not passed. It is read once, when the configuration is created. An
+    empty setting or variable is an error.
 
     Args:
         api_key: The API key, or a callable that returns it and is called for each call. Default: XPANDER_API_KEY, else
@@ -136,7 +138,7 @@ class Configuration:
         if not callable(self.api_key):
             return self.api_key
         key = self.api_key()
-        rule = _violated_key_rule(key or None)
+        rule = _violated_key_rule(key)
         if rule:
             del key
             raise ValueError(f"the callable of api_key must return a key that is {rule}")
@@ -166,6 +168,22 @@ class Configuration:
                 "organization_id must be set for a self-hosted controller; pass it, or set XPANDER_ORGANIZATION_ID"
             )
         return f"{base}/{quote(self.organization_id, safe='')}"
+
+    def check_key_protection(self) -> None:
+        """Check that no other machine can read the key on its way.
+
+        Raises:
+            ValueError: The URL begins with `http://` and names another machine, and `allow_plain_http` is not set.
+        """
+        if not self.base_url.startswith("http://") or self.transport.allow_plain_http:
+            return
+        host = urlsplit(self.base_url).hostname or ""
+        if not is_loopback(host):
+            raise ValueError(
+                f"base_url must begin with https://, got {self.target}: the key and the runs would cross the network "
+                f"to {host} in clear text. If that network is trusted, set XPANDER_ALLOW_PLAIN_HTTP=1 or pass "
+                "TransportSettings(allow_plain_http=True)"
+            )
 
     def _is_controller(self) -> bool:
         if self.is_embedded:

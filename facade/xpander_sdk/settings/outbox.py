@@ -7,7 +7,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from xpander_sdk import _fork
-from xpander_sdk.settings.validators import at_least, one_of, optional_callable
+from xpander_sdk.settings.validators import at_least, environment_variable, one_of, optional_callable
 
 Durability = Literal["crash", "power"]
 WhenFull = Literal["block", "raise", "drop_oldest"]
@@ -15,13 +15,15 @@ WorkerKind = Literal["thread", "none"]
 
 
 def _absolute_path(value: "str | os.PathLike[str] | None") -> str | None:
-    file = value or os.environ.get("XPANDER_OUTBOX") or None
+    file = environment_variable("XPANDER_OUTBOX") if value is None else value
     if file is None:
         return None
     try:
         path = os.fsdecode(file)
     except TypeError:
         raise ValueError(f"the file of the outbox must be a path, got {type(value).__name__}") from None
+    if not path.strip():
+        raise ValueError("the file of the outbox must not be empty; omit it for XPANDER_OUTBOX or the default file")
     if "\0" in path:
         raise ValueError(f"the file of the outbox must not contain a NUL character, got {path!r}")
     # Absolute now: after a change of directory, a relative path would lead to another file.
@@ -111,5 +113,5 @@ def parse_outbox(value: "OutboxSettings | str | os.PathLike[str] | None") -> Out
         ValueError: The value is neither settings nor a path.
     """
     if value is None:
-        return OutboxSettings() if os.environ.get("XPANDER_OUTBOX") else None
+        return OutboxSettings() if environment_variable("XPANDER_OUTBOX") else None
     return value if isinstance(value, OutboxSettings) else OutboxSettings(file=value)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from xpander_sdk.settings.validators import optional_str
+from xpander_sdk.settings.validators import environment_variable, optional_str
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -36,6 +36,17 @@ def _parse_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> tu
     return pairs
 
 
+def _allow_plain_http_or_environment(value: bool | None) -> bool:
+    if value is None:
+        word = environment_variable("XPANDER_ALLOW_PLAIN_HTTP")
+        if word is not None and word.lower() not in ("0", "1", "false", "true", "no", "yes"):
+            raise ValueError(f"XPANDER_ALLOW_PLAIN_HTTP must be 1 or 0, got {word!r}")
+        return word is not None and word.lower() in ("1", "true", "yes")
+    if not isinstance(value, bool):
+        raise ValueError(f"allow_plain_http must be a bool, got {type(value).__name__}")
+    return value
+
+
 def _without_credentials(url: str | None) -> str:
     if url is None:
         return "None"
@@ -54,10 +65,12 @@ class TransportSettings:
         ssl_context: Your own context, instead of `ca_bundle` and `client_certificate`.
         client_certificate: A PEM file, or a pair of certificate file and key file.
         headers: Headers to send with each request.
+        allow_plain_http: Send keys and runs to `http://` URLs of other machines, in clear text. Default:
+            XPANDER_ALLOW_PLAIN_HTTP (1 or 0), else False; only addresses of this machine are then allowed.
         http: Callable that returns an httpx transport (`httpx.HTTPTransport`, or your own) for the synchronous forms.
-            It is called once per process, and replaces all settings above except `headers`.
+            It is called once per process, and replaces all settings above except `headers` and `allow_plain_http`.
         async_http: Callable that returns an asynchronous httpx transport for the asynchronous forms. It is called once
-            per event loop, and replaces all settings above except `headers`.
+            per event loop, and replaces all settings above except `headers` and `allow_plain_http`.
 
     Raises:
         ValueError: A setting is invalid, or contradicts another one.
@@ -72,6 +85,7 @@ class TransportSettings:
     ssl_context: "SSLContext | None" = None
     client_certificate: tuple[str, ...] | None = field(default=None, converter=_as_tuple)
     headers: tuple[tuple[str, str], ...] = field(default=(), converter=_parse_headers, repr=lambda _: "...")
+    allow_plain_http: bool = field(default=None, converter=_allow_plain_http_or_environment)
     http: Callable[[], Any] | None = None
     async_http: Callable[[], Any] | None = None
 

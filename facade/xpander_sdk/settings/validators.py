@@ -4,6 +4,7 @@ attrs calls a validator with the instance, the attribute and the value. Each err
 part of the public interface, and users pass their arguments directly.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -12,12 +13,27 @@ from attrs import Attribute
 Validator = Callable[[object, "Attribute[Any]", Any], None]
 
 
+def environment_variable(name: str) -> str | None:
+    """Return the value of an environment variable, or None if it is not set.
+
+    Raises:
+        ValueError: The variable is empty. A deployment that fills it from a missing value would otherwise send reports
+            and keys to the default destination.
+    """
+    value = os.environ.get(name)
+    if value is not None and not value.strip():
+        raise ValueError(f"{name} must not be empty; set it, or unset it for the default")
+    return value
+
+
 def optional_str(instance: object, attribute: "Attribute[Any]", value: object) -> None:
-    """Accept None, and text without control characters and lone surrogates."""
+    """Accept None, and text that is not empty and has no control characters and lone surrogates."""
     if value is None:
         return
     if not isinstance(value, str):
         raise ValueError(f"{attribute.name} must be a str, got {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{attribute.name} must not be empty; omit it for the default")
     if any("\ud800" <= character <= "\udfff" or character < " " for character in value):
         # Without the value: the URL of a proxy contains a password.
         raise ValueError(f"{attribute.name} must not contain control characters or lone surrogates")

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import httpcore
 
 from xpander_sdk import _fork
+from xpander_sdk.settings.base_url import is_loopback
 from xpander_sdk.settings.transport import TransportSettings
 from xpander_sdk.transport.tls import build_ssl_context
 
@@ -20,8 +21,10 @@ def build_proxy(settings: TransportSettings, url: SplitResult) -> httpcore.Proxy
     """Return httpcore's description of the proxy for requests to `url`.
 
     Raises:
-        ValueError: A SOCKS proxy needs a package that is not installed.
+        ValueError: A SOCKS proxy needs a package that is not installed, or the proxy would receive the key in clear
+            text.
     """
+    check_proxy_protection(settings, url)
     scheme = urlsplit(find_proxy(settings, url) or "").scheme
     if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         # Checked before any variable contains the password of the proxy: error reporters show the variables of a frame.
@@ -33,6 +36,23 @@ def build_proxy(settings: TransportSettings, url: SplitResult) -> httpcore.Proxy
     auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
     context = build_ssl_context(settings) if parts.scheme == "https" else None
     return httpcore.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth, ssl_context=context)
+
+
+def check_proxy_protection(settings: TransportSettings, url: SplitResult) -> None:
+    """Check that no proxy on another machine receives requests to an `http://` URL.
+
+    Raises:
+        ValueError: A proxy would receive them, and `allow_plain_http` is not set.
+    """
+    if url.scheme.lower() != "http" or settings.allow_plain_http:
+        return
+    host = urlsplit(find_proxy(settings, url) or "").hostname
+    if host is not None and not is_loopback(host):
+        raise ValueError(
+            f"base_url must begin with https://, got {url.geturl()}: the key and the runs would cross the network "
+            f"to the proxy {host} in clear text. Add {url.hostname} to NO_PROXY. If that network is trusted, set "
+            "XPANDER_ALLOW_PLAIN_HTTP=1 or pass TransportSettings(allow_plain_http=True)"
+        )
 
 
 def _environment_proxy(url: SplitResult) -> str | None:
