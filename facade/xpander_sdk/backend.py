@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, SupportsFloat
 
 from xpander_sdk import _lazy
 from xpander_sdk.backend_metrics import BackendMetrics
 from xpander_sdk.client.transport_registry import transports
-from xpander_sdk.reporting.tokens import Tokens
-from xpander_sdk.reporting.validation import resolve_agent_id
+from xpander_sdk.reporting.tokens import Tokens, TokenUsage
+from xpander_sdk.reporting.validation import Scalar, is_empty_builtin, resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task import Task
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from typing import Unpack
+    from uuid import UUID
 
     from xpander_sdk.outbox.outbox import Outbox
     from xpander_sdk.receipt import Receipt
@@ -106,33 +108,39 @@ class Backend(BackendMetrics):
         self,
         agent_id: str | None = None,
         agent: HasId | None = None,
-        id: str | None = None,
-        input: str | None = None,
+        id: "str | UUID | int | None" = None,
+        input: Any | None = None,
         llm_response: Any | None = None,
-        tokens: Tokens | Mapping[str, Any] | None = None,
-        is_success: bool | None = True,
-        result: str | None = None,
-        duration: float | None = 0,
-        used_tools: Iterable[str] | None = None,
+        tokens: Tokens | TokenUsage | None = None,
+        is_success: bool | Scalar | None = True,
+        result: Any | None = None,
+        duration: "SupportsFloat | timedelta | None" = 0,
+        used_tools: Iterable[Any] | None = None,
         configuration: Configuration | None = None,
     ) -> Task:
         """Record a run that was executed outside xpander.ai, or update its record.
 
-        Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None
-        keeps the stored value, except for `used_tools`; the defaults of the other arguments replace it.
+        Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None, a
+        duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
 
         Args:
             agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
             agent: Any object with an `id`, instead of `agent_id`. If both are passed, `agent` applies.
-            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
-            input: The request to the agent. Default: None.
+            id: The id of the run: str, UUID or int, 1 to 255 characters. A known id updates that task. Default: None,
+                for a new id.
+            input: The request to the agent: text, a list of messages, of which the user's last one is stored, or any
+                other value, which is stored as JSON text. Default: None.
             llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
-                that `xpander_sdk.reporting.json_encoder` states. Default: None.
-            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                that `xpander_sdk.reporting.json_encoder` states. A stream is described and not read. Default: None.
+            tokens: Token usage: `Tokens`, or the usage of a provider (OpenAI, Anthropic, Gemini, Bedrock and others) as
+                a mapping or an object. Default: None.
             is_success: True for success, False for failure, None for a run in progress. Default: True.
-            result: The final answer. Default: None.
-            duration: Wall-clock time of the run, in seconds. Default: 0.
-            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
+            result: The final answer: text, a list of messages, of which the model's last one is stored, or any other
+                value, which is stored as JSON text. Default: None.
+            duration: Wall-clock time of the run: seconds or a timedelta. 0 means unknown; metrics count a negative
+                duration as zero. Default: 0.
+            used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
+                SDK. Default: no tools.
             configuration: Backend and credentials of this call. Default: the backend's configuration.
 
         Returns:
@@ -151,33 +159,39 @@ class Backend(BackendMetrics):
         self,
         agent_id: str | None = None,
         agent: HasId | None = None,
-        id: str | None = None,
-        input: str | None = None,
+        id: "str | UUID | int | None" = None,
+        input: Any | None = None,
         llm_response: Any | None = None,
-        tokens: Tokens | Mapping[str, Any] | None = None,
-        is_success: bool | None = True,
-        result: str | None = None,
-        duration: float | None = 0,
-        used_tools: Iterable[str] | None = None,
+        tokens: Tokens | TokenUsage | None = None,
+        is_success: bool | Scalar | None = True,
+        result: Any | None = None,
+        duration: "SupportsFloat | timedelta | None" = 0,
+        used_tools: Iterable[Any] | None = None,
         configuration: Configuration | None = None,
     ) -> Task:
         """Record a run that was executed outside xpander.ai, or update its record.
 
-        Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None
-        keeps the stored value, except for `used_tools`; the defaults of the other arguments replace it.
+        Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None, a
+        duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
 
         Args:
             agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
             agent: Any object with an `id`, instead of `agent_id`. If both are passed, `agent` applies.
-            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
-            input: The request to the agent. Default: None.
+            id: The id of the run: str, UUID or int, 1 to 255 characters. A known id updates that task. Default: None,
+                for a new id.
+            input: The request to the agent: text, a list of messages, of which the user's last one is stored, or any
+                other value, which is stored as JSON text. Default: None.
             llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
-                that `xpander_sdk.reporting.json_encoder` states. Default: None.
-            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                that `xpander_sdk.reporting.json_encoder` states. A stream is described and not read. Default: None.
+            tokens: Token usage: `Tokens`, or the usage of a provider (OpenAI, Anthropic, Gemini, Bedrock and others) as
+                a mapping or an object. Default: None.
             is_success: True for success, False for failure, None for a run in progress. Default: True.
-            result: The final answer. Default: None.
-            duration: Wall-clock time of the run, in seconds. Default: 0.
-            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
+            result: The final answer: text, a list of messages, of which the model's last one is stored, or any other
+                value, which is stored as JSON text. Default: None.
+            duration: Wall-clock time of the run: seconds or a timedelta. 0 means unknown; metrics count a negative
+                duration as zero. Default: 0.
+            used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
+                SDK. Default: no tools.
             configuration: Backend and credentials of this call. Default: the backend's configuration.
 
         Returns:
@@ -212,15 +226,19 @@ class Backend(BackendMetrics):
             configuration: Backend and credentials of this call. Default: the backend's configuration.
             **fields: Data about the run, as in `report_external_task`:
 
-                - `id`: The id of the run, 1 to 255 characters. A known id updates that task. Default: a new id.
-                - `input`: The request to the agent. Default: None.
-                - `llm_response`: The provider's response: JSON, or any object, which is converted to JSON. Default:
-                  None.
-                - `tokens`: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                - `id`: The id of the run: str, UUID or int, 1 to 255 characters. A known id updates that task. Default:
+                  a new id.
+                - `input`: The request to the agent: text, a list of messages, of which the user's last one is stored,
+                  or any other value, which is stored as JSON text. Default: None.
+                - `llm_response`: The provider's response: JSON, or any object, which is converted to JSON. A stream is
+                  described and not read. Default: None.
+                - `tokens`: Token usage: `Tokens`, or the usage of a provider as a mapping or an object. Default: None.
                 - `is_success`: True for success, False for failure, None for a run in progress. Default: True.
-                - `result`: The final answer. Default: None.
-                - `duration`: Wall-clock time of the run, in seconds. Default: 0.
-                - `used_tools`: Names of the tools that were called, one entry per call. Default: no tools.
+                - `result`: The final answer: text, a list of messages, of which the model's last one is stored, or any
+                  other value, which is stored as JSON text. Default: None.
+                - `duration`: Wall-clock time of the run: seconds or a timedelta. 0 means unknown. Default: 0.
+                - `used_tools`: The tools that were called, one entry per call: names, or tool calls as dicts or
+                  objects of an SDK. Default: no tools.
 
         Returns:
             A receipt: the report is stored. Its `wait`, or `await`, waits for the delivery.
@@ -260,15 +278,19 @@ class Backend(BackendMetrics):
             configuration: Backend and credentials of this call. Default: the backend's configuration.
             **fields: Data about the run, as in `report_external_task`:
 
-                - `id`: The id of the run, 1 to 255 characters. A known id updates that task. Default: a new id.
-                - `input`: The request to the agent. Default: None.
-                - `llm_response`: The provider's response: JSON, or any object, which is converted to JSON. Default:
-                  None.
-                - `tokens`: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                - `id`: The id of the run: str, UUID or int, 1 to 255 characters. A known id updates that task. Default:
+                  a new id.
+                - `input`: The request to the agent: text, a list of messages, of which the user's last one is stored,
+                  or any other value, which is stored as JSON text. Default: None.
+                - `llm_response`: The provider's response: JSON, or any object, which is converted to JSON. A stream is
+                  described and not read. Default: None.
+                - `tokens`: Token usage: `Tokens`, or the usage of a provider as a mapping or an object. Default: None.
                 - `is_success`: True for success, False for failure, None for a run in progress. Default: True.
-                - `result`: The final answer. Default: None.
-                - `duration`: Wall-clock time of the run, in seconds. Default: 0.
-                - `used_tools`: Names of the tools that were called, one entry per call. Default: no tools.
+                - `result`: The final answer: text, a list of messages, of which the model's last one is stored, or any
+                  other value, which is stored as JSON text. Default: None.
+                - `duration`: Wall-clock time of the run: seconds or a timedelta. 0 means unknown. Default: 0.
+                - `used_tools`: The tools that were called, one entry per call: names, or tool calls as dicts or
+                  objects of an SDK. Default: no tools.
 
         Returns:
             A receipt: the report is stored. Its `wait`, or `await`, waits for the delivery.
@@ -296,6 +318,7 @@ class Backend(BackendMetrics):
     ) -> "tuple[Configuration, Report]":
         configuration = self.configuration if configuration is None else resolve_configuration(configuration)
         agent_id = resolve_agent_id(configuration, agent_id=agent_id, agent=agent)
-        # The official client's Backend sends an empty list for None; its Task sends null.
-        fields = {**fields, "used_tools": fields.get("used_tools") or []}
+        # The official client's Backend sends an empty list for None and other false values; its Task sends null.
+        if is_empty_builtin(fields.get("used_tools")):
+            fields = {**fields, "used_tools": []}
         return configuration, _lazy.report.new_report(agent_id, **fields)

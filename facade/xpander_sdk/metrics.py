@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from xpander_sdk.reporting.tokens import TOKEN_KINDS, Tokens
+from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.reporting.usage import TOKEN_KINDS
 from xpander_sdk.reporting.validation import parse_datetime
 
 if TYPE_CHECKING:

@@ -3,18 +3,21 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 from attrs import field, fields, frozen
 
 from xpander_sdk import _lazy
 from xpander_sdk.errors import ModuleException
-from xpander_sdk.reporting.tokens import Tokens
-from xpander_sdk.reporting.validation import resolve_agent_id
+from xpander_sdk.reporting.tokens import Tokens, TokenUsage
+from xpander_sdk.reporting.validation import Scalar, resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task_status import AgentExecutionStatus
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+    from uuid import UUID
+
     from xpander_sdk.client.operations import Operation
     from xpander_sdk.client.task_record import TaskRecord
     from xpander_sdk.reporting.report import Report
@@ -118,32 +121,38 @@ class Task:
         cls,
         configuration: Configuration | None = None,
         agent_id: str | None = None,
-        id: str | None = None,
-        input: str | None = None,
+        id: "str | UUID | int | None" = None,
+        input: Any | None = None,
         llm_response: Any | None = None,
-        tokens: Tokens | Mapping[str, Any] | None = None,
-        is_success: bool | None = True,
-        result: str | None = None,
-        duration: float | None = 0,
-        used_tools: Iterable[str] | None = [],
+        tokens: Tokens | TokenUsage | None = None,
+        is_success: bool | Scalar | None = True,
+        result: Any | None = None,
+        duration: "SupportsFloat | timedelta | None" = 0,
+        used_tools: Iterable[Any] | None = [],
     ) -> Self:
         """Record a run that was executed outside xpander.ai, or update its record.
 
-        Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None
-        keeps the stored value; the defaults of the other arguments replace it.
+        Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None, a
+        duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
 
         Args:
             configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
             agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
-            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
-            input: The request to the agent. Default: None.
+            id: The id of the run: str, UUID or int, 1 to 255 characters. A known id updates that task. Default: None,
+                for a new id.
+            input: The request to the agent: text, a list of messages, of which the user's last one is stored, or any
+                other value, which is stored as JSON text. Default: None.
             llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
-                that `xpander_sdk.reporting.json_encoder` states. Default: None.
-            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                that `xpander_sdk.reporting.json_encoder` states. A stream is described and not read. Default: None.
+            tokens: Token usage: `Tokens`, or the usage of a provider (OpenAI, Anthropic, Gemini, Bedrock and others) as
+                a mapping or an object. Default: None.
             is_success: True for success, False for failure, None for a run in progress. Default: True.
-            result: The final answer. Default: None.
-            duration: Wall-clock time of the run, in seconds. Default: 0.
-            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
+            result: The final answer: text, a list of messages, of which the model's last one is stored, or any other
+                value, which is stored as JSON text. Default: None.
+            duration: Wall-clock time of the run: seconds or a timedelta. 0 means unknown; metrics count a negative
+                duration as zero. Default: 0.
+            used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
+                SDK. Default: no tools.
 
         Returns:
             The task in the backend after this report.
@@ -169,32 +178,38 @@ class Task:
         cls,
         configuration: Configuration | None = None,
         agent_id: str | None = None,
-        id: str | None = None,
-        input: str | None = None,
+        id: "str | UUID | int | None" = None,
+        input: Any | None = None,
         llm_response: Any | None = None,
-        tokens: Tokens | Mapping[str, Any] | None = None,
-        is_success: bool | None = True,
-        result: str | None = None,
-        duration: float | None = 0,
-        used_tools: Iterable[str] | None = [],
+        tokens: Tokens | TokenUsage | None = None,
+        is_success: bool | Scalar | None = True,
+        result: Any | None = None,
+        duration: "SupportsFloat | timedelta | None" = 0,
+        used_tools: Iterable[Any] | None = [],
     ) -> Self:
         """Record a run that was executed outside xpander.ai, or update its record.
 
-        Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None
-        keeps the stored value; the defaults of the other arguments replace it.
+        Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None, a
+        duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
 
         Args:
             configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
             agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
-            id: The id of the run, 1 to 255 characters. A known id updates that task. Default: None, for a new id.
-            input: The request to the agent. Default: None.
+            id: The id of the run: str, UUID or int, 1 to 255 characters. A known id updates that task. Default: None,
+                for a new id.
+            input: The request to the agent: text, a list of messages, of which the user's last one is stored, or any
+                other value, which is stored as JSON text. Default: None.
             llm_response: The provider's response: JSON, or any object, which is converted to JSON within the limits
-                that `xpander_sdk.reporting.json_encoder` states. Default: None.
-            tokens: Token usage: `Tokens`, or a dict of its fields. Default: None.
+                that `xpander_sdk.reporting.json_encoder` states. A stream is described and not read. Default: None.
+            tokens: Token usage: `Tokens`, or the usage of a provider (OpenAI, Anthropic, Gemini, Bedrock and others) as
+                a mapping or an object. Default: None.
             is_success: True for success, False for failure, None for a run in progress. Default: True.
-            result: The final answer. Default: None.
-            duration: Wall-clock time of the run, in seconds. Default: 0.
-            used_tools: Names of the tools that were called, one entry per call. Default: no tools.
+            result: The final answer: text, a list of messages, of which the model's last one is stored, or any other
+                value, which is stored as JSON text. Default: None.
+            duration: Wall-clock time of the run: seconds or a timedelta. 0 means unknown; metrics count a negative
+                duration as zero. Default: 0.
+            used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
+                SDK. Default: no tools.
 
         Returns:
             The task in the backend after this report.

@@ -14,6 +14,7 @@ import pytest
 from attrs import define, field
 
 TOKEN_KINDS = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
+COUNT_AS_ABSENT_IF_EMPTY = ("duration", "used_tools")
 REPORTED_TIMES = ("created_at", "finished_at")
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=300)
 """A later reported time is ignored."""
@@ -36,10 +37,10 @@ class ModelTask:
     last_response: dict[str, Any] = field(factory=dict)
 
     def apply(self, report: dict[str, Any], reported_at: int) -> bool:
-        """Apply the fields of a report that are neither null nor older, and return whether a value changed."""
+        """Apply the fields that a report states and that are not older, and return whether a value changed."""
         before = json.dumps(self.values)
         for name, value in report.items():
-            if name == "id" or value is None:
+            if name == "id" or value is None or (name in COUNT_AS_ABSENT_IF_EMPTY and not value):
                 continue
             if name in REPORTED_TIMES and parse_time(value) > datetime.now(UTC) + MAX_CLOCK_DIFFERENCE:
                 continue

@@ -91,15 +91,6 @@ _DIFFERENCES: list[tuple[str, str, list[str]]] = [
         "/agent-execution/given/",
         ["agent: dict(agent=types.SimpleNamespace(id=None), agent_id='given')/Backend"],
     ),
-    (
-        "we accept only a str as the ID of an agent",
-        REFUSED,
-        [
-            *_both("agent: dict(agent_id=5)"),
-            *_both("agent: dict(agent_id=UUID)"),
-            "agent: dict(agent=types.SimpleNamespace(id=7))/Backend",
-        ],
-    ),
     ("we escape the ID in the path", "/a%2Fb/report_task", _both("agent: dict(agent_id='a/b')")),
     ("we escape the ID in the path", "/a%20b%3Fc%23d/report_task", _both("agent: dict(agent_id='a b?c#d')")),
     ("we escape the ID in the path", "/%252F/report_task", _both("agent: dict(agent_id='%2F')")),

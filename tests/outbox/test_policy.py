@@ -66,6 +66,13 @@ def test_repeating_earlier_reports_in_a_merged_one_changes_nothing(bodies, split
     assert result_on_server([policy.merge_reports(before), policy.merge_reports(reports)]) == result_on_server(reports)
 
 
+def test_merging_keeps_values_that_a_later_report_has_only_by_default():
+    first = make_report("run-1", 1, duration=4.7, used_tools=["search"])
+    second = make_report("run-1", 2, result="done", duration=0.0, used_tools=[])
+    merged = json.loads(policy.merge_reports([first, second]).content)
+    assert (merged["result"], merged["duration"], merged["used_tools"]) == ("done", 4.7, ["search"])
+
+
 def test_single_report_is_not_changed():
     alone = make_report("run-1", 5, result="ü", duration=1.50)
     assert policy.merge_reports([alone]) is alone

@@ -40,7 +40,7 @@ def test_many_runs_are_read_from_standard_input(cli):
         ("{", "the line must be JSON: "),
         ("5", "the line must be a JSON object, got int"),
         ('{"resutl": 1}', "got an unexpected keyword argument 'resutl'"),
-        ('{"duration": "soon"}', "duration must be a number of seconds, got 'soon'"),
+        ('{"duration": "soon"}', "duration must be a number of seconds or a timedelta, got 'soon'"),
     ],
 )
 def test_an_invalid_line_stops_the_command_with_its_number(cli, line, message):

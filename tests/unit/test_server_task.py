@@ -40,11 +40,24 @@ def test_null_and_absent_fields_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("duration", 0.0), ("used_tools", []), ("result", ""), ("is_success", False)]
+    ("name", "value"), [("duration", -1.0), ("used_tools", [""]), ("result", ""), ("is_success", False)]
 )
-def test_empty_values_replace_stored_values(name, value):
+def test_other_values_replace_the_stored_value(name, value):
     first = after(None, {"duration": 4.7, "used_tools": ["x"], "result": "r", "is_success": True})
     assert getattr(after(first, {name: value}), name) == value
+
+
+@pytest.mark.parametrize("default", [{"duration": 0}, {"duration": -0.0}, {"used_tools": []}])
+def test_defaults_of_the_clients_count_as_not_given(default):
+    first = after(None, {"duration": 4.7, "used_tools": ["x"]})
+    assert after(first, default) is first
+    assert (after(None, default).duration, after(None, default).used_tools) == (None, None)
+
+
+def test_default_of_a_newer_report_does_not_erase_the_value_of_an_older_one():
+    started = after(None, {"is_success": None, "duration": 0.0, "used_tools": []}, at=NOW)
+    ended = after(started, {"is_success": True, "duration": 1.2, "used_tools": ["search"]}, at=NOW - 3 * SECOND)
+    assert (ended.status, ended.duration, ended.used_tools) == ("completed", 1.2, ["search"])
 
 
 def test_tokens_are_replaced_as_a_whole():
@@ -146,6 +159,10 @@ reports = st.fixed_dictionaries(
 )
 
 
+def is_stated(name: str, value: object) -> bool:
+    return value is not None and not (name in ("duration", "used_tools") and not value)
+
+
 @given(st.lists(reports, min_size=1, max_size=4))
 def test_order_and_repetition_of_reports_do_not_matter(generated_reports):
     timed = list(enumerate(generated_reports))
@@ -157,7 +174,8 @@ def test_order_and_repetition_of_reports_do_not_matter(generated_reports):
         assert task is not None
         outcomes.add(repr(evolve(task, reported_at={}, updated_at=0)))
         assert all(
-            task.reported_at[name] == max(at for at, r in timed if r.get(name) is not None) for name in task.reported_at
+            task.reported_at[name] == max(at for at, report in timed if is_stated(name, report.get(name)))
+            for name in task.reported_at
         )
     assert len(outcomes) == 1
 

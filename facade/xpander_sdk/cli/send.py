@@ -10,7 +10,7 @@ from xpander_sdk import Backend, Configuration, Task, Tokens, errors
 from xpander_sdk.cli.options import backend_options, examples, json_option, require_agent_id
 from xpander_sdk.cli.render.output import print_json
 from xpander_sdk.cli.render.text import printable
-from xpander_sdk.reporting.tokens import TOKEN_KINDS
+from xpander_sdk.reporting.usage import TOKEN_KINDS
 
 
 @click.command(

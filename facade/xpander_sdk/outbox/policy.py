@@ -92,8 +92,9 @@ def destination_backoff(failures: int, retry_after: float | None, draw: Callable
 def merge_reports(reports: Sequence[Report]) -> Report:
     """Merge reports of one run into one, with the same result as if each were sent.
 
-    Each field has its latest value; null does not replace a value. As on the server, "latest" is the order of
-    `reported_at`, and for equal times the order of submission. Example:
+    Each field has its latest value. null replaces no value, and neither do the defaults: a duration of 0 and empty
+    `used_tools`. As on the server, "latest" is the order of `reported_at`, and for equal times the order of submission.
+    Example:
 
         {"id": "r", "input": "2+2?", "is_success": null}   reported_at 1
         {"id": "r", "result": "4", "is_success": true}     reported_at 2
@@ -104,7 +105,7 @@ def merge_reports(reports: Sequence[Report]) -> Report:
     merged: dict[str, object] = {}
     for report in sorted(reports, key=lambda report: report.reported_at):
         fields = json.loads(report.content)
-        merged.update((name, value) for name, value in fields.items() if value is not None or name not in merged)
+        merged.update((name, value) for name, value in fields.items() if name not in merged or _is_stated(name, value))
     last = reports[-1]
     return Report(
         agent_id=last.agent_id,
@@ -112,3 +113,7 @@ def merge_reports(reports: Sequence[Report]) -> Report:
         reported_at=max(report.reported_at for report in reports),
         content=encode_json(merged),
     )
+
+
+def _is_stated(name: str, value: object) -> bool:
+    return value is not None and (bool(value) or name not in ("duration", "used_tools"))

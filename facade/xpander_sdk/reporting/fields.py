@@ -11,15 +11,19 @@ This is the only declaration of the fields. To add a field `x`:
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import Annotated, Any, SupportsFloat, TypedDict, get_type_hints
 
 from attrs import frozen
 
 from xpander_sdk.reporting import validation
 from xpander_sdk.reporting.json_encoder import to_jsonable
-from xpander_sdk.reporting.tokens import TOKEN_KINDS, Tokens
+from xpander_sdk.reporting.messages import parse_input, parse_result
+from xpander_sdk.reporting.tokens import Tokens, TokenUsage
+from xpander_sdk.reporting.tool_names import parse_tool_names
+from xpander_sdk.reporting.usage import TOKEN_KINDS, unknown_keys
+from xpander_sdk.reporting.validation import Scalar
 
 _log = logging.getLogger(__name__)
 
@@ -33,23 +37,40 @@ def _encode_json(name: str, value: object) -> Any:
     return to_jsonable(value)
 
 
+def _parse_duration(name: str, value: object) -> float | None:
+    seconds = validation.parse_duration(name, value)
+    if seconds is not None and seconds < 0:
+        _warn_once("negative duration", "Negative duration, which metrics count as zero: was the clock set back?")
+    return seconds
+
+
 def _parse_tokens(name: str, value: Any) -> dict[str, int | None] | None:
-    if isinstance(value, Mapping):
-        if value and not any(kind in value for kind in TOKEN_KINDS):
-            _log.warning("tokens count as zero: the dict has no key %s", " or ".join(TOKEN_KINDS))
-        value = Tokens.from_dict(value)
     if value is None:
         return None
-    if not isinstance(value, Tokens):
-        raise ValueError(
-            "tokens must be Tokens(prompt_tokens=…, completion_tokens=…), a dict of its fields or None, "
-            f"got {type(value).__name__}"
-        )
+    if isinstance(value, Mapping) and (unknown := unknown_keys(value)):
+        names = ", ".join(repr(key[:_MAX_LOGGED_KEY]) for key in unknown[:_MAX_LOGGED_KEYS])
+        _warn_once(names, "Unknown keys of tokens ignored: %s; known keys are %s", names, _KNOWN_TOKEN_KEYS)
+    tokens = value if isinstance(value, Tokens) else Tokens.from_dict(value)
     for kind in TOKEN_KINDS:
-        count = validation.parse_int(kind, getattr(value, kind))
-        if abs(count or 0) > validation.MAX_TOKENS:
-            raise ValueError(f"{kind} must be within ±{validation.MAX_TOKENS}")
-    return value.to_dict()
+        count = validation.parse_int(kind, getattr(tokens, kind)) or 0
+        if abs(count) > validation.MAX_TOKENS:
+            raise ValueError(f"{kind} must be within ±{validation.MAX_TOKENS}, got {validation.describe(count)}")
+        if count < 0:
+            _warn_once(kind, "Negative count of %s, which metrics count as zero", kind)
+    return tokens.to_dict()
+
+
+_KNOWN_TOKEN_KEYS = f"{', '.join(TOKEN_KINDS)} and the names of a provider's usage"
+_MAX_LOGGED_KEYS, _MAX_LOGGED_KEY = 10, 40  # keys, characters
+_MAX_SUBJECTS = 100
+_logged_subjects: set[str] = set()
+
+
+def _warn_once(subject: str, message: str, *arguments: object) -> None:
+    """Log a warning, once in a process for each subject."""
+    if subject not in _logged_subjects and len(_logged_subjects) < _MAX_SUBJECTS:
+        _logged_subjects.add(subject)
+        _log.warning(message, *arguments)
 
 
 @frozen
@@ -70,14 +91,14 @@ class Field:
 class ReportFields(TypedDict, total=False):
     """Arguments that describe a run."""
 
-    id: Annotated[str | None, Field(_parse_run_id)]
-    input: Annotated[str | None, Field(validation.parse_str)]
+    id: Annotated[str | uuid.UUID | int | None, Field(_parse_run_id)]
+    input: Annotated[Any, Field(parse_input)]
     llm_response: Annotated[Any, Field(_encode_json)]
-    tokens: Annotated[Tokens | Mapping[str, Any] | None, Field(_parse_tokens)]
-    is_success: Annotated[bool | None, Field(validation.parse_bool, default=True)]
-    result: Annotated[str | None, Field(validation.parse_str)]
-    duration: Annotated[float | None, Field(validation.parse_duration, default=0)]
-    used_tools: Annotated[Iterable[str] | None, Field(validation.parse_tool_names, default=())]
+    tokens: Annotated[Tokens | TokenUsage | None, Field(_parse_tokens)]
+    is_success: Annotated[bool | Scalar | None, Field(validation.parse_bool, default=True)]
+    result: Annotated[Any, Field(parse_result)]
+    duration: Annotated[SupportsFloat | timedelta | None, Field(_parse_duration, default=0)]
+    used_tools: Annotated[Iterable[Any] | None, Field(parse_tool_names, default=())]
 
 
 class ImportFields(ReportFields, total=False):

@@ -1,7 +1,8 @@
 """Conversion of any Python object to JSON, within limits and without exceptions.
 
 JSON values are not changed. Objects that the official client can encode have the same form as there. All other objects
-(exceptions, cycles, bytes that are not text, objects of a provider's SDK) become a readable equivalent.
+(exceptions, cycles, bytes that are not text, objects of a provider's SDK) become a readable equivalent. Responses,
+streams and files that can be read only once are described and not read.
 
 Limits: 400 levels of nesting, 1,000,000 values, integers of 4,299 digits. A short text replaces what exceeds them.
 """
@@ -18,6 +19,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
+from xpander_sdk.reporting.read_once import describe_http, describe_stream
 from xpander_sdk.reporting.validation import replace_surrogates
 
 MAX_LEVELS = 400
@@ -159,6 +161,9 @@ class _Encoder:
 
     def _content(self, value: Any) -> Any:
         """Return the content of an object as a simpler value, or None if it has no structure."""
+        http_message = describe_http(value)
+        if http_message is not None:
+            return http_message
         if isinstance(value, Mapping):
             return dict(islice(value.items(), max(0, self._remaining) + 1))
         for convert in _OBJECT_CONVERTERS:
@@ -269,7 +274,13 @@ def _conversion_method(value: Any) -> Any:
     return None
 
 
-_OBJECT_CONVERTERS: tuple[Callable[[Any], Any], ...] = (_pydantic, _dataclass, _conversion_method, _attrs)
+_OBJECT_CONVERTERS: tuple[Callable[[Any], Any], ...] = (
+    _pydantic,
+    _dataclass,
+    describe_stream,
+    _conversion_method,
+    _attrs,
+)
 
 
 def _attributes(value: Any) -> dict[str, Any] | None:

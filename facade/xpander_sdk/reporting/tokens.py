@@ -1,13 +1,49 @@
 """Token usage of one run."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define
 
+from xpander_sdk.reporting.lookup import MISSING, look_up
+from xpander_sdk.reporting.usage import TOKEN_KINDS, read_usage
 from xpander_sdk.reporting.validation import parse_int
 
-TOKEN_KINDS = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
+
+class ChatUsage(Protocol):
+    """Usage as OpenAI's chat completions and compatible APIs return it."""
+
+    @property
+    def prompt_tokens(self) -> Any:
+        """Number of tokens in the prompt."""
+
+    @property
+    def completion_tokens(self) -> Any:
+        """Number of tokens that the model generated."""
+
+
+class MessageUsage(Protocol):
+    """Usage as Anthropic and OpenAI's Responses return it."""
+
+    @property
+    def input_tokens(self) -> Any:
+        """Number of tokens in the prompt."""
+
+    @property
+    def output_tokens(self) -> Any:
+        """Number of tokens that the model generated."""
+
+
+class GeminiUsage(Protocol):
+    """Usage as Gemini returns it."""
+
+    @property
+    def prompt_token_count(self) -> Any:
+        """Number of tokens in the prompt."""
+
+
+TokenUsage = Mapping[str, Any] | ChatUsage | MessageUsage | GeminiUsage
+"""Usage that a provider returns: a mapping or an object."""
 
 
 @define(init=False)
@@ -16,7 +52,8 @@ class Tokens:
 
     Args:
         completion_tokens: Number of tokens that the model generated. Default 0; None for unknown.
-        prompt_tokens: Number of tokens in the prompt. Default 0; None for unknown.
+        prompt_tokens: Number of tokens in the prompt, as the provider counts them: with Anthropic and Bedrock without
+            the cached tokens, with all others including them. Default 0; None for unknown.
         cache_read_tokens: Number of tokens read from the provider's cache; not part of the total. Default 0; None for
             unknown.
         cache_write_tokens: Number of tokens written to the provider's cache; not part of the total. Default 0; None for
@@ -56,13 +93,30 @@ class Tokens:
         return (self.completion_tokens or 0) + (self.prompt_tokens or 0)
 
     @classmethod
-    def from_dict(cls, usage: Mapping[str, Any]) -> "Tokens":
-        """Return tokens from a mapping, for example a provider's usage. Unknown keys are ignored.
+    def from_dict(cls, usage: TokenUsage) -> "Tokens":
+        """Return tokens from a provider's usage: a mapping or an object.
+
+        Known names are those of OpenAI (chat completions and Responses), Anthropic, Gemini, Bedrock Converse, LangChain
+        and pydantic-ai, and the fields of this class. Other names are ignored.
 
         Raises:
-            ValueError: A count is not a whole number.
+            ValueError: A count is not a whole number, or an object that is not a mapping has no known name.
+
+        Example:
+            >>> Tokens.from_dict({"input_tokens": 20, "output_tokens": 5, "cache_read_input_tokens": 300})
+            Tokens(completion_tokens=5, prompt_tokens=20, cache_read_tokens=300, cache_write_tokens=0)
         """
-        return cls(**{name: usage[name] for name in TOKEN_KINDS if name in usage})
+        known = read_usage(usage)
+        if known is not None:
+            return cls(**known.counts)
+        if isinstance(usage, Mapping):
+            return cls()
+        names = [name for name in ("usage", "usage_metadata") if look_up(usage, name) is not MISSING]
+        advice = f"; pass its .{names[0]}" if names else ""
+        raise ValueError(
+            "tokens must be Tokens(prompt_tokens=…, completion_tokens=…), a mapping, the usage object of a provider "
+            f"or None, got {type(usage).__name__}{advice}"
+        )
 
     def to_dict(self) -> dict[str, int | None]:
         """Return the four counts and the total."""

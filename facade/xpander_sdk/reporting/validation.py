@@ -2,18 +2,19 @@
 
 Each function takes the name of the argument, for the error text, and its value. It accepts the same values as the
 official client, which are more than the documented types ("1.5" for a duration, "yes" for a bool), so that programs
-need no change. Any other value raises `ValueError` before a request is sent.
+need no change. It also accepts UUIDs, timedeltas, and the scalars of numpy, pandas and torch. Any other value raises
+`ValueError` before a request is sent.
 """
 
 import math
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from enum import Enum
-from itertools import islice
-from numbers import Number
-from typing import Any
+from numbers import Integral, Number
+from typing import Any, Protocol
+from uuid import UUID
 
+from xpander_sdk.reporting.lookup import MISSING, look_up
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.validators import environment_variable
 
@@ -22,10 +23,16 @@ MAX_ID = 255  # characters
 MAX_TOKENS = 10**12
 MAX_DURATION = 1e9  # seconds
 MIN_YEAR, MAX_YEAR = 1971, 2999
-MAX_TOOLS, MAX_TOOL_NAME = 10_000, 255  # entries, characters
 
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
+
+
+class Scalar(Protocol):
+    """Scalar of an array library, for example numpy.bool."""
+
+    def item(self) -> Any:
+        """Return the value as an object of Python."""
 
 
 def parse_str(name: str, value: object) -> str | None:
@@ -38,12 +45,11 @@ def parse_str(name: str, value: object) -> str | None:
         try:
             value = value.decode("utf-8")
         except UnicodeDecodeError:
-            raise ValueError(f"{name} must be UTF-8") from None
+            raise ValueError(f"{name} must be UTF-8 if it is bytes; decode it first") from None
     if value is None:
         return None
     if not isinstance(value, str):
-        convert = "json.dumps" if isinstance(value, dict | list) else "str"
-        raise ValueError(f"{name} must be a str or None, got {type(value).__name__}; write {convert}({name})")
+        raise ValueError(f"{name} must be a str or None, got {describe(value)}")
     return replace_surrogates(str.__str__(value))
 
 
@@ -55,10 +61,23 @@ def replace_surrogates(value: str) -> str:
 
 
 def parse_id(name: str, value: object) -> str:
-    """Return an id that can be part of a path: 1 to 255 characters, no control characters, not `.` or `..`."""
+    """Return an id that can be part of a path: 1 to 255 characters, no control characters, not `.` or `..`.
+
+    Accepts str, UUID, int and what `parse_str` accepts. A lone surrogate is refused: with a replacement character, two
+    ids would become one.
+    """
+    if isinstance(value, UUID) or (isinstance(value, Integral) and not isinstance(value, bool | Enum)):
+        try:
+            value = str(value)
+        except ValueError:  # Python's limit for the conversion of long integers
+            raise ValueError(f"{name} must have at most {MAX_ID} characters, got a longer integer") from None
+    if not isinstance(value, str | bytes | bytearray | Enum):
+        raise ValueError(f"{name} must be a str, UUID or int, got {describe(value)}")
     text = parse_str(name, value)
     if text is None or text == "":
         raise ValueError(f"{name} must not be empty")
+    if isinstance(value, str) and text != value:
+        raise ValueError(f"{name} must not contain lone surrogates, got {ascii(str(value))[:80]}")
     if text in (".", ".."):
         raise ValueError(f"{name} must not be {text!r}, which would change the path of the request")
     if len(text) > MAX_ID:
@@ -74,11 +93,15 @@ def resolve_agent_id(configuration: Configuration, *, agent_id: object = None, a
     Raises:
         ValueError: No agent is specified, or its id is invalid.
     """
-    if agent:
-        if not hasattr(agent, "id"):
+    # An agent may be an empty container, or an object without a truth value.
+    if not is_empty_builtin(agent):
+        own_id: object = MISSING
+        with suppress(Exception):  # a property of the caller's object failed
+            own_id = getattr(agent, "id", MISSING)
+        if own_id is MISSING:
             raise ValueError(f"agent must be an object with an id, got {type(agent).__name__}; or pass agent_id=")
-        if agent.id is not None:
-            return parse_id("agent.id", agent.id)
+        if own_id is not None:
+            return parse_id("agent.id", own_id)
     if agent_id is None:
         agent_id = configuration.agent_id or environment_variable("XPANDER_AGENT_ID")
     if agent_id is None:
@@ -89,9 +112,22 @@ def resolve_agent_id(configuration: Configuration, *, agent_id: object = None, a
     return parse_id("agent_id", agent_id)
 
 
+def is_empty_builtin(value: object) -> bool:
+    """Return whether the value is None or another false value of a built-in type, without using its truth value."""
+    return value is None or (type(value).__module__ == "builtins" and not value)
+
+
 def parse_bool(name: str, value: object) -> bool | None:
-    """Return a bool, or None. Accepts 0, 1, "yes", "no" and the other words that the official client accepts."""
+    """Return a bool, or None. Accepts 0, 1, "yes", "no" and the other words that the official client accepts.
+
+    Also accepts scalars whose `item()` is such a value, for example of numpy and torch.
+    """
     if value is None or isinstance(value, bool):
+        return value
+    if not isinstance(value, Number) and callable(item := look_up(value, "item")):
+        with suppress(Exception):  # an array of several values
+            value = item()
+    if isinstance(value, bool):
         return value
     word = value.decode("ascii", "replace") if isinstance(value, bytes) else value
     if isinstance(word, str) and word.lower() in _TRUE | _FALSE:
@@ -100,23 +136,32 @@ def parse_bool(name: str, value: object) -> bool | None:
     with suppress(ArithmeticError):  # comparison with a signaling NaN
         if number in (0, 1):
             return bool(number)
-    raise ValueError(f"{name} must be True, False, or None for a run in progress, got {_describe(value)}")
+    raise ValueError(f"{name} must be True, False, or None for a run in progress, got {describe(value)}")
 
 
 def parse_duration(name: str, value: object) -> float | None:
-    """Return seconds, or None. NaN and infinity become None: the duration is unknown."""
+    """Return seconds, or None. NaN and infinity become None: the duration is unknown.
+
+    Accepts numbers and timedeltas, also those of numpy and pandas.
+    """
     if value is None:
         return None
     try:
+        if type(value).__name__ == "timedelta64":  # numpy: float() would ignore its unit
+            value = value.astype("timedelta64[us]").item()  # type: ignore[attr-defined]
+            if value is None:
+                return None
+        if callable(total_seconds := look_up(value, "total_seconds")):
+            value = total_seconds()
         if isinstance(value, bytes | bytearray):
             value = value.decode("ascii")
         number = float(value)  # type: ignore[arg-type]  # anything with __float__
     except (TypeError, ValueError, ArithmeticError):
-        raise ValueError(f"{name} must be a number of seconds, got {_describe(value)}") from None
+        raise ValueError(f"{name} must be a number of seconds or a timedelta, got {describe(value)}") from None
     if not math.isfinite(number):
         return None
     if abs(number) > MAX_DURATION:
-        raise ValueError(f"{name} must be within ±{MAX_DURATION:.0f} seconds, got {_describe(value)}")
+        raise ValueError(f"{name} must be within ±{MAX_DURATION:.0f} seconds, got {describe(value)}")
     return number
 
 
@@ -130,32 +175,8 @@ def parse_int(name: str, value: object) -> int | None:
         if not isinstance(plain, str | bytes) and number != plain:
             raise ValueError
     except (TypeError, ValueError, ArithmeticError):
-        raise ValueError(f"{name} must be a whole number or None, got {_describe(value)}") from None
+        raise ValueError(f"{name} must be a whole number or None, got {describe(value)}") from None
     return int(number)
-
-
-def parse_tool_names(name: str, value: object) -> list[str] | None:
-    """Return names in their order, duplicates included. Accepts any iterable except str, bytes and mappings."""
-    if value is None:
-        return None
-    if type(value) is not list and (isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)):
-        raise ValueError(f"{name} must be a list of tool names, got {_describe(value)}")
-    try:
-        names = list(islice(value, MAX_TOOLS + 1))
-    except Exception as error:
-        raise ValueError(f"{name} must be iterable to its end, got {type(error).__name__}") from error
-    if len(names) > MAX_TOOLS:
-        raise ValueError(f"{name} must have at most {MAX_TOOLS:,} entries")
-    return [_parse_tool_name(f"{name}[{index}]", item) for index, item in enumerate(names)]
-
-
-def _parse_tool_name(name: str, value: object) -> str:
-    if value is None or isinstance(value, int | float):
-        raise ValueError(f"{name} must be the name of a tool, got {value!r}")
-    text = parse_str(name, value) or ""
-    if len(text) > MAX_TOOL_NAME:
-        raise ValueError(f"{name} must have at most {MAX_TOOL_NAME} characters, got {len(text)}")
-    return text
 
 
 def parse_datetime(name: str, value: datetime | date | str | None) -> datetime | None:
@@ -168,10 +189,10 @@ def parse_datetime(name: str, value: datetime | date | str | None) -> datetime |
         try:
             value = isoparse(value.strip())
         except (ValueError, OverflowError):
-            raise ValueError(f"{name} must be a time such as 2026-01-31T09:30:00Z, got {_describe(value)}") from None
+            raise ValueError(f"{name} must be a time such as 2026-01-31T09:30:00Z, got {describe(value)}") from None
     elif not isinstance(value, datetime):
         if not isinstance(value, date):
-            raise ValueError(f"{name} must be a datetime or ISO 8601 text, got {_describe(value)}")
+            raise ValueError(f"{name} must be a datetime or ISO 8601 text, got {describe(value)}")
         value = datetime(value.year, value.month, value.day)
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -187,8 +208,10 @@ def parse_run_time(name: str, value: datetime | date | str) -> datetime | None:
     return time
 
 
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
     """Return the value for an error text if it is short and scalar, else its type."""
+    if value is None:
+        return "None"
     is_short_number = isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**40)
     if is_short_number or (isinstance(value, str) and len(value) <= 40):
         return repr(value)

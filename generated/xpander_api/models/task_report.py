@@ -31,11 +31,14 @@ class TaskReport:
     result: None | str | Unset = UNSET
     """ The final result of the agent. """
     duration: float | None | Unset = UNSET
-    """ Wall-clock duration in seconds. A negative number, which a clock adjustment can cause, is
-    stored, and metrics count it as zero.
+    """ Wall-clock duration in seconds. 0 means unknown and keeps the stored value: clients send it
+    by default. A negative number, which a clock adjustment can cause, is stored, and metrics
+    count it as zero.
      """
     used_tools: list[str] | None | Unset = UNSET
-    """ Names of the called tools, one entry for each call. """
+    """ Names of the called tools, one entry for each call. An empty list, which clients send by
+    default, keeps the stored value.
+     """
     user_id: None | str | Unset = UNSET
     parent_task_id: None | str | Unset = UNSET
     triggering_agent_id: None | str | Unset = UNSET

@@ -1,8 +1,9 @@
 """Task: the record of one run, and the rules by which reports update it.
 
 Each field of a task is a last-writer-wins register: it keeps the value of the report with the latest time of report
-(`reported_at`), and that time. null and absent fields of a report change nothing. Reports of one task may therefore
-arrive late, repeatedly and in any order; the resulting fields are the same.
+(`reported_at`), and that time. Absent and null fields of a report change nothing. Neither do a `duration` of 0 and empty
+`used_tools`, which clients send by default. Reports of one task may therefore arrive late, repeatedly and in any order;
+the resulting fields are the same.
 
 Example: three reports of the task "t", and the fields after each of them.
 
@@ -214,8 +215,15 @@ def _model_and_cost(stored: Task | None, changed: Mapping[str, Any], created_at:
 
 
 def _reported_fields(report: Report, now: int) -> dict[str, Any]:
-    """Return the fields that a report states, converted to the types of `Task`. null states nothing."""
+    """Return the fields that a report states, converted to the types of `Task`.
+
+    null states nothing. Neither do a duration of 0 and empty `used_tools`: they are the defaults of the clients, and
+    must not replace a value that another process has measured.
+    """
     fields: dict[str, Any] = {name: value for name, value in report.items() if value is not None and name != "id"}
+    for name in ("duration", "used_tools"):
+        if name in fields and not fields[name]:
+            del fields[name]
     if "tokens" in fields:
         fields["tokens"] = _complete_tokens(fields["tokens"])
     if "duration" in fields:
