@@ -94,7 +94,7 @@ def merge_reports(reports: Sequence[Report]) -> Report:
 
     Each field has its latest value. null replaces no value, and neither do the defaults: a duration of 0 and empty
     `used_tools`. As on the server, "latest" is the order of `reported_at`, and for equal times the order of submission.
-    Example:
+    For example:
 
         {"id": "r", "input": "2+2?", "is_success": null}   reported_at 1
         {"id": "r", "result": "4", "is_success": true}     reported_at 2

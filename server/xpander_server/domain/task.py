@@ -1,9 +1,9 @@
 """Task: the record of one run, and the rules by which reports update it.
 
 Each field of a task is a last-writer-wins register: it keeps the value of the report with the latest time of report
-(`reported_at`), and that time. Absent and null fields of a report change nothing. Neither do a `duration` of 0 and empty
-`used_tools`, which clients send by default. Reports of one task may therefore arrive late, repeatedly and in any order;
-the resulting fields are the same.
+(`reported_at`), and that time. Absent and null fields of a report change nothing. Neither do a `duration` of 0 and an
+empty `used_tools`, which clients send by default. Reports of one task may therefore arrive late, repeatedly and in any
+order; the resulting fields are the same.
 
 Example: three reports of the task "t", and the fields after each of them.
 
