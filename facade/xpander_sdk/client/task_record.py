@@ -22,7 +22,8 @@ from typing import Any
 from attrs import field, frozen
 
 from xpander_sdk.reporting.report import Report
-from xpander_sdk.reporting.tokens import TOKEN_KINDS, Tokens
+from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.reporting.usage import TOKEN_KINDS
 from xpander_sdk.reporting.validation import parse_datetime
 
 REQUIRED = ("id", "agent_id", "organization_id", "input", "status", "created_at")
