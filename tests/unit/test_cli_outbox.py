@@ -2,13 +2,13 @@
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from xpander_sdk import Backend, Configuration, OutboxSettings, Task
+from xpander_sdk import Backend, Configuration, Outbox, OutboxSettings, Task
 from xpander_sdk.cli import main
 
 
@@ -30,6 +30,15 @@ def cli(file) -> Callable[..., Result]:
         return CliRunner(env={"COLUMNS": "150"}).invoke(main, ["outbox", "--file", str(file), *arguments])
 
     return run
+
+
+@pytest.fixture
+def as_another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Return a function after which the test has the outboxes of another process, which knows no keys."""
+    outboxes: dict[str, Outbox] = {}
+    yield lambda: monkeypatch.setattr("xpander_sdk.outbox.registry._outboxes", outboxes)
+    for outbox in outboxes.values():
+        outbox._finish()
 
 
 def make_dead_letter(backend: Backend) -> None:
@@ -60,12 +69,12 @@ def test_drain_delivers_pending_reports(cli, backend, embedded):
     assert Task.load("2", embedded).status == "completed"
 
 
-def test_drain_prints_why_reports_are_still_pending(cli, file, monkeypatch):
+def test_drain_prints_why_reports_are_still_pending(cli, file, monkeypatch, as_another_process):
     unreachable = Configuration(
         base_url="http://127.0.0.1:1", api_key="a-key-of-1", outbox=OutboxSettings(file=file, worker="none")
     )
     Backend(unreachable).submit_external_task(agent_id="a")
-    monkeypatch.setattr("xpander_sdk.outbox.registry._outboxes", {})  # as in another process
+    as_another_process()
     result = cli("drain")
     assert result.exit_code == 75
     assert "1 pending" in result.stdout
@@ -74,12 +83,12 @@ def test_drain_prints_why_reports_are_still_pending(cli, file, monkeypatch):
     assert "Connection refused" in cli("drain", "--deadline", "3").stderr
 
 
-def test_drain_uses_another_key_only_with_any_key(cli, file, monkeypatch):
+def test_drain_uses_another_key_only_with_any_key(cli, file, monkeypatch, as_another_process):
     unreachable = Configuration(
         base_url="http://127.0.0.1:1", api_key="the-old-key", outbox=OutboxSettings(file=file, worker="none")
     )
     Backend(unreachable).submit_external_task(agent_id="a")
-    monkeypatch.setattr("xpander_sdk.outbox.registry._outboxes", {})
+    as_another_process()
     monkeypatch.setenv("XPANDER_API_KEY", "the-new-key")
     assert "the API key of these reports is unknown" in cli("drain", "--deadline", "3").stderr
     assert "Connection refused" in cli("drain", "--any-key", "--deadline", "3").stderr

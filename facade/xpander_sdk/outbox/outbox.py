@@ -291,9 +291,11 @@ class Outbox:
         if worker is not None:
             worker.stop()
             worker.join(ends_at)
-        if self._store.database.exists():
-            self._store.release_owner(self._owner)
-        self._close_file()
+        try:
+            if self._store.database.exists():
+                self._store.release_owner(self._owner)
+        finally:
+            self._close_file()
 
     def _close_unused_file(self) -> None:
         if self._worker is None:
@@ -321,11 +323,10 @@ class Outbox:
 
     def _finish(self) -> None:
         """Deliver for up to `exit_seconds` at the end of the program; the remaining reports stay in the file."""
-        if self._worker is None:
-            self._close_file()
-            return
         ends_at = time.monotonic() + self._settings.exit_seconds
         try:
+            if self._worker is None:
+                return
             # Python starts no more threads now, so this thread helps those that are running.
             while time.monotonic() < ends_at and (batch := self._delivery.claim()) is not None:
                 self._delivery.deliver(batch, ends_at)
@@ -333,6 +334,8 @@ class Outbox:
             self._stop(ends_at)
         except OutboxError as error:
             _log.error("the outbox failed at the end of the program: %s", error)
+        finally:
+            self._close_file()
 
     def _before_fork(self) -> None:
         self._lock.acquire()

@@ -78,6 +78,8 @@ def lock_file(path: str) -> Iterator[None]:
         descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unusable(path, error) from error
+    with suppress(PermissionError):  # The file belongs to another user.
+        os.fchmod(descriptor, 0o600)  # The umask may have removed the owner's right to open the file again.
     try:
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
