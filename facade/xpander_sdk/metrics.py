@@ -1,11 +1,13 @@
 """Metrics of the runs of an agent or an organization."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import frozen
 
+from xpander_sdk.api_object import ApiObject
 from xpander_sdk.reporting.tokens import Tokens
 from xpander_sdk.reporting.usage import TOKEN_KINDS
 from xpander_sdk.reporting.validation import parse_datetime
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
     from xpander_api import models
 
 
-@frozen
-class RunCounts:
+_MAX_HTML_ROWS = 10
+
+
+@frozen(repr=False)
+class RunCounts(ApiObject):
     """Number of runs by status.
 
     Attributes:
@@ -31,8 +36,8 @@ class RunCounts:
     executing: int
 
 
-@frozen
-class DurationSummary:
+@frozen(repr=False)
+class DurationSummary(ApiObject):
     """Durations, in seconds, of the runs that have ended and have a duration.
 
     Percentiles use the nearest rank, and are accurate to 1 %. They are None if no run has a duration.
@@ -50,8 +55,8 @@ class DurationSummary:
     p99: float | None
 
 
-@frozen
-class CostSummary:
+@frozen(repr=False)
+class CostSummary(ApiObject):
     """Cost of runs, in US dollars.
 
     Attributes:
@@ -63,8 +68,8 @@ class CostSummary:
     unpriced_runs: int
 
 
-@frozen
-class ToolUse:
+@frozen(repr=False)
+class ToolUse(ApiObject):
     """Use of one tool.
 
     Attributes:
@@ -76,8 +81,8 @@ class ToolUse:
     runs: int
 
 
-@frozen
-class ModelUsage:
+@frozen(repr=False)
+class ModelUsage(ApiObject):
     """Use of one model: the runs whose response names it.
 
     Attributes:
@@ -93,8 +98,8 @@ class ModelUsage:
     unpriced_runs: int
 
 
-@frozen
-class MetricsPoint:
+@frozen(repr=False)
+class MetricsPoint(ApiObject):
     """Metrics of one hour or day.
 
     Attributes:
@@ -114,8 +119,8 @@ class MetricsPoint:
     cost: CostSummary
 
 
-@frozen
-class Metrics:
+@frozen(repr=False)
+class Metrics(ApiObject):
     """Metrics of an agent or an organization. Each run counts once, with its present status.
 
     Attributes:
@@ -135,6 +140,8 @@ class Metrics:
         agents: Runs of each agent, most runs first; None for the metrics of one agent.
     """
 
+    _first_fields: ClassVar[tuple[str, ...]] = ("agent_id", "runs", "success_rate", "cost", "duration", "tokens")
+
     agent_id: str | None
     organization_id: str
     since: datetime | None
@@ -148,6 +155,34 @@ class Metrics:
     models: Mapping[str, ModelUsage]
     series: tuple[MetricsPoint, ...] | None = None
     agents: Mapping[str, RunCounts] | None = None
+
+    def _html_rows(self) -> Iterator[tuple[str, str]]:
+        yield "Agent" if self.agents is None else "Organization", self.agent_id or self.organization_id
+        yield "Since", "the first run" if self.since is None else f"{self.since}"
+        yield "Until", "now" if self.until is None else f"{self.until}"
+        runs, duration, cost = self.runs, self.duration, self.cost
+        yield (
+            "Runs",
+            f"{runs.total:,} ({runs.completed:,} completed, {runs.failed:,} failed, {runs.executing:,} executing)",
+        )
+        if self.success_rate is not None:
+            yield "Success rate", f"{self.success_rate:.1%}"
+        if duration.p50 is not None:
+            yield "Duration", f"p50 {duration.p50:,.2f} s, p95 {duration.p95:,.2f} s, p99 {duration.p99:,.2f} s"
+        yield "Tokens", f"{self.tokens.total_tokens:,}"
+        if cost.total is not None:
+            yield "Cost", f"${cost.total:,.4f} ({cost.unpriced_runs:,} runs without a known cost)"
+        yield from _html_counts("Calls of", {name: tool.calls for name, tool in self.tools.items()})
+        yield from _html_counts("Runs with", {name: model.runs for name, model in self.models.items()})
+        yield from _html_counts("Runs of", {name: runs.total for name, runs in (self.agents or {}).items()})
+
+
+def _html_counts(label: str, counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Yield a row for each of the first ten entries, and one row with the number of the others."""
+    for name, count in islice(counts.items(), _MAX_HTML_ROWS):
+        yield f"{label} {name}", f"{count:,}"
+    if len(counts) > _MAX_HTML_ROWS:
+        yield f"{label} …", f"{len(counts) - _MAX_HTML_ROWS:,} more entries"
 
 
 def metrics_from_model(model: "models.AgentMetrics | models.OrganizationMetrics") -> Metrics:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
 
 from xpander_sdk import _lazy
+from xpander_sdk.api_object import ApiObject, ConfigurationReference
 from xpander_sdk.errors import ModuleException
 from xpander_sdk.reporting.tokens import Tokens, TokenUsage
 from xpander_sdk.reporting.validation import Scalar, resolve_agent_id
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from xpander_sdk.reporting.report import Report
 
 
-@frozen(kw_only=True)
-class TaskInput:
+@frozen(kw_only=True, repr=False)
+class TaskInput(ApiObject):
     """Input of a run.
 
     Attributes:
@@ -38,8 +39,8 @@ class TaskInput:
     user: dict[str, Any] | None = None
 
 
-@frozen(kw_only=True)
-class Task:
+@frozen(kw_only=True, repr=False)
+class Task(ApiObject):
     """Record of one run. All times are in UTC. A value that the backend does not have is None.
 
     Attributes:
@@ -79,8 +80,13 @@ class Task:
         execution_attempts: Number of times that the run was attempted.
         extra: Fields of the response that this version of the SDK does not know, or that have another type than the
             API's, by name.
-        configuration: The configuration that loaded the task; not part of its repr and of comparisons.
+        configuration: The configuration that loaded the task; not part of its repr, its dict, its pickle and of
+            comparisons. None after unpickling.
     """
+
+    _first_fields: ClassVar[tuple[str, ...]] = (
+        "id", "agent_id", "status", "result", "input", "duration", "tokens", "used_tools", "title", "user_id",
+    )  # fmt: skip
 
     id: str
     agent_id: str
@@ -114,7 +120,14 @@ class Task:
     is_manually_stopped: bool | None = None
     execution_attempts: int | None = None
     extra: Mapping[str, Any] = field(factory=dict)
-    configuration: Configuration | None = field(default=None, repr=False, eq=False)
+    _configuration: ConfigurationReference = field(
+        default=None, converter=ConfigurationReference, alias="configuration", repr=False, eq=False
+    )
+
+    @property
+    def configuration(self) -> Configuration | None:
+        """Configuration that loaded the task."""
+        return self._configuration.configuration
 
     @classmethod
     def report_external_task(
@@ -272,11 +285,6 @@ class Task:
         """
         configuration = resolve_configuration(configuration)
         return await _lazy.client.asend(configuration, cls._load_operation(configuration, task_id))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the task as a JSON-compatible dict, without the configuration."""
-        names = [field.name for field in fields(type(self)) if field.name != "configuration"]
-        return {name: _lazy.json_encoder.to_jsonable(getattr(self, name)) for name in names}
 
     @classmethod
     def _send_report(cls, configuration: Configuration, report: "Report") -> Self:

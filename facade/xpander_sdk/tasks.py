@@ -9,7 +9,7 @@ from xpander_sdk import _lazy
 from xpander_sdk.client.pagination import Pagination, Query
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task import Task
-from xpander_sdk.tasks_list_item import TasksListItem
+from xpander_sdk.tasks_list_item import TasksList, TasksListItem
 
 PAGE = 1_000  # tasks per page: the default and the maximum of the API
 
@@ -83,7 +83,7 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return builtins.list(self._iterate(self._of_agent(agent_id, filters, limit)))
+        return TasksList(self._iterate(self._of_agent(agent_id, filters, limit)))
 
     async def alist(
         self, agent_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
@@ -104,7 +104,7 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return [item async for item in self._aiterate(self._of_agent(agent_id, filters, limit))]
+        return TasksList([item async for item in self._aiterate(self._of_agent(agent_id, filters, limit))])
 
     def list_user_tasks(
         self, user_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
@@ -125,7 +125,7 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return builtins.list(self._iterate(self._of_user(user_id, filters, limit)))
+        return TasksList(self._iterate(self._of_user(user_id, filters, limit)))
 
     async def alist_user_tasks(
         self, user_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
@@ -146,7 +146,7 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return [item async for item in self._aiterate(self._of_user(user_id, filters, limit))]
+        return TasksList([item async for item in self._aiterate(self._of_user(user_id, filters, limit))])
 
     def iterate(self, agent_id: str, filters: Mapping[str, Any] | None = None) -> Iterator[TasksListItem]:
         """Iterate over the tasks of an agent, newest first; load each page when the iteration reaches it.

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from attrs import field, frozen
 
+from xpander_sdk.api_object import ApiObject, ConfigurationReference
 from xpander_sdk.generated_models import read_fields
+from xpander_sdk.presentation import html_table, shorten
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.task import Task
 from xpander_sdk.task_status import AgentExecutionStatus
@@ -14,9 +16,12 @@ from xpander_sdk.task_status import AgentExecutionStatus
 if TYPE_CHECKING:
     from xpander_api import models
 
+_MAX_HTML_ROWS = 50
+_MAX_TEXT = 80  # characters
 
-@frozen(kw_only=True)
-class TasksListItem:
+
+@frozen(kw_only=True, repr=False)
+class TasksListItem(ApiObject):
     """Task in a history, without its input and response; `load` returns the complete task.
 
     All times are in UTC. A value that the backend does not have is None.
@@ -37,8 +42,11 @@ class TasksListItem:
         execution_kind: Kind of the execution.
         process: Progress of the run, in the format of the backend.
         conversation_kind: Kind of the conversation that the run belongs to.
-        configuration: The configuration that loaded the history; not part of the repr and of comparisons.
+        configuration: The configuration that loaded the history; not part of the repr, the dict, the pickle and of
+            comparisons. None after unpickling.
     """
+
+    _first_fields: ClassVar[tuple[str, ...]] = ("id", "agent_id", "status", "created_at", "title", "result", "user_id")
 
     id: str
     agent_id: str
@@ -55,7 +63,14 @@ class TasksListItem:
     execution_kind: str | None = None
     process: Mapping[str, Any] | None = None
     conversation_kind: str | None = None
-    configuration: Configuration | None = field(default=None, repr=False, eq=False)
+    _configuration: ConfigurationReference = field(
+        default=None, converter=ConfigurationReference, alias="configuration", repr=False, eq=False
+    )
+
+    @property
+    def configuration(self) -> Configuration | None:
+        """Configuration that loaded the history."""
+        return self._configuration.configuration
 
     def load(self, configuration: Configuration | None = None) -> Task:
         """Load the complete task.
@@ -95,3 +110,17 @@ class TasksListItem:
     def _from_model(cls, configuration: Configuration, model: "models.TaskListItem") -> Self:
         values, _ = read_fields(cls, model)
         return cls(**{**values, "status": AgentExecutionStatus(str(model.status)), "configuration": configuration})
+
+
+class TasksList(list[TasksListItem]):
+    """List of tasks that notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        """Return an HTML table of the first 50 tasks; notebooks call this method."""
+        rows = [
+            (item.id, str(item.status), f"{item.created_at}", shorten(item.title or item.result or "", _MAX_TEXT))
+            for item in self[:_MAX_HTML_ROWS]
+        ]
+        if len(self) > _MAX_HTML_ROWS:
+            rows.append((f"{len(self) - _MAX_HTML_ROWS:,} more tasks", "", "", ""))
+        return html_table(f"{len(self):,} tasks", rows, header=("id", "status", "created_at", "title or result"))

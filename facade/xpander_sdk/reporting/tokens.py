@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from attrs import define
 
+from xpander_sdk.presentation import short_repr
+from xpander_sdk.pydantic_schema import Properties, object_schema
 from xpander_sdk.reporting.lookup import MISSING, look_up
 from xpander_sdk.reporting.usage import TOKEN_KINDS, read_usage
 from xpander_sdk.reporting.validation import parse_int
@@ -46,7 +48,7 @@ TokenUsage = Mapping[str, Any] | ChatUsage | MessageUsage | GeminiUsage
 """Usage that a provider returns: a mapping or an object."""
 
 
-@define(init=False)
+@define(init=False, repr=False)
 class Tokens:
     """Token usage of one run.
 
@@ -87,6 +89,11 @@ class Tokens:
         self.cache_read_tokens = parse_int("cache_read_tokens", cache_read_tokens)
         self.cache_write_tokens = parse_int("cache_write_tokens", cache_write_tokens)
 
+    def __repr__(self) -> str:
+        """Return the counts that are not 0."""
+        counts = ((kind, getattr(self, kind)) for kind in TOKEN_KINDS)
+        return short_repr(type(self).__name__, ((kind, count) for kind, count in counts if count != 0))
+
     @property
     def total_tokens(self) -> int:
         """Sum of completion and prompt tokens; an unknown count is 0."""
@@ -104,7 +111,7 @@ class Tokens:
 
         Example:
             >>> Tokens.from_dict({"input_tokens": 20, "output_tokens": 5, "cache_read_input_tokens": 300})
-            Tokens(completion_tokens=5, prompt_tokens=20, cache_read_tokens=300, cache_write_tokens=0)
+            Tokens(completion_tokens=5, prompt_tokens=20, cache_read_tokens=300)
         """
         known = read_usage(usage)
         if known is not None:
@@ -121,3 +128,8 @@ class Tokens:
     def to_dict(self) -> dict[str, int | None]:
         """Return the four counts and the total."""
         return {**{kind: getattr(self, kind) for kind in TOKEN_KINDS}, "total_tokens": self.total_tokens}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        properties: Properties = dict.fromkeys((*TOKEN_KINDS, "total_tokens"), (int | None, False))
+        return object_schema(cls, handler, properties, cls.to_dict)
