@@ -74,7 +74,7 @@ CAPTURED: list[CapturedRequest] = []
 
 def _respond(request: httpx.Request) -> httpx.Response:
     CAPTURED.append(CapturedRequest(request))
-    return httpx.Response(200, json=RESPONSE)
+    return httpx.Response(200, json={**RESPONSE, "id": json.loads(request.content)["id"]})
 
 
 @contextmanager

@@ -82,6 +82,11 @@ _DIFFERENCES: list[tuple[str, str, list[str]]] = [
     ),
     ("the official SDK sends to the parent path, which has no agent", REFUSED, _both("agent: dict(agent_id='..')")),
     (
+        "we refuse an empty key",
+        REFUSED,
+        _both("agent: dict(agent_id=AGENT, configuration=Configuration(api_key=''))"),
+    ),
+    (
         "we use the agent of the configuration",
         "/agent-execution/configured/",
         _both("agent: dict(configuration=Configuration(agent_id='configured'))"),
