@@ -133,11 +133,13 @@ class Metrics(ApiObject):
         duration: Durations.
         tokens: Token usage of all runs.
         cost: Cost.
-        tools: Tools by name, most calls first.
-        models: Models by name, most runs first.
+        tools: Tools by name, most calls first. A server counts at most 1,000 names separately; "(other tools)" sums up
+            the others, and is last.
+        models: Models by name, most runs first; "(other models)" sums up those beyond the limit.
         series: Metrics by hour or day, oldest first, without hours or days that have no runs; None if no series was
             requested.
-        agents: Runs of each agent, most runs first; None for the metrics of one agent.
+        agents: Runs of each agent, most runs first; "(other agents)" sums up those beyond the limit. None for the
+            metrics of one agent.
     """
 
     _first_fields: ClassVar[tuple[str, ...]] = ("agent_id", "runs", "success_rate", "cost", "duration", "tokens")

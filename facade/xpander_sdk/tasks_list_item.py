@@ -37,7 +37,8 @@ class TasksListItem(ApiObject):
         created_at: Time at which the backend created the record.
         updated_at: Time of the last change of the record.
         source_node_type: Type of the system that recorded the run.
-        result: The final answer.
+        result: The final answer; only its start if `result_truncated` is True.
+        result_truncated: Whether the backend has cut `result`. `load` returns all of it.
         title: Title of the run.
         execution_kind: Kind of the execution.
         process: Progress of the run, in the format of the backend.
@@ -59,6 +60,7 @@ class TasksListItem(ApiObject):
     updated_at: datetime | None = None
     source_node_type: str | None = None
     result: str | None = None
+    result_truncated: bool = False
     title: str | None = None
     execution_kind: str | None = None
     process: Mapping[str, Any] | None = None

@@ -69,6 +69,7 @@ def all_tasks(store: Store) -> list[Task]:
 def _no_random_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollups, "COMPACT_ONE_IN", float("inf"))
     monkeypatch.setattr(rollups, "COMPACT_CHARACTERS", float("inf"))
+    monkeypatch.setattr(rollups, "COMPACT_BUCKETS", float("inf"))
 
 
 @pytest.mark.slow
@@ -142,7 +143,7 @@ def test_a_delta_is_read_as_it_was_appended_until_it_is_taken(store):
         AgentHour("search", NOON + HOUR): {"executing runs": 1},
     }
     lengths = store._database.write(lambda connection: append_deltas(connection, {"org": delta, "idle": MetricDelta()}))
-    assert list(lengths) == ["org"]
+    assert [(name, size.buckets) for name, size in lengths.items()] == [("org", 2)]
     assert store._database.read(lambda connection: read_delta(connection, "org")).buckets == expected
     assert store._database.write(lambda connection: take_delta(connection, "org")).buckets == expected
     assert delta_count(store) == 0
@@ -162,3 +163,10 @@ def test_long_deltas_are_compacted_sooner(store, monkeypatch):
     store.report(submission(used_tools=[f"tool-{number}" for number in range(50)]))
     assert delta_count(store) == 0
     assert store.metrics("org").amounts["executing runs"] == 1
+
+
+def test_deltas_of_many_hours_are_compacted_sooner(store, monkeypatch):
+    monkeypatch.setattr(rollups, "COMPACT_BUCKETS", 10)
+    store.commit([submission(str(number), now=NOON + number * HOUR) for number in range(10)])
+    assert delta_count(store) == 0
+    assert store.metrics("org").amounts["executing runs"] == 10

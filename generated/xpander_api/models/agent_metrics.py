@@ -49,9 +49,9 @@ class AgentMetrics:
     as unpriced, not as zero.
      """
     tools: list[ToolUse]
-    """ Usage of each tool, the most called tool first. """
+    """ Usage of each tool, the most called tool first. An overflow entry is last. """
     models: list[ModelUsage]
-    """ Usage of each model, the most used model first. """
+    """ Usage of each model, the most used model first. An overflow entry is last. """
     series: list[MetricsPoint] | None
     """ The same metrics for each hour or day, in order of time; null without `by`. Hours or days
     without tasks are omitted, and only the newest 1,000 are included. The first and the last point

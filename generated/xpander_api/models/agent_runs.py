@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.run_counts import RunCounts
 
@@ -20,12 +22,19 @@ class AgentRuns:
     agent_id: str
     runs: RunCounts
     """ Number of tasks by outcome. """
+    is_overflow: bool | Unset = UNSET
+    """ True for the entry that sums up all names beyond the limit. Absent in all other entries. The metrics
+    of an organization count at most 1,000 names of tools, of models and of agents separately in each
+    period of 32 days, and at most 128 tools of one task. The totals are exact.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         agent_id = self.agent_id
 
         runs = self.runs.to_dict()
+
+        is_overflow = self.is_overflow
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -35,6 +44,8 @@ class AgentRuns:
                 "runs": runs,
             }
         )
+        if is_overflow is not UNSET:
+            field_dict["is_overflow"] = is_overflow
 
         return field_dict
 
@@ -47,9 +58,12 @@ class AgentRuns:
 
         runs = RunCounts.from_dict(d.pop("runs"))
 
+        is_overflow = d.pop("is_overflow", UNSET)
+
         agent_runs = cls(
             agent_id=agent_id,
             runs=runs,
+            is_overflow=is_overflow,
         )
 
         agent_runs.additional_properties = d

@@ -6,6 +6,8 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="ModelUsage")
 
 
@@ -19,6 +21,11 @@ class ModelUsage:
     cost: float | None
     """ The cost in US dollars. Null if no task of the model has a known cost; see `CostSummary`. """
     unpriced_runs: int
+    is_overflow: bool | Unset = UNSET
+    """ True for the entry that sums up all names beyond the limit. Absent in all other entries. The metrics
+    of an organization count at most 1,000 names of tools, of models and of agents separately in each
+    period of 32 days, and at most 128 tools of one task. The totals are exact.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -33,6 +40,8 @@ class ModelUsage:
 
         unpriced_runs = self.unpriced_runs
 
+        is_overflow = self.is_overflow
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -44,6 +53,8 @@ class ModelUsage:
                 "unpriced_runs": unpriced_runs,
             }
         )
+        if is_overflow is not UNSET:
+            field_dict["is_overflow"] = is_overflow
 
         return field_dict
 
@@ -65,12 +76,15 @@ class ModelUsage:
 
         unpriced_runs = d.pop("unpriced_runs")
 
+        is_overflow = d.pop("is_overflow", UNSET)
+
         model_usage = cls(
             name=name,
             runs=runs,
             total_tokens=total_tokens,
             cost=cost,
             unpriced_runs=unpriced_runs,
+            is_overflow=is_overflow,
         )
 
         model_usage.additional_properties = d

@@ -30,6 +30,9 @@ class TaskListItem:
     updated_at: datetime.datetime | None | Unset = UNSET
     source_node_type: None | str | Unset = UNSET
     result: None | str | Unset = UNSET
+    """ The result, or only its start. `xpander-report serve` returns about the first 4,000 characters. """
+    result_truncated: bool | Unset = UNSET
+    """ Whether `result` is only the start of the result. `getTask` returns all of it. """
     title: None | str | Unset = UNSET
     execution_kind: None | str | Unset = UNSET
     process: None | str | Unset = UNSET
@@ -93,6 +96,8 @@ class TaskListItem:
         else:
             result = self.result
 
+        result_truncated = self.result_truncated
+
         title: None | str | Unset
         if isinstance(self.title, Unset):
             title = UNSET
@@ -141,6 +146,8 @@ class TaskListItem:
             field_dict["source_node_type"] = source_node_type
         if result is not UNSET:
             field_dict["result"] = result
+        if result_truncated is not UNSET:
+            field_dict["result_truncated"] = result_truncated
         if title is not UNSET:
             field_dict["title"] = title
         if execution_kind is not UNSET:
@@ -254,6 +261,8 @@ class TaskListItem:
 
         result = _parse_result(d.pop("result", UNSET))
 
+        result_truncated = d.pop("result_truncated", UNSET)
+
         def _parse_title(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -302,6 +311,7 @@ class TaskListItem:
             updated_at=updated_at,
             source_node_type=source_node_type,
             result=result,
+            result_truncated=result_truncated,
             title=title,
             execution_kind=execution_kind,
             process=process,

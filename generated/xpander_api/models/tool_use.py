@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="ToolUse")
 
 
@@ -17,7 +19,13 @@ class ToolUse:
     calls: int
     """ The number of calls of the tool. """
     runs: int
-    """ The number of tasks that called the tool. """
+    """ The number of tasks that called the tool. The overflow entry has the sum of these numbers for its tools.
+     """
+    is_overflow: bool | Unset = UNSET
+    """ True for the entry that sums up all names beyond the limit. Absent in all other entries. The metrics
+    of an organization count at most 1,000 names of tools, of models and of agents separately in each
+    period of 32 days, and at most 128 tools of one task. The totals are exact.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -26,6 +34,8 @@ class ToolUse:
         calls = self.calls
 
         runs = self.runs
+
+        is_overflow = self.is_overflow
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -36,6 +46,8 @@ class ToolUse:
                 "runs": runs,
             }
         )
+        if is_overflow is not UNSET:
+            field_dict["is_overflow"] = is_overflow
 
         return field_dict
 
@@ -48,10 +60,13 @@ class ToolUse:
 
         runs = d.pop("runs")
 
+        is_overflow = d.pop("is_overflow", UNSET)
+
         tool_use = cls(
             name=name,
             calls=calls,
             runs=runs,
+            is_overflow=is_overflow,
         )
 
         tool_use.additional_properties = d

@@ -29,6 +29,7 @@ A key has the form "outcome measure" or "outcome measure label":
     model_runs NAME  runs of a model                    model_tokens NAME    their prompt and completion tokens
     model_cost NAME  nano-dollars of those with a price model_unpriced NAME  those without a price
     agent_runs ID    runs of an agent, in the amounts of an organization only
+    other_MEASURE    sum of a measure with a NAME or an ID over the names that have no keys: see `metric_names`
 
 A label is everything after the second space and may itself contain spaces. An amount of zero is left out.
 
@@ -37,8 +38,8 @@ difference of its amounts after and before. The keys are strings because the sto
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -50,6 +51,18 @@ Amounts = dict[str, int]
 """Amounts by key, as the module describes them."""
 
 OUTCOMES = ("completed", "failed", "executing")
+
+MAX_TASK_TOOLS = 128
+"""Tools that one task counts for by name; its further tools are summed up."""
+
+KIND_OF_MEASURE = {
+    "tool_calls": "tool", "tool_runs": "tool",
+    "model_runs": "model", "model_tokens": "model", "model_cost": "model", "model_unpriced": "model",
+    "agent_runs": "agent",
+}  # fmt: skip
+"""Kind of the name that is the label of a measure."""
+OTHER = "other_"
+"""Prefix of the measures that sum up the names without keys."""
 
 # Duration buckets as in DDSketch: each bucket is 2 % wider than the one before it, so a duration differs from the
 # middle of its bucket by at most 1 %. Counts per bucket of different hours and servers add up.
@@ -90,9 +103,15 @@ def task_amounts(task: Task) -> Amounts:
     for kind, count in (task.tokens or {}).items():
         amounts[f"{outcome} {kind}"] = count
     if task.used_tools:
-        for name in task.used_tools:
-            calls = f"{outcome} tool_calls {name}"
-            amounts[calls] = amounts.get(calls, 0) + 1
+        tools = Counter(task.used_tools)
+        if len(tools) > MAX_TASK_TOOLS:
+            for name in [*tools][MAX_TASK_TOOLS:]:
+                calls = f"{outcome} {OTHER}tool_calls"
+                amounts[calls] = amounts.get(calls, 0) + tools.pop(name)
+                runs = f"{outcome} {OTHER}tool_runs"
+                amounts[runs] = amounts.get(runs, 0) + 1
+        for name, count in tools.items():
+            amounts[f"{outcome} tool_calls {name}"] = count
             amounts[f"{outcome} tool_runs {name}"] = 1
     if task.cost is None:
         amounts[f"{outcome} unpriced"] = 1
@@ -151,26 +170,23 @@ def with_agent_runs(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
 
 def summarize(amounts: Mapping[str, int]) -> dict[str, Any]:
     """Return the contract's summary of a sum of amounts, with its tools and models."""
-    by_label: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for key, amount in amounts.items():
-        _, measure, label, _ = parse_key(key)
-        if label is not None:
-            by_label[measure][label] += amount
+    by_label = _sum_by_label(amounts)
+    tools = _with_overflow(by_label, "tool_calls", "(other tools)")
+    models = _with_overflow(by_label, "model_runs", "(other models)")
     return {
         **summarize_point(amounts),
-        "tools": [
-            {"name": name, "calls": calls, "runs": by_label["tool_runs"][name]}
-            for name, calls in _largest_first(by_label["tool_calls"])
-        ],
+        "tools": [{**entry, "calls": calls, "runs": by_label["tool_runs"][label]} for label, entry, calls in tools],
         "models": [
             {
-                "name": name,
+                **entry,
                 "runs": runs,
-                "total_tokens": by_label["model_tokens"][name],
-                "cost": by_label["model_cost"][name] / NANODOLLARS if by_label["model_unpriced"][name] < runs else None,
-                "unpriced_runs": by_label["model_unpriced"][name],
+                "total_tokens": by_label["model_tokens"][label],
+                "cost": by_label["model_cost"][label] / NANODOLLARS
+                if by_label["model_unpriced"][label] < runs
+                else None,
+                "unpriced_runs": by_label["model_unpriced"][label],
             }
-            for name, runs in _largest_first(by_label["model_runs"])
+            for label, entry, runs in models
         ],
     }
 
@@ -205,19 +221,35 @@ def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
 
 def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return the agents in an organization's amounts with their runs, those with the most runs first."""
-    runs: defaultdict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
+    runs: defaultdict[str | None, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
     for key, amount in amounts.items():
         outcome, measure, label, _ = parse_key(key)
-        if measure == "agent_runs" and label is not None:
+        if measure.removeprefix(OTHER) == "agent_runs":
             runs[label][outcome] += amount
-    totals = {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}
+    totals = {"agent_runs": {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}}
     return [
-        {"agent_id": agent_id, "runs": {"total": total, **runs[agent_id]}} for agent_id, total in _largest_first(totals)
+        {"agent_id": entry.pop("name"), **entry, "runs": {"total": total, **runs[agent_id]}}
+        for agent_id, entry, total in _with_overflow(totals, "agent_runs", "(other agents)")
     ]
 
 
-def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def _sum_by_label(amounts: Mapping[str, int]) -> "defaultdict[str, defaultdict[str | None, int]]":
+    """Return the sums by measure and label; the label of all names without keys is None."""
+    by_label: defaultdict[str, defaultdict[str | None, int]] = defaultdict(lambda: defaultdict(int))
+    for key, amount in amounts.items():
+        _, measure, label, _ = parse_key(key)
+        if label is not None or measure.startswith(OTHER):
+            by_label[measure.removeprefix(OTHER)][label] += amount
+    return by_label
+
+
+def _with_overflow(
+    by_label: Mapping[str, Mapping[str | None, int]], measure: str, overflow_name: str
+) -> Iterator[tuple[str | None, dict[str, Any], int]]:
+    """Yield the label, the start of the entry, and the sum of each name, largest first; the overflow entry is last."""
+    counts = by_label[measure]
+    for label, count in sorted(counts.items(), key=lambda item: (item[0] is None, -item[1], item[0])):
+        yield label, {"name": overflow_name, "is_overflow": True} if label is None else {"name": label}, count
 
 
 def _bucket(microseconds: int) -> int:

@@ -103,8 +103,8 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
     _INSERT.execute(connection, [_to_row(after[key]) for key in changed if key not in before])
     _UPDATE.execute(connection, [_to_row(after[key]) for key in changed if key in before])
     changes = (change for key in changed for change in _metric_changes(before.get(key), after[key]))
-    delta_lengths = append_deltas(connection, collect_deltas(changes))
-    compact_by_chance(connection, delta_lengths)
+    delta_sizes = append_deltas(connection, collect_deltas(changes))
+    compact_by_chance(connection, delta_sizes)
     return outcomes
 
 

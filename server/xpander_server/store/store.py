@@ -13,7 +13,7 @@ from xpander_server.store.engine.database import open_database
 from xpander_server.store.engine.errors import StoreError
 from xpander_server.store.keys import KeyTable
 from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult
-from xpander_server.store.metrics.rebuild import add_metrics_to_first_version, rebuild_metrics
+from xpander_server.store.metrics.rebuild import complete_upgrade, rebuild_metrics
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
@@ -43,7 +43,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self._database = open_database(url)
         try:
-            migrate(self._database, after_upgrade=add_metrics_to_first_version)
+            migrate(self._database, after_upgrade=complete_upgrade)
         except Exception as error:
             self._database.close()
             raise StoreError(f"Cannot open the store {_without_password(url)}: {error}") from None

@@ -205,7 +205,8 @@ def to_csv(rows: Sequence[Row]) -> str:
     """
     output = io.StringIO()
     if rows:
-        writer = csv.DictWriter(output, list(rows[0]), lineterminator="\r\n")
+        # The entry that sums up the names beyond a limit has a flag that the other entries lack.
+        writer = csv.DictWriter(output, list(rows[0]), lineterminator="\r\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
     return output.getvalue()

@@ -52,6 +52,15 @@ class AgentHour(NamedTuple):
     """First microsecond of the hour."""
 
 
+class DeltaSize(NamedTuple):
+    """Size of a delta, which the work of a compaction depends on."""
+
+    characters: int
+    """Length of its JSON text."""
+    buckets: int
+    """Number of hours of agents that it changes."""
+
+
 class MetricDelta:
     """Change of the metrics of one organization.
 
@@ -98,11 +107,11 @@ def collect_deltas(changes: Iterable[tuple[Task, Amounts]]) -> dict[str, MetricD
     return deltas
 
 
-def append_deltas(connection: Connection, deltas: Mapping[str, MetricDelta]) -> dict[str, int]:
+def append_deltas(connection: Connection, deltas: Mapping[str, MetricDelta]) -> dict[str, DeltaSize]:
     """Insert one row for each organization whose metrics change.
 
     Returns:
-        The length of each inserted delta in characters, by organization.
+        The size of each inserted delta, by organization.
     """
     rows = [
         (organization_id, random_source.getrandbits(63), as_text(delta.to_row()))
@@ -110,7 +119,10 @@ def append_deltas(connection: Connection, deltas: Mapping[str, MetricDelta]) -> 
         if delta
     ]
     _INSERT.execute(connection, rows)
-    return {organization_id: len(amounts) for organization_id, _, amounts in rows}
+    return {
+        organization_id: DeltaSize(len(amounts), len(deltas[organization_id].buckets))
+        for organization_id, _, amounts in rows
+    }
 
 
 def read_delta(connection: Connection, organization_id: str) -> MetricDelta:

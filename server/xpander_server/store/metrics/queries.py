@@ -11,10 +11,12 @@ from attrs import field, frozen
 from sqlalchemy import Connection, or_, select
 
 from xpander_server.clock import HOUR
+from xpander_server.domain.metric_names import limit_names
 from xpander_server.domain.metrics import Amounts, add_amounts, summarize_agents, task_amounts, with_agent_runs
 from xpander_server.domain.task import Task
-from xpander_server.store.metrics.deltas import METRIC_COLUMNS, MetricDelta, read_delta
-from xpander_server.store.metrics.rollups import ORGANIZATION, ROLLUP_HOURS
+from xpander_server.store.metrics.deltas import METRIC_COLUMNS, read_delta
+from xpander_server.store.metrics.registries import ORGANIZATION, FoldedHour, fold_delta, read_registries
+from xpander_server.store.metrics.rollups import ROLLUP_HOURS
 from xpander_server.store.schema.tables import rollups, tasks
 
 MAX_POINTS = 1_000
@@ -63,28 +65,41 @@ class MetricsQuery:
         """Return the sums."""
         since = 0 if self.since is None else max(0, self.since)
         until = max(since, END_OF_TIME if self.until is None else min(END_OF_TIME, self.until))
-        delta = read_delta(connection, self.organization_id)
-        reader = _Reader(connection, self.organization_id, self.agent_id, delta)
-        amounts = reader.sum(since, until)
+        uncompacted = _read_uncompacted(connection, self.organization_id)
+        reader = _Reader(connection, self.organization_id, self.agent_id, uncompacted)
+        amounts = limit_names(reader.sum(since, until))
         series = None if self.bucket_hours is None else reader.series(since, until, self.bucket_hours)
         by_agent = {}
-        for agent in summarize_agents(amounts)[: self.top_agents]:
-            agent_id = agent["agent_id"]
-            by_agent[agent_id] = _Reader(connection, self.organization_id, agent_id, delta).sum(since, until)
+        agent_ids = [agent["agent_id"] for agent in summarize_agents(amounts) if not agent.get("is_overflow")]
+        for agent_id in agent_ids[: self.top_agents]:
+            by_agent[agent_id] = _Reader(connection, self.organization_id, agent_id, uncompacted).sum(since, until)
         return MetricsResult(amounts, series, by_agent)
+
+
+def _read_uncompacted(connection: Connection, organization_id: str) -> list[FoldedHour]:
+    """Return the uncompacted deltas, with the names that a compaction would keep."""
+    delta = read_delta(connection, organization_id)
+    registries = read_registries(connection, organization_id, (hour for _, hour in delta.buckets))
+    return list(fold_delta(registries, delta))
 
 
 class _Reader:
     """Reader of the sums of one agent, or of one organization where `agent_id` is None."""
 
-    def __init__(self, connection: Connection, organization_id: str, agent_id: str | None, delta: MetricDelta) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        organization_id: str,
+        agent_id: str | None,
+        uncompacted: Sequence[FoldedHour],
+    ) -> None:
         self._connection = connection
         self._organization_id = organization_id
         self._agent_id = agent_id
         self._uncompacted: list[HourAmounts] = [
-            (hour, amounts if agent_id is not None else with_agent_runs(delta_agent_id, amounts))
-            for (delta_agent_id, hour), amounts in delta.buckets.items()
-            if agent_id in (None, delta_agent_id)
+            (change.hour, change.organization_amounts if agent_id is None else change.amounts)
+            for change in uncompacted
+            if agent_id in (None, change.agent_id)
         ]
 
     def sum(self, since: int, until: int) -> Amounts:

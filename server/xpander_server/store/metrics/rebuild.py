@@ -3,19 +3,33 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+    type_coerce,
+    update,
+)
 
-from xpander_server.domain.metrics import task_amounts
+from xpander_server.domain.metric_names import NameRegistry
+from xpander_server.domain.metrics import MAX_TASK_TOOLS, task_amounts
 from xpander_server.domain.pricing import compute_cost, parse_model
 from xpander_server.domain.task import Task
 from xpander_server.store.metrics.deltas import METRIC_COLUMNS, MetricDelta, collect_deltas
-from xpander_server.store.metrics.rollups import (
-    COMPACTION_LOCK,
+from xpander_server.store.metrics.registries import (
+    IS_REGISTRY,
     ORGANIZATION,
-    ROLLUP_HOURS,
-    add_to_rollups,
-    compact,
+    PERIOD_HOURS,
+    read_registries,
+    save_registries,
 )
+from xpander_server.store.metrics.rollups import COMPACTION_LOCK, add_to_rollups, compact
 from xpander_server.store.schema.tables import metric_deltas, retention, rollups, tasks
 
 _CHUNK = 2_000  # tasks
@@ -27,16 +41,28 @@ _UPDATE_PRICE = (
 )
 
 
-def add_metrics_to_first_version(connection: Connection, previous_revision: str | None) -> None:
-    """Compute the prices and the metrics of a store of the first version, which had neither.
+def complete_upgrade(connection: Connection, previous_revision: str | None) -> None:
+    """Compute the metrics that an earlier version of this program stored differently, or not at all.
 
     Args:
         connection: A connection to a store whose schema is up to date.
         previous_revision: The revision of its schema before the migration; None for a new store.
     """
-    if previous_revision == "0001":
+    if previous_revision == "0001":  # had neither prices nor metrics
         price_tasks(connection)
         rebuild_metrics(connection)
+    elif previous_revision in ("0002", "0003", "0004", "0005") and _exceeds_limits(connection):
+        rebuild_metrics(connection)
+
+
+def _exceeds_limits(connection: Connection) -> bool:
+    """Return whether a task or a rollup has more names than the metrics count separately."""
+    # Names of one character take four characters of JSON.
+    tools = select(tasks.c.used_tools).where(func.length(type_coerce(tasks.c.used_tools, Text)) > 4 * MAX_TASK_TOOLS)
+    if any(len(set(names)) > MAX_TASK_TOOLS for names in connection.scalars(tools)):
+        return True
+    longest = select(rollups.c.amounts).where(rollups.c.agent_id == ORGANIZATION, rollups.c.hours == PERIOD_HOURS)
+    return any(NameRegistry.from_amounts(amounts).is_full for amounts in connection.scalars(longest))
 
 
 def rebuild_metrics(connection: Connection) -> None:
@@ -53,6 +79,7 @@ def rebuild_metrics(connection: Connection) -> None:
     marks = connection.execute(select(retention.c.organization_id, retention.c.deleted_before))
     deleted_before: dict[str, int] = {mark.organization_id: mark.deleted_before for mark in marks}
     for organization_id in connection.scalars(select(rollups.c.organization_id).distinct()).all():
+        _save_missing_registries(connection, organization_id)
         _clear_rollups(connection, organization_id, deleted_before.get(organization_id, 0))
     for chunk in _read_tasks(connection, METRIC_COLUMNS):
         # The kept rollups contain the tasks of their hours already.
@@ -61,18 +88,31 @@ def rebuild_metrics(connection: Connection) -> None:
             add_to_rollups(connection, organization_id, delta)
 
 
+def _save_missing_registries(connection: Connection, organization_id: str) -> None:
+    """Save a registry for each period, so that a name is counted in the same place as before."""
+    starts = select(rollups.c.start).where(
+        rollups.c.organization_id == organization_id,
+        rollups.c.agent_id == ORGANIZATION,
+        rollups.c.hours == PERIOD_HOURS,
+    )
+    registries = read_registries(connection, organization_id, connection.scalars(starts).all())
+    save_registries(connection, organization_id, registries)
+
+
 def _clear_rollups(connection: Connection, organization_id: str, deleted_before: int) -> None:
-    """Delete the rollups of an organization, and sum up the hours that are kept into days and longer rollups."""
-    is_kept = (rollups.c.hours == 1) & (rollups.c.start < deleted_before)
-    connection.execute(delete(rollups).where(rollups.c.organization_id == organization_id, ~is_kept))
+    """Delete the rollups of an organization, except the sums of the hours whose tasks were deleted."""
     kept_hours = select(rollups.c.agent_id, rollups.c.start, rollups.c.amounts).where(
-        rollups.c.organization_id == organization_id, rollups.c.agent_id != ORGANIZATION
+        rollups.c.organization_id == organization_id,
+        rollups.c.agent_id != ORGANIZATION,
+        rollups.c.hours == 1,
+        rollups.c.start < deleted_before,
     )
     delta = MetricDelta()
     for agent_id, start, amounts in connection.execute(kept_hours):
         delta.add(agent_id, start, amounts)
+    connection.execute(delete(rollups).where(rollups.c.organization_id == organization_id, ~IS_REGISTRY))
     if delta:
-        add_to_rollups(connection, organization_id, delta, lengths=ROLLUP_HOURS[1:])
+        add_to_rollups(connection, organization_id, delta)
 
 
 def price_tasks(connection: Connection) -> None:

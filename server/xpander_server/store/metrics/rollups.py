@@ -18,6 +18,8 @@ Metrics are exact at any time, and reading them takes time by the length of the 
                        org |         |   1 | 1760000400000000 | {"completed runs": 9, "completed agent_runs support": 8}
                        org |         |  24 | …
 
+   The names of tools, models and agents in them are limited: see `registries`.
+
 3. A query (`queries.MetricsQuery`) adds up the fewest rollups that cover the whole hours of its range, the deltas that
    are not compacted yet, and the tasks themselves in the parts of an hour at both ends of the range:
 
@@ -25,28 +27,36 @@ Metrics are exact at any time, and reading them takes time by the length of the 
          |---- tasks ----|------- rollups + deltas ----------------|----- tasks ------|
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from xpander_server.clock import HOUR
-from xpander_server.domain.metrics import Amounts, add_amounts, with_agent_runs
-from xpander_server.store.metrics.deltas import MetricDelta, random_source, take_delta
+from xpander_server.domain.metrics import Amounts, add_amounts
+from xpander_server.store.metrics.deltas import DeltaSize, MetricDelta, random_source, take_delta
+from xpander_server.store.metrics.registries import (
+    ORGANIZATION,
+    PERIOD_HOURS,
+    fold_delta,
+    read_registries,
+    save_registries,
+)
 from xpander_server.store.schema.tables import rollups
 
-ROLLUP_HOURS = (1, 24, 768)
+ROLLUP_HOURS = (1, 24, PERIOD_HOURS)
 """Lengths of the time buckets of rollups, in hours; each is a multiple of the one before it."""
-
-ORGANIZATION = ""
-"""The agent id in the rollups of a whole organization."""
 
 COMPACT_ONE_IN = 64
 """One commit in this many compacts the deltas of its organization, on average."""
-COMPACT_CHARACTERS = 1_000_000
+COMPACT_CHARACTERS = 200_000
 """Deltas are also compacted once in about this many characters that commits append."""
+COMPACT_BUCKETS = 200
+"""Deltas are also compacted once in about this many hours of agents that commits change."""
 COMPACTION_LOCK = 0x7870666F6C64
 """Key of PostgreSQL's advisory lock for compaction."""
+
+_KEYS_PER_QUERY = 500
 
 _TRY_LOCK = select(func.pg_try_advisory_xact_lock(COMPACTION_LOCK))
 _INSERT = insert(rollups)
@@ -73,17 +83,19 @@ class RollupKey(NamedTuple):
     """First microsecond of the time bucket."""
 
 
-def compact_by_chance(connection: Connection, delta_lengths: Mapping[str, int]) -> None:
+def compact_by_chance(connection: Connection, delta_sizes: Mapping[str, DeltaSize]) -> None:
     """Compact the deltas of some of the organizations to which a commit has appended deltas.
 
-    The decision is random, because a counter would not work: a process may end before its counter reaches 64.
+    The decision is random, because a counter would not work: a process may end before its counter reaches 64. It
+    depends on the size of the deltas, so that no compaction has much to do: other reports wait for it.
 
     Args:
         connection: The connection of the commit.
-        delta_lengths: Characters that the commit has appended, by organization.
+        delta_sizes: Sizes of the deltas that the commit has appended, by organization.
     """
-    for organization_id, characters in delta_lengths.items():
-        if random_source.random() < 1 / COMPACT_ONE_IN + characters / COMPACT_CHARACTERS:
+    for organization_id, (characters, buckets) in delta_sizes.items():
+        chance = 1 / COMPACT_ONE_IN + characters / COMPACT_CHARACTERS + buckets / COMPACT_BUCKETS
+        if random_source.random() < chance:
             compact(connection, organization_id)
 
 
@@ -96,24 +108,22 @@ def compact(connection: Connection, organization_id: str) -> None:
         add_to_rollups(connection, organization_id, delta)
 
 
-def add_to_rollups(
-    connection: Connection, organization_id: str, delta: MetricDelta, lengths: Sequence[int] = ROLLUP_HOURS
-) -> None:
+def add_to_rollups(connection: Connection, organization_id: str, delta: MetricDelta) -> None:
     """Add a delta to the rollups that contain its hours.
 
     Args:
         connection: The connection to use.
         organization_id: The organization of the delta.
         delta: The change of the metrics.
-        lengths: The rollups to change, by their length in hours.
     """
     changes: dict[RollupKey, Amounts] = {}
-    for (agent_id, hour), amounts in delta.buckets.items():
-        organization_amounts = with_agent_runs(agent_id, amounts)
-        for hours in lengths:
+    registries = read_registries(connection, organization_id, (hour for _, hour in delta.buckets))
+    for agent_id, hour, amounts, organization_amounts in fold_delta(registries, delta):
+        for hours in ROLLUP_HOURS:
             start = hour // (hours * HOUR) * (hours * HOUR)
             add_amounts(changes.setdefault(RollupKey(agent_id, hours, start), {}), amounts)
             add_amounts(changes.setdefault(RollupKey(ORGANIZATION, hours, start), {}), organization_amounts)
+    save_registries(connection, organization_id, registries)
     stored = _read(connection, organization_id, changes)
     inserts, updates = [], []
     for key, change in sorted(changes.items()):
@@ -131,16 +141,18 @@ def add_to_rollups(
 
 
 def _read(connection: Connection, organization_id: str, keys: Collection[RollupKey]) -> dict[RollupKey, Amounts]:
-    # One query for every combination of these agents and starts: it reads more rows than needed, but once.
-    query = (
-        select(rollups.c.agent_id, rollups.c.hours, rollups.c.start, rollups.c.amounts)
-        .where(
-            rollups.c.organization_id == organization_id,
-            rollups.c.agent_id.in_({key.agent_id for key in keys}),
-            rollups.c.hours.in_(ROLLUP_HOURS),
-            rollups.c.start.in_({key.start for key in keys}),
+    key_columns = (rollups.c.agent_id, rollups.c.hours, rollups.c.start)
+    stored = {}
+    # All processes lock rows in this order, so they do not deadlock.
+    ordered = sorted(keys)
+    for position in range(0, len(ordered), _KEYS_PER_QUERY):
+        chunk = ordered[position : position + _KEYS_PER_QUERY]
+        query = (
+            select(*key_columns, rollups.c.amounts)
+            .where(rollups.c.organization_id == organization_id, tuple_(*key_columns).in_(chunk))
+            .order_by(*rollups.primary_key)
+            .with_for_update()
         )
-        .order_by(*rollups.primary_key)  # all processes lock rows in this order, so they do not deadlock
-        .with_for_update()
-    )
-    return {RollupKey(agent_id, hours, start): amounts for agent_id, hours, start, amounts in connection.execute(query)}
+        for agent_id, hours, start, amounts in connection.execute(query):
+            stored[RollupKey(agent_id, hours, start)] = amounts
+    return stored

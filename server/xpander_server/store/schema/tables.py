@@ -24,7 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -103,7 +103,7 @@ rollups = Table(
     Column("organization_id", ORGANIZATION_ID, primary_key=True),
     # Empty in the rollups of the whole organization.
     Column("agent_id", ID, primary_key=True),
-    # The length of the time bucket, and its first microsecond.
+    # The length of the time bucket, 0 for a registry of names; and its first microsecond.
     Column("hours", SmallInteger, primary_key=True, autoincrement=False),
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("amounts", Json, nullable=False),
