@@ -4,15 +4,21 @@ Reprs contain no headers, bodies and texts: error reporters show the variables o
 secrets that it received.
 """
 
+import re
 import zlib
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Protocol
 
+import anyio.to_thread
 from attrs import field, frozen
 
 from xpander_sdk.settings.retry import Timeouts
 
 MAX_RESPONSE_BYTES = 128 * 1024 * 1024  # larger than any response of the API
+MAX_RESPONSE_VALUES = 2_000_000  # a report has half as many at most
+_MAX_INLINE_BYTES = 16 * 1024  # compressed; even a bomb of this size is decompressed within milliseconds
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[,\[{]', re.DOTALL)  # a string, or the begin of a further value
 
 Header = tuple[bytes, bytes]
 
@@ -134,11 +140,35 @@ def build_response(status: int, headers: Iterable[Header], body: bytes) -> Respo
     by_name = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
     encoding = by_name.get("content-encoding", "identity").strip().lower()
     try:
-        return Response(status, by_name, _decompress(body, encoding))
+        content = _decompress(body, encoding)
+        _check_value_count(content)
+        return Response(status, by_name, content)
     except DecodingError as error:
         if 200 <= status < 300:
             raise DecodingError(str(error), status) from None
         return Response(status, by_name, b"")
+
+
+async def build_response_async(status: int, headers: Iterable[Header], body: bytes) -> Response:
+    """Return the response, as `build_response` does, without blocking the event loop."""
+    if len(body) <= _MAX_INLINE_BYTES:
+        return build_response(status, headers, body)
+    if len(body) <= MAX_RESPONSE_VALUES and not any(name.lower() == b"content-encoding" for name, _ in headers):
+        return build_response(status, headers, body)
+    return await anyio.to_thread.run_sync(build_response, status, headers, body, abandon_on_cancel=True)
+
+
+def _check_value_count(content: bytes) -> None:
+    """Check that the JSON decoder, which blocks all threads, needs less than a second for the content.
+
+    Example: 120 MB of `[],[],[],…`, a few kilobytes when compressed, would take many seconds and gigabytes.
+    """
+    if len(content) <= MAX_RESPONSE_VALUES or sum(map(content.count, (b",", b"[", b"{"))) <= MAX_RESPONSE_VALUES:
+        return
+    # Many of these characters may be part of strings.
+    tokens = (match for match in _TOKEN.finditer(content) if match[0] in (b",", b"[", b"{"))
+    if next(islice(tokens, MAX_RESPONSE_VALUES, None), None) is not None:
+        raise DecodingError(f"it contains more than {MAX_RESPONSE_VALUES:,} values")
 
 
 def _decompress(body: bytes, encoding: str) -> bytes:

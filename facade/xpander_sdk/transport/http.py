@@ -18,11 +18,14 @@ httpcore's timeouts bound single reads and writes only. The asynchronous transpo
 
 import ssl
 import time
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult
 
 import anyio
+import anyio.lowlevel
 import httpcore
 import sniffio
 from attrs import frozen
@@ -30,7 +33,15 @@ from attrs import frozen
 from xpander_sdk.settings.retry import Timeouts
 from xpander_sdk.settings.transport import TransportSettings
 from xpander_sdk.transport import log_filter  # noqa: F401  (from its import on, httpcore's logs are redacted)
-from xpander_sdk.transport.base import Request, Response, TransportError, append_chunk, build_response
+from xpander_sdk.transport.base import (
+    Request,
+    Response,
+    TransportError,
+    append_chunk,
+    build_response,
+    build_response_async,
+)
+from xpander_sdk.transport.descriptors import is_out_of_descriptors, pauses
 from xpander_sdk.transport.network_asyncio import AsyncioBackend
 from xpander_sdk.transport.network_sync import Deadline, DeadlineBackend
 from xpander_sdk.transport.proxies import build_proxy
@@ -49,10 +60,22 @@ _HTTPCORE_ERRORS = (
 )
 
 
+_NO_DESCRIPTOR = "the total timeout expired before the process had a free file descriptor; raise its limit (ulimit -n)"
+
+
 @frozen
 class _PooledConnection:
     connection: httpcore.ConnectionInterface
     deadline: Deadline
+
+
+@frozen
+class _AsyncPooledConnection:
+    connection: httpcore.AsyncConnectionInterface
+    backend: AsyncioBackend | None  # None on trio, which reads nothing from an idle connection
+
+
+_ReceivedResponse = tuple[int, list[tuple[bytes, bytes]], bytes]  # status, headers and compressed body
 
 
 class HttpTransport:
@@ -68,9 +91,24 @@ class HttpTransport:
         self._options = _pool_options(settings, url)
         self._idle: list[_PooledConnection] = []
         self._is_closed = False
+        _transports.add(self)
 
     def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
         """Send one attempt of the request and return the complete response; see `Transport.send`."""
+        for pause in pauses():
+            try:
+                return self._send(request, timeouts, deadline)
+            except TransportError as error:
+                if not is_out_of_descriptors(error.__cause__):
+                    raise
+                if time.monotonic() + pause >= deadline:
+                    raise TransportError(_NO_DESCRIPTOR, is_timeout=True) from error
+            for transport in list(_transports):
+                transport.close_idle()
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
         pooled = self._acquire()
         pooled.deadline.time = deadline
         try:
@@ -109,10 +147,19 @@ class HttpTransport:
             self._idle.append(pooled)
 
     def close(self) -> None:
-        """Close idle connections."""
+        """Close idle connections. Connections in use are closed when their response is complete."""
         self._is_closed = True
-        while self._idle:
-            self._idle.pop().connection.close()
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the connections that are idle now."""
+        with suppress(IndexError):  # another thread may take the last one
+            while True:
+                self._idle.pop().connection.close()
+
+
+_transports: weakref.WeakSet[HttpTransport] = weakref.WeakSet()
+"""All synchronous transports: each gives up its idle connections when the process has no free descriptor."""
 
 
 class AsyncHttpTransport:
@@ -120,25 +167,40 @@ class AsyncHttpTransport:
 
     def __init__(self, settings: TransportSettings, url: SplitResult) -> None:
         self._origin = _Origin(url)
-        backend = AsyncioBackend() if sniffio.current_async_library() == "asyncio" else None
-        self._pool = httpcore.AsyncConnectionPool(network_backend=backend, **_pool_options(settings, url))
-        self._idle: list[httpcore.AsyncConnectionInterface] = []
+        self._options = _pool_options(settings, url)
+        self._loop = anyio.lowlevel.current_token()
+        self._is_asyncio = sniffio.current_async_library() == "asyncio"
+        self._idle: list[_AsyncPooledConnection] = []
         self._slots = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
         self._is_closed = False
+        _async_transports.add(self)
 
     async def send(self, request: Request, timeouts: Timeouts, deadline: float) -> Response:
         """Send one attempt of the request and return the complete response; see `AsyncTransport.send`."""
         try:
             with anyio.fail_after(max(0.0, deadline - time.monotonic())):
                 async with self._slots:
-                    return await self._send(request, timeouts)
+                    return await build_response_async(*await self._receive(request, timeouts))
         except TimeoutError as error:
             raise TransportError("the total timeout expired", is_timeout=True) from error
 
-    async def _send(self, request: Request, timeouts: Timeouts) -> Response:
-        connection = await self._acquire()
+    async def _receive(self, request: Request, timeouts: Timeouts) -> _ReceivedResponse:
+        for pause in pauses():
+            try:
+                return await self._send(request, timeouts)
+            except TransportError as error:
+                if not is_out_of_descriptors(error.__cause__):
+                    raise
+            for transport in list(_async_transports):
+                if transport._loop == self._loop:
+                    await transport.close_idle()
+            await anyio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _send(self, request: Request, timeouts: Timeouts) -> _ReceivedResponse:
+        pooled = await self._acquire()
         try:
-            response = await connection.handle_async_request(self._origin.httpcore_request(request, timeouts))
+            response = await pooled.connection.handle_async_request(self._origin.httpcore_request(request, timeouts))
             try:
                 body = bytearray()
                 async for chunk in response.aiter_stream():
@@ -146,36 +208,50 @@ class AsyncHttpTransport:
             finally:
                 await response.aclose()
         except _HTTPCORE_ERRORS as error:
-            await self._release(connection)
+            await self._release(pooled)
             raise _transport_error(error) from error
         except BaseException:
             # Cancelled in the middle of a request: its state is unknown.
             with anyio.CancelScope(shield=True):
-                await connection.aclose()
+                await pooled.connection.aclose()
             raise
-        await self._release(connection)
-        return build_response(response.status, response.headers, bytes(body))
+        await self._release(pooled)
+        return response.status, response.headers, bytes(body)
 
-    async def _acquire(self) -> httpcore.AsyncConnectionInterface:
+    async def _acquire(self) -> _AsyncPooledConnection:
         while self._idle:
-            connection = self._idle.pop()
-            if not connection.has_expired():
-                return connection
-            await connection.aclose()
-        return self._pool.create_connection(self._origin.origin)
+            pooled = self._idle.pop()
+            if not pooled.connection.has_expired():
+                if pooled.backend is not None:
+                    pooled.backend.set_idle(False)
+                return pooled
+            await pooled.connection.aclose()
+        backend = AsyncioBackend() if self._is_asyncio else None
+        pool = httpcore.AsyncConnectionPool(network_backend=backend, **self._options)
+        return _AsyncPooledConnection(pool.create_connection(self._origin.origin), backend)
 
-    async def _release(self, connection: httpcore.AsyncConnectionInterface) -> None:
-        if self._is_closed or not connection.is_available():
-            await connection.aclose()
+    async def _release(self, pooled: _AsyncPooledConnection) -> None:
+        if self._is_closed or not pooled.connection.is_available():
+            await pooled.connection.aclose()
         else:
-            self._idle.append(connection)
+            if pooled.backend is not None:
+                pooled.backend.set_idle(True)
+            self._idle.append(pooled)
 
     async def close(self) -> None:
         """Close idle connections."""
         self._is_closed = True
+        await self.close_idle()
+
+    async def close_idle(self) -> None:
+        """Close the connections that are idle now."""
         with anyio.CancelScope(shield=True):  # at the end of trio.run, all tasks are cancelled
             while self._idle:
-                await self._idle.pop().aclose()
+                await self._idle.pop().connection.aclose()
+
+
+_async_transports: weakref.WeakSet[AsyncHttpTransport] = weakref.WeakSet()
+"""All asynchronous transports; those of one event loop give up their idle connections for each other."""
 
 
 class _Origin:

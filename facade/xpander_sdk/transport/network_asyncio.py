@@ -16,6 +16,8 @@ import httpcore
 
 from xpander_sdk.transport.network_sync import WRITE_SIZE
 
+MAX_BUFFER = 65_536  # bytes that wait for the reader; above it, the peer has to wait
+
 
 class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """Connection: a protocol for asyncio, a network stream for httpcore.
@@ -30,6 +32,8 @@ class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._failure: Exception | None = None
         self._unsent = b""
         self._is_paused = False
+        self._is_reading_paused = False
+        self._is_idle = False
         self._waiter: asyncio.Future[None] | None = None
 
     # asyncio.Protocol: called by the event loop.
@@ -39,8 +43,15 @@ class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Append received data, and wake the reader."""
+        """Append received data, and wake the reader. Close the connection if no request is in progress."""
+        if self._is_idle:
+            self._is_at_end = True
+            self._open_transport.abort()
+            return
         self._received += data
+        if len(self._received) > MAX_BUFFER and not self._is_reading_paused:
+            self._is_reading_paused = True
+            self._open_transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> None:
@@ -86,7 +97,14 @@ class AsyncioStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             raise httpcore.ReadError(str(self._failure)) from self._failure
         data = bytes(self._received[:max_bytes])
         del self._received[:max_bytes]
+        if self._is_reading_paused and len(self._received) <= MAX_BUFFER:
+            self._is_reading_paused = False
+            self._open_transport.resume_reading()
         return data
+
+    def set_idle(self, is_idle: bool) -> None:
+        """Set whether no request is in progress. Data that arrives meanwhile closes the connection."""
+        self._is_idle = is_idle
 
     async def _flush(self, timeout: float | None) -> None:
         unsent, self._unsent = self._unsent, b""
@@ -156,7 +174,15 @@ def _has_input(connection: Any) -> bool:
 
 
 class AsyncioBackend(httpcore.AsyncNetworkBackend):
-    """Network backend that opens `AsyncioStream` connections."""
+    """Network backend of one connection, which it opens as an `AsyncioStream`."""
+
+    def __init__(self) -> None:
+        self._stream: AsyncioStream | None = None
+
+    def set_idle(self, is_idle: bool) -> None:
+        """Set whether no request is in progress on the connection."""
+        if self._stream is not None:
+            self._stream.set_idle(is_idle)
 
     async def connect_tcp(
         self,
@@ -180,9 +206,11 @@ class AsyncioBackend(httpcore.AsyncNetworkBackend):
         for remaining, (*_, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
                 async with asyncio.timeout(max(0.001, (deadline - time.monotonic()) / remaining)):
-                    return (await loop.create_connection(AsyncioStream, str(address[0]), port))[1]
+                    self._stream = (await loop.create_connection(AsyncioStream, str(address[0]), port))[1]
+                    return self._stream
             except TimeoutError:
                 failure = httpcore.ConnectTimeout("the connection timed out")
             except OSError as error:
                 failure = httpcore.ConnectError(str(error))
+                failure.__cause__ = error
         raise failure
