@@ -66,7 +66,7 @@ def outbox(path: Path, backend: RecordingBackend, send: ReplaceableSend) -> Iter
 
 def test_receipt_shows_state_and_task(outbox: Outbox, backend: RecordingBackend):
     backend.unblocked.clear()
-    receipt = put(outbox, convert=lambda response: response["id"].upper())
+    receipt = put(outbox, convert=lambda record: record.values["id"].upper())
     assert (receipt.state, receipt.task, receipt.id) == (ReceiptState.Pending, None, "run-1")
     backend.unblocked.set()
     assert receipt.wait(TIMEOUT) is ReceiptState.Delivered
@@ -83,14 +83,14 @@ def test_response_before_the_receipt_exists_reaches_the_receipt(outbox: Outbox, 
 
     monkeypatch.setattr(QueueStore, "put", put_and_deliver)
     receipt = put(outbox, worker="none")
-    assert receipt.task == {"id": "run-1"}
+    assert receipt.task.values["id"] == "run-1"
     assert not outbox._receipts._early_responses
 
 
 def test_all_receipts_of_a_batch_get_the_task(outbox: Outbox, backend: RecordingBackend):
     receipts = [put(outbox, worker="none") for _ in range(3)]
     outbox.drain(TIMEOUT)
-    assert [receipt.task for receipt in receipts] == [{"id": "run-1"}] * 3
+    assert [receipt.task.values["id"] for receipt in receipts] == ["run-1"] * 3
     assert len(backend.recorded) == 1
 
 
@@ -123,7 +123,7 @@ def test_receipt_of_a_removed_file_is_unknown(outbox: Outbox, path: Path):
     assert (receipt.state, other.state) == (ReceiptState.Unknown, ReceiptState.Pending)
     outbox.drain(TIMEOUT)
     assert (receipt.state, receipt.task) == (ReceiptState.Unknown, None)
-    assert other.task == {"id": "run-2"}
+    assert other.task.values["id"] == "run-2"
 
 
 def test_rejected_report_is_a_dead_letter(outbox: Outbox, send: ReplaceableSend):
