@@ -4,22 +4,23 @@ No operation is named here. The routes, the parameters and the schemas of bodies
 Schema validators are built from it at the first use.
 """
 
+import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any, Literal, TypedDict, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from jsonschema_rs import Draft202012Validator, ValidationError
 
+from xpander_server.body_json import decode_json
 from xpander_server.http.errors import HTTPError, Problem
 
 JSON = "application/json"
-MAX_DEPTH = 512
-"""The contract's limit for nested arrays and objects in a body."""
 _MAX_PROBLEMS = 20
 _MAX_MESSAGE_LENGTH = 300
 _INTEGER = re.compile(r"-?[0-9]{1,30}", re.ASCII)
@@ -97,7 +98,7 @@ class Operation:
             parameter.name.lower().encode() for parameter in self._parameters if parameter.location == "header"
         }
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
-        self._body_validator = _validator(description, body["schema"]) if body else None
+        self._body_validator = _BodyValidator(description, body["schema"]) if body else None
 
     @property
     def has_body(self) -> bool:
@@ -151,14 +152,14 @@ class Operation:
         """Return the decoded and validated body of a request.
 
         Raises:
-            HTTPError: 400 if the body is not JSON or exceeds `MAX_DEPTH`; 422 with the problems if it violates the
-                schema.
+            HTTPError: 400 if the body is not JSON or exceeds a limit; 422 with the problems if it violates the schema.
         """
         if self._body_validator is None:
             raise TypeError(f"the operation {self.name} has no body")
-        value = _decode_json(body)
+        body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 permits to ignore it; programs on Windows send it
+        value = decode_json(body)
         if not self._body_validator.is_valid(value):
-            raise HTTPError(422, list(_problems(self._body_validator, value, ["body"]))[:_MAX_PROBLEMS])
+            raise HTTPError(422, list(islice(self._body_validator.problems(value), _MAX_PROBLEMS)))
         report = cast(Report, value)
         if report.get("llm_response") is not None:
             # Encoding the decoded value again would change it: 1.10 would become 1.1.
@@ -204,6 +205,48 @@ def _validator(description: dict[str, Any], schema: dict[str, Any]) -> Draft2020
     )
 
 
+class _BodyValidator:
+    """Validator of a body that is an object, whose cost is bounded.
+
+    jsonschema-rs lists all violations at once: a body with a million invalid elements would take minutes. Therefore the
+    object is shortened first, and the elements of its arrays are validated one by one.
+    """
+
+    def __init__(self, description: dict[str, Any], schema: dict[str, Any]) -> None:
+        self._whole = _validator(description, schema)
+        resolved = _resolve(description, schema)
+        self._properties: dict[str, dict[str, Any]] = resolved["properties"]
+        arrays = {name: array for name, array in self._properties.items() if "items" in array}
+        self._items = {name: _validator(description, array["items"]) for name, array in arrays.items()}
+        shortened = {
+            name: {key: rule for key, rule in array.items() if key != "items"} for name, array in arrays.items()
+        }
+        self._shortened = _validator(description, {**resolved, "properties": {**self._properties, **shortened}})
+
+    def is_valid(self, value: object) -> bool:
+        return self._whole.is_valid(value)
+
+    def problems(self, value: object) -> Iterator[Problem]:
+        if not isinstance(value, dict):
+            yield from _problems(self._shortened, None if value is None else [], ["body"])
+            return
+        yield from _problems(self._shortened, self._shorten(value), ["body"])
+        for name, validator in self._items.items():
+            array = value.get(name)
+            for index, item in enumerate(array if isinstance(array, list) else ()):
+                if not validator.is_valid(item):
+                    yield from _problems(validator, item, ["body", name, index])
+
+    def _shorten(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body without what cannot change the problems: more than one unknown name, elements of arrays."""
+        unknown = islice((name for name in body if name not in self._properties), 1)
+        shortened = {name: body[name] for name in (*unknown, *self._properties) if name in body}
+        for name in self._items:
+            if isinstance(shortened.get(name), list):
+                shortened[name] = [None] * min(len(shortened[name]), self._properties[name]["maxItems"] + 1)
+        return shortened
+
+
 def _problems(validator: Draft202012Validator, value: object, loc: list[str | int]) -> Iterator[Problem]:
     for error in validator.iter_errors(value):
         for cause in _causes(error):
@@ -219,36 +262,3 @@ def _causes(error: ValidationError) -> list[ValidationError]:
     """Return the errors of the best branch of an `anyOf`, which is the one that failed deepest; else the error."""
     branches = [branch for branch in getattr(error.kind, "context", []) if branch]
     return max(branches, key=lambda branch: max(len(e.instance_path) for e in branch)) if branches else [error]
-
-
-_TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
-
-
-def _decode_json(body: bytes) -> object:
-    try:
-        value: object = msgspec.json.decode(body)
-    except RecursionError:
-        raise HTTPError(400, _TOO_DEEP) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise HTTPError(400, _reason(body, error)) from None
-    # The number of brackets bounds the depth. Counting them is much faster than a traversal, which is rarely needed.
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise HTTPError(400, _TOO_DEEP)
-    return value
-
-
-def _reason(body: bytes, error: Exception) -> str:
-    """Return why msgspec rejects a body: it is not JSON at all, or JSON that only lenient parsers accept."""
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return f"The body is not valid JSON: {error}."
-    return "The body contains a value outside JSON: NaN, Infinity, a number out of range, or a lone surrogate."
-
-
-def _depth(value: object) -> int:
-    depth, level = 0, [value]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-    return depth

@@ -23,7 +23,7 @@ from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
-from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.concurrency import LimitedThreadPool, run_in_threadpool
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.maintenance.retention import RetentionTask
@@ -84,6 +84,8 @@ def serve(
                 run_in_threadpool,
                 commit=writer.report,
                 body_timeout=BODY_TIMEOUT,
+                # One at a time: a decoder holds Python's global lock, so more of them would only delay other requests.
+                run_large=LimitedThreadPool(1),
                 extra_routes=[*_operations_routes(authenticator, request_metrics), *page_routes(store, authenticator)],
                 observer=request_metrics,
             )

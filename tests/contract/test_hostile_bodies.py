@@ -1,6 +1,10 @@
 """Bodies that are malformed, violate the contract or exceed its limits."""
 
+import gzip
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -22,7 +26,8 @@ def nested_arrays(levels: int) -> bytes:
         pytest.param(b'{"result": "\xff"}', id="invalid UTF-8"),
         pytest.param(b'{"llm_response": "\xc0\xaf"}', id="overlong UTF-8"),
         pytest.param(b'{"llm_response": "\xed\xa0\x80"}', id="surrogate in UTF-8"),
-        pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
+        pytest.param(b"{}\xef\xbb\xbf", id="byte order mark at the end"),
+        pytest.param(b"\xef\xbb\xbf\xef\xbb\xbf{}", id="two byte order marks"),
         pytest.param('{"id": "a"}'.encode("utf-16"), id="UTF-16"),
         pytest.param(rb'{"result": "\ud800"}', id="lone high surrogate"),
         pytest.param(rb'{"result": "\udc00"}', id="lone low surrogate"),
@@ -174,3 +179,54 @@ def test_body_of_other_media_type_is_415(raw_client: RawClient, content_type: by
 @pytest.mark.parametrize("content_type", [b"application/json; charset=utf-8", b"Application/JSON"])
 def test_spelling_of_media_type_is_flexible(raw_client: RawClient, content_type: bytes) -> None:
     assert raw_client.report(b"{}", [*AUTHORIZED, (b"content-type", content_type)]).status == 200
+
+
+def test_byte_order_mark_is_ignored(raw_client: RawClient) -> None:
+    response = raw_client.report(b'\xef\xbb\xbf{"llm_response": 1.10}')
+    assert response.status == 200
+    assert b'"llm_response":1.10' in response.body
+
+
+def fill(start: bytes, unit: bytes, end: bytes, size: int = 4 * MIB) -> bytes:
+    """Return a body of almost `size` bytes that repeats `unit`."""
+    count = (size - len(start) - len(end)) // len(unit)
+    return start + (unit * count).removesuffix(b",") + end
+
+
+@pytest.mark.parametrize(
+    ("body", "statuses"),
+    [
+        pytest.param(fill(b'{"used_tools": [', b"1,", b"]}"), {400}, id="numbers as tools"),
+        pytest.param(b'{"used_tools": [%s1]}' % (b"1," * 99_000), {422}, id="99,000 numbers as tools"),
+        pytest.param(b"{%s}" % b",".join(b'"k%d":1' % i for i in range(99_000)), {422}, id="99,000 unknown fields"),
+        pytest.param(fill(b'{"llm_response": [', b"[],", b"]}"), {400}, id="empty arrays"),
+        pytest.param(fill(b'{"llm_response": [', b'{"model":"a"},', b"]}"), {400}, id="objects"),
+        pytest.param(fill(b'{"llm_response": [', b"[],", b"NaN]}"), {400}, id="NaN at the end"),
+        pytest.param(fill(b'{"llm_response": [', b"9" * 4_000 + b",", b"]}"), {400}, id="long integers"),
+        pytest.param(fill(b'{"llm_response": [', b"9" * 100 + b",", b"]}"), {200}, id="integers of 100 digits"),
+        pytest.param(fill(b'{"input": "', b"[{,", b'"}'), {200}, id="separators in a string"),
+        pytest.param(fill(b'{"input": "', rb"\"", b'"}'), {200}, id="escaped quotes"),
+        pytest.param(fill(b'{"input": "', b"a", b""), {400}, id="open string"),
+        pytest.param(fill(b'{"llm_response": [', b'"' + b"a" * 41 + b'",', b"]}"), {200}, id="strings"),
+    ],
+)
+def test_body_does_not_delay_other_requests(raw_client: RawClient, body: bytes, statuses: set[int]) -> None:
+    is_done, waits = threading.Event(), []
+
+    def probe() -> None:
+        while not is_done.is_set():
+            started = time.monotonic()
+            assert raw_client.request(b"GET", b"/healthz").status == 200
+            waits.append(time.monotonic() - started)
+
+    with ThreadPoolExecutor(1) as executor:
+        probing = executor.submit(probe)
+        response = raw_client.report(gzip.compress(body, 1), [*JSON_HEADERS, (b"content-encoding", b"gzip")])
+        is_done.set()
+        probing.result()
+    assert response.status in statuses
+    if response.status == 422:
+        assert isinstance(response.detail, list)
+        assert 0 < len(response.detail) <= 20
+    # Generous, because the tests share the machine. Without limits some of these bodies stopped the server for minutes.
+    assert max(waits) < 1.0

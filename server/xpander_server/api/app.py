@@ -36,6 +36,7 @@ def create_app(
     *,
     commit: Callable[[Submission], Awaitable[Task]] | None = None,
     body_timeout: float | None = None,
+    run_large: BlockingRunner | None = None,
     clock: Callable[[], int] = now,
     extra_routes: Sequence[BaseRoute] = (),
     observer: RequestObserver | None = None,
@@ -48,6 +49,7 @@ def create_app(
         run: Executes calls of the store, inline or in a worker thread.
         commit: Stores one report and returns its task. Default: `run` with a transaction for each report.
         body_timeout: Seconds in which a body must arrive. None for no limit, and for use without an event loop.
+        run_large: Executes the decompression and validation of large bodies. Default: `run`.
         clock: Returns the current time in microseconds since 1970 (UTC).
         extra_routes: Routes outside the contract, such as the web pages.
         observer: Called after each request.
@@ -57,7 +59,9 @@ def create_app(
     plain_routes: list[Route] = []
     prefixed_routes: list[Route] = []
     for name, operation in contract.operations().items():
-        handle = handle_errors(Endpoint(operation, handlers[name], authenticator, body_timeout).handle)
+        handle = handle_errors(
+            Endpoint(operation, handlers[name], authenticator, body_timeout, run_large or run).handle
+        )
         plain_routes.append(Route(operation.path, handle, methods=[operation.method]))
         if operation.scope is not None:
             # Clients of self-hosted controllers prefix the path with their organization.

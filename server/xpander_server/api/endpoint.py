@@ -10,7 +10,8 @@ from starlette.responses import Response
 from xpander_server import contract
 from xpander_server.api.request_body import read_body
 from xpander_server.auth.authentication import Authenticator, Principal
-from xpander_server.contract import Operation
+from xpander_server.contract import Operation, Report
+from xpander_server.http.concurrency import BlockingRunner
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 
@@ -41,15 +42,22 @@ class Endpoint:
         handler: Function that executes the operation.
         authenticator: Identifies the caller.
         body_timeout: Seconds in which the body must arrive; None for no limit.
+        run_large: Executes the decompression and validation of large bodies.
     """
 
     def __init__(
-        self, operation: Operation, handler: Handler, authenticator: Authenticator, body_timeout: float | None
+        self,
+        operation: Operation,
+        handler: Handler,
+        authenticator: Authenticator,
+        body_timeout: float | None,
+        run_large: BlockingRunner,
     ) -> None:
         self._operation = operation
         self._handler = handler
         self._authenticator = authenticator
         self._body_timeout = body_timeout
+        self._run_large = run_large
 
     async def handle(self, request: Request) -> Response:
         """Return the response to `request`.
@@ -72,8 +80,15 @@ class Endpoint:
             raise HTTPError(403, f"The API key does not belong to the organization {prefix[:100]!r} of the path.")
         query = request.query_params.multi_items() if request.scope["query_string"] else ()
         parameters = operation.read_parameters(segments, query, request.scope["headers"])
-        body = operation.read_body(await read_body(request, self._body_timeout)) if operation.has_body else None
+        body = await self._read_body(request) if operation.has_body else None
         return OperationRequest(organization_id, parameters, body)
+
+    async def _read_body(self, request: Request) -> Report:
+        encoded = await read_body(request, self._body_timeout)
+        body = encoded.decode_small()
+        if body is not None:
+            return self._operation.read_body(body)
+        return await self._run_large(lambda: self._operation.read_body(encoded.decode()))
 
 
 async def require_scope(authenticator: Authenticator, request: Request, scope: str) -> Principal:

@@ -2,12 +2,13 @@
 
 import sys
 import zlib
-from collections.abc import Callable
 from contextlib import nullcontext
 
 import anyio
+from attrs import frozen
 from starlette.requests import Request
 
+from xpander_server.body_json import LARGE_BODY_BYTES
 from xpander_server.contract import JSON
 from xpander_server.http.dispatcher import RECEIVED_BODY
 from xpander_server.http.errors import HTTPError
@@ -19,20 +20,54 @@ FORM = "application/x-www-form-urlencoded"
 _MAX_WINDOW_LOG = 23  # 8 MiB, the limit of RFC 9659 for zstd over HTTP; a zstd frame can request up to 2 GiB
 
 
-async def read_body(request: Request, max_seconds: float | None) -> bytes:
-    """Return the whole JSON body, decompressed.
+@frozen
+class EncodedBody:
+    """Body of a request, possibly compressed.
+
+    Attributes:
+        data: Bytes as received.
+        coding: Content coding; empty or `identity` for none.
+    """
+
+    data: bytes
+    coding: str
+
+    def decode_small(self) -> bytes | None:
+        """Return the decompressed body; None if it is larger than `LARGE_BODY_BYTES`.
+
+        Raises:
+            HTTPError: 400 for invalid compressed data.
+        """
+        return _DECOMPRESS[self.coding](self.data, LARGE_BODY_BYTES)
+
+    def decode(self) -> bytes:
+        """Return the decompressed body.
+
+        Raises:
+            HTTPError: 413 for a body above the limit, 400 for invalid compressed data.
+        """
+        body = _DECOMPRESS[self.coding](self.data, MAX_BODY_BYTES)
+        if body is None:
+            raise _too_large(MAX_BODY_BYTES)
+        return body
+
+
+async def read_body(request: Request, max_seconds: float | None) -> EncodedBody:
+    """Return the whole JSON body.
 
     Args:
         request: Request to read.
         max_seconds: Seconds in which the body must arrive. None for no limit, and for use without an event loop.
 
     Raises:
-        HTTPError: 415 for an unsupported type or coding, 413 for a body above the limit, 408 after the timeout, 400 for
-            invalid compressed data.
+        HTTPError: 415 for an unsupported type or coding, 413 for a body above the limit, 408 after the timeout.
     """
     _require_content_type(request, JSON, "body")
-    decompress = _decompressor(request.headers.getlist("content-encoding"))
-    return decompress(await _receive(request, max_seconds, MAX_BODY_BYTES))
+    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    if coding not in _DECOMPRESS:
+        accepted = {"Accept-Encoding": "gzip, zstd"}
+        raise HTTPError(415, "Send the body uncompressed, or with one Content-Encoding: gzip or zstd.", accepted)
+    return EncodedBody(await _receive(request, max_seconds, MAX_BODY_BYTES), coding)
 
 
 async def read_form(request: Request, max_seconds: float) -> bytes:
@@ -75,29 +110,24 @@ async def _receive(request: Request, max_seconds: float | None, max_bytes: int) 
     return bytes(body)
 
 
-def _decompressor(content_encodings: list[str]) -> Callable[[bytes], bytes]:
-    coding = ",".join(content_encodings).strip().lower()
-    if coding not in _DECOMPRESS:
-        accepted = {"Accept-Encoding": "gzip, zstd"}
-        raise HTTPError(415, "Send the body uncompressed, or with one Content-Encoding: gzip or zstd.", accepted)
-    return _DECOMPRESS[coding]
+# The functions return None for a body above the limit. It applies during decompression, so a decompression bomb never
+# fills the memory.
 
 
-def _identity(body: bytes) -> bytes:
-    return body
+def _identity(body: bytes, max_bytes: int) -> bytes | None:
+    return body if len(body) <= max_bytes else None
 
 
-def _gunzip(body: bytes) -> bytes:
+def _gunzip(body: bytes, max_bytes: int) -> bytes | None:
     decompressor = zlib.decompressobj(wbits=31)
     try:
-        # The limit applies during decompression, so a decompression bomb never fills the memory.
-        data = decompressor.decompress(body, MAX_BODY_BYTES + 1)
+        data = decompressor.decompress(body, max_bytes + 1)
     except zlib.error:
         raise _invalid_stream("gzip") from None
-    return _require_whole("gzip", data, is_whole=decompressor.eof and not decompressor.unused_data)
+    return _require_whole("gzip", data, max_bytes, is_whole=decompressor.eof and not decompressor.unused_data)
 
 
-def _unzstd(body: bytes) -> bytes:
+def _unzstd(body: bytes, max_bytes: int) -> bytes | None:
     # Imported at first use, because few clients send zstd.
     if sys.version_info >= (3, 14):
         from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
@@ -106,15 +136,15 @@ def _unzstd(body: bytes) -> bytes:
 
     decompressor = ZstdDecompressor(options={DecompressionParameter.window_log_max: _MAX_WINDOW_LOG})
     try:
-        data = decompressor.decompress(body, MAX_BODY_BYTES + 1)
+        data = decompressor.decompress(body, max_bytes + 1)
     except ZstdError:
         raise _invalid_stream("zstd") from None
-    return _require_whole("zstd", data, is_whole=decompressor.eof and not decompressor.unused_data)
+    return _require_whole("zstd", data, max_bytes, is_whole=decompressor.eof and not decompressor.unused_data)
 
 
-def _require_whole(coding: str, data: bytes, *, is_whole: bool) -> bytes:
-    if len(data) > MAX_BODY_BYTES:
-        raise _too_large(MAX_BODY_BYTES)
+def _require_whole(coding: str, data: bytes, max_bytes: int, *, is_whole: bool) -> bytes | None:
+    if len(data) > max_bytes:
+        return None
     if not is_whole:
         raise _invalid_stream(coding)
     return data

@@ -107,11 +107,7 @@ def head_without_upgrade(method: bytes, target: bytes, version: str, headers: He
     """Return the bytes of a head without its request to change the protocol (`Upgrade`).
 
     RFC 9110 permits a server to ignore `Upgrade`. The parser does not: it takes everything behind such a head, also the
-    body, for data of the new protocol.
-
-    Example:
-        >>> head_without_upgrade(b"GET", b"/", "1.1", [(b"connection", b"Upgrade, close"), (b"upgrade", b"h2c")])
-        b'GET / HTTP/1.1\\r\\nconnection: close\\r\\n\\r\\n'
+    body, for data of the new protocol. `Connection: Upgrade, close` with `Upgrade: h2c` becomes `Connection: close`.
     """
     lines = [b"%s %s HTTP/%s" % (method, target, version.encode())]
     for name, value in headers:

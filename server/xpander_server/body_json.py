@@ -1,0 +1,102 @@
+"""JSON decoder for request bodies, with the contract's limits.
+
+A decoder holds Python's global lock, so no other request is handled while it runs. Decoding is therefore bounded: a
+large body is scanned in pieces first, and the decoder runs only if the body contains few enough values and digits.
+"""
+
+import gc
+import json
+import re
+
+import msgspec
+
+from xpander_server.http.errors import HTTPError
+
+MAX_DEPTH = 512
+"""The contract's limit for nested arrays and objects in a body."""
+MAX_VALUES = 100_000
+"""The contract's limit for elements of arrays and members of objects in a body. An empty one counts as one more."""
+MAX_LONG_DIGITS = 64 * 1024
+"""The contract's limit for the digits of all numbers in a body that have more than 100 digits."""
+LARGE_BODY_BYTES = 64 * 1024
+"""Size above which a body is decoded outside the event loop. A smaller body takes at most a few milliseconds."""
+_PIECE_BYTES = 64 * 1024
+_LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{101,}")
+_TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+
+
+def decode_json(body: bytes) -> object:
+    """Return the value of a JSON text.
+
+    Raises:
+        HTTPError: 400 if the text is not JSON, or exceeds a limit.
+    """
+    if len(body) <= LARGE_BODY_BYTES:
+        return _decode(body)
+    _check_size(body)
+    # A collection while the decoder creates objects finds nothing and takes longer than the decoder.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _decode(body)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _check_size(body: bytes) -> None:
+    """Check the number of values and digits in a large body, in pieces.
+
+    Other threads can run between two pieces. A piece may start within a string, or after the backslash of an escape.
+    Where the scan reads a text otherwise than the decoder would, the text is not JSON, and the decoder stops there.
+    """
+    values, long_digits, is_in_string, escape = 0, 0, False, b""
+    for start in range(0, len(body), _PIECE_BYTES):
+        piece = escape + body[start : start + _PIECE_BYTES]
+        piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        escape = b"\\" if piece.endswith(b"\\") else b""
+        parts = piece.removesuffix(escape).split(b'"')
+        outside = b'"'.join(parts[is_in_string::2])
+        values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        if values > MAX_VALUES:
+            raise HTTPError(400, f"The body contains more than {MAX_VALUES:,} values.")
+        long_digits += sum(map(len, _LONG_NUMBER.findall(outside)))
+        if long_digits > MAX_LONG_DIGITS:
+            raise HTTPError(400, "The body contains too many numbers with more than 100 digits.")
+        is_in_string ^= len(parts) % 2 == 0
+
+
+def _decode(body: bytes) -> object:
+    try:
+        value: object = msgspec.json.decode(body)
+    except RecursionError:
+        raise HTTPError(400, _TOO_DEEP) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise HTTPError(400, _reason(body, error)) from None
+    # The number of brackets bounds the depth. Counting them is much faster than a traversal, which is rarely needed.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise HTTPError(400, _TOO_DEEP)
+    return value
+
+
+def _reason(body: bytes, error: Exception) -> str:
+    """Return why msgspec rejects a body: it is not JSON at all, or JSON that only lenient parsers accept."""
+    constants: list[str] = []
+    try:
+        value = json.loads(body, parse_constant=constants.append)
+        if constants:
+            return f"The body contains {constants[0]}, which is not JSON."
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "The body contains a lone surrogate, such as \\ud800 without the second half of its pair."
+    except (ValueError, RecursionError):
+        return f"The body is not valid JSON: {error}."
+    return "The body contains a number out of range."
+
+
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
