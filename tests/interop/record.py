@@ -9,12 +9,11 @@ import json
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from loopback import keep_to_loopback
 
 TASK = {"id": "t", "agent_id": "a", "organization_id": "o", "input": {}, "created_at": "2026-01-02T03:04:05Z"}
-ANSWER = json.dumps({**TASK, "status": "completed", "tokens": None, "used_tools": [], "duration": 0}).encode()
+ANSWER = {**TASK, "status": "completed", "tokens": None, "used_tools": [], "duration": 0}
 
 
 class Stub(BaseHTTPRequestHandler):
@@ -27,11 +26,12 @@ class Stub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         type(self).last = {"path": self.path, "body": body.decode("utf-8")}
+        answer = json.dumps({**ANSWER, "id": json.loads(body)["id"] or "t"}).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(ANSWER)))
+        self.send_header("content-length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(ANSWER)
+        self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -43,10 +43,9 @@ def record_rows() -> dict[str, dict[str, str]]:
 
     outcomes = {}
     for row, (form, expression) in ROWS.items():
-        arguments: dict[str, Any] = evaluate(expression)
         Stub.last = None
         try:
-            CALLS[form](**arguments)
+            CALLS[form](**evaluate(expression))
         except Exception as error:
             outcomes[row] = {"raised": type(error).__name__}
         else:
