@@ -82,6 +82,16 @@ _DIFFERENCES: list[tuple[str, str, list[str]]] = [
     ),
     ("the official SDK sends to the parent path, which has no agent", REFUSED, _both("agent: dict(agent_id='..')")),
     (
+        "we read the usage that a provider returned; the official SDK sends zeros for it",
+        '"completion_tokens":2,"prompt_tokens":5,"cache_read_tokens":0,',
+        ["tokens={'input_tokens': 5, 'output_tokens': 2}/Task"],
+    ),
+    (
+        "we read the cached tokens of a provider's usage",
+        '"completion_tokens":2,"prompt_tokens":5,"cache_read_tokens":4,',
+        ["tokens={'prompt_tokens': 5, 'completion_tokens': 2, 'prompt_tokens_details': {'cached_tokens': 4}}/Task"],
+    ),
+    (
         "we refuse an empty key",
         REFUSED,
         _both("agent: dict(agent_id=AGENT, configuration=Configuration(api_key=''))"),

@@ -144,6 +144,12 @@ def test_messages_without_one_of_the_role_are_json():
     assert parse_input("input", messages) == json.dumps(messages)
 
 
+def test_message_that_contains_itself_is_json():
+    message: dict[str, Any] = {"role": "user"}
+    message["content"] = [message]
+    assert parse_input("input", [message]) == '[{"role": "user", "content": ["<left out: contains itself>"]}]'
+
+
 async def answer() -> str:
     return "4"
 

@@ -22,6 +22,8 @@ from typing import Any
 
 from attrs import frozen
 
+from xpander_sdk.reporting.messages import TEXT_KEYS, read_text
+
 _INPUT_ATTRIBUTES = ("gen_ai.input.messages", "pydantic_ai.all_messages")
 _OUTPUT_ATTRIBUTES = ("gen_ai.output.messages",)
 _INPUT_EVENTS = frozenset({"gen_ai.user.message", "gen_ai.content.prompt"})
@@ -30,10 +32,6 @@ _OUTPUT_EVENTS = frozenset({"gen_ai.choice", "gen_ai.content.completion"})
 _ASSISTANT_EVENTS = frozenset({"gen_ai.assistant.message"})
 # Attributes that may have the body of an event, in order of preference.
 _BODY_ATTRIBUTES = ("gen_ai.event.content", "gen_ai.prompt", "gen_ai.completion", "message", "content", "body")
-# Keys that may have the text of a message or of a part, in order of preference.
-_TEXT_KEYS = ("parts", "content", "text", "message")
-_TEXT_TYPES = ("text", "message", "output_text", "input_text")
-_MAX_DEPTH = 8
 
 
 @frozen
@@ -99,27 +97,13 @@ def _is_message(value: Any) -> bool:
     """Return whether the value is a message, or a list of messages or parts."""
     if isinstance(value, list):
         return all(isinstance(item, dict) for item in value)
-    return isinstance(value, dict) and any(name in value for name in ("role", *_TEXT_KEYS))
+    return isinstance(value, dict) and any(name in value for name in ("role", *TEXT_KEYS))
 
 
 def _last_text(messages: list[Any], role: str) -> str | None:
     for message in reversed(messages):
         if not isinstance(message, dict) or message.get("role", role) == role:
-            text = _text(message)
+            text = read_text(message)
             if text:
                 return text
     return None
-
-
-def _text(value: Any, depth: int = _MAX_DEPTH) -> str:
-    """Return the text of a message, of a list of parts or of a part, without parts of other types."""
-    if isinstance(value, str):
-        return value
-    if depth == 0:
-        return ""
-    if isinstance(value, list):
-        return "\n".join(filter(None, (_text(item, depth - 1) for item in value)))
-    if not isinstance(value, dict) or value.get("type", "text") not in _TEXT_TYPES:
-        return ""
-    content = next((value[key] for key in _TEXT_KEYS if value.get(key) is not None), None)
-    return _text(content, depth - 1)

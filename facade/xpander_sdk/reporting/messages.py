@@ -28,8 +28,8 @@ from xpander_sdk.reporting.validation import parse_str
 _USER_ROLES = frozenset({"user", "human", "HumanMessageChunk"})
 _MODEL_ROLES = frozenset({"assistant", "model", "ai", "AIMessageChunk"})
 _ROLES = _USER_ROLES | _MODEL_ROLES | {"system", "developer", "tool", "function"}
-# Keys that may have the text of a message or of a part, in order of preference.
-_TEXT_KEYS = ("parts", "content", "text", "message")
+TEXT_KEYS = ("parts", "content", "text", "message")
+"""Keys that may have the text of a message or of a part, in order of preference."""
 _TEXT_TYPES = ("text", "message", "output_text", "input_text")
 _MAX_DEPTH = 8
 
@@ -59,8 +59,9 @@ def read_text(value: Any, depth: int = _MAX_DEPTH) -> str:
 
 
 def _read_content(value: Any, depth: int) -> str:
-    contents = (look_up(value, key) for key in _TEXT_KEYS)
-    return read_text(next((content for content in contents if content is not MISSING and content is not None), None))
+    contents = (look_up(value, key) for key in TEXT_KEYS)
+    content = next((content for content in contents if content is not MISSING and content is not None), None)
+    return read_text(content, depth - 1)
 
 
 def _parse(name: str, value: Any, roles: frozenset[str]) -> str | None:
