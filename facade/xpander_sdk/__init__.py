@@ -8,7 +8,7 @@ Example:
 import os
 from typing import TYPE_CHECKING, Any
 
-from xpander_sdk import _lazy
+from xpander_sdk import _exit, _lazy
 from xpander_sdk.backend import Backend
 from xpander_sdk.errors import (
     AuthenticationError,
@@ -105,3 +105,4 @@ __all__ = [
 ]
 
 _configure_logging(os.environ.get("XPANDER_LOG"))
+_exit.register()

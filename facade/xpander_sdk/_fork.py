@@ -21,6 +21,7 @@ import_lock = threading.RLock()
 ForkHook = Callable[[], None]
 _hooks: list[tuple[ForkHook, ForkHook, ForkHook]] = []
 _active: list[tuple[ForkHook, ForkHook, ForkHook]] = []  # the hooks of the fork in progress
+_forks: list[None] = []  # one element after the first fork of this process
 
 
 def register_at_fork(before: ForkHook, after_in_parent: ForkHook, after_in_child: ForkHook) -> None:
@@ -33,6 +34,11 @@ def register_at_fork(before: ForkHook, after_in_parent: ForkHook, after_in_child
         _hooks.append((before, after_in_parent, after_in_child))
 
 
+def has_forked() -> bool:
+    """Return whether this process has forked since the package was imported."""
+    return bool(_forks)
+
+
 def _before_fork() -> None:
     import_lock.acquire()
     _active[:] = _hooks
@@ -41,12 +47,14 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
+    _forks[:] = [None]
     for _, after, _ in _active:
         after()
     import_lock.release()
 
 
 def _after_fork_in_child() -> None:
+    _forks.clear()
     for _, _, after in _active:
         after()
     import_lock.release()

@@ -1,10 +1,11 @@
 """Receipt of a report that was submitted to the outbox."""
 
 import logging
-import time
 from collections.abc import Callable, Generator
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
+
+from xpander_sdk._clock import monotonic
 
 T = TypeVar("T")
 
@@ -115,13 +116,13 @@ class Receipt(Generic[T]):
             >>> receipt.wait(timeout=5)
             <ReceiptState.Delivered: 'delivered'>
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         for pause in _poll_pauses():
             state = self.state
             if state is not ReceiptState.Pending:
                 return state
             if deadline is not None:
-                pause = min(pause, deadline - time.monotonic())
+                pause = min(pause, deadline - monotonic())
                 if pause <= 0:
                     return state
             self._store.wait_for_change(pause)

@@ -165,7 +165,7 @@ def put(
         report = make_report(id) if result is None else make_report(id, result=result)
     configuration = make_configuration(Path(outbox.path), **settings)
     assert configuration.outbox is not None
-    return outbox._submitter.put(configuration, configuration.outbox, report, convert)
+    return outbox._state.submitter.put(configuration, configuration.outbox, report, convert)
 
 
 @define

@@ -1,5 +1,6 @@
 """Delivery by one process, step by step, with a clock that the test sets and a scripted backend."""
 
+import hashlib
 import json
 import os
 import time
@@ -462,14 +463,81 @@ def test_other_program_sends_only_with_the_same_key(bench: DeliveryBench, backen
     assert backend.seen[0][:2] == ("http://backend.test", "key-a")
 
 
-def test_other_program_reads_the_key_file_of_a_report(bench: DeliveryBench, backend: ScriptedBackend, tmp_path: Path):
+def claims_as_other_program(bench: DeliveryBench) -> bool:
+    """Return whether another program, which knows only the environment, would send the report."""
+    batch = bench.delivery_of("other", Keyring(bench.store)).claim()
+    if batch is not None:
+        bench.store.release_lease(batch)
+    return batch is not None
+
+
+def test_other_program_reads_only_its_own_key_file_and_sends_it_only_to_its_own_url(
+    bench: DeliveryBench, tmp_path: Path, monkeypatch
+):
     (tmp_path / "key").write_text("key-of-a-file")
-    bench.put(make_report("run-1"), api_key=KeyFile(str(tmp_path / "key")))
-    other = bench.delivery_of("other", Keyring(bench.store))
-    batch = other.claim()
-    assert batch is not None
-    other.deliver(batch)
-    assert backend.seen[0][1] == "key-of-a-file"
+    bench.put(make_report("run-1"), base_url=ONE, api_key=KeyFile(str(tmp_path / "key")))
+    monkeypatch.setenv("XPANDER_BASE_URL", ONE)
+    assert not claims_as_other_program(bench)
+    monkeypatch.setenv("XPANDER_API_KEY_FILE", str(tmp_path / "key"))
+    assert claims_as_other_program(bench)
+    monkeypatch.setenv("XPANDER_BASE_URL", TWO)
+    assert not claims_as_other_program(bench)
+
+
+def redirect(bench: DeliveryBench, **columns: str | int) -> None:
+    """Change columns of all destinations, as somebody does who can write to the file."""
+    for name, value in columns.items():
+        bench.store.database.fetch(f"UPDATE destinations SET {name} = :value", {"value": value})
+
+
+@pytest.mark.parametrize("columns", [{"base_url": TWO}, {"organization_id": "org-2"}])
+def test_key_is_not_sent_to_another_destination_than_it_was_submitted_for(columns, bench: DeliveryBench, monkeypatch):
+    bench.put(make_report("run-1"), base_url=ONE, api_key="key-a")
+    monkeypatch.setenv("XPANDER_BASE_URL", ONE)
+    monkeypatch.setenv("XPANDER_API_KEY", "key-a")
+    assert claims_as_other_program(bench)
+    redirect(bench, **columns)
+    assert not claims_as_other_program(bench)
+    bench.delivery.refresh()
+    assert bench.delivery.claim() is None
+
+
+@pytest.mark.parametrize("credentials", ["none", "", "file:/etc/hostname", "file:", "bound-key:", "url:", "callable:x"])
+def test_planted_reference_gets_no_key(credentials, bench: DeliveryBench, monkeypatch):
+    bench.put(make_report("run-1"), base_url=ONE, api_key="key-a")
+    redirect(bench, base_url=TWO, credentials=credentials)
+    monkeypatch.setenv("XPANDER_BASE_URL", ONE)
+    monkeypatch.setenv("XPANDER_API_KEY", "key-a")
+    assert not claims_as_other_program(bench)
+    bench.delivery.refresh()
+    assert bench.delivery.claim() is None
+
+
+def test_reports_of_an_earlier_version_are_sent_to_the_url_of_the_program_only(bench: DeliveryBench, monkeypatch):
+    bench.put(make_report("run-1"), base_url=ONE, api_key="key-a")
+    mark = hashlib.blake2b(b"key-a", key=bench.store.salt(), digest_size=4).hexdigest()
+    redirect(bench, credentials=f"key:{mark}")
+    monkeypatch.setenv("XPANDER_API_KEY", "key-a")
+    assert not claims_as_other_program(bench)
+    monkeypatch.setenv("XPANDER_BASE_URL", ONE)
+    assert claims_as_other_program(bench)
+    # A program whose configuration is not in the environment.
+    monkeypatch.delenv("XPANDER_API_KEY")
+    keyring = Keyring(bench.store)
+    keyring.add(Configuration(base_url=TWO, api_key="key-a"), bench.store.salt())
+    assert bench.delivery_of("other", keyring).claim() is None
+    keyring.add(Configuration(base_url=ONE, api_key="key-a"), bench.store.salt())
+    assert bench.delivery_of("other", keyring).claim() is not None
+
+
+def test_any_key_is_sent_to_the_url_of_the_program_only(bench: DeliveryBench, monkeypatch):
+    bench.put(make_report("run-1"), base_url=ONE, api_key="old-key")
+    keyring = Keyring(bench.store)
+    keyring.allow_any_key = True
+    monkeypatch.setenv("XPANDER_API_KEY", "new-key")
+    assert bench.delivery_of("other", keyring).claim() is None
+    monkeypatch.setenv("XPANDER_BASE_URL", ONE)
+    assert bench.delivery_of("other", keyring).claim() is not None
 
 
 def test_other_program_does_not_send_for_another_organization(

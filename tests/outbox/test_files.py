@@ -238,9 +238,9 @@ def test_removed_file_is_created_again(outbox: Outbox, path: Path, backend: Reco
 def test_removed_folder_is_created_only_for_a_report(outbox: Outbox, path: Path):
     put(outbox).wait(TIMEOUT)
     shutil.rmtree(path.parent)
-    assert outbox._worker is not None
-    outbox._worker.wake()
-    outbox._finish()  # as at exit
+    assert outbox._state.worker is not None
+    outbox._state.worker.wake()
+    outbox._state.finish()  # as at exit
     assert not path.parent.exists()
     assert put(outbox, "run-2").wait(TIMEOUT) is ReceiptState.Delivered
 

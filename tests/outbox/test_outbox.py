@@ -84,7 +84,7 @@ def test_response_before_the_receipt_exists_reaches_the_receipt(outbox: Outbox, 
     monkeypatch.setattr(QueueStore, "put", put_and_deliver)
     receipt = put(outbox, worker="none")
     assert receipt.task.values["id"] == "run-1"
-    assert not outbox._receipts._early_responses
+    assert not outbox._state.receipts._early_responses
 
 
 def test_all_receipts_of_a_batch_get_the_task(outbox: Outbox, backend: RecordingBackend):
@@ -108,7 +108,11 @@ def test_deleted_receipts_leave_nothing_in_memory(outbox: Outbox):
         put(outbox, f"run-{number}")
     assert outbox.flush(TIMEOUT)
     gc.collect()
-    assert (len(outbox._receipts._receipts), len(outbox._receipts._early_responses), outbox._receipts._submissions) == (
+    assert (
+        len(outbox._state.receipts._receipts),
+        len(outbox._state.receipts._early_responses),
+        outbox._state.receipts._submissions,
+    ) == (
         0,
         0,
         0,
@@ -243,7 +247,7 @@ def test_process_that_finds_the_outbox_full_delivers_it(
 ):
     for number in range(3):
         put(outbox, f"run-{number}", max_reports=3, worker="none")
-    outbox._stop()
+    outbox._state.stop()
     later = Outbox(str(path), send=backend)
     settings = {"max_reports": 3, "when_full": when_full, "block_seconds": TIMEOUT}
     if when_full == "raise":
@@ -304,7 +308,7 @@ def test_dead_worker_is_replaced(outbox: Outbox, backend: RecordingBackend, send
 
     send.backend = exit_thread
     put(outbox)
-    wait_until(lambda: outbox._worker is not None and not outbox._worker.is_alive())
+    wait_until(lambda: outbox._state.worker is not None and not outbox._state.worker.is_alive())
     send.backend = backend
     assert put(outbox, "run-2").wait(TIMEOUT) is ReceiptState.Delivered
     assert outbox.flush(TIMEOUT)
@@ -312,7 +316,7 @@ def test_dead_worker_is_replaced(outbox: Outbox, backend: RecordingBackend, send
 
 
 def test_worker_survives_errors_of_its_file(outbox: Outbox, monkeypatch, caplog):
-    refresh = outbox._delivery.refresh
+    refresh = outbox._state.delivery.refresh
     remaining_errors = [OutboxError("of a disk")] * 3
 
     def refresh_or_fail() -> None:
@@ -321,11 +325,11 @@ def test_worker_survives_errors_of_its_file(outbox: Outbox, monkeypatch, caplog)
         refresh()
 
     monkeypatch.setattr(
-        outbox._delivery, "refresh", refresh_or_fail
+        outbox._state.delivery, "refresh", refresh_or_fail
     )  # Not of the class: workers of other tests use it.
     assert put(outbox).wait(TIMEOUT) is ReceiptState.Delivered
-    assert outbox._worker is not None
-    assert outbox._worker.is_alive()
+    assert outbox._state.worker is not None
+    assert outbox._state.worker.is_alive()
     assert caplog.text.count("will try again") == 1
 
 
@@ -348,14 +352,14 @@ def test_idle_worker_uses_almost_no_time(is_unavailable, outbox: Outbox, backend
     for number in range(50):
         put(outbox, f"run-{number}")
     wait_until(lambda: outbox.stats().pending == (50 if is_unavailable else 0))
-    wait_until(lambda: backend.calls > 0 and outbox._delivery.in_flight == 0)
+    wait_until(lambda: backend.calls > 0 and outbox._state.delivery.in_flight == 0)
     if is_unavailable:
-        with outbox._store.database.transaction() as connection:
+        with outbox._state.store.database.transaction() as connection:
             connection.execute("UPDATE destinations SET next_attempt_at = ?", (time.time_ns() // 1_000 + 60_000_000,))
     time.sleep(0.3)
     claims = []
-    claim = outbox._delivery.claim
-    monkeypatch.setattr(outbox._delivery, "claim", lambda: claims.append(1) or claim())
+    claim = outbox._state.delivery.claim
+    monkeypatch.setattr(outbox._state.delivery, "claim", lambda: claims.append(1) or claim())
     used = time.thread_time(), time.process_time()
     time.sleep(1.5)
     assert len(claims) <= 3
@@ -505,7 +509,7 @@ def test_signal_handler_can_submit_at_any_point(outbox: Outbox, backend: Recordi
             put(outbox, f"main-{number}", **settings)
             outbox.stats()
             outbox.retry()
-            outbox._store.release_owner("another process")
+            outbox._state.store.release_owner("another process")
             number += 1
             longest = max(longest, time.monotonic() - began)
             assert number < 100_000

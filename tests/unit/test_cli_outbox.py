@@ -38,7 +38,7 @@ def as_another_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[],
     outboxes: dict[str, Outbox] = {}
     yield lambda: monkeypatch.setattr("xpander_sdk.outbox.registry._outboxes", outboxes)
     for outbox in outboxes.values():
-        outbox._finish()
+        outbox._state.finish()
 
 
 def make_dead_letter(backend: Backend) -> None:
@@ -90,7 +90,11 @@ def test_drain_uses_another_key_only_with_any_key(cli, file, monkeypatch, as_ano
     Backend(unreachable).submit_external_task(agent_id="a")
     as_another_process()
     monkeypatch.setenv("XPANDER_API_KEY", "the-new-key")
+    monkeypatch.setenv("XPANDER_BASE_URL", "http://127.0.0.1:1")
     assert "the API key of these reports is unknown" in cli("drain", "--deadline", "3").stderr
+    monkeypatch.setenv("XPANDER_BASE_URL", "http://127.0.0.1:2")
+    assert "the API key of these reports is unknown" in cli("drain", "--any-key", "--deadline", "3").stderr
+    monkeypatch.setenv("XPANDER_BASE_URL", "http://127.0.0.1:1")
     assert "Connection refused" in cli("drain", "--any-key", "--deadline", "3").stderr
 
 

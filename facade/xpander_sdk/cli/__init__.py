@@ -12,7 +12,7 @@ try:
 except ModuleNotFoundError as missing:
     sys.exit(f"xpander-report needs {missing.name}; install it with pip install 'xpander-report[cli]'")
 
-from xpander_sdk import __version__
+from xpander_sdk import __version__, _exit
 from xpander_sdk.cli import (
     backup,
     doctor,
@@ -68,6 +68,7 @@ for _command in (
 
 def run() -> None:
     """Run the command line of this process."""
+    _exit.disable()  # Commands that inspect an outbox must not deliver its reports.
     for stream in (sys.stdout, sys.stderr):
         # Where the encoding lacks a character, print its escape sequence instead of an error.
         if isinstance(stream, io.TextIOWrapper):

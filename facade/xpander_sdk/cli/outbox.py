@@ -122,8 +122,8 @@ def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool) -> None:
 @click.option(
     "--any-key",
     is_flag=True,
-    help="Use XPANDER_API_KEY also for reports that were made with another key. This is for replaced keys: the new key "
-    "must belong to the same organization.",
+    help="Use XPANDER_API_KEY also for reports to XPANDER_BASE_URL that were made with another key. This is for "
+    "replaced keys: the new key must belong to the same organization.",
 )
 @click.pass_obj
 def drain(queue: Outbox, watch: bool, deadline: float | None, any_key: bool) -> None:
@@ -177,7 +177,10 @@ def _pending_reason(queue: Outbox, destination: Destination) -> str | None:
     if not queue.has_pending_for(destination):
         return None
     if not queue.has_key_for(destination):
-        return "the API key of these reports is unknown; set XPANDER_API_KEY to it, or pass --any-key"
+        return (
+            "the API key of these reports is unknown; set XPANDER_API_KEY to it, or after a change of the key, set "
+            "XPANDER_BASE_URL as well and pass --any-key"
+        )
     return destination.last_error
 
 

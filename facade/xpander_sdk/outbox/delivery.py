@@ -10,16 +10,18 @@ reports. If the backend had recorded them already, it ignores the repetition, be
 
 import logging
 import threading
-import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from xpander_sdk import errors
+from xpander_sdk._clock import monotonic
 from xpander_sdk.client import client, operations
 from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.keyring import Keyring
+from xpander_sdk.outbox.owner import is_dead
 from xpander_sdk.outbox.policy import SECOND, FailureKind
 from xpander_sdk.outbox.storage.models import Batch, Destination
 from xpander_sdk.outbox.storage.queue_store import QueueStore
@@ -33,9 +35,25 @@ _LEASE_MARGIN_SECONDS = 5  # A lease lasts this much longer than the longest cal
 _MAX_CALL_SECONDS = 600.0  # A lease longer than MAX_WAIT would count as expired.
 _MIN_CALL_SECONDS = 0.05
 _REFRESH_SECONDS = 5.0  # Time between two reads of the destinations that other processes have added.
-_IDLE_POLL_SECONDS = 0.02
 _MAX_DEAD_LETTER_ERROR = 2_000  # characters
 _MAX_LAST_ERROR = 500  # characters
+
+
+@frozen
+class _View:
+    """Destinations of the file, as read at one time.
+
+    Attributes:
+        number: Number of the reading; later ones have greater numbers.
+        generation: Generation of the keyring before the reading.
+        read_at: Time of the reading on the monotonic clock.
+        destinations: Destinations that this process has a configuration for, by row id.
+    """
+
+    number: int = 0
+    generation: int = -1
+    read_at: float = 0.0
+    destinations: dict[int, tuple[Destination, Configuration]] = field(factory=dict)
 
 
 class Delivery:
@@ -52,7 +70,7 @@ class Delivery:
 
     Attributes:
         max_dead: As above.
-        in_flight: Number of batches that this process is sending.
+        in_flight: Number of batches that this process is claiming or sending.
     """
 
     def __init__(
@@ -71,22 +89,22 @@ class Delivery:
         self._on_resolved = on_resolved
         self._send = send
         self.max_dead = max_dead
-        self._lock = threading.Lock()
-        self._destinations: dict[int, tuple[Destination, Configuration]] = {}
-        self._generation = -1
-        self._refreshed_at = 0.0
+        self._lock = threading.RLock()  # Reentrant, because a signal handler may interrupt its holder.
+        self._refreshes = count(1)
+        self._view = _View()
         self._claims = 0
         self.in_flight = 0
 
     @property
     def destination_ids(self) -> list[int]:
         """Destinations that this process has a key for."""
-        return list(self._destinations)
+        return list(self._view.destinations)
 
     def refresh(self) -> None:
         """Read the destinations of the file, and find a configuration for each."""
-        self._generation = self._keyring.generation
-        self._refreshed_at = time.monotonic()
+        # Published as one value at the end, so that no other thread takes the old destinations for the current ones. A
+        # lock around the reading could block a fork or a signal handler forever.
+        number, generation, read_at = next(self._refreshes), self._keyring.generation, monotonic()
         destinations = {}
         for destination in self._store.destinations() if self._store.database.exists() else ():
             configuration = self._keyring.configuration(destination)
@@ -98,14 +116,34 @@ class Delivery:
                     destination,
                     configuration.with_options(retry=one_attempt, timeouts=timeouts),
                 )
-        self._destinations = destinations
+        with self._lock:
+            if number > self._view.number:  # Otherwise, another thread has begun later and was faster.
+                self._view = _View(number, generation, read_at, destinations)
+
+    def release_dead_owners(self) -> None:
+        """End the leases of processes that have died, so that their reports are due now."""
+        if self._store.database.exists():
+            for owner in self._store.owners():
+                if is_dead(owner):
+                    self._store.release_owner(owner)
 
     def claim(self) -> Batch | None:
         """Lease the reports of one run; return None if nothing is due. The caller must pass the batch to `deliver`."""
-        is_outdated = time.monotonic() > self._refreshed_at + _REFRESH_SECONDS
-        if is_outdated or self._keyring.generation != self._generation:
+        # Counted before the claim: a thread that finds nothing to claim must see that this one may have the batch.
+        self._count_in_flight(1)
+        batch = None
+        try:
+            batch = self._claim()
+        finally:
+            if batch is None:
+                self._count_in_flight(-1)
+        return batch
+
+    def _claim(self) -> Batch | None:
+        is_old = monotonic() > self._view.read_at + _REFRESH_SECONDS
+        if is_old or self._keyring.generation != self._view.generation:
             self.refresh()
-        destinations = self._destinations
+        destinations = self._view.destinations
         if not destinations or not self._store.database.exists():
             return None
         # Start at another destination each time, so that a busy one does not delay the others.
@@ -114,11 +152,11 @@ class Delivery:
         first = self._claims % len(ids)
         longest_call = max(configuration.timeouts.total for _, configuration in destinations.values())
         lease_microseconds = round((longest_call + _LEASE_MARGIN_SECONDS) * SECOND)
-        batch = self._store.claim(self._owner, ids[first:] + ids[:first], lease_microseconds)
-        if batch is not None:
-            with self._lock:
-                self.in_flight += 1
-        return batch
+        return self._store.claim(self._owner, ids[first:] + ids[:first], lease_microseconds)
+
+    def _count_in_flight(self, change: int) -> None:
+        with self._lock:
+            self.in_flight += change
 
     def deliver(self, batch: Batch, deadline: float | None = None) -> None:
         """Send a batch and record the outcome.
@@ -130,8 +168,7 @@ class Delivery:
         try:
             self._deliver(batch, deadline)
         finally:
-            with self._lock:
-                self.in_flight -= 1
+            self._count_in_flight(-1)
 
     def seconds_to_next(self, limit: float) -> float | None:
         """Return the seconds until a report may be due, at most `limit`; None if no report is pending."""
@@ -145,21 +182,6 @@ class Delivery:
         return self.in_flight > 0 or (
             self._store.database.exists() and self._store.has_active_lease(self.destination_ids)
         )
-
-    def wait_until_idle(self, ends_at: float, wait: Callable[[float], None], *, of_all_processes: bool) -> None:
-        """Wait while a report is being sent, or is due before `ends_at`.
-
-        Args:
-            ends_at: Time on the monotonic clock.
-            wait: Function that waits for an outcome, at most the seconds that it is given.
-            of_all_processes: Wait for reports that other processes are sending as well.
-        """
-        while (remaining := ends_at - time.monotonic()) > 0:
-            if not (self.is_sending() if of_all_processes else self.in_flight):
-                seconds = self.seconds_to_next(remaining + 1)
-                if seconds is None or seconds > remaining:
-                    return
-            wait(min(remaining, _IDLE_POLL_SECONDS))
 
     def vacuum(self) -> bool:
         """Return some unused space of the file to the disk; return whether more is left."""
@@ -194,12 +216,12 @@ class Delivery:
 
         Return None if another file has replaced the one that was read: its ids belong to other destinations.
         """
-        destination, configuration = self._destinations.get(batch.destination.id, (None, None))
+        destination, configuration = self._view.destinations.get(batch.destination.id, (None, None))
         if destination is None or configuration is None or destination.key != batch.destination.key:
             return None
         if deadline is None:
             return configuration
-        remaining = max(_MIN_CALL_SECONDS, deadline - time.monotonic())
+        remaining = max(_MIN_CALL_SECONDS, deadline - monotonic())
         timeouts = configuration.timeouts
         shorter = evolve(
             timeouts,

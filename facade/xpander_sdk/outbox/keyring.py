@@ -4,11 +4,18 @@
     none                      no key: an embedded store
     file:<path>               content of the key file
     callable:<name>[:<mark>]  result of a function of this program; the mark tells callables of one name apart
-    key:<mark>                a key that was passed as text
+    bound-key:<mark>          a key that was passed as text; the mark is one of key, URL and organization
+    key:<mark>                the same in files of earlier versions; the mark is one of the key only
     url:<mark>                no key: a database URL, which may contain a password
 
-A mark is 32 bits of a hash that is salted per file: enough to tell keys apart, too little to guess one. A report is
-sent only with the key that it was submitted with, even if two programs, or two tenants of one program, share a file.
+A mark is a hash that is salted per file: 64 bits for `bound-key`, else 32 bits. A report is sent only with the key that
+it was submitted with, even if two programs, or two tenants of one program, share a file.
+
+Somebody who can write to the file must not get a key sent to an address of their own. A configuration of this program
+delivers only to its own URL and organization. The environment's key delivers to
+
+    bound-key                 the URL and organization that the mark confirms
+    key, file, --any-key      XPANDER_BASE_URL and XPANDER_ORGANIZATION_ID; the reference does not confirm an address
 """
 
 import hashlib
@@ -48,11 +55,19 @@ def credentials_reference(configuration: Configuration, salt: bytes) -> str:
         return f"file:{os.path.abspath(key.path)}"
     if callable(key):
         return f"callable:{_qualified_name(key)}{_callable_mark(key, configuration, salt)}"
+    return _bound_key_reference(key, configuration.target, configuration.organization_id, salt)
+
+
+def _bound_key_reference(key: str, target: str, organization_id: str | None, salt: bytes) -> str:
+    return f"bound-key:{_mark(chr(0).join((key, target, organization_id or '')).encode(), salt, size=8)}"
+
+
+def _unbound_key_reference(key: str, salt: bytes) -> str:
     return f"key:{_mark(key.encode(), salt)}"
 
 
-def _mark(secret: bytes, salt: bytes) -> str:
-    return hashlib.blake2b(secret, key=salt, digest_size=4).hexdigest()
+def _mark(secret: bytes, salt: bytes, size: int = 4) -> str:
+    return hashlib.blake2b(secret, key=salt, digest_size=size).hexdigest()
 
 
 def _callable_mark(key: Callable[[], str], configuration: Configuration, salt: bytes) -> str:
@@ -114,6 +129,8 @@ class Keyring:
             self._destination_keys.clear()
         self._destination_keys[configuration] = (salt, key)
         self._configurations[key] = configuration
+        if isinstance(configuration.api_key, str):  # Reports of an earlier version, for the same destination.
+            self._configurations[*key[:2], _unbound_key_reference(configuration.api_key, salt)] = configuration
         self.generation += 1
         return key
 
@@ -128,24 +145,37 @@ class Keyring:
 
 
 def _configuration_from_environment(destination: Destination, salt: bytes, allow_any_key: bool) -> Configuration | None:
-    kind, _, reference = destination.credentials.partition(":")
-    key: str | KeyFile | None = None
-    url = destination.base_url
-    if kind == "url":
-        url = os.environ.get("XPANDER_BASE_URL") or ""
-        if _mark(url.encode(), salt) != reference:
-            return None
-    elif kind == "file":
-        key = KeyFile(reference)
-    elif kind != NO_KEY:
-        key = os.environ.get("XPANDER_API_KEY") or None
-        is_same_key = key is not None and kind == "key" and _mark(key.encode(), salt) == reference
-        if key is None or not (is_same_key or allow_any_key):
-            return None
     try:
-        configuration = Configuration(base_url=url, organization_id=destination.organization_id, api_key=key)
-    except ValueError:  # A variable of the environment is invalid.
+        own = Configuration()
+        if _is_confirmed(own, destination, salt):
+            # `own` has the password of its URL.
+            url = own.base_url if own.target == destination.base_url else destination.base_url
+            configuration = own.with_options(base_url=url, organization_id=destination.organization_id)
+            # The runs of an embedded store belong to an organization, and the environment may name another one now.
+            is_other_owner = configuration.organization_id != destination.organization_id
+            return None if configuration.is_embedded and is_other_owner else configuration
+    except ValueError:  # A variable of the environment, or the URL of the destination, is invalid.
         return None
-    # The runs of an embedded store belong to an organization, and the environment may name another one now.
-    is_other_owner = configuration.is_embedded and configuration.organization_id != destination.organization_id
-    return None if is_other_owner else configuration
+    is_own_destination = (own.target, own.organization_id or "") == destination.key[:2]
+    if is_own_destination and (_is_own_key(own, destination, salt) or (allow_any_key and isinstance(own.api_key, str))):
+        return own
+    return None
+
+
+def _is_confirmed(own: Configuration, destination: Destination, salt: bytes) -> bool:
+    """Return whether the environment may deliver to the URL and organization of a destination, if it names others."""
+    base_url, organization_id, credentials = destination.key
+    kind, _, reference = credentials.partition(":")
+    if kind == "url":
+        return _mark(own.base_url.encode(), salt) == reference
+    if kind == "bound-key":
+        key = own.api_key
+        return isinstance(key, str) and credentials == _bound_key_reference(key, base_url, organization_id, salt)
+    return kind == NO_KEY and Configuration(base_url=base_url).is_embedded
+
+
+def _is_own_key(own: Configuration, destination: Destination, salt: bytes) -> bool:
+    """Return whether the reference is one to the environment's key, but does not confirm an address."""
+    if isinstance(own.api_key, KeyFile):
+        return destination.credentials == f"file:{os.path.abspath(own.api_key.path)}"
+    return isinstance(own.api_key, str) and destination.credentials == _unbound_key_reference(own.api_key, salt)

@@ -1,31 +1,22 @@
 """Outbox: the handle of one file in this process.
 
 Parts, from the file upwards: `storage` keeps the reports, `keyring` finds their keys, `delivery` sends them, `worker`
-runs the delivery in threads, `receipts` informs the callers, `submission` stores new reports.
+runs the delivery in threads, `receipts` informs the callers, `submission` stores new reports, `process_state` joins
+these.
 """
 
-import logging
-import threading
-import time
-import uuid
 from contextlib import suppress
 
+from xpander_sdk._clock import monotonic
 from xpander_sdk.client import client
-from xpander_sdk.errors import OutboxError
-from xpander_sdk.outbox.delivery import Delivery, Send
-from xpander_sdk.outbox.keyring import Keyring
+from xpander_sdk.outbox.delivery import Send
+from xpander_sdk.outbox.process_state import ProcessState
 from xpander_sdk.outbox.receipts import Receipts
-from xpander_sdk.outbox.storage.connection import Database
 from xpander_sdk.outbox.storage.models import DeadLetter, Destination, OutboxStats
-from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.outbox.storage.stats import Counters, DeadLetters
-from xpander_sdk.outbox.submission import Submitter
 from xpander_sdk.outbox.worker import Worker
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.outbox import OutboxSettings
-
-_log = logging.getLogger("xpander_sdk")
-_WORKER_CHECKPOINT_PAGES = 1_000
 
 
 class Outbox:
@@ -50,27 +41,13 @@ class Outbox:
     def __init__(self, path: str, send: Send = client.send) -> None:
         self.path = path
         self._send = send
-        self._settings = OutboxSettings(file=path)
-        self._receipts = self._start()
+        self._start(OutboxSettings(file=path))
 
-    def _start(self, receipts: Receipts | None = None) -> Receipts:
+    def _start(self, settings: OutboxSettings, receipts: Receipts | None = None) -> None:
         """Create all state of this process; after a fork, keep the receipts that the child has from its parent."""
-        self._lock = threading.RLock()
-        self._owner = uuid.uuid4().hex
-        database = Database(self.path, "crash", _WORKER_CHECKPOINT_PAGES)
-        self._store = QueueStore(database)
-        self._counters = Counters(database)
-        self._dead_letters = DeadLetters(database)
-        self._keyring = Keyring(self._store)
-        self._worker: Worker | None = None
-        if receipts is None:
-            receipts = Receipts(self._store)
-        else:
-            receipts.reset(self._store)
-        self._delivery = Delivery(self._store, self._keyring, self._owner, receipts.resolve, send=self._send)
-        self._submitter = Submitter(self.path, self._lock, self._keyring, receipts, self._wake_worker)
-        self._apply(self._settings)
-        return receipts
+        self._state = ProcessState(self.path, self._send, settings, receipts)
+        self._counters = Counters(self._state.database)
+        self._dead_letters = DeadLetters(self._state.database)
 
     # Public methods
 
@@ -125,9 +102,9 @@ class Outbox:
             0
         """
         count = self._dead_letters.revive(seqs)
-        self._reset_backoff()
-        if self._worker is not None:
-            self._worker.wake()
+        self._state.reset_backoff()
+        if self._state.worker is not None:
+            self._state.worker.wake()
         return count
 
     def discard(self, seqs: list[int] | None = None) -> int:
@@ -171,15 +148,16 @@ class Outbox:
             >>> Backend().outbox.flush(5.0)
             True
         """
-        ends_at = time.monotonic() + deadline
-        last_seq = self._store.last_seq()
-        self._reset_backoff()
-        if self._settings.worker == "thread":
-            self._wake_worker(self._settings)
-            self._delivery.wait_until_idle(ends_at, self._receipts.wait_for_change, of_all_processes=True)
+        ends_at = monotonic() + deadline
+        state = self._state
+        last_seq = state.store.last_seq()
+        state.reset_backoff()
+        if state.settings.worker == "thread":
+            state.wake_worker(state.settings)
+            state.wait_until_idle(ends_at)
         else:
             self.drain(deadline)
-        return not self._store.has_pending(last_seq, [destination.id for destination in self._store.destinations()])
+        return not state.store.has_pending(last_seq, [destination.id for destination in state.store.destinations()])
 
     def drain(self, deadline: float = 10.0) -> bool:
         """Deliver the pending reports with threads that end before this method returns.
@@ -201,15 +179,15 @@ class Outbox:
             >>> Backend().outbox.drain(2.0)
             True
         """
-        ends_at = time.monotonic() + deadline
-        self._reset_backoff()
-        worker = Worker(self._delivery, self._settings.parallel, ends_at)
+        ends_at = monotonic() + deadline
+        self._state.reset_backoff()
+        worker = Worker(self._state.delivery, self._state.settings.parallel, ends_at)
         worker.wake()
         try:
             worker.join()
         finally:
             worker.stop()
-        return self._store.last_seq() == 0
+        return self._state.store.last_seq() == 0
 
     def close(self, deadline: float = 10.0) -> bool:
         """Flush, stop the delivery threads, and close the file; the next report opens it again.
@@ -228,18 +206,18 @@ class Outbox:
             >>> Backend().outbox.close(5.0)
             True
         """
-        ends_at = time.monotonic() + deadline
+        ends_at = monotonic() + deadline
         try:
             return self.flush(deadline)
         finally:
-            self._stop(ends_at)
+            self._state.stop(ends_at)
 
     def use_any_key(self) -> None:
         """Deliver with XPANDER_API_KEY the reports whose own key this process does not know.
 
         For use after a key was changed. The new key must belong to the same organization.
         """
-        self._keyring.allow_any_key = True
+        self._state.keyring.allow_any_key = True
 
     def has_key_for(self, destination: Destination) -> bool:
         """Return whether this process can deliver to a destination of `OutboxStats.destinations`.
@@ -247,7 +225,7 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be used.
         """
-        return self._keyring.configuration(destination) is not None
+        return self._state.keyring.configuration(destination) is not None
 
     def has_pending_for(self, destination: Destination) -> bool:
         """Return whether reports for a destination of `OutboxStats.destinations` are pending.
@@ -255,98 +233,15 @@ class Outbox:
         Raises:
             OutboxError: The file cannot be used.
         """
-        return self._store.has_pending(self._store.last_seq(), [destination.id])
+        return self._state.store.has_pending(self._state.store.last_seq(), [destination.id])
 
-    # Worker
-
-    def _wake_worker(self, settings: OutboxSettings) -> None:
-        self._apply(settings)
-        if settings.worker == "thread":
-            try:
-                self._running_worker().wake()
-            except RuntimeError as error:  # threading: the interpreter exits, or the system has no more threads.
-                _log.warning("the outbox %s cannot deliver now and keeps its reports: %s", self.path, error)
-
-    def _running_worker(self) -> Worker:
-        worker = self._worker
-        if worker is None or not worker.is_alive():
-            with self._lock:
-                if self._worker is None or not self._worker.is_alive():
-                    self._worker = Worker(self._delivery, self._settings.parallel, on_end=self._close_unused_file)
-                worker = self._worker
-        return worker
-
-    def _reset_backoff(self) -> None:
-        self._delivery.refresh()
-        self._store.reset_backoff(self._delivery.destination_ids)
-
-    def _stop(self, ends_at: float = 0.0) -> None:
-        """Stop the worker, release its leases, and close the file.
-
-        Args:
-            ends_at: Time on the monotonic clock until which the threads are awaited. Default: not at all. A call that
-                takes longer continues: its thread opens the file again to store the outcome, and closes it.
-        """
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.stop()
-            worker.join(ends_at)
-        try:
-            if self._store.database.exists():
-                self._store.release_owner(self._owner)
-        finally:
-            self._close_file()
-
-    def _close_unused_file(self) -> None:
-        if self._worker is None:
-            self._close_file()
-
-    def _close_file(self) -> None:
-        for database in self._databases:
-            database.close()
-
-    def _apply(self, settings: OutboxSettings) -> None:
-        self._settings = settings
-        self._delivery.max_dead = (settings.max_reports, settings.max_bytes)
-
-    @property
-    def _databases(self) -> list[Database]:
-        return [self._store.database, *self._submitter.databases]
-
-    # Exit and fork; `registry` calls these methods
+    # `registry` calls these methods.
 
     def _register(self, configuration: Configuration, settings: OutboxSettings) -> None:
         """Apply the settings, and deliver with the key of this configuration as well."""
-        self._apply(settings)
+        self._state.apply(settings)
         with suppress(ValueError):  # A configuration without a key may still read the outbox.
-            self._keyring.add(configuration, self._store.salt())
-
-    def _finish(self) -> None:
-        """Deliver for up to `exit_seconds` at the end of the program; the remaining reports stay in the file."""
-        ends_at = time.monotonic() + self._settings.exit_seconds
-        try:
-            if self._worker is None:
-                return
-            # Python starts no more threads now, so this thread helps those that are running.
-            while time.monotonic() < ends_at and (batch := self._delivery.claim()) is not None:
-                self._delivery.deliver(batch, ends_at)
-            self._delivery.wait_until_idle(ends_at, self._receipts.wait_for_change, of_all_processes=False)
-            self._stop(ends_at)
-        except OutboxError as error:
-            _log.error("the outbox failed at the end of the program: %s", error)
-        finally:
-            self._close_file()
-
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-        for database in self._databases:
-            database.lock.acquire()
-            database.close()
-
-    def _after_fork_in_parent(self) -> None:
-        for database in self._databases:
-            database.lock.release()
-        self._lock.release()
+            self._state.keyring.add(configuration, self._state.store.salt())
 
     def _after_fork_in_child(self) -> None:
-        self._start(self._receipts)
+        self._start(self._state.settings, self._state.receipts)

@@ -1,9 +1,5 @@
 """Outboxes of this process, one for each file, and the functions that submit reports to them.
 
-End of the program (atexit): the worker threads are still running then. The main thread also delivers until
-nothing is due or `exit_seconds` have passed, releases the leases of this process, so that another one can take its
-reports at once, and closes the file. After os._exit or kill -9 the leases expire instead.
-
 Fork:
 
     before            take all locks, so that no other thread is inside SQLite, and close the file. SQLite forbids the
@@ -13,8 +9,8 @@ Fork:
                       of the parent stay with the parent
 """
 
-import atexit
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from xpander_sdk import _fork
@@ -27,6 +23,8 @@ from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.outbox import OutboxSettings
 
 T = TypeVar("T")
+
+_log = logging.getLogger("xpander_sdk")
 
 _TEMPORARY = (FailureKind.UNAVAILABLE, FailureKind.SERVER_ERROR, FailureKind.UNAUTHORIZED)
 _outboxes: dict[str, Outbox] = {}
@@ -67,7 +65,7 @@ def submit(configuration: Configuration, report: Report, convert: Callable[[Any]
         ValueError: The configuration cannot reach a backend; the report was not stored.
     """
     settings = _settings(configuration)
-    return outbox_at(settings.path)._submitter.put(configuration, settings, report, convert)
+    return outbox_at(settings.path)._state.submitter.put(configuration, settings, report, convert)
 
 
 async def asubmit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
@@ -86,7 +84,7 @@ async def asubmit(configuration: Configuration, report: Report, convert: Callabl
         ValueError: The configuration cannot reach a backend; the report was not stored.
     """
     settings = _settings(configuration)
-    put = outbox_at(settings.path)._submitter.put
+    put = outbox_at(settings.path)._state.submitter.put
     if settings.durability == "power" or settings.when_full == "block":
         import anyio.to_thread
 
@@ -128,6 +126,21 @@ async def akeep(
             _add_outcome(error, outbox_error)
 
 
+def finish(leftovers: Iterable[Configuration] = ()) -> None:
+    """Deliver at the end of the process; close all files.
+
+    Args:
+        leftovers: Configurations whose outboxes may have reports of other processes.
+    """
+    for configuration in leftovers:
+        try:
+            outbox_for(configuration)._state.delivers_at_exit = True
+        except OutboxError as error:
+            _log.warning("the outbox keeps the reports of other processes: %s", error)
+    for outbox in list(_outboxes.values()):
+        outbox._state.finish()
+
+
 def _settings(configuration: Configuration) -> OutboxSettings:
     return configuration.outbox or OutboxSettings()
 
@@ -146,12 +159,12 @@ def _add_outcome(error: ModuleException, outcome: Receipt[Any] | OutboxError) ->
 
 def _before_fork() -> None:
     for outbox in list(_outboxes.values()):
-        outbox._before_fork()
+        outbox._state.before_fork()
 
 
 def _after_fork_in_parent() -> None:
     for outbox in list(_outboxes.values()):
-        outbox._after_fork_in_parent()
+        outbox._state.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
@@ -159,10 +172,4 @@ def _after_fork_in_child() -> None:
         outbox._after_fork_in_child()
 
 
-def _finish() -> None:
-    for outbox in list(_outboxes.values()):
-        outbox._finish()
-
-
-atexit.register(_finish)
 _fork.register_at_fork(_before_fork, _after_fork_in_parent, _after_fork_in_child)

@@ -1,10 +1,10 @@
 """Submission of reports: mask, key, limits, file, receipt."""
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from xpander_sdk._clock import monotonic
 from xpander_sdk.errors import OutboxError, OutboxFullError
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.masking import apply_mask
@@ -85,7 +85,7 @@ class Submitter:
         # A callable that returns the key may be slow, so it is called now and not while the file is locked.
         salt = store.database.salt or store.salt()
         key = self._keyring.add(configuration, salt)
-        deadline = time.monotonic() + (settings.block_seconds if settings.when_full == "block" else 0)
+        deadline = monotonic() + (settings.block_seconds if settings.when_full == "block" else 0)
         while True:
             try:
                 seq = store.put(
@@ -98,7 +98,7 @@ class Submitter:
                 )
             except OutboxFullError:
                 self._wake_worker(settings)  # The pending reports may be of a process that has ended.
-                if time.monotonic() >= deadline:
+                if monotonic() >= deadline:
                     raise
                 self._receipts.wait_for_change(_FULL_POLL_SECONDS)
             except OutboxError as error:

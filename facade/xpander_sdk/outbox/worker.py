@@ -10,10 +10,10 @@ worker, which it starts with its first report.
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from xpander_sdk._clock import monotonic
 from xpander_sdk.outbox.delivery import Delivery
 
 _log = logging.getLogger("xpander_sdk")
@@ -76,7 +76,7 @@ class Worker:
         """
         while threads := self._threads - {threading.current_thread()}:
             for thread in threads:
-                remaining = None if ends_at is None else ends_at - time.monotonic()
+                remaining = None if ends_at is None else ends_at - monotonic()
                 if remaining is not None and remaining <= 0:
                     return
                 thread.join(remaining)
@@ -98,6 +98,8 @@ class Worker:
 
     def _run(self, is_first: bool) -> None:
         try:
+            if is_first:
+                self._release_dead_owners()
             while not self._must_stop() and self._step(is_first):
                 pass
         finally:
@@ -107,8 +109,14 @@ class Worker:
             if is_last:
                 self._on_end()
 
+    def _release_dead_owners(self) -> None:
+        try:
+            self._delivery.release_dead_owners()
+        except Exception as error:
+            self._log_error(error)
+
     def _must_stop(self) -> bool:
-        return self._is_stopping.is_set() or (self._deadline is not None and time.monotonic() >= self._deadline)
+        return self._is_stopping.is_set() or (self._deadline is not None and monotonic() >= self._deadline)
 
     def _step(self, is_first: bool) -> bool:
         """Deliver one batch, or wait for work; return False if this thread should end."""
@@ -132,7 +140,7 @@ class Worker:
     def _wait_for_work(self) -> bool:
         """Wait until a report may be due; return False if none will be due before the deadline."""
         self._delivery.refresh()
-        remaining = _POLL_SECONDS if self._deadline is None else self._deadline - time.monotonic()
+        remaining = _POLL_SECONDS if self._deadline is None else self._deadline - monotonic()
         pause = self._delivery.seconds_to_next(remaining)
         if self._deadline is not None:
             if self._delivery.is_sending():
@@ -154,6 +162,6 @@ class Worker:
 
     def _log_error(self, error: Exception) -> None:
         text, logged_at = self._last_error
-        if text != str(error) or time.monotonic() > logged_at + _REPEATED_ERROR_SECONDS:
-            self._last_error = str(error), time.monotonic()
+        if text != str(error) or monotonic() > logged_at + _REPEATED_ERROR_SECONDS:
+            self._last_error = str(error), monotonic()
             _log.error("the outbox worker failed and will try again: %s", error, exc_info=error)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
+from weakref import WeakValueDictionary
 
 from attrs import Attribute, evolve, field, frozen
 
@@ -114,6 +115,9 @@ class Configuration:
     transport: TransportSettings = field(factory=TransportSettings, validator=instance_of(TransportSettings))
     outbox: OutboxSettings | None = field(default=None, converter=parse_outbox)
 
+    def __attrs_post_init__(self) -> None:
+        live_configurations[id(self)] = self
+
     def with_options(self, **changes: Any) -> "Configuration":
         """Return a copy with other settings.
 
@@ -191,6 +195,10 @@ class Configuration:
         parts = urlsplit(self.base_url)
         first_segment = parts.path.strip("/").split("/")[0]
         return "agent-controller" in (parts.hostname or "") or parts.port == 9016 or first_segment == "agent-controller"
+
+
+live_configurations: "WeakValueDictionary[int, Configuration]" = WeakValueDictionary()
+"""Configurations that the program has kept. At its end, they know the outboxes and keys that it uses."""
 
 
 def resolve_configuration(configuration: Configuration | None) -> Configuration:

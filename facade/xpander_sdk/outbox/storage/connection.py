@@ -27,11 +27,11 @@ How a signal handler joins the transaction that it interrupts
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from xpander_sdk._clock import monotonic
 from xpander_sdk.errors import OutboxError
 from xpander_sdk.outbox.storage import file_guard, schema, sql
 from xpander_sdk.outbox.storage.file_guard import BUSY_SECONDS
@@ -188,9 +188,9 @@ class Database:
             try:
                 return step()
             except sqlite3.OperationalError as error:
-                deadline = deadline or time.monotonic() + BUSY_SECONDS
+                deadline = deadline or monotonic() + BUSY_SECONDS
                 is_locked = _result_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                if not is_locked or time.monotonic() > deadline:
+                if not is_locked or monotonic() > deadline:
                     raise
                 file_guard.sleep_briefly()
 
@@ -215,19 +215,25 @@ class Database:
             self._connection.close()
             self._connection = None
         file_guard.create_folder(self.path)
+        schema.known_objects()  # Computed once; not while the lock is held.
         with file_guard.lock_file(self.path):
             file_guard.create_private_file(self.path)
             self._file_id = file_guard.file_id(self.path)
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
             try:
                 self._set_up(connection)
+                # Again: SQLite opens its files by name, and somebody may have put another one there meanwhile.
+                file_guard.check_files(self.path)
             except BaseException:
                 connection.close()
                 raise
+            if self._connection is not None:  # A signal handler has interrupted this method and opened the file.
+                self._connection.close()
             self._connection = connection
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA trusted_schema = OFF")
         version = self._checked_version(connection)
         if version == 0:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -236,8 +242,15 @@ class Database:
         connection.execute(f"PRAGMA wal_autocheckpoint = {self._checkpoint_pages}")
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
         if version < schema.VERSION:
-            schema.create_or_migrate(connection)
+            foreign = schema.create_or_migrate(connection)
             self._checked_version(connection)
+        else:
+            foreign = schema.foreign_objects(connection)
+        if foreign:
+            raise OutboxError(
+                f"the outbox {self.path} cannot be used: its objects {', '.join(foreign)[:500]} are not those of "
+                "xpander-report, and could change reports or redirect them; remove them, or move the file away"
+            )
         (self.salt,) = connection.execute(sql.SALT).fetchone()
 
     def _checked_version(self, connection: sqlite3.Connection) -> int:

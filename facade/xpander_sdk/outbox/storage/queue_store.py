@@ -252,6 +252,10 @@ class QueueStore:
             connection.execute(sql.RELEASE_LEASES_OF_OWNER, {"owner": owner})
             connection.execute(sql.END_PROBES_OF_OWNER, {"owner": owner})
 
+    def owners(self) -> list[str]:
+        """Return the identifiers of all processes that have a lease."""
+        return [owner for (owner,) in self.database.fetch(sql.OWNERS)]
+
     def reset_backoff(self, destination_ids: Sequence[int]) -> None:
         """Make all runs of these destinations due now, except those with an active lease."""
         with self.database.transaction() as connection:

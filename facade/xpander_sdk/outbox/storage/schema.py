@@ -14,9 +14,11 @@ and its caller receives an OutboxError: nothing was stored. A report that it is 
 and another process sends it again after the lease has expired; the backend ignores the repetition.
 """
 
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator
+from functools import cache
 
 VERSION = 2
 APPLICATION_ID = 0x78707262  # "xprb"
@@ -114,8 +116,10 @@ def user_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def create_or_migrate(connection: sqlite3.Connection) -> None:
+def create_or_migrate(connection: sqlite3.Connection) -> list[str]:
     """Create the tables in an empty file, or migrate a file of an earlier version, in one transaction.
+
+    Return the names of foreign objects, as `foreign_objects` does; the file is not changed if there is one.
 
     A kill at any point leaves the file at its previous version, because the journal undoes the whole transaction. Two
     processes may call this at once: the second one waits for the write lock, and then finds the current version.
@@ -129,13 +133,50 @@ def create_or_migrate(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         elif version == 1:
             _execute_script(connection, _VERSION_1_TO_2 + _TRIGGERS)
-        if version < VERSION:
+        foreign = foreign_objects(connection)
+        if version < VERSION and not foreign:
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
+            connection.execute("COMMIT")
+        else:
+            connection.execute("ROLLBACK")
+        return foreign
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def foreign_objects(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of tables, indexes, triggers and views that this version of the format does not have.
+
+    An object with the name of a known one, but another definition, is foreign too, and so is a known one that is
+    missing. A trigger of somebody else could copy reports, or redirect them.
+    """
+    objects = _objects(connection)
+    return sorted({name for _, name, _ in objects ^ known_objects()})
+
+
+@cache
+def known_objects() -> frozenset[tuple[str, str, str]]:
+    """Return type, name and definition of all objects of the current version."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        _execute_script(connection, _TABLES + _TRIGGERS)
+        return _objects(connection)
+    finally:
+        connection.close()
+
+
+def _objects(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str]]:
+    """Return type, name and definition of all objects.
+
+    The definitions have no quotes, spaces and comments: those of a migrated file differ from a new one in these only.
+    SQLite's own indexes have no definition; its statistics tables may exist.
+    """
+    rows = connection.execute(
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite^_stat_' ESCAPE '^'"
+    )
+    return frozenset((kind, name, re.sub(r'--[^\n]*|["\s]+', "", definition or "")) for kind, name, definition in rows)
 
 
 def _execute_script(connection: sqlite3.Connection, script: str) -> None:

@@ -140,6 +140,11 @@ RELEASE_LEASE = f"UPDATE leases SET expires_at = 0, lease_id = NULL WHERE {_OWN_
 RELEASE_LEASES_OF_OWNER = f"""
 UPDATE leases SET expires_at = 0, lease_id = NULL WHERE {_belongs_to_owner("lease_id")}
 """
+OWNERS = """
+SELECT DISTINCT substr(lease_id, 1, instr(lease_id, '/') - 1) FROM leases WHERE lease_id IS NOT NULL
+UNION SELECT substr(probe_lease_id, 1, instr(probe_lease_id, '/') - 1) FROM destinations
+WHERE probe_lease_id IS NOT NULL
+"""
 ISOLATE_REPORTS = f"""
 UPDATE leases SET expires_at = 0, lease_id = NULL, isolate_through_seq = :last_seq WHERE {_OWN_LEASE}
 """
