@@ -72,7 +72,8 @@ def gzip_json(body: object) -> bytes:
 def _accept(peer: Peer) -> bool:
     """Accept the report, or return a task."""
     request = peer.read_request()
-    peer.send(raw_response(201, {**TASK, "id": request.body["id"]} if request.content else TASK))
+    body = request.body if request.content else None
+    peer.send(raw_response(201, {**TASK, "id": body["id"]} if isinstance(body, dict) else TASK))
     return True
 
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from xpander_sdk import Configuration, Task, Timeouts
-from xpander_sdk.doctor import run_checks
+from xpander_sdk.doctor.checks import run_checks
 
 
 def check_results(configuration: Configuration, agent_id: str | None = None) -> dict[str, tuple[str, str]]:
@@ -18,7 +18,8 @@ def test_all_checks_pass_for_working_server(server):
     results = check_results(server.configuration, "agent-of-the-doctor")
     assert {state for state, _ in results.values()} == {"ok"}
     assert "was reported at" in results["agent"][1]
-    assert list(results) == ["target", "proxy", "dns", "tcp", "tls", "key", "clock", "organization", "agent"]
+    checks = ["target", "proxy", "dns", "tcp", "tls", "key", "clock", "organization", "outbox", "agent"]
+    assert list(results) == checks
 
 
 def test_wrong_key_fails_without_showing_key(server):
@@ -61,7 +62,7 @@ def test_server_that_never_responds_fails_key_check():
 
 
 def test_clock_skew_fails_only_clock_check(server, monkeypatch):
-    monkeypatch.setattr("xpander_sdk.doctor.MAX_CLOCK_SKEW", -1)
+    monkeypatch.setattr("xpander_sdk.doctor.checks.MAX_CLOCK_SKEW", -1)
     results = check_results(server.configuration)
     assert results["clock"][0] == "failed"
     assert results["agent"][0] == "ok"

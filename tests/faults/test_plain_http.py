@@ -7,7 +7,7 @@ from faults.forms import AGENT, KEY_FRAGMENT, Form
 from faults.server import HOST, FaultServer
 from faults.steps import ACCEPT
 from xpander_sdk import Backend, OutboxSettings, TransportSettings
-from xpander_sdk.doctor import run_checks
+from xpander_sdk.doctor.checks import run_checks
 
 PROXY = f"http://user:{KEY_FRAGMENT}@proxy.invalid:3128"
 OTHER_MACHINE = "http://reports.invalid"

@@ -32,7 +32,7 @@ from xpander_sdk import Backend, Configuration, Tasks, TransportSettings
 from xpander_sdk.client import operations
 from xpander_sdk.client.redaction import Redaction
 from xpander_sdk.client.transport_registry import transports
-from xpander_sdk.doctor import run_checks
+from xpander_sdk.doctor.checks import run_checks
 from xpander_sdk.settings.configuration import KeyFile
 from xpander_sdk.transport.base import Request, Response
 

@@ -10,7 +10,7 @@ from xpander_sdk.cli.options import backend_options, examples, json_option
 from xpander_sdk.cli.render.output import print_json
 from xpander_sdk.cli.render.text import printable
 
-_MARKS = {"ok": "ok     ", "failed": "FAILED ", "skipped": "-      "}
+_MARKS = {"ok": "ok     ", "failed": "FAILED ", "unknown": "?      ", "skipped": "-      "}
 
 
 @click.command(epilog=examples("xpander-report doctor --agent-id agent-123"))
@@ -20,10 +20,12 @@ _MARKS = {"ok": "ok     ", "failed": "FAILED ", "skipped": "-      "}
 def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) -> None:
     """Find out why reports do not arrive.
 
-    The command checks URL, proxy, DNS, TCP, TLS, API key, clock, organization and agent; for a database URL, the store
-    and the agent. It sends only requests that read. The exit code is 1 if a check fails.
+    The command checks URL, proxy, DNS, TCP, TLS, API key, clock, organization, outbox and agent; for a database URL,
+    the store, the outbox and the agent. It names the origin of each setting. It records nothing: the key is checked
+    with a report that is invalid. A check is marked with ? if the backend's response does not show the answer. The exit
+    code is 1 if a check fails.
     """
-    from xpander_sdk.doctor import run_checks
+    from xpander_sdk.doctor.checks import run_checks
 
     is_healthy = True
     for finding in run_checks(configuration, agent_id):
@@ -31,5 +33,6 @@ def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) ->
         if as_json:
             print_json(finding)
         else:
-            click.echo(f"{_MARKS[finding.state]} {finding.check + ':':14} {printable(finding.message)}")
+            origin = "" if finding.source is None else f" [{finding.source}]"
+            click.echo(f"{_MARKS[finding.state]} {finding.check + ':':14} {printable(finding.message + origin)}")
     sys.exit(0 if is_healthy else REJECTED)

@@ -23,6 +23,7 @@ from xpander_sdk.client.redaction import Redaction
 from xpander_sdk.client.request_flow import Sleep, build_request, error_from_outcome, request_flow
 from xpander_sdk.client.telemetry import start_span
 from xpander_sdk.client.transport_registry import transports
+from xpander_sdk.errors import RequestInfo
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.transport import log_filter
 from xpander_sdk.transport.base import DecodingError, Response, TransportError
@@ -121,3 +122,9 @@ def probe(configuration: Configuration, operation: Operation[Any]) -> Response:
     finally:
         log_filter.redaction.reset(token)
     raise error_from_outcome(outcome, configuration, info, None, redaction)
+
+
+def explain(configuration: Configuration, response: Response) -> str:
+    """Return the reason in a response of a status other than 2xx, without secrets."""
+    redaction = Redaction(configuration.current_key(), transports.destination(configuration))
+    return error_from_outcome(response, configuration, RequestInfo(), None, redaction).description

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from xpander_api import models
 from xpander_api.api.metrics import get_agent_metrics as get_agent_metrics_endpoint
@@ -89,6 +89,12 @@ def report_task(report: Report) -> Operation[TaskRecord]:
         report.agent_id, body=models.TaskReport(), x_reported_at=report.reported_at
     )
     return _operation("report_task", request, lambda body, _: read_reported_task(body, report), report)
+
+
+def invalid_report(agent_id: object) -> Operation[None]:
+    """Return the operation of a report with the body `[]`. A report is an object, so no backend can record it."""
+    request = report_task_endpoint._get_kwargs(parse_id("agent_id", agent_id), body=models.TaskReport())
+    return evolve(_operation("report_task", request, lambda body, _: None), content=b"[]")
 
 
 def get_task(task_id: object) -> Operation[TaskRecord]:

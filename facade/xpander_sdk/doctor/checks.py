@@ -4,17 +4,19 @@ import os
 import socket
 import ssl
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from attrs import define, frozen
+from attrs import define
 
 from xpander_sdk.client import client, operations
-from xpander_sdk.errors import ModuleException
+from xpander_sdk.doctor import setting_sources
+from xpander_sdk.doctor.findings import CheckFailed, CheckUndetermined, Finding
+from xpander_sdk.doctor.report_probe import explain_response, send_invalid_report
+from xpander_sdk.errors import ModuleException, PermissionDeniedError
 from xpander_sdk.reporting.validation import resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.tasks import Tasks
@@ -23,27 +25,8 @@ from xpander_sdk.transport.base import Response
 MAX_CLOCK_SKEW = 60  # seconds; the server ignores the time of a report that is five minutes ahead
 
 
-@frozen
-class Finding:
-    """Result of one check.
-
-    Attributes:
-        check: Name of the check.
-        state: "ok", "failed", or "skipped" because an earlier check failed.
-        message: Explanation, with a fix if the check failed.
-    """
-
-    check: str
-    state: Literal["ok", "failed", "skipped"]
-    message: str
-
-
-class _CheckFailed(Exception):
-    """A check failed. The text is the message of the finding."""
-
-
 def run_checks(configuration: Configuration, agent_id: str | None = None) -> Iterator[Finding]:
-    """Check each step on the way of a report, in order. The checks only send requests that read.
+    """Check each step on the way of a report, in order. The checks record nothing.
 
     Args:
         configuration: Backend and credentials. The timeouts limit each check.
@@ -56,14 +39,17 @@ def run_checks(configuration: Configuration, agent_id: str | None = None) -> Ite
     checks = _EMBEDDED if configuration.is_embedded else _REMOTE
     has_failed = False
     for name, check in checks:
-        if has_failed:
-            yield Finding(name, "skipped", "an earlier check failed")
+        source = _SOURCES[name](context) if name in _SOURCES else None
+        if has_failed and name not in _LOCAL:
+            yield Finding(name, "skipped", "an earlier check failed", source)
             continue
         try:
-            yield Finding(name, "ok", check(context))
-        except (_CheckFailed, ValueError, ModuleException, ModuleNotFoundError) as error:
-            has_failed = name not in _INDEPENDENT
-            yield Finding(name, "failed", str(error))
+            yield Finding(name, "ok", check(context), source)
+        except CheckUndetermined as undetermined:
+            yield Finding(name, "unknown", str(undetermined), source)
+        except (CheckFailed, ValueError, ModuleException, ModuleNotFoundError) as error:
+            has_failed = has_failed or name not in _INDEPENDENT
+            yield Finding(name, "failed", str(error), source)
 
 
 @define
@@ -79,11 +65,21 @@ class _Context:
         return urlsplit(self.configuration.get_full_url())
 
     @property
-    def first_hop(self) -> tuple[str, int]:
-        """Host and port of the first connection: those of the backend, or of a proxy."""
+    def has_agent(self) -> bool:
+        """True if an agent is named, or a default is set."""
+        return bool(self.agent_id or self.configuration.agent_id or os.environ.get("XPANDER_AGENT_ID"))
+
+    @property
+    def proxy(self) -> str | None:
+        """URL of the proxy for requests to the backend; None for no proxy."""
         from xpander_sdk.transport.proxies import find_proxy
 
-        hop = urlsplit(find_proxy(self.configuration.transport, self.url) or self.url.geturl())
+        return find_proxy(self.configuration.transport, self.url)
+
+    @property
+    def first_hop(self) -> tuple[str, int]:
+        """Host and port of the first connection: those of the backend, or of a proxy."""
+        hop = urlsplit(self.proxy or self.url.geturl())
         return hop.hostname or "", hop.port or (443 if hop.scheme == "https" else 80)
 
 
@@ -109,7 +105,7 @@ def _check_dns(context: _Context) -> str:
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise _CheckFailed(
+        raise CheckFailed(
             f"{host} has no address: {error}. Check the host name, and the network of this machine"
         ) from None
     return f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in addresses}))}"
@@ -123,7 +119,7 @@ def _check_tcp(context: _Context) -> str:
             return f"connected to {host}:{port} in {(time.monotonic() - start) * 1_000:.0f} ms"
     except OSError as error:
         reason = "the connection timed out" if isinstance(error, TimeoutError) else error.strerror or str(error)
-        raise _CheckFailed(
+        raise CheckFailed(
             f"{host}:{port} cannot be reached: {reason}. Check that the server listens there, and the firewalls"
         ) from None
 
@@ -147,26 +143,19 @@ def _check_tls(context: _Context) -> str:
             end = certificate.get("notAfter")
             return f"{encrypted.version()}, certificate valid until {end}" if end else f"{encrypted.version()}"
     except ssl.SSLCertVerificationError as error:
-        raise _CheckFailed(
+        raise CheckFailed(
             f"the certificate is not trusted: {error.verify_message}. "
             "If your own authority issued it, set TransportSettings(ca_bundle=…) or SSL_CERT_FILE"
         ) from None
     except OSError as error:
-        raise _CheckFailed(f"{host}:{port} does not use TLS: {error}") from None
+        raise CheckFailed(f"{host}:{port} does not use TLS: {error}") from None
 
 
 def _check_key(context: _Context) -> str:
-    # A task that does not exist: the response is 404 with a valid key, and 401 with an unknown one.
-    context.response = client.probe(context.configuration, operations.get_task(f"doctor-{uuid.uuid4()}"))
-    status = context.response.status
-    if status in (200, 404):
-        return "the backend accepts the key"
-    if status == 401:
-        raise _CheckFailed("the backend does not know the key (401). Check that it is complete and of this backend")
-    if status == 403:
-        organization_id = context.configuration.organization_id
-        raise _CheckFailed(f"the key has no access (403). Check that its organization is {organization_id!r}")
-    raise _CheckFailed(f"the backend responded with {status} instead of 404. Check the URL {context.url.geturl()}")
+    configuration, is_known_agent = context.configuration, context.has_agent
+    agent_id = resolve_agent_id(configuration, agent_id=context.agent_id) if is_known_agent else "doctor"
+    context.response = send_invalid_report(configuration, agent_id)
+    return explain_response(configuration, context.response, is_known_agent=is_known_agent)
 
 
 def _check_clock(context: _Context) -> str:
@@ -178,7 +167,7 @@ def _check_clock(context: _Context) -> str:
     skew = (datetime.now(UTC) - backend_time).total_seconds()
     if abs(skew) > MAX_CLOCK_SKEW:
         direction = "ahead of" if skew > 0 else "behind"
-        raise _CheckFailed(f"the clock of this machine is {abs(skew):.0f} s {direction} the backend's. Set it")
+        raise CheckFailed(f"the clock of this machine is {abs(skew):.0f} s {direction} the backend's. Set it")
     return "within a minute of the backend's"
 
 
@@ -191,11 +180,23 @@ def _check_organization(context: _Context) -> str:
     return f"{organization_id} is set, but this backend uses the organization of the key"
 
 
+def _check_outbox(context: _Context) -> str:
+    settings = context.configuration.outbox
+    if settings is None:
+        return "none for report_external_task; a report that fails is not stored on this machine"
+    return f"reports that cannot be delivered are stored in {settings.path}"
+
+
 def _check_agent(context: _Context) -> str:
-    if context.agent_id is None and not (context.configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
+    if not context.has_agent:
         return "no default is set; each call must specify an agent"
     agent_id = resolve_agent_id(context.configuration, agent_id=context.agent_id)
-    latest = Tasks(context.configuration).list(agent_id, limit=1)
+    try:
+        latest = Tasks(context.configuration).list(agent_id, limit=1)
+    except PermissionDeniedError:
+        return f"{agent_id}; the key may not read its runs, which reports do not need"
+    except ModuleException as error:
+        raise CheckUndetermined(f"the runs of {agent_id} cannot be read, which reports do not need: {error}") from None
     if not latest:
         return f"{agent_id} has no runs yet"
     return f"the latest run of {agent_id} was reported at {latest[0].created_at}"
@@ -209,16 +210,17 @@ def _check_store(context: _Context) -> str:
     path = os.path.abspath(configuration.base_url.removeprefix("sqlite:///"))
     is_new = not os.path.exists(path)
     if is_new and not os.access(os.path.dirname(path), os.W_OK):
-        raise _CheckFailed(f"{os.path.dirname(path)} is not a writable folder")
+        raise CheckFailed(f"{os.path.dirname(path)} is not a writable folder")
     if not is_new and not os.access(path, os.W_OK):
-        raise _CheckFailed(f"{path} is not writable")
+        raise CheckFailed(f"{path} is not writable")
     client.probe(configuration, operations.get_task("doctor"))
     return f"{path}, {'created now' if is_new else f'{os.path.getsize(path):,} bytes'}"
 
 
-_INDEPENDENT = frozenset({"clock", "organization"})  # no other check depends on these
+_INDEPENDENT = frozenset({"clock", "organization", "outbox"})  # no other check depends on these
+_LOCAL = frozenset({"outbox"})  # runs although an earlier check failed
 _Check = tuple[str, Callable[[_Context], str]]
-_EMBEDDED: tuple[_Check, ...] = (("store", _check_store), ("agent", _check_agent))
+_EMBEDDED: tuple[_Check, ...] = (("store", _check_store), ("outbox", _check_outbox), ("agent", _check_agent))
 _REMOTE: tuple[_Check, ...] = (
     ("target", _check_target),
     ("proxy", _check_proxy),
@@ -228,5 +230,15 @@ _REMOTE: tuple[_Check, ...] = (
     ("key", _check_key),
     ("clock", _check_clock),
     ("organization", _check_organization),
+    ("outbox", _check_outbox),
     ("agent", _check_agent),
 )
+_SOURCES: dict[str, Callable[[_Context], str]] = {
+    "target": lambda context: setting_sources.base_url_source(context.configuration),
+    "store": lambda context: setting_sources.base_url_source(context.configuration),
+    "proxy": lambda context: setting_sources.proxy_source(context.configuration, context.url, context.proxy),
+    "key": lambda context: setting_sources.api_key_source(context.configuration),
+    "organization": lambda context: setting_sources.organization_id_source(context.configuration),
+    "outbox": lambda context: setting_sources.outbox_source(context.configuration),
+    "agent": lambda context: setting_sources.agent_id_source(context.configuration, context.agent_id),
+}

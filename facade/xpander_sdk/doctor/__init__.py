@@ -1,0 +1,1 @@
+"""Checks that find the reason why reports do not arrive."""
