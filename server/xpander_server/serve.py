@@ -23,7 +23,7 @@ from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
-from xpander_server.http.concurrency import LimitedThreadPool, run_in_threadpool
+from xpander_server.http.concurrency import FairListRunner, LimitedThreadPool, run_in_threadpool
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.maintenance.retention import RetentionTask
@@ -78,15 +78,20 @@ def serve(
             authenticator = KeyAuthenticator(Verifier(store.keys), rate)
             writer = Writer(store)
             request_metrics = RequestMetrics(writer)
+            run_list = FairListRunner()
             app = create_app(
                 store,
                 authenticator,
                 run_in_threadpool,
                 commit=writer.report,
+                run_list=run_list,
                 body_timeout=BODY_TIMEOUT,
                 # One at a time: a decoder holds Python's global lock, so more of them would only delay other requests.
                 run_large=LimitedThreadPool(1),
-                extra_routes=[*_operations_routes(authenticator, request_metrics), *page_routes(store, authenticator)],
+                extra_routes=[
+                    *_operations_routes(authenticator, request_metrics),
+                    *page_routes(store, authenticator, run_list=run_list),
+                ],
                 observer=request_metrics,
             )
             server = uvicorn.Server(_uvicorn_config(app, bind))

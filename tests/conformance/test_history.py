@@ -30,6 +30,18 @@ def test_list_item_loads_complete_task(sdk, agent_id):
     assert sdk.load_item(item).llm_response == {"x": 1}
 
 
+def test_list_has_start_of_long_result_and_load_has_all_of_it(sdk, agent_id):
+    result = "long result " * 1_000
+    sdk.task_report(agent_id=agent_id, result=result)
+    sdk.task_report(agent_id=agent_id, result="short")
+    short, long = sdk.history(agent_id)
+    assert (short.result, short.result_truncated) == ("short", False)
+    assert long.result_truncated
+    assert result.startswith(long.result)
+    assert len(long.result) > 4_000
+    assert sdk.load_item(long).result == result
+
+
 def test_user_tasks_and_every_filter_of_contract(sdk, agent_id, new_id):
     user, parent, trigger, run_id = new_id(), new_id(), new_id(), new_id()
     extras = {"user_id": user, "parent_task_id": parent, "triggering_agent_id": trigger}

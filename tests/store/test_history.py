@@ -1,12 +1,14 @@
 """Pages of the history."""
 
+import time
 from itertools import chain
 
 import pytest
 
 from store.reports import NOON, submission
-from xpander_server.store import Store, TaskQuery
+from xpander_server.store import Excerpt, Store, StoreUnavailable, TaskQuery
 from xpander_server.store import task_query as task_query_module
+from xpander_server.store.engine.time_limit import statement_time_limit
 
 
 def pages(store: Store, query: TaskQuery, limit: int) -> list[list[str]]:
@@ -47,18 +49,17 @@ def test_new_tasks_do_not_move_the_next_page(store):
 
 
 def test_rare_tasks_are_found_in_order_over_several_pages(store, monkeypatch):
-    monkeypatch.setattr(task_query_module, "SEEK_ROWS", 4)
-    monkeypatch.setattr(task_query_module, "SEEK_SECONDS", -1.0)  # each page reads one chunk
+    monkeypatch.setattr(task_query_module, "SEEK_SECONDS", -1.0)  # each page tests one task
     rare = {3, 4, 17}
     store.commit([submission(f"{n:02}", now=NOON + n, input="a needle" if n in rare else "hay") for n in range(20)])
     ids_of_pages = pages(store, query(q="NEEDLE"), 10)
     assert list(chain(*ids_of_pages)) == ["17", "04", "03"]
-    assert len(ids_of_pages) == 6
-    assert pages(store, query(q="needle"), 1)[0] == ["17"]
+    assert len(ids_of_pages) == 21
+    assert [page for page in pages(store, query(q="needle"), 1) if page] == [["17"], ["04"], ["03"]]
 
 
-def test_a_page_reads_chunks_until_it_is_full_or_its_time_is_over(store, monkeypatch):
-    monkeypatch.setattr(task_query_module, "SEEK_ROWS", 4)
+def test_a_page_executes_statements_until_it_is_full_or_its_time_is_over(store, monkeypatch):
+    monkeypatch.setattr(task_query_module, "SEEK_ROWS", {"sqlite": 4, "postgresql": 4})
     monkeypatch.setattr(task_query_module, "SEEK_SECONDS", 60.0)
     store.commit([submission(f"{n:02}", now=NOON + n, is_success=n % 5 == 0) for n in range(20)])
     assert pages(store, query(status="completed"), 3) == [["15", "10", "05"], ["00"]]
@@ -81,3 +82,69 @@ def test_a_time_range_includes_since_and_excludes_until(store):
     store.commit([submission(str(n), now=NOON + n) for n in range(5)])
     assert pages(store, query(since=NOON + 1, until=NOON + 3), 9) == [["2", "1"]]
     assert pages(store, query(since=NOON + 1, until=NOON + 3, status="executing", agent_id="agent"), 9) == [["2", "1"]]
+
+
+def test_a_list_has_the_start_of_a_long_result(store):
+    results = {
+        "short": "x" * 100,
+        "long": "x" * 10_000,
+        "wide": "漢" * 10_000,
+        "escaped": "\n" * 10_000,
+        "none": None,
+    }
+    store.commit([submission(name, result=result) for name, result in results.items()])
+    listed = {task.id: task.result for task in store.history(query(), limit=9).tasks}
+    found = {task.id: task.result for task in store.history(query(status="executing"), limit=9).tasks}
+    assert found == listed
+    assert {name for name, result in listed.items() if isinstance(result, Excerpt)} == {"long", "wide", "escaped"}
+    assert (listed["short"], listed["none"]) == (results["short"], None)
+    for name in ("long", "wide", "escaped"):
+        assert results[name].startswith(listed[name])
+        assert 2_000 < len(listed[name].encode()) <= 4_096
+        assert store.task("org", name).result == results[name]
+
+
+@pytest.mark.parametrize("filters", [{}, {"status": "executing"}])
+def test_a_page_ends_when_it_is_large(store, monkeypatch, filters):
+    monkeypatch.setattr(task_query_module, "PAGE_CHARACTERS", 10_000)
+    store.commit([submission(f"{n}", now=NOON + n, result="x" * 5_000) for n in range(7)])
+    ids_of_pages = pages(store, query(**filters), 9)
+    assert list(chain(*ids_of_pages)) == [*"6543210"]
+    assert max(map(len, ids_of_pages)) == 2
+
+
+def test_a_list_ends_the_page_after_its_time(store, monkeypatch):
+    monkeypatch.setattr(task_query_module, "LIST_SECONDS", -1.0)
+    store.commit([submission(f"{n}", now=NOON + n) for n in range(3)])
+    assert pages(store, query(), 9) == [["2"], ["1"], ["0"]]
+
+
+def test_a_text_is_searched_in_the_start_of_a_document(store):
+    store.report(submission("near", input="x" * 15_000 + "Needle"))
+    store.report(submission("far", input="x" * 17_000 + "Needle"))
+    assert pages(store, query(q="needle"), 9) == [["near"]]
+
+
+def test_a_search_takes_linear_time(store):
+    store.commit([submission(str(n), input="a" * 4_000_000, result="A" * 4_000_000) for n in range(2)])
+    started = time.monotonic()
+    assert list(chain(*pages(store, query(q="a" * 254 + "b"), 9))) == []
+    assert sorted(chain(*pages(store, query(q="a" * 255), 9))) == ["0", "1"]
+    assert time.monotonic() - started < 2
+
+
+def test_a_statement_that_takes_too_long_is_stopped(store):
+    slow = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+        "postgresql": "SELECT pg_sleep(60)",
+    }
+
+    def read(connection):
+        with statement_time_limit(connection, 0.05):
+            connection.exec_driver_sql(slow[connection.dialect.name])
+
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        store._database.read(read)
+    assert time.monotonic() - started < 5
+    assert pages(store, query(), 9) == [[]]

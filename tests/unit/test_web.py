@@ -9,7 +9,8 @@ import pytest
 from xpander_server.clock import DAY, HOUR
 from xpander_server.domain.metrics import OUTCOMES, summarize_point
 from xpander_server.domain.task import MAX_CHANGES, merge
-from xpander_server.store.previews import PREVIEW_LENGTH, decode_preview
+from xpander_server.store.excerpts import Excerpt, decode_start
+from xpander_server.store.previews import PREVIEW_LENGTH
 from xpander_server.web import template_filters
 from xpander_server.web.chart_data import CHARTS, build_chart, to_csv
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
@@ -64,11 +65,12 @@ def test_preview_of_text_is_valid_wherever_its_json_is_cut(character):
     text = character * 1_000
     for shift in range(12):
         complete = "-" * shift + text
-        preview = decode_preview(json.dumps(complete)[:PREVIEW_LENGTH])
-        assert preview.endswith("…")
-        assert complete.startswith(preview[:-1])
+        preview = decode_start(json.dumps(complete)[:PREVIEW_LENGTH], PREVIEW_LENGTH)
+        assert isinstance(preview, Excerpt)
+        assert complete.startswith(preview)
         assert len(preview) >= (PREVIEW_LENGTH - 14) / 12
-    assert decode_preview(json.dumps(character)) == character
+    whole = decode_start(json.dumps(character), PREVIEW_LENGTH)
+    assert (whole, type(whole)) == (character, str)
 
 
 def test_json_tree_escapes_all_text():

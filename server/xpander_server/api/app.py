@@ -24,7 +24,7 @@ from xpander_server.api.responses import error_response, handle_errors, static_r
 from xpander_server.auth.authentication import Authenticator
 from xpander_server.clock import now
 from xpander_server.domain.task import Task
-from xpander_server.http.concurrency import BlockingRunner
+from xpander_server.http.concurrency import BlockingRunner, ListRunner, without_limits
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.store import Store, Submission
 
@@ -35,6 +35,7 @@ def create_app(
     run: BlockingRunner,
     *,
     commit: Callable[[Submission], Awaitable[Task]] | None = None,
+    run_list: ListRunner | None = None,
     body_timeout: float | None = None,
     run_large: BlockingRunner | None = None,
     clock: Callable[[], int] = now,
@@ -48,13 +49,14 @@ def create_app(
         authenticator: Identifies the caller of a request and checks its scopes.
         run: Executes calls of the store, inline or in a worker thread.
         commit: Stores one report and returns its task. Default: `run` with a transaction for each report.
+        run_list: Executes lists and searches. Default: `run`, without limits.
         body_timeout: Seconds in which a body must arrive. None for no limit, and for use without an event loop.
         run_large: Executes the decompression and validation of large bodies. Default: `run`.
         clock: Returns the current time in microseconds since 1970 (UTC).
         extra_routes: Routes outside the contract, such as the web pages.
         observer: Called after each request.
     """
-    handlers = OperationHandlers(store, run, commit, clock).by_operation_id()
+    handlers = OperationHandlers(store, run, run_list or without_limits(run), commit, clock).by_operation_id()
     # The dispatcher tries the routes in this order. The contract lists the most frequent operation first.
     plain_routes: list[Route] = []
     prefixed_routes: list[Route] = []

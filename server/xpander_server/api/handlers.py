@@ -15,9 +15,9 @@ from xpander_server.clock import format_timestamp, parse_timestamp
 from xpander_server.contract import Report
 from xpander_server.domain import metrics
 from xpander_server.domain.task import Task
-from xpander_server.http.concurrency import BlockingRunner
+from xpander_server.http.concurrency import BlockingRunner, ListRunner
 from xpander_server.http.errors import HTTPError, validation_error
-from xpander_server.store import MetricsResult, Page, Store, Submission, TaskQuery
+from xpander_server.store import MetricsResult, Store, Submission, TaskQuery
 
 MAX_PAGE_SIZE = 1_000
 """Tasks in one page of a list; the default and the maximum of `limit` in the contract."""
@@ -31,11 +31,13 @@ class OperationHandlers:
         self,
         store: Store,
         run: BlockingRunner,
+        run_list: ListRunner,
         commit: Callable[[Submission], Awaitable[Task]] | None,
         clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._run = run
+        self._run_list = run_list
         self._commit = commit or (lambda submission: run(lambda: store.report(submission)))
         self._clock = clock
 
@@ -87,15 +89,16 @@ class OperationHandlers:
         since, until = _pop_time_range(filters)
         query = TaskQuery(organization_id=request.organization_id, filters=filters, since=since, until=until)
 
-        def read_page() -> Page:
+        def respond() -> Response:
             try:
-                return self._store.history(query, limit=limit, cursor=cursor)
+                page = self._store.history(query, limit=limit, cursor=cursor)
             except ValueError as error:
                 raise validation_error("query", "cursor", str(error), "cursor") from None
+            headers = {} if page.next_cursor is None else {"x-next-cursor": page.next_cursor}
+            # Encoded in the worker thread too, because a page has up to 8 MiB.
+            return json_response([serializers.list_item(task) for task in page.tasks], headers=headers)
 
-        page = await self._run(read_page)
-        headers = {} if page.next_cursor is None else {"x-next-cursor": page.next_cursor}
-        return json_response([serializers.list_item(task) for task in page.tasks], headers=headers)
+        return await self._run_list(request.organization_id, respond)
 
     async def get_agent_metrics(self, request: OperationRequest) -> Response:
         """Return the metrics of one agent."""

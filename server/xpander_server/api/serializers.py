@@ -8,6 +8,7 @@ from xpander_server.clock import format_timestamp
 from xpander_server.domain import metrics
 from xpander_server.domain.metrics import Amounts
 from xpander_server.domain.task import Task, total_tokens
+from xpander_server.store import Excerpt
 
 
 def task(task: Task) -> dict[str, Any]:
@@ -46,7 +47,8 @@ def list_item(task: Task) -> dict[str, Any]:
         "triggering_agent_id": task.triggering_agent_id,
         "created_at": format_timestamp(task.created_at),
         "updated_at": format_timestamp(task.updated_at),
-        "result": task.result,
+        "result": task.result if task.result is None else str(task.result),
+        "result_truncated": isinstance(task.result, Excerpt),
     }
 
 

@@ -5,6 +5,16 @@ from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
+from anyio import CapacityLimiter
+
+from xpander_server.http.errors import HTTPError
+
+MAX_LISTS = 6
+"""Lists and searches that are executed at a time. A store has more connections, so other requests do not wait."""
+MAX_LISTS_OF_ORGANIZATION = 2
+"""Lists and searches of one organization that are executed at a time."""
+MAX_WAITING_LISTS = 32
+"""Lists and searches of one organization that wait."""
 
 T = TypeVar("T")
 
@@ -40,3 +50,52 @@ class LimitedThreadPool:
 async def run_inline(call: Callable[[], T], /) -> T:
     """Execute `call` in the current thread, for callers that have no event loop."""
     return call()
+
+
+class ListRunner(Protocol):
+    """Function that executes a list or a search of an organization and returns its result."""
+
+    async def __call__(self, organization_id: str, call: Callable[[], T], /) -> T:
+        """Execute `call` and return its result."""
+        ...
+
+
+def without_limits(run: BlockingRunner) -> ListRunner:
+    """Return a runner of lists that executes all calls with `run` immediately."""
+
+    async def run_list(organization_id: str, call: Callable[[], T], /) -> T:
+        return await run(call)
+
+    return run_list
+
+
+class FairListRunner:
+    """Runner of lists and searches: in worker threads of its own, with limits for all and for each organization.
+
+    Lists and searches may read much, so they are slower than other requests. The limits keep threads and connections
+    for other requests, and for the lists of other organizations.
+    """
+
+    def __init__(self) -> None:
+        self._threads = CapacityLimiter(MAX_LISTS)
+        self._limiters: dict[str, CapacityLimiter] = {}
+        self._counts: dict[str, int] = {}
+
+    async def __call__(self, organization_id: str, call: Callable[[], T], /) -> T:
+        """Execute `call` in a worker thread, and return its result.
+
+        Raises:
+            HTTPError: 503 if too many lists of the organization wait.
+        """
+        count = self._counts.get(organization_id, 0)
+        if count >= MAX_LISTS_OF_ORGANIZATION + MAX_WAITING_LISTS:
+            raise HTTPError(503, "Too many lists and searches of this organization wait.", {"Retry-After": "1"})
+        self._counts[organization_id] = count + 1
+        limiter = self._limiters.setdefault(organization_id, CapacityLimiter(MAX_LISTS_OF_ORGANIZATION))
+        try:
+            async with limiter:
+                return await anyio.to_thread.run_sync(call, limiter=self._threads)
+        finally:
+            self._counts[organization_id] -= 1
+            if not self._counts[organization_id]:
+                del self._counts[organization_id], self._limiters[organization_id]

@@ -2,6 +2,7 @@
 
 from xpander_server.store.commit import Submission
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
+from xpander_server.store.excerpts import Excerpt
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
 from xpander_server.store.metrics.queries import MetricsResult
 from xpander_server.store.sessions import SessionRow, SessionTable
@@ -11,6 +12,7 @@ from xpander_server.store.writer import Writer
 
 __all__ = [
     "DEFAULT_ORGANIZATION",
+    "Excerpt",
     "KeyRow",
     "KeyTable",
     "MetricsResult",

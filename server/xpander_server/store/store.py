@@ -100,7 +100,7 @@ class Store:
         return None if row is None else Task(**row._mapping)
 
     def history(self, query: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
-        """Return a page of tasks, newest first, without their documents.
+        """Return a page of tasks, newest first, without their documents; a long `result` is an `Excerpt`.
 
         Args:
             query: The tasks to return.

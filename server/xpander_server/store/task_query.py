@@ -5,12 +5,22 @@ nothing. The filters of a query are of two kinds:
 
 - `agent_id` or `user_id`: the first one that is set selects an index with the tasks of that agent or user by time. A
   query without either uses the index with the organization's tasks by time.
-- The others are unindexed: the query reads the index in chunks of `SEEK_ROWS` tasks, newest first, and tests each task.
-  A page ends when it is full or after `SEEK_SECONDS`. A page that is not full then has a cursor with which the next
-  page continues the search.
+- The others are unindexed: the query reads the index, newest first, and tests each task.
+
+Each page reads a limited amount, so that no request takes long. A page that is not full then has a cursor with which
+the next page continues:
+
+    limit                     why
+    SEEK_SECONDS              a search for an absent text would read all tasks
+    LIST_SECONDS              SQLite reads the whole of a long text to cut it
+    PAGE_CHARACTERS           the page is one response
+    SEARCHED_CHARACTERS       a document has up to 4 MiB; a text far inside it is not found
+    STATEMENT_SECONDS         the last resort: the database stops the statement, and the caller gets an error
+
+A text is searched with `instr` and `strpos`, not with LIKE, whose time can be the product of the lengths of the text
+and the pattern.
 """
 
-import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +30,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from attrs import field, frozen
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Text,
@@ -34,26 +45,40 @@ from sqlalchemy import (
 )
 
 from xpander_server.domain.task import Task
+from xpander_server.store.engine.time_limit import statement_time_limit
+from xpander_server.store.excerpts import excerpt, first_characters
 from xpander_server.store.schema.tables import tasks
 
 SEEK_SECONDS = 0.03
 """Time after which a search with unindexed filters ends the page."""
-SEEK_ROWS = 1_000
-"""Tasks that a search tests between two looks at the clock."""
+LIST_SECONDS = 0.25
+"""Time after which a list without such filters ends the page."""
+STATEMENT_SECONDS = 2.0
+"""Time after which the database stops a statement."""
+SEEK_ROWS = {"sqlite": 1_000, "postgresql": 200}
+"""Tasks that one statement of a search tests. SQLite returns each row when it is tested, PostgreSQL all at once."""
+CANDIDATES = 32
+"""Tasks that may match and are read together."""
+SEARCHED_CHARACTERS = 16_000
+"""Characters of JSON of `input` and `result` in which a text is searched."""
+RESULT_LENGTH = 4_096
+"""Characters of JSON of a result in a list, and bytes of the decoded text."""
+PAGE_CHARACTERS = 8_000_000
+"""Characters after which a page ends."""
 
 _LISTED: list[ColumnElement[Any]] = [
     tasks.c[name]
     for name in (
-        "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "result", "user_id",
-        "parent_task_id", "triggering_agent_id",
+        "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "user_id", "parent_task_id",
+        "triggering_agent_id",
     )
-]  # fmt: skip
+] + [excerpt(tasks.c.result, RESULT_LENGTH, max_bytes=RESULT_LENGTH)]  # fmt: skip
 _IS_SUCCESS = {"completed": True, "failed": False, "executing": None}
 _INDEX_COLUMNS = ("agent_id", "user_id")
 _EQUALITY_FILTERS = frozenset({*_INDEX_COLUMNS, "parent_task_id", "triggering_agent_id", "model"})
-_SEARCHED = (tasks.c.input, tasks.c.used_tools)
+_SEARCHED_TEXTS = (tasks.c.input, tasks.c.result)
+_OTHER_FIELDS_LENGTH = 1_000  # characters of the other fields of a task in a list
 _TO_LOWERCASE = str.maketrans(ascii_uppercase, ascii_lowercase)
-_LIKE_SPECIAL = re.compile("[%_/]")
 _NEWEST_FIRST = (tasks.c.created_at.desc(), tasks.c.id.desc())
 
 
@@ -129,47 +154,128 @@ class TaskQuery:
             conditions.append(tasks.c.created_at >= self.since)
         if self.until is not None:
             conditions.append(tasks.c.created_at < self.until)
-        if unindexed:
-            return self._search(connection, conditions, unindexed, limit, position)
-        query = select(*columns).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
-        rows = [Task(**row._mapping) for row in connection.execute(_after(query, position))]
-        shown = rows[:limit]
-        return Page(shown, _cursor_after(shown[-1]) if len(rows) > limit else None)
+        with statement_time_limit(connection, STATEMENT_SECONDS):
+            if unindexed:
+                return _Search(connection, self.organization_id, conditions, unindexed).page(limit, position, columns)
+            return _list(connection, conditions, limit, position, columns)
 
-    def _search(
+
+def _list(
+    connection: Connection,
+    conditions: Sequence[ColumnElement[bool]],
+    limit: int,
+    position: _Position | None,
+    columns: Sequence[ColumnElement[Any]],
+) -> Page:
+    query = select(*columns).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
+    deadline = time.monotonic() + LIST_SECONDS
+    listed: list[Task] = []
+    characters = 0
+    with connection.execute(_after(query, position)) as rows:
+        for row in rows:
+            # This row belongs to the next page.
+            if len(listed) == limit or characters > PAGE_CHARACTERS or (listed and time.monotonic() > deadline):
+                return Page(listed, _cursor_after(listed[-1]))
+            listed.append(Task(**row._mapping))
+            characters += _OTHER_FIELDS_LENGTH + len(listed[-1].result or "")
+    return Page(listed, None)
+
+
+class _Search:
+    """Search for tasks with unindexed filters.
+
+    Args:
+        connection: The connection to use.
+        organization_id: The organization.
+        conditions: The conditions for which there is an index.
+        filters: The unindexed filters.
+    """
+
+    def __init__(
         self,
         connection: Connection,
-        conditions: list[ColumnElement[bool]],
-        unindexed: Mapping[str, str],
-        limit: int,
-        position: _Position | None,
-    ) -> Page:
-        """Read the index in chunks, and return the tasks that meet the unindexed filters.
-
-        The database tests each task of a chunk with conditions that may accept too many (`_may_match`). Only the tasks
-        that pass are read, and tested exactly (`_matches`).
-        """
-        may_match = and_(*(_may_match(connection.dialect.name, *item) for item in unindexed.items()))
+        organization_id: str,
+        conditions: Sequence[ColumnElement[bool]],
+        filters: Mapping[str, str],
+    ) -> None:
+        self._connection = connection
+        self._organization_id = organization_id
+        self._filters = filters
+        dialect = connection.dialect.name
+        may_match = and_(*(_may_match(dialect, *item) for item in filters.items()))
         query = select(tasks.c.created_at, tasks.c.id, may_match).where(*conditions)
-        query = query.order_by(*_NEWEST_FIRST).limit(SEEK_ROWS)
+        self._row_count = SEEK_ROWS[dialect]
+        self._query = query.order_by(*_NEWEST_FIRST).limit(self._row_count)
+
+    def page(self, limit: int, position: _Position | None, columns: Sequence[ColumnElement[Any]]) -> Page:
+        """Return a page of the tasks after `position`.
+
+        The database tests the tasks with conditions that may accept too many (`_may_match`). Only the tasks that pass
+        are read, and tested exactly (`_matches`).
+        """
         deadline = time.monotonic() + SEEK_SECONDS
         found: list[Task] = []
+        characters = 0
         while True:
-            chunk: Sequence[Any] = connection.execute(_after(query, position)).all()
-            candidates = [task_id for _, task_id, is_candidate in chunk if is_candidate]
-            while candidates and len(found) < limit:
-                missing = limit - len(found)
-                rows = read_tasks(connection, self.organization_id, candidates[:missing], [*_LISTED, *_SEARCHED])
-                found += (task for task in rows if _matches(task, unindexed))
-                candidates = candidates[missing:]
-            is_last_chunk = len(chunk) < SEEK_ROWS
-            if len(found) == limit and (candidates or not is_last_chunk):
-                return Page(found, _cursor_after(found[-1]))
-            if is_last_chunk:
+            candidates, position, is_last = self._seek(position, deadline, min(CANDIDATES, limit - len(found)))
+            for task in self._read_matches(candidates, columns):
+                if characters > PAGE_CHARACTERS:
+                    return Page(found, _cursor_after(found[-1]))
+                found.append(task)
+                characters += _OTHER_FIELDS_LENGTH + len(task.result or "")
+            if is_last:
                 return Page(found, None)
-            position = _Position(chunk[-1].created_at, chunk[-1].id)
-            if time.monotonic() > deadline:
-                return Page(found, position.to_cursor())
+            if len(found) == limit or time.monotonic() > deadline:
+                return Page(found, None if position is None else position.to_cursor())
+
+    def _seek(
+        self, position: _Position | None, deadline: float, max_candidates: int
+    ) -> tuple[list[str], _Position | None, bool]:
+        """Test tasks until the time is over or some may match.
+
+        Returns:
+            The ids of those that may match, the position of the last tested task, and whether it is the last of all.
+        """
+        candidates: list[str] = []
+        count = 0
+        with self._connection.execute(_after(self._query, position)) as rows:
+            for created_at, task_id, is_candidate in rows:
+                count += 1
+                position = _Position(created_at, task_id)
+                if is_candidate:
+                    candidates.append(task_id)
+                if len(candidates) == max_candidates or time.monotonic() > deadline:
+                    return candidates, position, False
+        return candidates, position, count < self._row_count
+
+    def _read_matches(self, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]) -> Iterator[Task]:
+        if not ids:
+            return
+        text, tool = self._filters.get("q"), self._filters.get("tool")
+        searched: list[ColumnElement[Any]] = [] if tool is None else [tasks.c.used_tools]
+        if text is not None:
+            searched += (excerpt(column, SEARCHED_CHARACTERS).label(_searched(column)) for column in _SEARCHED_TEXTS)
+        query = select(*columns, *searched).where(tasks.c.organization_id == self._organization_id, tasks.c.id.in_(ids))
+        matches = {}
+        for row in self._connection.execute(query).mappings():
+            values = dict(row)
+            texts = [values.pop(_searched(column), None) for column in _SEARCHED_TEXTS]
+            if text is not None and not any(_contains(document, text) for document in texts):
+                continue
+            if tool is not None and tool not in (values["used_tools"] or []):
+                continue
+            matches[values["id"]] = Task(**values)
+        # Sorted here and not by the database: with ORDER BY, SQLite would scan all tasks of the organization.
+        yield from (matches[task_id] for task_id in ids if task_id in matches)
+
+
+def _searched(column: ColumnElement[Any]) -> str:
+    """Return the name of the text of a column in which a search looks."""
+    return f"searched_{column.name}"
+
+
+def _contains(document: str | None, text: str) -> bool:
+    return document is not None and _to_lowercase(text) in _to_lowercase(document)
 
 
 def read_tasks(
@@ -195,35 +301,24 @@ def _may_match(dialect: str, name: str, value: str) -> ColumnElement[bool]:
 
     The condition compares JSON text: `q` "nb" also matches the escape sequence in "line\nbreak".
     """
+    position = func.instr if dialect == "sqlite" else func.strpos
     if name == "status" and value in _IS_SUCCESS:
         return tasks.c.is_success.is_(_IS_SUCCESS[value])
     if name in _EQUALITY_FILTERS:
-        return tasks.c[name] == value
+        return func.coalesce(tasks.c[name] == value, false())
     if name == "tool":
-        position = func.instr if dialect == "sqlite" else func.strpos
-        return position(type_coerce(tasks.c.used_tools, Text), _to_json(value)) > 0
+        return func.coalesce(position(type_coerce(tasks.c.used_tools, Text), _to_json(value)) > 0, false())
     if name == "q":
-        pattern = "%" + _LIKE_SPECIAL.sub(r"/\g<0>", _to_json(value)[1:-1]) + "%"
-        return or_(*(_like(dialect, tasks.c[column], pattern) for column in ("input", "result")))
+        searched = _to_lowercase(_to_json(value)[1:-1])
+        return or_(*(func.coalesce(position(_lower(dialect, text), searched) > 0, false()) for text in _SEARCHED_TEXTS))
     # The other filters and states exist in the contract, but no reported task has them (such as status "paused").
     return false()
 
 
-def _like(dialect: str, column: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
-    # Only A to Z are compared without case, as SQLite's LIKE does; for PostgreSQL, that is ILIKE in the locale C.
-    text = type_coerce(column, Text)
-    like = text.like(pattern, escape="/") if dialect == "sqlite" else collate(text, "C").ilike(pattern, escape="/")
-    return func.coalesce(like, false())
-
-
-def _matches(task: Task, filters: Mapping[str, str]) -> bool:
-    """Return whether a task meets the filters for which `_may_match` may accept too many tasks."""
-    if "tool" in filters and filters["tool"] not in (task.used_tools or []):
-        return False
-    text = filters.get("q")
-    if text is None:
-        return True
-    return any(_to_lowercase(text) in _to_lowercase(document) for document in (task.input, task.result) if document)
+def _lower(dialect: str, column: Column[Any]) -> ColumnElement[Any]:
+    # Only A to Z are compared without case, as SQLite's lower does; for PostgreSQL, that is lower in the locale C.
+    start = first_characters(column, SEARCHED_CHARACTERS)
+    return func.lower(start if dialect == "sqlite" else collate(start, "C"))
 
 
 def _to_json(text: str) -> str:

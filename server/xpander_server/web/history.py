@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.auth.authentication import Principal
-from xpander_server.http.concurrency import run_in_threadpool
+from xpander_server.http.concurrency import ListRunner, run_in_threadpool
 from xpander_server.http.errors import validation_error
 from xpander_server.store import Page, Store
 from xpander_server.web.filter_options import FilterOptionsCache
@@ -26,10 +26,12 @@ class HistoryPage:
     Args:
         store: The store whose tasks are shown.
         clock: Returns the current time in microseconds since 1970 (UTC).
+        run_list: Executes lists and searches.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], int]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], int], run_list: ListRunner) -> None:
         self._store = store
+        self._run_list = run_list
         self._clock = clock
         self._options = FilterOptionsCache(store)
 
@@ -38,7 +40,8 @@ class HistoryPage:
         if has_empty_fields(request):
             return redirect(link("history", without_empty_fields(request)))
         filters = parse_filters(request, self._clock())
-        page = await run_in_threadpool(lambda: self._read_page(filters, principal.organization_id))
+        organization_id = principal.organization_id
+        page = await self._run_list(organization_id, lambda: self._read_page(filters, organization_id))
         context = {
             "principal": principal,
             "filters": filters,

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from xpander_server.api.responses import handle_errors
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.clock import now
+from xpander_server.http.concurrency import ListRunner, run_in_threadpool, without_limits
 from xpander_server.store import Store
 from xpander_server.web.history import HistoryPage
 from xpander_server.web.login import LoginPages
@@ -18,7 +19,12 @@ from xpander_server.web.sessions import BASE_PATH, SessionManager
 from xpander_server.web.task import TaskPage
 
 
-def page_routes(store: Store, authenticator: KeyAuthenticator, clock: Callable[[], int] = now) -> list[BaseRoute]:
+def page_routes(
+    store: Store,
+    authenticator: KeyAuthenticator,
+    clock: Callable[[], int] = now,
+    run_list: ListRunner | None = None,
+) -> list[BaseRoute]:
     """Return the routes of the pages, which are below `/ui`.
 
     Every page except the sign-in page requires a session, which a key with the scope `read` opens.
@@ -27,10 +33,15 @@ def page_routes(store: Store, authenticator: KeyAuthenticator, clock: Callable[[
         store: The store whose tasks the pages show.
         authenticator: Verifies the keys at sign-in and limits the rate of requests.
         clock: Returns the current time in microseconds since 1970 (UTC).
+        run_list: Executes lists and searches. Default: in worker threads, without limits.
     """
     sessions = SessionManager(store.sessions, authenticator, clock)
     login = LoginPages(sessions)
-    history, task, metrics = HistoryPage(store, clock), TaskPage(store), MetricsPage(store, clock)
+    history, task, metrics = (
+        HistoryPage(store, clock, run_list or without_limits(run_in_threadpool)),
+        TaskPage(store),
+        MetricsPage(store, clock),
+    )
     # Pages that require a session. The operation appears in logs and in Prometheus metrics.
     pages = [
         ("/history", "pageHistory", history.show),
