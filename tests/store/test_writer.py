@@ -8,7 +8,7 @@ import pytest
 
 from store.reports import submission
 from xpander_server.domain.task import Conflict
-from xpander_server.store import Store, StoreUnavailable, TaskQuery, Writer
+from xpander_server.store import QueueFull, Store, StoreUnavailable, TaskQuery, Writer
 from xpander_server.store import writer as writer_module
 
 
@@ -97,7 +97,7 @@ def test_a_report_that_fails_a_commit_fails_alone(store, gated_store, caplog):
 
 
 def test_a_report_to_a_full_queue_fails_immediately(gated_store, monkeypatch):
-    monkeypatch.setattr(writer_module, "MAX_QUEUE", 5)
+    monkeypatch.setattr(writer_module, "MAX_QUEUE", 10)
 
     async def main() -> list[Any]:
         writer = Writer(gated_store)
@@ -106,7 +106,45 @@ def test_a_report_to_a_full_queue_fails_immediately(gated_store, monkeypatch):
             return await outcomes
 
     outcomes = asyncio.run(main())
-    assert [isinstance(outcome, StoreUnavailable) for outcome in outcomes] == [False] * 5 + [True] * 15
+    assert [isinstance(outcome, QueueFull) for outcome in outcomes] == [False] * 5 + [True] * 15
+
+
+def test_an_organization_with_a_full_share_does_not_delay_others(gated_store, monkeypatch):
+    monkeypatch.setattr(writer_module, "MAX_QUEUE_SIZE", 400_000)
+    monkeypatch.setattr(writer_module, "MAX_BATCH", 4)
+    large = [submission(f"large {number}", organization_id="busy", input="x" * 50_000) for number in range(9)]
+    small = [submission(f"small {number}", organization_id="other") for number in range(2)]
+
+    async def main() -> tuple[list[Any], list[str]]:
+        writer, order = Writer(gated_store), []
+
+        async def report(one: Any) -> Any:
+            task = await writer.report(one)
+            order.append(task.id)
+            return task
+
+        outcomes = asyncio.gather(*map(report, [*large, *small]), return_exceptions=True)
+        await asyncio.sleep(0)
+        with writer:
+            return await outcomes, order
+
+    outcomes, order = asyncio.run(main())
+    assert [isinstance(outcome, QueueFull) for outcome in outcomes] == [False] * 4 + [True] * 5 + [False] * 2
+    assert {*order[:4]} == {"large 0", "small 0", "large 1", "small 1"}
+    assert gated_store.sizes == [4, 2]
+
+
+def test_a_commit_takes_no_further_report_when_it_is_large(gated_store, monkeypatch):
+    monkeypatch.setattr(writer_module, "MAX_BATCH_SIZE", 100_000)
+
+    async def main() -> list[Any]:
+        writer = Writer(gated_store)
+        outcomes = await enqueue(writer, *(submission(str(number), input="x" * 40_000) for number in range(7)))
+        with writer:
+            return await outcomes
+
+    asyncio.run(main())
+    assert gated_store.sizes == [3, 3, 1]
 
 
 def test_the_queue_is_committed_before_the_writer_ends(store, gated_store):

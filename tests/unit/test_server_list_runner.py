@@ -4,6 +4,7 @@ import threading
 import time
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from xpander_server.http import concurrency
@@ -29,6 +30,12 @@ class Calls:
 
         return call
 
+    def wait_for(self, count: int) -> None:
+        """Wait until this many calls run at a time."""
+        deadline = time.monotonic() + 10
+        while self.most.get("all", 0) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+
     def _add(self, organization_id: str, change: int) -> None:
         with self._lock:
             self._running[organization_id] = self._running.get(organization_id, 0) + change
@@ -53,9 +60,7 @@ def test_lists_of_one_organization_leave_threads_for_others(backend):
             await anyio.sleep(0.05)
             for name in "abcdefgh":
                 group.start_soon(request, name)
-            deadline = time.monotonic() + 10
-            while calls.most.get("all", 0) < MAX_LISTS and time.monotonic() < deadline:
-                await anyio.sleep(0.01)
+            await anyio.to_thread.run_sync(calls.wait_for, MAX_LISTS)
             await anyio.sleep(0.05)
             calls.gate.set()
         return results

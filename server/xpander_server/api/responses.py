@@ -11,7 +11,7 @@ from xpander_server.contract import JSON
 from xpander_server.domain.task import Conflict
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError, Problem
-from xpander_server.store import StoreUnavailable
+from xpander_server.store import QueueFull, StoreUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ def handle_errors(handler: RequestHandler) -> RequestHandler:
     |--------------------|------------------------------------------|
     | `HTTPError`        | its own                                  |
     | `Conflict`         | 409                                      |
+    | `QueueFull`        | 503 with `Retry-After`                   |
     | `StoreUnavailable` | 503 with `Retry-After`                   |
     | `ClientDisconnect` | 400; the client no longer reads it       |
     | any other          | 500; the traceback is in the log only    |
@@ -47,6 +48,8 @@ def handle_errors(handler: RequestHandler) -> RequestHandler:
             return error_response(error.status, error.detail, error.headers)
         except Conflict as conflict:
             return error_response(409, str(conflict))
+        except QueueFull:
+            return error_response(503, "Too many reports of this organization wait.", {"Retry-After": "1"})
         except StoreUnavailable as unavailable:
             request_state(request.scope).has_store_failed = True
             _log.error("store unavailable: %s", unavailable)

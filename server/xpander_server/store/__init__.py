@@ -1,7 +1,7 @@
 """Storage of tasks, metrics and API keys: SQLAlchemy Core on SQLite and PostgreSQL."""
 
 from xpander_server.store.commit import Submission
-from xpander_server.store.engine.errors import StoreError, StoreUnavailable
+from xpander_server.store.engine.errors import QueueFull, StoreError, StoreUnavailable
 from xpander_server.store.excerpts import Excerpt
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
 from xpander_server.store.metrics.queries import MetricsResult
@@ -18,6 +18,7 @@ __all__ = [
     "MetricsResult",
     "NameTaken",
     "Page",
+    "QueueFull",
     "SessionRow",
     "SessionTable",
     "Store",

@@ -38,6 +38,8 @@ _UPDATE = BulkStatement(
 )
 _JSON_POSITIONS = [position for position, column in enumerate(tasks.columns) if isinstance(column.type, Json)]
 
+_SIZE_WITHOUT_TEXTS = 500
+
 
 class TaskKey(NamedTuple):
     """Primary key of a task."""
@@ -63,6 +65,17 @@ class Submission:
     def key(self) -> TaskKey:
         """The primary key of the task."""
         return TaskKey(self.organization_id, self.task_id)
+
+    @property
+    def size(self) -> int:
+        """The approximate number of characters of the report."""
+        size = _SIZE_WITHOUT_TEXTS
+        for value in self.report.values():
+            if isinstance(value, str):
+                size += len(value)
+            elif isinstance(value, list):
+                size += sum(map(len, value))
+        return size
 
 
 def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Task | Conflict]:

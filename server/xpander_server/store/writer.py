@@ -11,12 +11,11 @@ The sequence, with the event loop on the left and the writer's thread on the rig
     report() of A and B return                                takes C (and what has arrived since), and so on
 
 While a commit waits for the disk, the next reports collect in the queue. So the commits become larger, and not more
-frequent, when the load grows.
+frequent, when the load grows. The queue is fair: organizations take turns (`fair_queue`).
 """
 
 import asyncio
 import logging
-import queue
 import sys
 import threading
 from collections.abc import Iterable
@@ -24,13 +23,18 @@ from typing import NamedTuple
 
 from xpander_server.domain.task import Task
 from xpander_server.store.commit import Submission
-from xpander_server.store.engine.errors import StoreUnavailable
+from xpander_server.store.engine.errors import QueueFull, StoreUnavailable
+from xpander_server.store.fair_queue import FairQueue
 from xpander_server.store.store import Store
 
 MAX_BATCH = 256
 """Largest number of reports in one commit."""
-MAX_QUEUE = 4_096
-"""Largest number of reports in the queue."""
+MAX_BATCH_SIZE = 1_000_000
+"""Characters of reports from which a commit takes no further one."""
+MAX_QUEUE = 8_192
+"""Largest number of reports in the queue; one organization may have a half of them."""
+MAX_QUEUE_SIZE = 128_000_000
+"""Largest number of characters of the reports in the queue; one organization may have a half of them."""
 SWITCH_SECONDS = 0.000_5
 """Interpreter's thread switch interval while a writer runs."""
 
@@ -58,7 +62,7 @@ class Writer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()  # None ends the thread
+        self._queue: FairQueue[_Entry] = FairQueue(MAX_QUEUE, MAX_QUEUE_SIZE)
         self._thread = threading.Thread(target=self._run, name="group commit", daemon=True)
         self._wake = threading.Event()
         self._is_closed = False
@@ -68,7 +72,7 @@ class Writer:
     @property
     def queue_size(self) -> int:
         """The number of reports that wait for a commit."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def __enter__(self) -> "Writer":
         # A commit releases the interpreter lock about a dozen times. A busy event loop returns it only after the switch
@@ -81,7 +85,6 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         """Commit the reports in the queue, and end the thread."""
         self._is_closed = True
-        self._queue.put(None)
         self._wake.set()
         self._thread.join()
         sys.setswitchinterval(self._switch_interval)
@@ -91,31 +94,29 @@ class Writer:
 
         Raises:
             Conflict: The task belongs to another agent; nothing is changed.
-            StoreUnavailable: The queue is full, or the database does not respond.
+            QueueFull: Too many reports of the organization wait.
+            StoreUnavailable: The writer has ended, or the database does not respond.
         """
-        if self._is_closed or self._queue.qsize() >= MAX_QUEUE:
-            raise StoreUnavailable("too many reports wait to be committed")
+        if self._is_closed:
+            raise StoreUnavailable("the server stops")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Task] = loop.create_future()
-        self._queue.put(_Entry(submission, future))
+        if not self._queue.put(submission.organization_id, _Entry(submission, future), submission.size):
+            raise QueueFull("too many reports of this organization wait to be committed")
         # call_soon instead of an immediate set(): the loop first runs all requests that are ready, so their reports
         # join this commit, and the writer's thread does not compete with them for the interpreter lock.
         loop.call_soon(self._wake.set)
         return await future
 
     def _run(self) -> None:
-        is_open = True
-        while is_open:
+        while True:
             self._wake.wait()
             self._wake.clear()
-            entries: list[_Entry | None] = []
-            while len(entries) < MAX_BATCH and not self._queue.empty():
-                entries.append(self._queue.get())
-            if not self._queue.empty():
-                self._wake.set()
-            is_open = None not in entries
-            if batch := [entry for entry in entries if entry is not None]:
+            is_closed = self._is_closed  # read before the queue: after it is set, no report enters the queue
+            while batch := self._queue.take(MAX_BATCH, MAX_BATCH_SIZE):
                 self._commit(batch)
+            if is_closed:
+                return
 
     def _commit(self, entries: list[_Entry]) -> None:
         submissions = [entry.submission for entry in entries]

@@ -9,6 +9,10 @@ class StoreUnavailable(Exception):
     """The store does not respond at present; the same call may succeed later."""
 
 
+class QueueFull(StoreUnavailable):
+    """Too many reports of the organization wait to be committed."""
+
+
 def driver_message(error: BaseException) -> str:
     """Return the driver's message without SQLAlchemy's additions, which may contain the values of parameters."""
     return str(getattr(error, "orig", None) or error).strip()
