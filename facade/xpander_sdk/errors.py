@@ -70,20 +70,42 @@ class ModuleException(Exception):
         retry_after: float | None = None,
         problems: list[dict[str, Any]] | None = None,
     ) -> None:
+        description = _escape_control_characters(description)
         super().__init__(status_code, description)
         self.status_code = status_code
         self.description = description
         self.attempts = info.attempts
         self.report_id = info.report_id
-        self.request_id = info.request_id
+        self.request_id = None if info.request_id is None else _escape_control_characters(info.request_id)
         self.retry_after = retry_after
         self.problems = problems or []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own method calls the class with `args`, which the subclasses do not accept, and loses the rest.
+        return _restore, (type(self), self.args), self.__dict__
 
     def __str__(self) -> str:
         text = self.description if self.status_code is None else f"[{self.status_code}] {self.description}"
         if self.attempts > 1:
             text += f" (after {self.attempts} attempts)"
         return text
+
+
+def _restore(kind: "type[ModuleException]", args: tuple[Any, ...]) -> "ModuleException":
+    """Return an unpickled or copied error. Pickle then sets its attributes."""
+    error = kind.__new__(kind)
+    super(ModuleException, error).__init__(*args)  # OSError's method also sets `errno` and `strerror`
+    return error
+
+
+def _escape_control_characters(text: str) -> str:
+    """Return the text in one line, without characters that a terminal obeys: a backend may have sent it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else " " if character.isspace() else ascii(character)[1:-1]
+        for character in text
+    )
 
 
 class AuthenticationError(ModuleException, PermissionError):
