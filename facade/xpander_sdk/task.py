@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from xpander_sdk import _lazy
 from xpander_sdk.api_object import ApiObject, ConfigurationReference
@@ -288,6 +288,8 @@ class Task(ApiObject):
 
     @classmethod
     def _send_report(cls, configuration: Configuration, report: "Report") -> Self:
+        if _lazy.client.is_about_own_logs():
+            return cls._from_report(configuration, report)
         try:
             return _lazy.client.send(configuration, cls._report_operation(configuration, report))
         except ModuleException as error:
@@ -297,6 +299,8 @@ class Task(ApiObject):
 
     @classmethod
     async def _asend_report(cls, configuration: Configuration, report: "Report") -> Self:
+        if _lazy.client.is_about_own_logs():
+            return cls._from_report(configuration, report)
         try:
             return await _lazy.client.asend(configuration, cls._report_operation(configuration, report))
         except ModuleException as error:
@@ -311,6 +315,14 @@ class Task(ApiObject):
     @classmethod
     def _load_operation(cls, configuration: Configuration, task_id: str) -> "Operation[Self]":
         return _lazy.operations.get_task(task_id).map(partial(cls._from_record, configuration))
+
+    @classmethod
+    def _from_report(cls, configuration: Configuration, report: "Report") -> Self:
+        """Return the task as the report describes it, for a report that is not sent."""
+        from xpander_sdk.client.task_record import read_reported_task
+
+        record = read_reported_task({}, report)
+        return cls._from_record(configuration, evolve(record, unusual=()))
 
     @classmethod
     def _from_record(cls, configuration: Configuration, record: "TaskRecord") -> Self:

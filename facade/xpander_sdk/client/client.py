@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from xpander_sdk.client.log_recursion import is_about_own_logs, sdk_work
 from xpander_sdk.client.operations import Operation
 from xpander_sdk.client.redaction import Redaction
 from xpander_sdk.client.request_flow import Sleep, build_request, error_from_outcome, request_flow
@@ -27,6 +28,8 @@ from xpander_sdk.errors import RequestInfo
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.transport import log_filter
 from xpander_sdk.transport.base import DecodingError, Response, TransportError
+
+__all__ = ["asend", "is_about_own_logs", "probe", "send", "warn_of_unusual_response"]
 
 T = TypeVar("T")
 
@@ -39,7 +42,7 @@ def send(configuration: Configuration, operation: Operation[T]) -> T:
         ValueError: The configuration is incomplete; no request was sent.
     """
     destination = transports.destination(configuration)
-    with start_span(operation.name, destination.url.netloc) as span:
+    with sdk_work(), start_span(operation.name, destination.url.netloc) as span:
         redaction = Redaction(configuration.current_key(), destination)
         flow = request_flow(configuration, destination, operation, redaction, span)
         transport = transports.transport(destination)
@@ -74,7 +77,7 @@ async def asend(configuration: Configuration, operation: Operation[T]) -> T:
     import anyio
 
     destination = transports.destination(configuration)
-    with start_span(operation.name, destination.url.netloc) as span:
+    with sdk_work(), start_span(operation.name, destination.url.netloc) as span:
         redaction = Redaction(configuration.current_key(), destination)
         flow = request_flow(configuration, destination, operation, redaction, span)
         transport = await transports.async_transport(destination)

@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 from xpander_sdk import errors
 from xpander_sdk._clock import monotonic
 from xpander_sdk.client import client, operations
+from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.owner import is_dead
@@ -166,7 +167,8 @@ class Delivery:
             deadline: Time on the monotonic clock when the call must end. Default: the timeouts of the configuration.
         """
         try:
-            self._deliver(batch, deadline)
+            with sdk_work():
+                self._deliver(batch, deadline)
         finally:
             self._count_in_flight(-1)
 

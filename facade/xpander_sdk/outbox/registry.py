@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from xpander_sdk import _fork
+from xpander_sdk.client.log_recursion import is_about_own_logs
 from xpander_sdk.errors import ModuleException, OutboxError
 from xpander_sdk.outbox.outbox import Outbox
 from xpander_sdk.outbox.policy import FailureKind, classify_failure
@@ -27,6 +28,7 @@ T = TypeVar("T")
 _log = logging.getLogger("xpander_sdk")
 
 _TEMPORARY = (FailureKind.UNAVAILABLE, FailureKind.SERVER_ERROR, FailureKind.UNAUTHORIZED)
+_NOT_STORED = (0, b"")  # sequence number and salt of no report; the state of such a receipt is "unknown"
 _outboxes: dict[str, Outbox] = {}
 
 
@@ -65,7 +67,10 @@ def submit(configuration: Configuration, report: Report, convert: Callable[[Any]
         ValueError: The configuration cannot reach a backend; the report was not stored.
     """
     settings = _settings(configuration)
-    return outbox_at(settings.path)._state.submitter.put(configuration, settings, report, convert)
+    state = outbox_at(settings.path)._state
+    if is_about_own_logs():
+        return state.receipts.create(*_NOT_STORED, report.id, convert)
+    return state.submitter.put(configuration, settings, report, convert)
 
 
 async def asubmit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
@@ -84,7 +89,10 @@ async def asubmit(configuration: Configuration, report: Report, convert: Callabl
         ValueError: The configuration cannot reach a backend; the report was not stored.
     """
     settings = _settings(configuration)
-    put = outbox_at(settings.path)._state.submitter.put
+    state = outbox_at(settings.path)._state
+    if is_about_own_logs():
+        return state.receipts.create(*_NOT_STORED, report.id, convert)
+    put = state.submitter.put
     if settings.durability == "power" or settings.when_full == "block":
         import anyio.to_thread
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from xpander_sdk._clock import monotonic
+from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.errors import OutboxError, OutboxFullError
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.masking import apply_mask
@@ -72,12 +73,14 @@ class Submitter:
         if settings.mask is not None:
             report = apply_mask(report, settings.mask)
         self._receipts.begin_submission()
+        work = sdk_work()
         try:
             seq, salt = self._insert(configuration, settings, report)
             receipt = self._receipts.create(seq, salt, report.id, convert)
             self._wake_worker(settings)
             return receipt
         finally:
+            work.end()
             self._receipts.end_submission()
 
     def _insert(self, configuration: Configuration, settings: OutboxSettings, report: Report) -> tuple[int, bytes]:

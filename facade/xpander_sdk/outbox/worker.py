@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from xpander_sdk._clock import monotonic
+from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.outbox.delivery import Delivery
 
 _log = logging.getLogger("xpander_sdk")
@@ -98,10 +99,11 @@ class Worker:
 
     def _run(self, is_first: bool) -> None:
         try:
-            if is_first:
-                self._release_dead_owners()
-            while not self._must_stop() and self._step(is_first):
-                pass
+            with sdk_work():
+                if is_first:
+                    self._release_dead_owners()
+                while not self._must_stop() and self._step(is_first):
+                    pass
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
