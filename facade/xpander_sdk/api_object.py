@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self, get_type_hints
 
 from attrs import NOTHING, Attribute
 
+from xpander_sdk._fork import import_lock
 from xpander_sdk.presentation import html_table, short_repr
 from xpander_sdk.pydantic_schema import object_schema
 from xpander_sdk.settings.configuration import Configuration
@@ -52,9 +53,7 @@ class ApiObject:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the object as a JSON-compatible dict, without the configuration."""
-        from xpander_sdk.reporting.json_encoder import to_jsonable
-
-        return {field.name: to_jsonable(getattr(self, field.name)) for field in self._visible_fields()}
+        return {field.name: _to_jsonable(getattr(self, field.name)) for field in self._visible_fields()}
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Iterate over the names and values of `to_dict`.
@@ -96,9 +95,15 @@ class ApiObject:
 
 
 def _html_text(value: Any) -> str:
-    import json  # imported here: `import xpander_sdk` does not need these modules
+    encoded = _to_jsonable(value)
+    if isinstance(encoded, str):
+        return encoded
+    import json  # imported here: `import xpander_sdk` does not need it
 
-    from xpander_sdk.reporting.json_encoder import to_jsonable
+    return json.dumps(encoded, ensure_ascii=False)
 
-    encoded = to_jsonable(value)
-    return encoded if isinstance(encoded, str) else json.dumps(encoded, ensure_ascii=False)
+
+def _to_jsonable(value: Any) -> Any:
+    with import_lock:  # a fork during the import would leave an import lock held in the child
+        from xpander_sdk.reporting.json_encoder import to_jsonable
+    return to_jsonable(value)

@@ -22,19 +22,27 @@ CELLS = [
     "print(Task.report_external_task(id=f'{agent_id}-sync', result='sync again').result)",
     "task = await Task.aload(f'{agent_id}-async'); print(task.result)",
 ]
+# Cells that end in an expression, whose value the notebook shows.
+SHOWN_CELLS = [
+    "Task.report_external_task(id=f'{agent_id}-shown', result='<script>alert(1)</script>', input='$x$ \\ud800')",
+    "from xpander_sdk import Tasks; Tasks().list(agent_id)",
+    "from xpander_sdk import Backend; Backend().metrics(by='day')",
+]
 
 
 def main(folder: str) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    cells = [nbformat.v4.new_code_cell(source) for source in [*CELLS, *SHOWN_CELLS]]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     # Unix sockets in the current folder: jupyter_client chooses TCP ports that may be in use.
     os.chdir(folder)
     manager = AsyncKernelManager(transport="ipc")
     NotebookClient(notebook, km=manager, timeout=60, kernel_name="python3").execute(cwd=os.getcwd())
-    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    outputs = [output for cell in notebook.cells[: len(CELLS)] for output in cell.outputs]
     assert all(output.output_type == "stream" and output.name == "stdout" for output in outputs), outputs
     texts = [output.text.strip() for output in outputs]
     assert texts.pop(0) == sys.executable, "the kernel runs in another environment"
-    print(json.dumps(texts))
+    shown = [cell.outputs[0].data for cell in notebook.cells[len(CELLS) :]]
+    print(json.dumps({"printed": texts, "shown": shown}))
 
 
 if __name__ == "__main__":
