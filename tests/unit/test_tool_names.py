@@ -87,7 +87,8 @@ def test_all_forms_take_any_iterable(value, tmp_path):
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("abc", "must be a list of tool names or tool calls, got 'abc'"),
+        ("abc", r"must be a list of tool names or tool calls, got 'abc'; write \[used_tools\]$"),
+        ({"search": 1}, "must be a list of tool names or tool calls, got dict$"),
         ({"name": "search"}, r"got dict; write \[used_tools\]"),
         (5, "must be a list of tool names or tool calls, got 5"),
         (["a", 1], r"used_tools\[1\] must be the name of a tool, or a tool call that has a name, got 1"),

@@ -34,10 +34,10 @@ def parse_tool_names(name: str, value: object) -> list[str] | None:
     """
     if value is None:
         return None
-    if isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a list of tool names or tool calls, got {describe(value)}; write [{name}]")
-    if type(value) is not list and (isinstance(value, str | bytes) or not isinstance(value, Iterable)):
-        raise ValueError(f"{name} must be a list of tool names or tool calls, got {describe(value)}")
+    if type(value) is not list and (isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)):
+        is_single = isinstance(value, str | bytes) or _read_name(value) is not None
+        advice = f"; write [{name}]" if is_single else ""
+        raise ValueError(f"{name} must be a list of tool names or tool calls, got {describe(value)}{advice}")
     dimensions = look_up(value, "ndim")
     if isinstance(dimensions, int) and dimensions != 1:
         raise ValueError(f"{name} must have one dimension, got {type(value).__name__} with {dimensions}; pass a column")
