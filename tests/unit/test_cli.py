@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from xpander_sdk import Backend
 from xpander_sdk.cli import main
 
 HOSTILE_TEXT = "\x1b[31m[bold]red[/bold]\x07\u202e"
@@ -118,3 +119,12 @@ def test_hostile_text_is_printed_without_control_characters_and_without_markup(c
         output = cli(*command).output
         assert all(character.isprintable() or character == "\n" for character in output), command
         assert command[-1] == "day" or "[bold]red[/bold]" in output
+
+
+def test_control_characters_of_file_names_are_not_printed(cli, embedded, tmp_path):
+    name = str(tmp_path / "\x1b]0;owned\x07copy.db")
+    Backend(embedded).report_external_task("agent-1", result="r")
+    for command in (["backup", name], ["restore", name, "--yes"]):
+        result = cli(*command, "--store", embedded.base_url)
+        assert result.exit_code == 0, result.output
+        assert result.output.rstrip("\n").isprintable()

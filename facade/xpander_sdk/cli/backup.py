@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from xpander_sdk.cli.options import examples, store_command
-from xpander_sdk.cli.render.text import count_noun
+from xpander_sdk.cli.render.text import count_noun, printable
 
 
 @click.command(epilog=examples("xpander-report backup copy.db --store sqlite:///xpander.db"))
@@ -18,4 +18,4 @@ def backup(store: str, file: Path) -> None:
     """
     from xpander_server.admin import backup
 
-    click.echo(f"Copied {count_noun(backup(store, file), 'task')} into {file}.")
+    click.echo(f"Copied {count_noun(backup(store, file), 'task')} into {printable(str(file))}.")

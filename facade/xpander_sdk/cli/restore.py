@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from xpander_sdk.cli.options import examples, store_command
-from xpander_sdk.cli.render.text import count_noun
+from xpander_sdk.cli.render.text import count_noun, printable
 from xpander_sdk.settings.base_url import without_password
 
 
@@ -20,7 +20,7 @@ def restore(store: str, file: Path, is_confirmed: bool) -> None:
     """
     from xpander_server.admin import restore
 
-    store_url = without_password(store)
+    store_url, shown_file = printable(without_password(store)), printable(str(file))
     if not is_confirmed:
-        click.confirm(f"Replace all tasks and keys in {store_url} by those of {file}?", abort=True)
-    click.echo(f"Restored {count_noun(restore(store, file), 'task')} of {file} into {store_url}.")
+        click.confirm(f"Replace all tasks and keys in {store_url} by those of {shown_file}?", abort=True)
+    click.echo(f"Restored {count_noun(restore(store, file), 'task')} of {shown_file} into {store_url}.")
