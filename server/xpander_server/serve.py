@@ -24,6 +24,7 @@ from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
 from xpander_server.http.concurrency import FairListRunner, LimitedThreadPool, run_in_threadpool
+from xpander_server.http.descriptors import reserve_connections
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.maintenance.retention import RetentionTask
@@ -127,6 +128,7 @@ def _uvicorn_config(app: Dispatcher, bind: BindSettings) -> uvicorn.Config:
         ssl_keyfile=bind.tls_key,
         proxy_headers=bool(bind.behind_proxy),
         forwarded_allow_ips=list(bind.behind_proxy),
+        limit_concurrency=reserve_connections(),
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )

@@ -1,28 +1,52 @@
-"""Limits of the HTTP protocol: time and size of a request head."""
+"""Limits of the HTTP protocol: time in each state of a connection, size of a head, number of connections."""
 
+import errno
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, cast
 
+import anyio
 import pytest
 import uvicorn
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
 
+from support.server import serve_command, server_url
+from xpander_server.api.responses import handle_errors
 from xpander_server.http.protocol import MAX_HEAD_BYTES, HttpProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
 
 
+MAX_CONNECTIONS = 10
+
+
 class ImpatientProtocol(HttpProtocol):
     head_timeout = 0.2
+    unread_body_timeout = 0.2
+    write_timeout = 0.4
+    check_interval = 0.05
 
 
 @contextmanager
-def run_server(protocol: type[HttpProtocol]) -> Iterator[Callable[[], socket.socket]]:
+def run_server(
+    protocol: type[HttpProtocol], app: ASGIApp | None = None, max_connections: int | None = None
+) -> Iterator[Callable[[], socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            PlainTextResponse("here"), http=protocol, ws="none", lifespan="off", log_config=None, access_log=False
+            cast(Any, app or PlainTextResponse("here")),
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            limit_concurrency=max_connections,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -138,3 +162,112 @@ def test_head_below_limit_is_accepted(connect):
     with connect() as connection:
         connection.sendall(REQUEST[:-2] + b"x: " + b"x" * (MAX_HEAD_BYTES - 100) + b"\r\n\r\n")
         assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 1000000", b"transfer-encoding: chunked"])
+@pytest.mark.parametrize("sent", [b"", b"1"])
+def test_connection_with_unread_body_is_closed(connect, framing: bytes, sent: bytes):
+    with connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: test\r\n" + framing + b"\r\n\r\n")
+        received = read_response(connection)
+        connection.sendall(sent)
+        received += read_to_end(connection)
+    assert received.count(b"HTTP/1.1 200 ") == 1
+
+
+def test_connection_lasts_while_unread_body_arrives_in_time(connect):
+    with connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\n")
+        read_response(connection)
+        connection.sendall(b"12")
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(20)
+        connection.sendall(REQUEST)
+        assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("requests", [1, 4])
+def test_response_that_client_does_not_read_is_aborted(requests: int):
+    app = PlainTextResponse("x" * 16 * 1024 * 1024)
+    with run_server(ImpatientProtocol, app) as connect, connect() as connection:
+        connection.sendall(REQUEST * requests)
+        time.sleep(2)
+        received = 0
+        with suppress(ConnectionResetError):
+            while data := connection.recv(65_536):
+                received += len(data)
+        assert received < 16 * 1024 * 1024
+
+
+def test_response_that_client_reads_slowly_is_complete():
+    size = 16 * 1024 * 1024
+    with run_server(ImpatientProtocol, PlainTextResponse("x" * size)) as connect, connect() as connection:
+        connection.sendall(REQUEST[:-2] + b"connection: close\r\n\r\n")
+        received = 0
+        while data := connection.recv(256 * 1024):
+            received += len(data)
+            time.sleep(0.02)
+    assert received > size
+
+
+def test_connection_above_limit_gets_503():
+    with run_server(HttpProtocol, max_connections=MAX_CONNECTIONS) as connect, ExitStack() as stack:
+        connections = [stack.enter_context(connect()) for _ in range(MAX_CONNECTIONS)]
+        for connection in connections:
+            connection.sendall(REQUEST)
+            assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+        with connect() as further:
+            response = read_to_end(further)
+        assert response.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in response
+        for connection in connections:
+            connection.sendall(REQUEST)
+            assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+        connections[0].close()
+        time.sleep(2)  # the refused connection is closed within a second
+        with connect() as further:
+            further.sendall(REQUEST)
+            assert read_response(further).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit exists on Linux only")
+def test_server_with_few_descriptors_answers_503_and_recovers(tmp_path):
+    command = serve_command(tmp_path / "store.db")
+    with subprocess.Popen(["prlimit", "--nofile=300", *command], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            host, port = server_url(process.stdout.readline()).removeprefix("http://").split(":")
+
+            def ask() -> bytes:
+                with socket.create_connection((host, int(port)), timeout=20) as connection, suppress(OSError):
+                    connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                    return read_to_end(connection)
+                return b""
+
+            assert ask().startswith(b"HTTP/1.1 200 ")
+            with ExitStack() as stack:
+                for _ in range(500):
+                    stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+                assert ask()[:13] in (b"HTTP/1.1 503 ", b"")
+            for _ in range(100):
+                if ask().startswith(b"HTTP/1.1 200 "):
+                    break
+                time.sleep(0.1)
+            assert ask().startswith(b"HTTP/1.1 200 ")
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_request_without_free_descriptor_gets_503(number: int):
+    async def fail(_: Request) -> Response:
+        try:
+            raise OSError(number, "too many open files")
+        except OSError as error:
+            raise RuntimeError("cannot open the template") from error
+
+    response = anyio.run(handle_errors(fail), Request({"type": "http", "method": "GET", "headers": []}))
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"

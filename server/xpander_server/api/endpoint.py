@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from xpander_server import contract
 from xpander_server.api.request_body import read_body
+from xpander_server.auth.api_keys import READ
 from xpander_server.auth.authentication import Authenticator, Principal
 from xpander_server.contract import Operation, Report
 from xpander_server.http.concurrency import BlockingRunner
@@ -24,11 +25,13 @@ class OperationRequest:
         organization_id: Organization of the caller; empty for operations without authentication.
         parameters: Parameters of the path, the query and the headers by name, without those that are absent.
         body: Validated body; None for operations without a body.
+        may_read: Whether the caller may read tasks.
     """
 
     organization_id: str
     parameters: dict[str, Any]
     body: Any
+    may_read: bool
 
 
 Handler = Callable[[OperationRequest], Awaitable[Response]]
@@ -71,9 +74,10 @@ class Endpoint:
         operation = self._operation
         request_state(request.scope).operation = operation.name
         # Authentication precedes validation: callers without a key must not learn which requests would be valid.
-        organization_id = ""
+        organization_id, may_read = "", False
         if operation.scope is not None:
-            organization_id = (await require_scope(self._authenticator, request, operation.scope)).organization_id
+            principal = await require_scope(self._authenticator, request, operation.scope)
+            organization_id, may_read = principal.organization_id, READ in principal.scopes
         segments = dict(request.path_params)
         prefix = segments.pop("organization_id", None)
         if prefix is not None and not _names_organization(prefix, organization_id):
@@ -81,7 +85,7 @@ class Endpoint:
         query = request.query_params.multi_items() if request.scope["query_string"] else ()
         parameters = operation.read_parameters(segments, query, request.scope["headers"])
         body = await self._read_body(request) if operation.has_body else None
-        return OperationRequest(organization_id, parameters, body)
+        return OperationRequest(organization_id, parameters, body, may_read)
 
     async def _read_body(self, request: Request) -> Report:
         encoded = await read_body(request, self._body_timeout)

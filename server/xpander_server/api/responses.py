@@ -1,5 +1,6 @@
 """Responses, and the conversion of exceptions to error responses."""
 
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -14,6 +15,7 @@ from xpander_server.http.errors import HTTPError, Problem
 from xpander_server.store import QueueFull, StoreUnavailable
 
 _log = logging.getLogger(__name__)
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 RequestHandler = Callable[[Request], Awaitable[Response]]
 
@@ -37,6 +39,7 @@ def handle_errors(handler: RequestHandler) -> RequestHandler:
     | `Conflict`         | 409                                      |
     | `QueueFull`        | 503 with `Retry-After`                   |
     | `StoreUnavailable` | 503 with `Retry-After`                   |
+    | no descriptor left | 503 with `Retry-After`                   |
     | `ClientDisconnect` | 400; the client no longer reads it       |
     | any other          | 500; the traceback is in the log only    |
     """
@@ -56,11 +59,23 @@ def handle_errors(handler: RequestHandler) -> RequestHandler:
             return error_response(503, "The store does not answer.", {"Retry-After": "1"})
         except ClientDisconnect:
             return error_response(400, "The connection was closed before the end of the body.")
-        except Exception:
+        except Exception as error:
+            if _is_exhausted(error):
+                _log.error("%s request failed: %s", request.method, error)
+                return error_response(503, "The server has no free descriptors or memory.", {"Retry-After": "1"})
             _log.exception("%s request failed: unexpected exception", request.method)
             return error_response(500, "Internal server error.")
 
     return handle
+
+
+def _is_exhausted(error: BaseException | None) -> bool:
+    """Return whether an exception, or one that caused it, means that descriptors, buffers or memory are used up."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def static_response(body: bytes, media_type: str) -> RequestHandler:

@@ -8,6 +8,7 @@ import anyio.to_thread
 from attrs import frozen
 from starlette.requests import Request
 
+from xpander_server.auth.api_keys import SCOPES
 from xpander_server.auth.rate_limit import Rate, RateLimiter
 from xpander_server.auth.verifier import KeyGrant, Verification, Verifier
 from xpander_server.http.concurrency import run_in_threadpool
@@ -27,10 +28,12 @@ class Principal:
     Attributes:
         organization_id: Organization of the caller.
         key_name: Name of the API key; empty in the embedded backend.
+        scopes: Permitted kinds of operations.
     """
 
     organization_id: str
     key_name: str = ""
+    scopes: frozenset[str] = frozenset(SCOPES)
 
 
 class Authenticator(Protocol):
@@ -101,7 +104,7 @@ class KeyAuthenticator:
             headers.update(allowance.headers)
         if scope not in grant.scopes:
             raise HTTPError(403, f"The key {grant.key_name!r} has no scope {scope!r}, which this operation requires.")
-        return Principal(grant.organization_id, grant.key_name)
+        return Principal(grant.organization_id, grant.key_name, grant.scopes)
 
     async def _grant_of(self, request: Request) -> KeyGrant:
         keys = [value for name, value in request.headers.raw if name == b"x-api-key"]
