@@ -26,6 +26,7 @@ from xpander_server.http.bind import BindSettings
 from xpander_server.http.concurrency import FairListRunner, LimitedThreadPool, run_in_threadpool
 from xpander_server.http.descriptors import reserve_connections
 from xpander_server.http.dispatcher import Dispatcher, request_state
+from xpander_server.http.forwarded import TrustedProxies
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.maintenance.retention import RetentionTask
 from xpander_server.observability.logging import LogFormat, configure_logging
@@ -51,19 +52,21 @@ def serve(
     organization_id: str | None,
     rate: Rate | None = None,
     max_age: timedelta | None = None,
-    on_started: Callable[[str, str | None], None],
+    show_key: Callable[[str], None] | None,
+    on_started: Callable[[str, bool], None],
 ) -> None:
     """Serve a store until SIGINT or SIGTERM. Requests in progress are answered first.
 
     Args:
         store_url: `sqlite:///FILE` or `postgresql://…`.
         bind: Address, TLS files and proxies.
-        api_key: Key that must give access to the organization. None uses the keys of the store; if it has none and only
-            this machine can reach the server, a key is created.
+        api_key: Key that must give access to the organization. None uses the keys of the store.
         organization_id: Organization of `api_key` or of the created key. Default: "local".
         rate: Rate limit of each key. None for no limit.
         max_age: Age at which tasks are deleted; their metrics stay. None keeps tasks forever.
-        on_started: Called once the socket listens, with the URL and the created key (None if none was created).
+        show_key: Receives the key that is created if the store has none and only this machine can reach the server. If
+            it raises, the key is revoked. None creates no key.
+        on_started: Called once the socket listens, with the URL and whether the store has a key.
 
     Raises:
         StoreError: The store cannot be opened.
@@ -75,7 +78,11 @@ def serve(
     try:
         has_key = api_key is not None or store.keys.has_active_key(now())
         with bind.listen(has_key=has_key) as listener:
-            created_key = _prepare_keys(ApiKeys(store.keys), api_key, organization_id, has_key=has_key)
+            if api_key is not None:
+                ApiKeys(store.keys).ensure(api_key, organization_id or DEFAULT_ORGANIZATION)
+            elif not has_key and show_key is not None:
+                _create_first_key(ApiKeys(store.keys), organization_id or DEFAULT_ORGANIZATION, show_key)
+                has_key = True
             authenticator = KeyAuthenticator(Verifier(store.keys), rate)
             writer = Writer(store)
             request_metrics = RequestMetrics(writer)
@@ -94,10 +101,11 @@ def serve(
                     *page_routes(store, authenticator, run_list=run_list),
                 ],
                 observer=request_metrics,
+                proxies=TrustedProxies(bind.behind_proxy) if bind.behind_proxy else None,
             )
             server = uvicorn.Server(_uvicorn_config(app, bind))
             with _stopped_by_signals(server):
-                on_started(bind.url(listener), created_key)
+                on_started(bind.url(listener), has_key)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
                 with writer, nullcontext() if max_age is None else RetentionTask(store, max_age):
                     server.run(sockets=[listener])
@@ -105,14 +113,14 @@ def serve(
         store.close()
 
 
-def _prepare_keys(keys: ApiKeys, api_key: str | None, organization_id: str | None, *, has_key: bool) -> str | None:
-    """Store the configured key, or create the first key of a store without keys; return the created key."""
-    organization_id = organization_id or DEFAULT_ORGANIZATION
-    if api_key is not None:
-        keys.ensure(api_key, organization_id)
-    elif not has_key:
-        return keys.create("first", organization_id)
-    return None
+def _create_first_key(keys: ApiKeys, organization_id: str, show_key: Callable[[str], None]) -> None:
+    name = "first"
+    key = keys.create(name, organization_id)
+    try:
+        show_key(key)
+    except BaseException:
+        keys.revoke(name, organization_id)
+        raise
 
 
 def _uvicorn_config(app: Dispatcher, bind: BindSettings) -> uvicorn.Config:
@@ -126,8 +134,7 @@ def _uvicorn_config(app: Dispatcher, bind: BindSettings) -> uvicorn.Config:
         ws="none",
         ssl_certfile=bind.tls_certificate,
         ssl_keyfile=bind.tls_key,
-        proxy_headers=bool(bind.behind_proxy),
-        forwarded_allow_ips=list(bind.behind_proxy),
+        proxy_headers=False,  # `TrustedProxies` replaces it
         limit_concurrency=reserve_connections(),
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,

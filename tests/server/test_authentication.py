@@ -122,6 +122,34 @@ def test_prometheus_metrics_require_admin_scope(deployment: Deployment):
     assert deployment.request(deployment.key_one, "GET", "/metrics").status_code == 403
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_prometheus_metrics_accept_bearer_token(deployment: Deployment, scheme: str):
+    def get(path: str, key: str) -> int:
+        headers = {"authorization": f"{scheme} {key}"}
+        return httpx.get(deployment.url + path, headers=headers, trust_env=False).status_code
+
+    assert get("/metrics", KEY) == 200
+    assert get("/metrics", "unknown") == 401
+    assert get("/metrics", deployment.key_one) == 403
+    assert get("/agents-metrics/a", KEY) == 401  # the contract's operations accept x-api-key only
+
+
+@pytest.mark.parametrize("body", [{"id": "known"}, {"id": "known", "result": "old", "tokens": None}])
+@pytest.mark.parametrize("reported_at", [None, "1000000000000000"])
+def test_report_key_gets_only_what_it_has_sent(deployment: Deployment, body: dict[str, Any], reported_at: str | None):
+    key = deployment.store_with_keys.create_key(f"sender {body} {reported_at}"[:100], "org-one", "report")
+    assert deployment.report(deployment.key_one, "shared", {**REPORT, "id": "known"}).status_code == 200
+    headers = {"x-api-key": key} | ({} if reported_at is None else {"x-reported-at": reported_at})
+    response = httpx.post(
+        f"{deployment.url}/agent-execution/shared/report_task", json=body, headers=headers, trust_env=False
+    )
+    assert response.status_code == 200
+    assert "hunter2" not in response.text
+    task = response.json()
+    assert (task["id"], task["agent_id"], task["status"]) == ("known", "shared", "executing")
+    assert (task["result"], task["tokens"], task["duration"], task["user_id"]) == (body.get("result"), None, None, None)
+
+
 def test_server_notices_revoked_and_new_keys_within_seconds(deployment: Deployment):
     key = deployment.store_with_keys.create_key("leaver", "org-one")
     assert deployment.report(key, "a", {}).status_code == 200
@@ -196,6 +224,33 @@ def test_forwarded_header_is_ignored_without_trusted_proxy(store_with_keys: Stor
             assert len(statuses) < 5_000
             number = len(statuses)
             headers = {"x-api-key": f"guess {number}", "x-forwarded-for": f"192.0.2.{number % 250}"}
+            statuses.append(client.get("/agents-metrics/a", headers=headers).status_code)
+
+
+@pytest.mark.parametrize(
+    ("option", "forwarded"),
+    [
+        ("127.0.0.1", "10.0.{0}.1, 203.0.113.7"),
+        ("127.0.0.1", "203.0.113.7:{1}"),
+        ("127.0.0.1", "[2001:db8::1]:{1}"),
+        ("127.0.0.1", "unknown{1}"),
+        ("*", "10.0.{0}.1, 203.0.113.7"),
+        ("*", "unknown{1}"),
+    ],
+)
+def test_client_cannot_invent_addresses(store_with_keys: StoreWithKeys, option: str, forwarded: str):
+    with (
+        running_server(store_with_keys.url, "--behind-proxy", option) as server,
+        httpx.Client(base_url=server.url, trust_env=False) as client,
+    ):
+        statuses = []
+        while 429 not in statuses:
+            assert len(statuses) < 500
+            number = len(statuses)
+            headers = {
+                "x-api-key": f"guess {number}",
+                "x-forwarded-for": forwarded.format(number % 250, 1_000 + number),
+            }
             statuses.append(client.get("/agents-metrics/a", headers=headers).status_code)
 
 

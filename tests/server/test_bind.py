@@ -10,7 +10,7 @@ import pytest
 
 from server.conftest import StoreWithKeys
 from support.certificates import create_certificate
-from support.server import KEY, running_server
+from support.server import KEY, running_server, server_url
 
 
 def startup_error(*arguments: str, **settings: str) -> str:
@@ -34,7 +34,7 @@ def test_store_without_key_requires_loopback_address(store_with_keys: StoreWithK
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_external_address_requires_tls_or_permission(store_with_keys: StoreWithKeys, host: str):
-    error = startup_error("--store", store_with_keys.url, "--host", host, XPANDER_API_KEY="hunter2")
+    error = startup_error("--store", store_with_keys.url, "--host", host, XPANDER_API_KEY="hunter2" * 3)
     for option in ("--tls-certificate", "--behind-proxy", "--allow-plain-http"):
         assert option in error
     assert "hunter2" not in error
@@ -84,3 +84,59 @@ def test_invalid_settings_are_rejected(store_with_keys: StoreWithKeys, tmp_path:
         (["--rate-limit", "many"], "must have the form 100/s"),
     ):
         assert error in startup_error("--store", store_with_keys.url, *options)
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "password", "nineteen characters"[:19], "twenty characters..é", "twenty with a space."]
+)
+def test_weak_key_is_rejected(store_with_keys: StoreWithKeys, key: str):
+    error = startup_error("--store", store_with_keys.url, XPANDER_API_KEY=key)
+    assert "at least 20 printable ASCII characters" in error
+    assert key not in error or len(key) == 1
+
+
+def serve_without_key(store_with_keys: StoreWithKeys, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", store_with_keys.url, "--port", "0"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+    return subprocess.Popen([*command, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_first_key_is_not_written_into_pipe(store_with_keys: StoreWithKeys):
+    with serve_without_key(store_with_keys) as process:
+        try:
+            assert process.stdout is not None
+            url = server_url(process.stdout.readline())
+            assert "xpander-report keys create" in process.stdout.readline()
+            key = store_with_keys.create_key("later", "local")
+            assert httpx.get(f"{url}/agents-metrics", headers={"x-api-key": key}, trust_env=False).status_code == 200
+        finally:
+            process.terminate()
+        assert "xpr_" not in process.stdout.read()
+
+
+def test_first_key_is_written_into_key_file(store_with_keys: StoreWithKeys, tmp_path: Path):
+    file = tmp_path / "key"
+    for _ in range(2):  # the second start finds the key in the store, and ignores the file
+        with serve_without_key(store_with_keys, "--key-file", str(file)) as process:
+            try:
+                assert process.stdout is not None
+                url = server_url(process.stdout.readline())
+                headers = {"x-api-key": file.read_text().strip()}
+                assert httpx.get(f"{url}/agents-metrics", headers=headers, trust_env=False).status_code == 200
+            finally:
+                process.terminate()
+            assert "xpr_" not in process.stdout.read()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_key_file_is_never_overwritten(store_with_keys: StoreWithKeys, tmp_path: Path):
+    file = tmp_path / "key"
+    file.write_text("precious")
+    error = startup_error("--store", store_with_keys.url, "--key-file", str(file))
+    assert "--key-file must name a new file" in error
+    assert file.read_text() == "precious"
+    # The key that could not be written is revoked, so that the next start creates another one.
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "target")
+    assert "--key-file must name a new file" in startup_error("--store", store_with_keys.url, "--key-file", str(link))
+    assert not (tmp_path / "target").exists()

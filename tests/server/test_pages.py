@@ -116,7 +116,20 @@ def test_cookie_is_limited_to_pages_and_to_tls_if_available(new_client, key):
     plain = sign_in(new_client(), key).headers["set-cookie"]
     assert {"HttpOnly", "SameSite=lax", "Path=/ui", f"Max-Age={SESSION_LIFETIME}"} <= set(plain.split("; "))
     assert "Secure" not in plain
-    assert "Secure" in sign_in(new_client("https://server"), key).headers["set-cookie"].split("; ")
+    encrypted = sign_in(new_client("https://server"), key).headers["set-cookie"]
+    assert encrypted.startswith("__Host-xpander_session=")
+    assert {"HttpOnly", "SameSite=lax", "Path=/", "Secure"} <= set(encrypted.split("; "))
+    assert "Domain" not in encrypted
+
+
+def test_session_over_tls_needs_cookie_with_host_prefix(new_client, key):
+    client = new_client("https://server")
+    sign_in(client, key)
+    assert client.get("/ui/history").status_code == 200
+    value = client.cookies["__Host-xpander_session"]
+    assert new_client("https://server").get("/ui/history", headers={"cookie": f"xpander_session={value}"}).is_redirect
+    client.post("/ui/sign-out", headers={"origin": "https://server"})
+    assert client.get("/ui/history").is_redirect
 
 
 def test_store_does_not_contain_session_token(new_client, key, store, tmp_path):
@@ -298,3 +311,13 @@ def test_every_run_of_corpus_is_shown(store_with_keys: StoreWithKeys):
             assert html.escape(run["run"], quote=False) in page_response.text
             download = client.get("/ui/response.json", params={"id": run["run"]})
             assert download.json() == [step["response"] for step in run["steps"]]
+
+
+def test_characters_that_html_forbids_are_shown_as_symbols(client, store):
+    text = "".join(map(chr, [*range(0x20), 0x7F, 0x85, 0x9B]))
+    report(store, "t", input=text, result=text, used_tools=[text], llm_response='{"k": "\\u0000\\u001b"}')
+    for path in ("/ui/history?last=all", "/ui/task?id=t"):
+        page = client.get(path).text
+        assert "␀" in page
+        assert not [character for character in page if ord(character) < 0x20 and character not in "\t\n\r"]
+        assert not any(0x7F <= ord(character) <= 0x9F for character in page)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from xpander_sdk import Configuration
 
-KEY = "key-of-the-tests"
+KEY = "key-of-the-tests-of-the-server"
 ORGANIZATION = "org-tests"
 
 

@@ -1,5 +1,6 @@
 """Command `serve`: run the server."""
 
+import os
 import sys
 from datetime import timedelta
 from typing import Literal
@@ -30,8 +31,13 @@ from xpander_sdk.settings.base_url import without_password
     "--api-key",
     envvar="XPANDER_API_KEY",
     metavar="KEY",
-    help="API key that the server accepts, with all scopes. Default: the keys of the store; if it has none, the server "
-    "creates one and shows it once. [env: XPANDER_API_KEY]",
+    help="API key that the server accepts, with all scopes: at least 20 characters. Default: the keys of the store; if "
+    "it has none, the server creates one and shows it once at a terminal. [env: XPANDER_API_KEY]",
+)
+@click.option(
+    "--key-file",
+    metavar="FILE",
+    help="New file for the key that the server creates if the store has none. Only its owner can read it.",
 )
 @click.option(
     "--organization-id",
@@ -72,6 +78,7 @@ def serve(
     host: str,
     port: int,
     api_key: str | None,
+    key_file: str | None,
     organization_id: str | None,
     tls_certificate: str | None,
     tls_key: str | None,
@@ -91,10 +98,21 @@ def serve(
     except ModuleNotFoundError as missing:
         fail_without_server(missing)
 
-    def print_url(url: str, new_key: str | None) -> None:
+    notes: list[str] = []
+
+    def show_key(key: str) -> None:
+        if key_file is None:
+            notes.append(f"The store had no API key. This new key is shown only once:\n\n  {key}\n")
+        else:
+            _write_key(key_file, key)
+            notes.append(f"The store had no API key. The new key is in {key_file!r}")
+
+    def print_url(url: str, has_key: bool) -> None:
         click.echo(f"Serving {without_password(store)} at {url}")
-        if new_key is not None:
-            click.echo(f"The store had no API key. This new key is shown only once:\n\n  {new_key}\n")
+        if not has_key:
+            notes.append("The store has no API key. Create one with `xpander-report keys create NAME`")
+        for note in notes:
+            click.echo(note)
         sys.stdout.flush()
 
     server.configure_logging(log_format, log_level.upper())
@@ -114,9 +132,21 @@ def serve(
             organization_id=organization_id or None,
             rate=None if rate_limit is None else server.Rate.parse(rate_limit),
             max_age=keep,
+            # A pipe or a file, such as a journal, is read by others: a key must not be in it.
+            show_key=show_key if key_file is not None or sys.stdout.isatty() else None,
             on_started=print_url,
         )
     except (server.StoreError, ValueError) as error:
         fail(str(error), USAGE)
+    except FileExistsError as error:
+        fail(f"--key-file must name a new file, got {error.filename!r}, which exists", USAGE)
     except OSError as error:
+        if error.filename is not None:
+            fail(f"cannot write {error.filename!r}: {error.strerror}", USAGE)
         fail(f"cannot listen on {host}:{port}: {error.strerror}", USAGE)
+
+
+def _write_key(path: str, key: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(f"{key}\n")

@@ -26,6 +26,7 @@ from xpander_server.clock import now
 from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import BlockingRunner, ListRunner, without_limits
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
+from xpander_server.http.forwarded import TrustedProxies
 from xpander_server.store import Store, Submission
 
 
@@ -41,6 +42,7 @@ def create_app(
     clock: Callable[[], int] = now,
     extra_routes: Sequence[BaseRoute] = (),
     observer: RequestObserver | None = None,
+    proxies: TrustedProxies | None = None,
 ) -> Dispatcher:
     """Return the ASGI application that answers the contract's operations from `store`.
 
@@ -55,6 +57,7 @@ def create_app(
         clock: Returns the current time in microseconds since 1970 (UTC).
         extra_routes: Routes outside the contract, such as the web pages.
         observer: Called after each request.
+        proxies: Proxies whose statements about the client are trusted.
     """
     handlers = OperationHandlers(store, run, run_list or without_limits(run), commit, clock).by_operation_id()
     # The dispatcher tries the routes in this order. The contract lists the most frequent operation first.
@@ -79,7 +82,7 @@ def create_app(
         exception_handlers={HTTPException: _handle_http_exception},
     )
     fallback.router.redirect_slashes = False
-    return Dispatcher(operation_routes, fallback, observer)
+    return Dispatcher(operation_routes, fallback, observer, proxies)
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:

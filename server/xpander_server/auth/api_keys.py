@@ -12,6 +12,7 @@ During a rotation a name has two rows, one for each secret.
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -24,6 +25,9 @@ PREFIX = "xpr_"
 REPORT, READ, ADMIN = "report", "read", "admin"
 SCOPES = (REPORT, READ, ADMIN)
 """Permissions of a key: send reports; read tasks and metrics; read the metrics of the server process."""
+MIN_SECRET_LENGTH = 20
+"""Characters of a key that an operator chooses."""
+_PRINTABLE = re.compile(r"[!-~]+", re.ASCII)
 _MAX_NAME_LENGTH = 100
 
 
@@ -90,8 +94,13 @@ class ApiKeys:
         """Make sure that `secret` is a key of `organization_id`. A new secret is stored with all scopes.
 
         Raises:
-            ValueError: The secret belongs to another organization, was revoked, or has expired.
+            ValueError: The secret is too short, belongs to another organization, was revoked, or has expired.
         """
+        if not (len(secret) >= MIN_SECRET_LENGTH and _PRINTABLE.fullmatch(secret)):
+            raise ValueError(
+                f"the API key must have at least {MIN_SECRET_LENGTH} printable ASCII characters without spaces, got "
+                f"{len(secret)} characters. Use a random text, for example of `openssl rand -hex 32`"
+            )
         for number in count(1):
             row = find_key(self._table, secret.encode())
             if row is not None:

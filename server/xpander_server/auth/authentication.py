@@ -8,7 +8,7 @@ import anyio.to_thread
 from attrs import frozen
 from starlette.requests import Request
 
-from xpander_server.auth.api_keys import SCOPES
+from xpander_server.auth.api_keys import ADMIN, SCOPES
 from xpander_server.auth.rate_limit import Rate, RateLimiter
 from xpander_server.auth.verifier import KeyGrant, Verification, Verifier
 from xpander_server.http.concurrency import run_in_threadpool
@@ -65,7 +65,7 @@ class SingleOrganizationAuthenticator:
 
 
 class KeyAuthenticator:
-    """Authenticator that reads the API key from the `x-api-key` header.
+    """Authenticator that reads the API key from the `x-api-key` header, or for `admin` from `Authorization: Bearer`.
 
     Args:
         verifier: Verifies keys.
@@ -88,7 +88,7 @@ class KeyAuthenticator:
             HTTPError: 401 without a valid key, 403 without the scope, 429 above a rate limit, 503 if too many keys are
                 queued for verification.
         """
-        return self.authorize(await self._grant_of(request), scope, headers)
+        return self.authorize(await self._grant_of(request, accepts_bearer=scope == ADMIN), scope, headers)
 
     def authorize(self, grant: KeyGrant, scope: str, headers: dict[str, str]) -> Principal:
         """Count one use of a valid key, and check its scope.
@@ -106,8 +106,10 @@ class KeyAuthenticator:
             raise HTTPError(403, f"The key {grant.key_name!r} has no scope {scope!r}, which this operation requires.")
         return Principal(grant.organization_id, grant.key_name, grant.scopes)
 
-    async def _grant_of(self, request: Request) -> KeyGrant:
+    async def _grant_of(self, request: Request, *, accepts_bearer: bool) -> KeyGrant:
         keys = [value for name, value in request.headers.raw if name == b"x-api-key"]
+        if accepts_bearer:  # the form in which Prometheus sends credentials
+            keys += _bearer_tokens(request)
         if len(keys) == 1:
             verification = await self.verify_key(keys[0], request)
             if verification.grant is not None:
@@ -145,6 +147,11 @@ class KeyAuthenticator:
         if verification.grant is None:
             self._failure_limiter.take(address)
         return verification
+
+
+def _bearer_tokens(request: Request) -> list[bytes]:
+    values = [value.split(None, 1) for name, value in request.headers.raw if name == b"authorization"]
+    return [parts[1].strip() for parts in values if len(parts) == 2 and parts[0].lower() == b"bearer"]
 
 
 def rate_limit_address(request: Request) -> str:

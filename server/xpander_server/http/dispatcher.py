@@ -26,6 +26,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from xpander_server.http.forwarded import TrustedProxies
+
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff")]
 _DEFAULT_HEADERS = {
@@ -89,12 +91,20 @@ class Dispatcher:
         operations: Routes of the fast path. The first route that matches is used.
         fallback: Application for all other requests.
         observer: Called after each request.
+        proxies: Proxies whose statements about the client are trusted.
     """
 
-    def __init__(self, operations: Sequence[Route], fallback: ASGIApp, observer: RequestObserver | None = None) -> None:
+    def __init__(
+        self,
+        operations: Sequence[Route],
+        fallback: ASGIApp,
+        observer: RequestObserver | None = None,
+        proxies: TrustedProxies | None = None,
+    ) -> None:
         self._operations = operations
         self._fallback = fallback
         self._observer = observer
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as the ASGI specification describes."""
@@ -118,7 +128,7 @@ class Dispatcher:
 
     async def respond(self, route: Route, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         """Call the endpoint of `route` and return the status, headers and body of the response."""
-        state = _start_state(scope)
+        state = self._start_state(scope)
         token = request_id.set(state.request_id)
         started = time.perf_counter()
         try:
@@ -130,7 +140,7 @@ class Dispatcher:
 
     async def _call_fallback(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["path"] = scope["raw_path"].decode("latin-1")
-        state = _start_state(scope)
+        state = self._start_state(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -145,18 +155,19 @@ class Dispatcher:
         finally:
             self._finish(scope, state, started, token)
 
+    def _start_state(self, scope: Scope) -> RequestState:
+        if self._proxies is not None:
+            self._proxies.apply(scope)
+        header = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        is_valid = _REQUEST_ID.fullmatch(header) is not None
+        state = RequestState(header.decode("ascii") if is_valid else f"{_random.getrandbits(128):032x}")
+        scope[_STATE] = state
+        return state
+
     def _finish(self, scope: Scope, state: RequestState, started: float, token: Token[str]) -> None:
         if self._observer is not None:
             self._observer(scope, state, time.perf_counter() - started)
         request_id.reset(token)
-
-
-def _start_state(scope: Scope) -> RequestState:
-    header = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    is_valid = _REQUEST_ID.fullmatch(header) is not None
-    state = RequestState(header.decode("ascii") if is_valid else f"{_random.getrandbits(128):032x}")
-    scope[_STATE] = state
-    return state
 
 
 def _add_headers(response_headers: Headers, scheme: str, state: RequestState) -> Headers:

@@ -5,12 +5,11 @@ Example of both formats:
     {"time":"2026-01-02T03:04:05.678Z","level":"INFO","logger":"xpander_server.access","message":"GET /health 200",…}
 """
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Any, Literal
-
-import msgspec
 
 from xpander_server.http.dispatcher import request_id
 
@@ -41,6 +40,16 @@ def _format_time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+def _escape(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii").replace("\x7f", "\\x7f")
+
+
+def _escape_field(value: object) -> str:
+    """Return a value that cannot be read as two fields: with quotation marks if it contains a space."""
+    text = _escape(str(value))
+    return json.dumps(text) if any(character in text for character in ' "=') else text
+
+
 class _JsonFormatter(logging.Formatter):
     """Formatter that writes one JSON object per line."""
 
@@ -56,7 +65,7 @@ class _JsonFormatter(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return json.dumps(line, ensure_ascii=True, separators=(",", ":"), default=str).replace("\x7f", "\\u007f")
 
 
 class _TextFormatter(logging.Formatter):
@@ -64,12 +73,13 @@ class _TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         # Escaping prevents that data from outside forges a log line or sends control codes to a terminal.
-        message = record.getMessage().encode("unicode_escape").decode("ascii")
+        message = _escape(record.getMessage())
         line = f"{_format_time(record)} {record.levelname} {record.name}: {message}"
         fields = getattr(record, "fields", {})
-        line += "".join(f" {name}={value}" for name, value in fields.items())
+        line += "".join(f" {name}={_escape_field(value)}" for name, value in fields.items())
         if current := request_id.get():
             line += f" [{current}]"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            # Indented, because the message of an exception can contain newlines.
+            line += "".join(f"\n  {_escape(text)}" for text in self.formatException(record.exc_info).split("\n"))
         return line

@@ -1,6 +1,7 @@
 """Rendering of pages: request handlers, templates, links and static files."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+# HTML has no form for these characters: a browser drops them, or shows U+FFFD.
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     # With "no-referrer", a browser would send forms with the origin "null", which is_same_origin rejects.
@@ -95,12 +98,21 @@ def render_template(
 ) -> Response:
     """Render a template as a page, with the security headers of pages."""
     text = environment().get_template(template).render(context)
+    if _NOT_IN_HTML.search(text):
+        text = _NOT_IN_HTML.sub(_symbol, text)
     return Response(
         text,
         status,
         {**_PAGE_HEADERS, **(headers or {})},
         media_type="text/html; charset=utf-8",
     )
+
+
+def _symbol(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)  # U+0000 becomes ␀
+    return "␡" if code == 0x7F else "�"
 
 
 def render_error(error: HTTPError) -> Response:

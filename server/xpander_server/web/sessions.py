@@ -26,7 +26,7 @@ SESSION_LIFETIME = 7 * 24 * 3_600
 MAX_SESSIONS_PER_KEY = 100
 """When a key opens more sessions, its oldest sessions end."""
 BASE_PATH = "/ui"
-"""The path of all pages, and of the cookie."""
+"""The path of all pages, and of the cookie without TLS."""
 _COOKIE = "xpander_session"
 _MAX_COOKIE_LENGTH = 700
 
@@ -62,10 +62,10 @@ class SessionManager:
         session = SessionRow(key_row.organization_id, _digest(token), key_row.salt, time, expires_at)
         await run_in_threadpool(lambda: self._table.add(session, max_sessions=MAX_SESSIONS_PER_KEY))
         response.set_cookie(
-            _COOKIE,
+            _cookie_name(request),
             f"{_encode(key_row.organization_id.encode())}.{_encode(token)}",
             max_age=SESSION_LIFETIME,
-            path=BASE_PATH,
+            path=_cookie_path(request),
             secure=_is_tls(request),
             httponly=True,
             samesite="lax",
@@ -96,7 +96,8 @@ class SessionManager:
         session = _parse_cookie(request)
         if session is not None:
             await run_in_threadpool(lambda: self._table.delete(*session))
-        response.delete_cookie(_COOKIE, path=BASE_PATH, secure=_is_tls(request), httponly=True, samesite="lax")
+        name, path = _cookie_name(request), _cookie_path(request)
+        response.delete_cookie(name, path=path, secure=_is_tls(request), httponly=True, samesite="lax")
 
 
 def is_same_origin(request: Request) -> bool:
@@ -111,7 +112,7 @@ def is_same_origin(request: Request) -> bool:
 
 def _parse_cookie(request: Request) -> tuple[str, bytes] | None:
     """Return the organization and the token's digest from the cookie, or None if it is absent or malformed."""
-    cookie = request.cookies.get(_COOKIE, "")
+    cookie = request.cookies.get(_cookie_name(request), "")
     if not 0 < len(cookie) <= _MAX_COOKIE_LENGTH:
         return None
     organization_id, _, token = cookie.partition(".")
@@ -119,6 +120,16 @@ def _parse_cookie(request: Request) -> tuple[str, bytes] | None:
         return _decode(organization_id).decode(), _digest(_decode(token))
     except ValueError:
         return None
+
+
+def _cookie_name(request: Request) -> str:
+    # Browsers accept a name with this prefix only over TLS, for the whole host and from the host itself: neither a
+    # sibling domain nor a server without TLS can set it.
+    return f"__Host-{_COOKIE}" if _is_tls(request) else _COOKIE
+
+
+def _cookie_path(request: Request) -> str:
+    return "/" if _is_tls(request) else BASE_PATH
 
 
 def _is_tls(request: Request) -> bool:

@@ -138,7 +138,8 @@ def sync_detailed(
 
      Creates a task, or updates the task with this id. The request can be repeated safely if it
     contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
-    complete stream of at most 4 MiB after decompression.
+    complete stream of at most 4 MiB after decompression. A key without the scope `read` gets a task
+    that contains only what this report states, with its time of arrival.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
@@ -178,7 +179,8 @@ def sync(
 
      Creates a task, or updates the task with this id. The request can be repeated safely if it
     contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
-    complete stream of at most 4 MiB after decompression.
+    complete stream of at most 4 MiB after decompression. A key without the scope `read` gets a task
+    that contains only what this report states, with its time of arrival.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
@@ -213,7 +215,8 @@ async def asyncio_detailed(
 
      Creates a task, or updates the task with this id. The request can be repeated safely if it
     contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
-    complete stream of at most 4 MiB after decompression.
+    complete stream of at most 4 MiB after decompression. A key without the scope `read` gets a task
+    that contains only what this report states, with its time of arrival.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
@@ -251,7 +254,8 @@ async def asyncio(
 
      Creates a task, or updates the task with this id. The request can be repeated safely if it
     contains an `id`. The body may be compressed with `Content-Encoding: gzip` or `zstd`: a single
-    complete stream of at most 4 MiB after decompression.
+    complete stream of at most 4 MiB after decompression. A key without the scope `read` gets a task
+    that contains only what this report states, with its time of arrival.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
