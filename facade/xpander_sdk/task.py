@@ -80,8 +80,6 @@ class Task(ApiObject):
         execution_attempts: Number of times that the run was attempted.
         extra: Fields of the response that this version of the SDK does not know, or that have another type than the
             API's, by name.
-        configuration: The configuration that loaded the task; not part of its repr, its dict, its pickle and of
-            comparisons. None after unpickling.
     """
 
     _first_fields: ClassVar[tuple[str, ...]] = (
@@ -126,7 +124,7 @@ class Task(ApiObject):
 
     @property
     def configuration(self) -> Configuration | None:
-        """Configuration that loaded the task."""
+        """Configuration that loaded the task; None after unpickling. Not part of repr, dict, pickle and comparisons."""
         return self._configuration.configuration
 
     @classmethod

@@ -43,8 +43,6 @@ class TasksListItem(ApiObject):
         execution_kind: Kind of the execution.
         process: Progress of the run, in the format of the backend.
         conversation_kind: Kind of the conversation that the run belongs to.
-        configuration: The configuration that loaded the history; not part of the repr, the dict, the pickle and of
-            comparisons. None after unpickling.
     """
 
     _first_fields: ClassVar[tuple[str, ...]] = ("id", "agent_id", "status", "created_at", "title", "result", "user_id")
@@ -71,7 +69,7 @@ class TasksListItem(ApiObject):
 
     @property
     def configuration(self) -> Configuration | None:
-        """Configuration that loaded the history."""
+        """Configuration that loaded the history; None after unpickling. Not part of repr, dict and comparisons."""
         return self._configuration.configuration
 
     def load(self, configuration: Configuration | None = None) -> Task:

@@ -46,7 +46,7 @@ class NameRegistry:
 
     @property
     def is_full(self) -> bool:
-        """Whether a name was rejected."""
+        """True after a name was rejected."""
         return bool(self._full_kinds)
 
     @classmethod
