@@ -11,7 +11,7 @@ from xpander_server.domain.metrics import add_amounts, merge_amounts, task_amoun
 from xpander_server.domain.task import Task
 from xpander_server.store import Store, TaskQuery
 from xpander_server.store.metrics import rollups
-from xpander_server.store.metrics.deltas import AgentHour, MetricDelta, append_deltas, read_delta, take_delta
+from xpander_server.store.metrics.deltas import AgentHour, DeltaSize, MetricDelta, append_deltas, read_delta, take_delta
 from xpander_server.store.metrics.queries import END_OF_TIME, cover_with_rollups
 from xpander_server.store.metrics.rollups import ROLLUP_HOURS
 from xpander_server.store.schema.tables import metric_deltas
@@ -160,6 +160,7 @@ def test_a_commit_sometimes_compacts_the_deltas(store, monkeypatch):
 def test_long_deltas_are_compacted_sooner(store, monkeypatch):
     monkeypatch.setattr(rollups, "COMPACT_ONE_IN", float("inf"))
     monkeypatch.setattr(rollups, "COMPACT_CHARACTERS", 100)
+    monkeypatch.setattr(rollups, "SMALL_DELTA", DeltaSize(100, 100))
     store.report(submission(used_tools=[f"tool-{number}" for number in range(50)]))
     assert delta_count(store) == 0
     assert store.metrics("org").amounts["executing runs"] == 1
@@ -167,6 +168,7 @@ def test_long_deltas_are_compacted_sooner(store, monkeypatch):
 
 def test_deltas_of_many_hours_are_compacted_sooner(store, monkeypatch):
     monkeypatch.setattr(rollups, "COMPACT_BUCKETS", 10)
+    monkeypatch.setattr(rollups, "SMALL_DELTA", DeltaSize(10**6, 0))
     store.commit([submission(str(number), now=NOON + number * HOUR) for number in range(10)])
     assert delta_count(store) == 0
     assert store.metrics("org").amounts["executing runs"] == 10

@@ -40,8 +40,8 @@ class NameRegistry:
         self.is_changed = False
         self._names: dict[str, dict[str, None]] = {kind: {} for kind in _RANKING_MEASURES}
         self._characters = dict.fromkeys(_RANKING_MEASURES, 0)
-        # Kinds of which a name was rejected. A shorter name that would still fit must be rejected too: it may have been
-        # rejected before, and this program does not keep the rejected names.
+        # Kinds with a rejected name. From then on, a shorter name that would still fit is rejected too: rejected names
+        # are not stored, so it may be one of them.
         self._full_kinds: set[str] = set()
 
     @property

@@ -38,7 +38,7 @@ difference of its amounts after and before. The keys are strings because the sto
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -103,15 +103,12 @@ def task_amounts(task: Task) -> Amounts:
     for kind, count in (task.tokens or {}).items():
         amounts[f"{outcome} {kind}"] = count
     if task.used_tools:
-        tools = Counter(task.used_tools)
-        if len(tools) > MAX_TASK_TOOLS:
-            for name in [*tools][MAX_TASK_TOOLS:]:
-                calls = f"{outcome} {OTHER}tool_calls"
-                amounts[calls] = amounts.get(calls, 0) + tools.pop(name)
-                runs = f"{outcome} {OTHER}tool_runs"
-                amounts[runs] = amounts.get(runs, 0) + 1
-        for name, count in tools.items():
-            amounts[f"{outcome} tool_calls {name}"] = count
+        names = task.used_tools
+        if len(names) > MAX_TASK_TOOLS:
+            names = _add_other_tools(amounts, outcome, names)
+        for name in names:
+            calls = f"{outcome} tool_calls {name}"
+            amounts[calls] = amounts.get(calls, 0) + 1
             amounts[f"{outcome} tool_runs {name}"] = 1
     if task.cost is None:
         amounts[f"{outcome} unpriced"] = 1
@@ -128,6 +125,18 @@ def task_amounts(task: Task) -> Amounts:
             amounts[f"{outcome} model_cost {task.model}"] = task.cost
     # A caller may report negative numbers, which do not count.
     return {key: amount for key, amount in amounts.items() if amount > 0}
+
+
+def _add_other_tools(amounts: Amounts, outcome: str, names: list[str]) -> list[str]:
+    """Add the tools beyond `MAX_TASK_TOOLS` to the amounts, and return the calls of the others."""
+    tools = [*dict.fromkeys(names)]
+    counted, others = set(tools[:MAX_TASK_TOOLS]), tools[MAX_TASK_TOOLS:]
+    if not others:
+        return names
+    calls = [name for name in names if name in counted]
+    amounts[f"{outcome} {OTHER}tool_calls"] = len(names) - len(calls)
+    amounts[f"{outcome} {OTHER}tool_runs"] = len(others)
+    return calls
 
 
 def task_delta(before: Task | None, after: Task) -> Amounts:

@@ -70,7 +70,7 @@ def without_limits(run: BlockingRunner) -> ListRunner:
 
 
 class FairListRunner:
-    """Runner of lists and searches: in worker threads of its own, with limits for all and for each organization.
+    """Runner of lists and searches in separate worker threads, with limits for all and for each organization.
 
     Lists and searches may read much, so they are slower than other requests. The limits keep threads and connections
     for other requests, and for the lists of other organizations.

@@ -69,12 +69,11 @@ class Submission:
     @property
     def size(self) -> int:
         """The approximate number of characters of the report."""
-        size = _SIZE_WITHOUT_TEXTS
-        for value in self.report.values():
-            if isinstance(value, str):
-                size += len(value)
-            elif isinstance(value, list):
-                size += sum(map(len, value))
+        report = self.report
+        texts = (report.get("input"), report.get("result"), report.get("llm_response"))
+        size = _SIZE_WITHOUT_TEXTS + sum(len(text) for text in texts if text)
+        if tools := report.get("used_tools"):
+            size += sum(map(len, tools))
         return size
 
 

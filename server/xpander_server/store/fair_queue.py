@@ -1,7 +1,7 @@
 """Queue that is fair between organizations and bounded by number and by size.
 
-- **Order.** Each organization has a queue of its own, and they take turns: an organization with a thousand reports in
-  the queue delays the report of another one by one report.
+- **Order.** Organizations take turns: an organization with a thousand reports in the queue delays the report of another
+  one by one report.
 - **Bounds.** An organization may occupy as much as is left free (a dynamic threshold with the factor 1, as switches use
   for shared buffers). One organization alone can occupy a half of the queue; two that send as much as they can get a
   third each. So there is always space for the first reports of another organization, and none is reserved for
@@ -68,12 +68,18 @@ class FairQueue(Generic[T]):
         with self._lock:
             while self._queues and len(items) < max_count and taken_size < max_size:
                 organization_id, queue = self._queues.popitem(last=False)
-                item, size = queue.items.popleft()
+                is_alone = not self._queues
+                before = taken_size
+                while True:
+                    item, size = queue.items.popleft()
+                    items.append(item)
+                    taken_size += size
+                    # An organization that is alone need not give its turn to another one.
+                    if not (is_alone and queue.items and len(items) < max_count and taken_size < max_size):
+                        break
                 if queue.items:
-                    queue.size -= size
+                    queue.size -= taken_size - before
                     self._queues[organization_id] = queue
-                items.append(item)
-                taken_size += size
             self._free_count += len(items)
             self._free_size += taken_size
         return items

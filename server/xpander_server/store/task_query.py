@@ -239,14 +239,14 @@ class _Search:
         candidates: list[str] = []
         count = 0
         with self._connection.execute(_after(self._query, position)) as rows:
-            for created_at, task_id, is_candidate in rows:
+            for row in rows:
                 count += 1
-                position = _Position(created_at, task_id)
-                if is_candidate:
-                    candidates.append(task_id)
+                if row[2]:
+                    candidates.append(row[1])
                 if len(candidates) == max_candidates or time.monotonic() > deadline:
-                    return candidates, position, False
-        return candidates, position, count < self._row_count
+                    return candidates, _Position(row[0], row[1]), False
+        # Without rows, there is no task after `position`.
+        return candidates, _Position(row[0], row[1]) if count else None, count < self._row_count
 
     def _read_matches(self, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]) -> Iterator[Task]:
         if not ids:

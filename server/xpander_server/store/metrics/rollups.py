@@ -50,9 +50,11 @@ ROLLUP_HOURS = (1, 24, PERIOD_HOURS)
 COMPACT_ONE_IN = 64
 """One commit in this many compacts the deltas of its organization, on average."""
 COMPACT_CHARACTERS = 200_000
-"""Deltas are also compacted once in about this many characters that commits append."""
+"""Deltas are also compacted once in about this many characters by which they exceed `SMALL_DELTA`."""
 COMPACT_BUCKETS = 200
-"""Deltas are also compacted once in about this many hours of agents that commits change."""
+"""Deltas are also compacted once in about this many hours of agents by which they exceed `SMALL_DELTA`."""
+SMALL_DELTA = DeltaSize(characters=8_000, buckets=10)
+"""A delta of usual size, which does not make a compaction more frequent."""
 COMPACTION_LOCK = 0x7870666F6C64
 """Key of PostgreSQL's advisory lock for compaction."""
 
@@ -93,8 +95,10 @@ def compact_by_chance(connection: Connection, delta_sizes: Mapping[str, DeltaSiz
         connection: The connection of the commit.
         delta_sizes: Sizes of the deltas that the commit has appended, by organization.
     """
-    for organization_id, (characters, buckets) in delta_sizes.items():
-        chance = 1 / COMPACT_ONE_IN + characters / COMPACT_CHARACTERS + buckets / COMPACT_BUCKETS
+    for organization_id, size in delta_sizes.items():
+        chance = 1 / COMPACT_ONE_IN
+        chance += max(0, size.characters - SMALL_DELTA.characters) / COMPACT_CHARACTERS
+        chance += max(0, size.buckets - SMALL_DELTA.buckets) / COMPACT_BUCKETS
         if random_source.random() < chance:
             compact(connection, organization_id)
 
