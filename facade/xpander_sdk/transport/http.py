@@ -21,7 +21,6 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 from urllib.parse import SplitResult
 
 import anyio
@@ -41,14 +40,10 @@ from xpander_sdk.transport.base import (
     build_response,
     build_response_async,
 )
+from xpander_sdk.transport.connection_limits import MAX_CONNECTIONS, pool_options
 from xpander_sdk.transport.descriptors import is_out_of_descriptors, pauses
 from xpander_sdk.transport.network_asyncio import AsyncioBackend
 from xpander_sdk.transport.network_sync import Deadline, DeadlineBackend
-from xpander_sdk.transport.proxies import build_proxy
-from xpander_sdk.transport.tls import build_ssl_context
-
-MAX_CONNECTIONS = 100  # asynchronous requests in flight per destination; the others wait
-KEEP_ALIVE = 60.0  # seconds; a connection that the server closes earlier is detected before its next use
 
 _HTTPCORE_ERRORS = (
     httpcore.TimeoutException,
@@ -88,7 +83,7 @@ class HttpTransport:
 
     def __init__(self, settings: TransportSettings, url: SplitResult) -> None:
         self._origin = _Origin(url)
-        self._options = _pool_options(settings, url)
+        self._options = pool_options(settings, url)
         self._idle: list[_PooledConnection] = []
         self._is_closed = False
         _transports.add(self)
@@ -167,7 +162,7 @@ class AsyncHttpTransport:
 
     def __init__(self, settings: TransportSettings, url: SplitResult) -> None:
         self._origin = _Origin(url)
-        self._options = _pool_options(settings, url)
+        self._options = pool_options(settings, url)
         self._loop = anyio.lowlevel.current_token()
         self._is_asyncio = sniffio.current_async_library() == "asyncio"
         self._idle: list[_AsyncPooledConnection] = []
@@ -298,15 +293,6 @@ class _Content:
 
 def _encode_host(host: str) -> bytes:
     return host.encode("ascii" if host.isascii() else "idna")
-
-
-def _pool_options(settings: TransportSettings, url: SplitResult) -> dict[str, Any]:
-    return {
-        "ssl_context": build_ssl_context(settings) if url.scheme.lower() == "https" else None,
-        "proxy": build_proxy(settings, url),
-        "max_connections": 1,
-        "keepalive_expiry": KEEP_ALIVE,
-    }
 
 
 def _transport_error(error: Exception) -> TransportError:

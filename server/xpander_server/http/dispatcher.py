@@ -27,17 +27,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xpander_server.http.forwarded import TrustedProxies
+from xpander_server.http.response_headers import Headers, complete_headers
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
-_SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff")]
-_DEFAULT_HEADERS = {
-    # Web pages set their own policy. Everything else must not be rendered as a page, and must not be cached.
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-    b"cache-control": b"no-store",
-    b"referrer-policy": b"no-referrer",
-}
-_HTTPS_HEADER = (b"strict-transport-security", b"max-age=31536000")
-
 _random = random.Random()  # noqa: S311 - request ids distinguish requests; they are not secret
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -72,7 +64,6 @@ RECEIVED_BODY = "xpander.received_body"
 """Key of the request body in the scope, where the protocol has received the whole body already."""
 RequestObserver = Callable[[Scope, RequestState, float], None]
 """Function that is called after each request, with the seconds from its head to its response."""
-Headers = list[tuple[bytes, bytes]]
 
 
 def request_state(scope: Scope) -> RequestState:
@@ -134,7 +125,11 @@ class Dispatcher:
         try:
             response: Response = await route.endpoint(Request(scope, receive))
             state.status = response.status_code
-            return state.status, _add_headers(response.raw_headers, scope["scheme"], state), bytes(response.body)
+            return (
+                state.status,
+                complete_headers(response.raw_headers, scope["scheme"], state.request_id, state.headers),
+                bytes(response.body),
+            )
         finally:
             self._finish(scope, state, started, token)
 
@@ -145,7 +140,9 @@ class Dispatcher:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 state.status = message["status"]
-                message["headers"] = _add_headers(message.get("headers", []), scope["scheme"], state)
+                message["headers"] = complete_headers(
+                    message.get("headers", []), scope["scheme"], state.request_id, state.headers
+                )
             await send(message)
 
         token = request_id.set(state.request_id)
@@ -168,14 +165,3 @@ class Dispatcher:
         if self._observer is not None:
             self._observer(scope, state, time.perf_counter() - started)
         request_id.reset(token)
-
-
-def _add_headers(response_headers: Headers, scheme: str, state: RequestState) -> Headers:
-    defaults = dict(_DEFAULT_HEADERS)
-    for name, _ in response_headers:
-        defaults.pop(name, None)
-    headers = [*response_headers, *_SECURITY_HEADERS, *defaults.items(), (b"x-request-id", state.request_id.encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in state.headers.items()]
-    if scheme == "https":
-        headers.append(_HTTPS_HEADER)
-    return headers
