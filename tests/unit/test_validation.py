@@ -167,7 +167,7 @@ def test_duration_accepts_numbers_and_text(value, expected):
     assert validation.parse_duration("duration", value) == expected
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", np.timedelta64("NaT"), pd.NaT])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", np.timedelta64("NaT", "s"), pd.NaT])
 def test_duration_that_is_not_finite_is_unknown(value):
     assert validation.parse_duration("duration", value) is None
 
