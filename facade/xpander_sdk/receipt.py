@@ -51,7 +51,8 @@ class Receipt(Generic[T]):
     """Confirmation that the outbox has stored a report on disk and will deliver it.
 
     `Backend.submit_external_task` returns a receipt. `await receipt` waits like `wait` without a timeout, does not
-    block the event loop, and returns the state.
+    block the event loop, and returns the state. A receipt can be pickled; a process that restores it reads the state
+    from the same path.
 
     Attributes:
         id: Id of the run.
@@ -70,6 +71,18 @@ class Receipt(Generic[T]):
         self._salt = salt
         self._convert = convert
         self._task: T | None = None
+
+    # A receipt is a handle of a stored report, and a worker sets its task, so a copy would be of no use.
+
+    def __copy__(self) -> "Receipt[T]":
+        return self
+
+    def __deepcopy__(self, _: object) -> "Receipt[T]":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without `convert`, which contains the configuration and thereby the key.
+        return _restore, (self._store, self._seq, self._salt, self.id, self._task)
 
     def __repr__(self) -> str:
         return f"<Receipt {self._seq} of {self.id!r} in {self._store.path!r}>"
@@ -146,6 +159,16 @@ class Receipt(Generic[T]):
             self._task = self._convert(response)
         except Exception as error:  # The backend is newer than this client; it has recorded the report anyway.
             _log.debug("the response to %r cannot be converted: %s", self, type(error).__name__)
+
+
+def _restore(store: ReceiptStore, seq: int, salt: bytes, id: str, task: T | None) -> Receipt[T]:
+    receipt: Receipt[T] = Receipt(store, seq, salt, id, _no_conversion)
+    receipt._task = task
+    return receipt
+
+
+def _no_conversion(response: Any) -> Any:
+    raise TypeError("a receipt that was pickled cannot convert a response")
 
 
 def _poll_pauses() -> Generator[float, None, None]:

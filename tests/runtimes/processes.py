@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from xpander_sdk import Backend, Configuration
+from xpander_sdk import Configuration
 
 TESTS = Path(__file__).parents[1]
 PROGRAMS = Path(__file__).parent / "programs"
@@ -78,12 +78,6 @@ class Target:
         import_path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
         outbox = {} if outbox_file is None else {"XPANDER_OUTBOX": str(outbox_file)}
         return {**os.environ, **self.variables, **outbox, "PYTHONPATH": import_path}
-
-    def deliver_outbox(self, outbox_file: Path) -> None:
-        """Deliver the reports that ended processes left in the outbox."""
-        outbox = Backend(self.configuration.with_options(outbox=outbox_file)).outbox
-        assert outbox.drain(60)
-        outbox.close(0)
 
 
 _running: list[subprocess.Popen[str]] = []

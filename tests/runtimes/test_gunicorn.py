@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runtimes.outbox_state import pending_count
 from runtimes.processes import background_process
 from xpander_sdk import Tasks
 
@@ -38,8 +39,7 @@ def test_reports_of_master_and_each_worker_arrive(way, target, tmp_path):
     assert {response["id"] for response in responses} == report_ids
     assert len({response["worker"] for response in responses}) == 2
     if outbox_file:
-        # The workers end without waiting for the delivery of their reports.
-        target.deliver_outbox(outbox_file)
+        assert pending_count(target, outbox_file) == 0
     process_ids = {task.id: task.result for task in Tasks(target.configuration).list(target.agent_id)}
     assert process_ids == {
         f"{target.agent_id}-import": str(gunicorn.pid),

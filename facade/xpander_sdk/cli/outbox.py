@@ -10,7 +10,7 @@ import click
 from attrs import asdict
 from rich.table import Table
 
-from xpander_sdk import ModuleException, Outbox, OutboxSettings
+from xpander_sdk import Configuration, ModuleException, Outbox, OutboxSettings
 from xpander_sdk.cli.exit_codes import TRY_AGAIN, USAGE, fail
 from xpander_sdk.cli.options import examples, json_option
 from xpander_sdk.cli.render.output import key_value_table, new_table, print_json, print_table
@@ -57,8 +57,9 @@ def status(queue: Outbox, as_json: bool) -> None:
     for destination in stats.destinations:
         if destination.last_error is not None:
             next_attempt = f"next attempt at {_timestamp(destination.next_attempt_at)}"
-            failures = f"{count_noun(destination.failures, 'consecutive failure')}, {next_attempt}"
-            click.echo(f"\n{printable(destination.base_url)} ({failures}):\n  {printable(destination.last_error)}")
+            failures = f" ({count_noun(destination.failures, 'consecutive failure')}, {next_attempt})"
+            state = failures if destination.failures else ""
+            click.echo(f"\n{printable(destination.base_url)}{state}:\n  {printable(destination.last_error)}")
 
 
 @outbox.command(epilog=examples("xpander-report outbox dead --limit 100"))
@@ -95,18 +96,56 @@ def retry(queue: Outbox, numbers: tuple[int, ...]) -> None:
     click.echo(f"Returned {count_noun(queue.retry(list(numbers) or None), 'dead letter')} to the queue.")
 
 
-@outbox.command(epilog=examples("xpander-report outbox discard 17", "xpander-report outbox discard --all"))
+@outbox.command(
+    epilog=examples(
+        "xpander-report outbox discard 17",
+        "xpander-report outbox discard --all",
+        "xpander-report outbox discard --destination http://old-host:8100",
+    )
+)
 @click.argument("numbers", type=int, nargs=-1)
 @click.option("--all", "is_all", is_flag=True, help="Delete all dead letters.")
+@click.option(
+    "--destination", metavar="URL", help="Delete all pending reports and dead letters to this URL, see `outbox status`."
+)
 @click.pass_obj
-def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool) -> None:
-    """Delete dead letters.
+def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool, destination: str | None) -> None:
+    """Delete dead letters, or all reports to one URL.
 
     NUMBERS are those of `outbox dead`.
     """
-    if bool(numbers) == is_all:
-        fail("pass either the NUMBERS of dead letters or --all", USAGE)
-    click.echo(f"Discarded {count_noun(queue.discard(None if is_all else list(numbers)), 'dead letter')}.")
+    if bool(numbers) + is_all + (destination is not None) != 1:
+        fail("pass one of the NUMBERS of dead letters, --all and --destination", USAGE)
+    try:
+        if destination is not None:
+            click.echo(f"Discarded {count_noun(queue.discard(destination=destination), 'report')}.")
+        else:
+            click.echo(f"Discarded {count_noun(queue.discard(None if is_all else list(numbers)), 'dead letter')}.")
+    except ValueError as error:
+        fail(str(error), USAGE)
+
+
+@outbox.command(
+    epilog=examples(
+        "xpander-report outbox move --to https://right-host",
+        "xpander-report outbox move --destination http://old-host:8100 --to https://right-host",
+    )
+)
+@click.option("--to", metavar="URL", required=True, help="URL of the backend that the reports are for.")
+@click.option("--destination", metavar="URL", help="Move only the reports to this URL, see `outbox status`.")
+@click.pass_obj
+def move(queue: Outbox, to: str, destination: str | None) -> None:
+    """Address reports to another URL, or to another key.
+
+    Pending reports and dead letters get the URL, the key in XPANDER_API_KEY and the organization in
+    XPANDER_ORGANIZATION_ID. Use `outbox drain` to deliver the pending reports, and `outbox retry` for dead letters.
+    """
+    try:
+        configuration = Configuration(base_url=to)
+        count = queue.move(configuration, destination)
+    except ValueError as error:
+        fail(str(error), USAGE)
+    click.echo(f"Moved {count_noun(count, 'report')} to {printable(configuration.target)}.")
 
 
 @outbox.command(
@@ -179,7 +218,7 @@ def _pending_reason(queue: Outbox, destination: Destination) -> str | None:
     if not queue.has_key_for(destination):
         return (
             "the API key of these reports is unknown; set XPANDER_API_KEY to it, or after a change of the key, set "
-            "XPANDER_BASE_URL as well and pass --any-key"
+            "XPANDER_BASE_URL as well and pass --any-key; `outbox move` addresses them anew"
         )
     return destination.last_error
 

@@ -11,6 +11,7 @@ reports. If the backend had recorded them already, it ignores the repetition, be
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -20,10 +21,12 @@ from xpander_sdk import errors
 from xpander_sdk._clock import monotonic
 from xpander_sdk.client import client, operations
 from xpander_sdk.client.log_recursion import sdk_work
+from xpander_sdk.errors import OutboxError
 from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.owner import is_dead
 from xpander_sdk.outbox.policy import SECOND, FailureKind
+from xpander_sdk.outbox.storage.administration import Administration
 from xpander_sdk.outbox.storage.models import Batch, Destination
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.settings.configuration import Configuration
@@ -85,6 +88,7 @@ class Delivery:
         max_dead: tuple[int, int] = (1_000_000, 1 << 30),
     ) -> None:
         self._store = store
+        self._administration = Administration(store.database)
         self._keyring = keyring
         self._owner = owner
         self._on_resolved = on_resolved
@@ -124,7 +128,7 @@ class Delivery:
     def release_dead_owners(self) -> None:
         """End the leases of processes that have died, so that their reports are due now."""
         if self._store.database.exists():
-            for owner in self._store.owners():
+            for owner in self._administration.owners():
                 if is_dead(owner):
                     self._store.release_owner(owner)
 
@@ -189,13 +193,24 @@ class Delivery:
         """Return some unused space of the file to the disk; return whether more is left."""
         return self._store.database.exists() and self._store.database.vacuum_step()
 
+    def record_error(self, error: Exception) -> None:
+        """Store an error of the worker as the last error of all destinations with pending reports."""
+        text = f"the worker failed with {type(error).__name__}: {error}".encode(errors="replace").decode()
+        with suppress(OutboxError):  # The file cannot be used, which `Outbox.stats` shows as well.
+            if self._store.database.exists():
+                self._administration.record_error(text[:_MAX_LAST_ERROR])
+
     def _deliver(self, batch: Batch, deadline: float | None) -> None:
         configuration = self._configuration_for(batch, deadline)
         if configuration is None:
             self._store.release_lease(batch)
             self.refresh()
             return
-        report = policy.merge_reports(batch.reports)
+        try:
+            report = policy.merge_reports(batch.reports)
+        except Exception as error:  # A report is not JSON. Each is sent separately then.
+            self._reject(batch, f"the reports cannot be merged: {type(error).__name__}", None)
+            return
         try:
             response = self._send(configuration, operations.report_task(report))
         except errors.ModuleException as error:

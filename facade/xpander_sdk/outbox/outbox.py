@@ -12,6 +12,7 @@ from xpander_sdk.client import client
 from xpander_sdk.outbox.delivery import Send
 from xpander_sdk.outbox.process_state import ProcessState
 from xpander_sdk.outbox.receipts import Receipts
+from xpander_sdk.outbox.storage.administration import Administration
 from xpander_sdk.outbox.storage.models import DeadLetter, Destination, OutboxStats
 from xpander_sdk.outbox.storage.stats import Counters, DeadLetters
 from xpander_sdk.outbox.worker import Worker
@@ -48,6 +49,7 @@ class Outbox:
         self._state = ProcessState(self.path, self._send, settings, receipts)
         self._counters = Counters(self._state.database)
         self._dead_letters = DeadLetters(self._state.database)
+        self._administration = Administration(self._state.database)
 
     # Public methods
 
@@ -107,16 +109,20 @@ class Outbox:
             self._state.worker.wake()
         return count
 
-    def discard(self, seqs: list[int] | None = None) -> int:
-        """Delete dead letters; they count as dropped.
+    def discard(self, seqs: list[int] | None = None, *, destination: Destination | str | None = None) -> int:
+        """Delete dead letters, or all reports of one destination; they count as dropped.
 
         Args:
             seqs: Values of `DeadLetter.seq`; unknown ones are ignored. Default: all dead letters.
+            destination: Element of `OutboxStats.destinations`, or its `base_url` for all with that URL. Its pending
+                reports are deleted as well, except those that a process is sending. Default: only dead letters are
+                deleted, those of all destinations.
 
         Returns:
-            Number of deleted dead letters.
+            Number of deleted reports and dead letters.
 
         Raises:
+            ValueError: The file has no such destination, or `seqs` is passed as well.
             OutboxError: The file cannot be used.
 
         Example:
@@ -124,7 +130,55 @@ class Outbox:
             >>> Backend().outbox.discard([17])
             0
         """
-        return self._dead_letters.discard(seqs)
+        if destination is None:
+            return self._dead_letters.discard(seqs)
+        if seqs is not None:
+            raise ValueError("seqs must be None if destination is passed; pass one of them")
+        return self._administration.discard(self._ids_of(destination))
+
+    def move(self, to: Configuration, destination: Destination | str | None = None) -> int:
+        """Assign reports to another backend, organization or key, for example after a wrong URL or a changed key.
+
+        Pending reports are due at once, except those that a process is sending, which stay. Dead letters move too;
+        `retry` delivers them to the new destination.
+
+        Args:
+            to: URL, organization and key of the new destination.
+            destination: Element of `OutboxStats.destinations`, or its `base_url` for all with that URL. Default: all
+                destinations.
+
+        Returns:
+            Number of reports and dead letters that were moved.
+
+        Raises:
+            ValueError: The file has no such destination, or `to` cannot reach a backend.
+            OutboxError: The file cannot be used.
+
+        Example:
+            >>> from xpander_sdk import Backend, Configuration
+            >>> Backend().outbox.move(Configuration(base_url="sqlite:///other.db"))
+            0
+        """
+        ids = self._ids_of(destination)
+        key = self._state.keyring.add(to, self._state.store.salt())
+        count = self._administration.move(ids, key)
+        if self._state.worker is not None:
+            self._state.worker.wake()
+        return count
+
+    def _ids_of(self, destination: Destination | str | None) -> list[int]:
+        destinations = self._state.store.destinations()
+        if destination is None:
+            return [each.id for each in destinations]
+        if isinstance(destination, Destination):
+            ids = [each.id for each in destinations if each.key == destination.key]
+        else:
+            ids = [each.id for each in destinations if each.base_url == destination]
+        if not ids:
+            urls = ", ".join(sorted({each.base_url for each in destinations})) or "none"
+            name = destination.base_url if isinstance(destination, Destination) else repr(destination)
+            raise ValueError(f"destination must be one of the outbox, got {name}; the outbox has {urls}")
+        return ids
 
     def flush(self, deadline: float = 10.0) -> bool:
         """Wait until every report that is in the file now was delivered or became a dead letter.
@@ -240,6 +294,16 @@ class Outbox:
     def _register(self, configuration: Configuration, settings: OutboxSettings) -> None:
         """Apply the settings, and deliver with the key of this configuration as well."""
         self._state.apply(settings)
+        self._add_key(configuration)
+
+    def _take_over(self, configuration: Configuration, settings: OutboxSettings) -> None:
+        """Deliver at the end of this process, also the reports of others; settings of a submission stay."""
+        if not self._state.delivers_at_exit:
+            self._state.apply(settings)
+            self._state.delivers_at_exit = True
+        self._add_key(configuration)
+
+    def _add_key(self, configuration: Configuration) -> None:
         with suppress(ValueError):  # A configuration without a key may still read the outbox.
             self._state.keyring.add(configuration, self._state.store.salt())
 

@@ -15,6 +15,7 @@ import threading
 from contextlib import suppress
 
 from xpander_sdk._clock import monotonic
+from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.errors import OutboxError
 from xpander_sdk.outbox.child_exit import call_at_end_of_child
 from xpander_sdk.outbox.delivery import Delivery, Send
@@ -165,7 +166,8 @@ class ProcessState:
             self._exit_ends_at = monotonic() + self.settings.exit_seconds
         self.delivers_at_exit = False
         try:
-            self._deliver_until(self._exit_ends_at)
+            with sdk_work():
+                self._deliver_until(self._exit_ends_at)
             self.stop(self._exit_ends_at)
         except Exception as error:
             _log.error("the outbox failed at the end of the program and keeps its reports: %s", error)

@@ -96,8 +96,9 @@ class Receipts:
             self._changed.notify_all()
 
     def receipt_state(self, seq: int, salt: bytes) -> str:
-        """Return the state of a report; "unknown" if another file has replaced the one that stored it."""
-        return self._counters.report_state(seq) if self._store.salt() == salt else "unknown"
+        """Return the state of a report; "unknown" if the file is missing, or another file has replaced it."""
+        is_same_file = self._store.database.exists() and self._store.salt() == salt
+        return self._counters.report_state(seq) if is_same_file else "unknown"
 
     def wait_for_change(self, seconds: float) -> None:
         """Wait until this process has delivered a report or made a dead letter, at most `seconds`."""

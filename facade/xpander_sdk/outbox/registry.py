@@ -9,15 +9,17 @@ Fork:
                       of the parent stay with the parent
 """
 
+import copyreg
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from xpander_sdk import _fork
 from xpander_sdk.client.log_recursion import is_about_own_logs
-from xpander_sdk.errors import ModuleException, OutboxError
+from xpander_sdk.errors import ContractError, ModuleException, OutboxError
 from xpander_sdk.outbox.outbox import Outbox
 from xpander_sdk.outbox.policy import FailureKind, classify_failure
+from xpander_sdk.outbox.receipts import Receipts
 from xpander_sdk.receipt import Receipt
 from xpander_sdk.reporting.report import Report
 from xpander_sdk.settings.configuration import Configuration
@@ -29,6 +31,11 @@ _log = logging.getLogger("xpander_sdk")
 
 _TEMPORARY = (FailureKind.UNAVAILABLE, FailureKind.SERVER_ERROR, FailureKind.UNAUTHORIZED)
 _NOT_STORED = (0, b"")  # sequence number and salt of no report; the state of such a receipt is "unknown"
+# Texts of errors that an outage of a correct address does not cause: no TLS, another certificate or protocol, no host.
+_ADDRESS_ERRORS = (
+    "[SSL", "certificate", "illegal request line", "illegal status line",
+    "Name or service not known", "nodename nor servname", "getaddrinfo failed", "No address associated",
+)  # fmt: skip
 _outboxes: dict[str, Outbox] = {}
 
 
@@ -141,8 +148,9 @@ def finish(leftovers: Iterable[Configuration] = ()) -> None:
         leftovers: Configurations whose outboxes may have reports of other processes.
     """
     for configuration in leftovers:
+        settings = _settings(configuration)
         try:
-            outbox_for(configuration)._state.delivers_at_exit = True
+            outbox_at(settings.path)._take_over(configuration, settings)
         except OutboxError as error:
             _log.warning("the outbox keeps the reports of other processes: %s", error)
     for outbox in list(_outboxes.values()):
@@ -162,7 +170,16 @@ def _add_outcome(error: ModuleException, outcome: Receipt[Any] | OutboxError) ->
         error.description += f" It could not be kept either: {outcome.description}."
     else:
         error.receipt = outcome
-        error.description += f" The report is kept in the outbox {outcome.path}, and will be delivered."
+        error.description += f" The report is kept in the outbox {outcome.path}, {_next_step(error)}."
+
+
+def _next_step(error: ModuleException) -> str:
+    """Return what happens to a report that is kept after this error."""
+    if classify_failure(error) is FailureKind.UNAUTHORIZED:
+        return "and waits for a valid key: correct XPANDER_API_KEY, and run `xpander-report outbox move --to URL`"
+    if isinstance(error, ContractError) or any(text in error.description for text in _ADDRESS_ERRORS):
+        return "and waits until its address is right: check base_url, and run `xpander-report outbox move --to URL`"
+    return "and will be delivered"
 
 
 def _before_fork() -> None:
@@ -180,4 +197,11 @@ def _after_fork_in_child() -> None:
         outbox._after_fork_in_child()
 
 
+def _receipts_at(path: str) -> Receipts:
+    return outbox_at(path)._state.receipts
+
+
+# A pickled receipt finds its outbox again by the path; the outbox of a process has locks and threads.
+copyreg.pickle(Receipts, lambda receipts: (_receipts_at, (receipts.path,)))
+copyreg.pickle(Outbox, lambda outbox: (outbox_at, (outbox.path,)))
 _fork.register_at_fork(_before_fork, _after_fork_in_parent, _after_fork_in_child)

@@ -70,11 +70,11 @@ class Submitter:
             OutboxError: The file cannot be used; the report was not stored.
             ValueError: The configuration cannot reach a backend; the report was not stored.
         """
-        if settings.mask is not None:
-            report = apply_mask(report, settings.mask)
         self._receipts.begin_submission()
         work = sdk_work()
         try:
+            if settings.mask is not None:
+                report = apply_mask(report, settings.mask)
             seq, salt = self._insert(configuration, settings, report)
             receipt = self._receipts.create(seq, salt, report.id, convert)
             self._wake_worker(settings)

@@ -167,3 +167,4 @@ class Worker:
         if text != str(error) or monotonic() > logged_at + _REPEATED_ERROR_SECONDS:
             self._last_error = str(error), monotonic()
             _log.error("the outbox worker failed and will try again: %s", error, exc_info=error)
+        self._delivery.record_error(error)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 
 from xpander_sdk import _fork
+from xpander_sdk.errors import OutboxError
 from xpander_sdk.settings.validators import at_least, environment_variable, one_of, optional_callable
 
 Durability = Literal["crash", "power"]
@@ -83,7 +84,11 @@ class OutboxSettings:
 
     @property
     def path(self) -> str:
-        """Absolute path of the file: `file`, or the default path."""
+        """Absolute path of the file: `file`, or the default path.
+
+        Raises:
+            OutboxError: The file is not set, and this user has no home directory.
+        """
         return self.file or _default_path()
 
 
@@ -95,7 +100,11 @@ def _default_path() -> str:
         with _fork.import_lock:  # A fork during the import would leave an import lock held in the child.
             import platformdirs
 
-            folder = platformdirs.user_data_dir("xpander-report", appauthor=False)
+            try:
+                folder = platformdirs.user_data_dir("xpander-report", appauthor=False)
+            except RuntimeError as error:  # There is no home directory, as in a container with an arbitrary user id.
+                reason = "this user has no home directory for the default file; set XPANDER_OUTBOX to a path"
+                raise OutboxError(f"the outbox cannot be used: {reason}") from error
             _default_paths.append(os.path.join(folder, "outbox.db"))
     return _default_paths[0]
 

@@ -252,10 +252,6 @@ class QueueStore:
             connection.execute(sql.RELEASE_LEASES_OF_OWNER, {"owner": owner})
             connection.execute(sql.END_PROBES_OF_OWNER, {"owner": owner})
 
-    def owners(self) -> list[str]:
-        """Return the identifiers of all processes that have a lease."""
-        return [owner for (owner,) in self.database.fetch(sql.OWNERS)]
-
     def reset_backoff(self, destination_ids: Sequence[int]) -> None:
         """Make all runs of these destinations due now, except those with an active lease."""
         with self.database.transaction() as connection:
@@ -341,7 +337,7 @@ def _lease_parameters(batch: Batch) -> dict[str, object]:
 
 
 def _mark_destination_as_working(connection: sqlite3.Connection, batch: Batch) -> None:
-    if batch.destination.failures:
+    if batch.destination.failures or batch.destination.last_error is not None:
         connection.execute(sql.RESET_DESTINATION, {"destination_id": batch.destination.id})
 
 

@@ -98,6 +98,10 @@ UPDATE destinations SET last_error = :error, next_attempt_at =
     max(:next_attempt_at, CASE WHEN {_in_force("next_attempt_at")} THEN next_attempt_at ELSE 0 END)
 WHERE id = :destination_id
 """
+RECORD_ERROR = """
+UPDATE destinations SET last_error = :error
+WHERE EXISTS (SELECT 1 FROM reports WHERE destination_id = destinations.id)
+"""
 
 # Reports
 
@@ -114,6 +118,11 @@ OLDEST_REPORTS_WITHOUT_LEASE = f"""
 SELECT seq, destination_id, task_id FROM reports LEFT JOIN leases USING (destination_id, task_id)
 WHERE NOT ({_LEASE_IS_ACTIVE}) ORDER BY seq LIMIT :limit
 """
+REPORTS_WITHOUT_LEASE_OF = f"""
+SELECT seq FROM reports LEFT JOIN leases USING (destination_id, task_id)
+WHERE destination_id = :destination_id AND NOT ({_LEASE_IS_ACTIVE}) ORDER BY seq LIMIT :limit
+"""
+MOVE_REPORT = "UPDATE reports SET destination_id = :destination_id WHERE seq = :seq"
 ANY_REPORT = "SELECT 1 FROM reports WHERE destination_id = :destination_id LIMIT 1"
 ANY_REPORT_THROUGH = "SELECT 1 FROM reports WHERE destination_id = :destination_id AND seq <= :seq LIMIT 1"
 REPORTS_OF_RUN = """
@@ -163,6 +172,10 @@ DELETE_LEASE_WITHOUT_REPORTS = """
 DELETE FROM leases WHERE destination_id = :destination_id AND task_id = :task_id AND NOT EXISTS (
     SELECT 1 FROM reports WHERE reports.destination_id = leases.destination_id AND reports.task_id = leases.task_id)
 """
+DELETE_LEASES_WITHOUT_REPORTS_OF = """
+DELETE FROM leases WHERE destination_id = :destination_id AND NOT EXISTS (
+    SELECT 1 FROM reports WHERE reports.destination_id = leases.destination_id AND reports.task_id = leases.task_id)
+"""
 RESET_RUN_BACKOFF = "UPDATE leases SET next_attempt_at = 0 WHERE destination_id = :destination_id"
 ANY_ACTIVE_LEASE = f"SELECT 1 FROM leases WHERE destination_id = :destination_id AND {_LEASE_IS_ACTIVE} LIMIT 1"
 ANY_RUN_WITHOUT_LEASE_ROW = """
@@ -183,6 +196,8 @@ DEAD_LETTERS = """
 SELECT seq, base_url, agent_id, task_id, accepted_at, died_at, status, error, body
 FROM dead_letters JOIN destinations ON destinations.id = dead_letters.destination_id ORDER BY seq DESC LIMIT :limit
 """
+DEAD_LETTERS_OF = "SELECT seq FROM dead_letters WHERE destination_id = :destination_id ORDER BY seq LIMIT :limit"
+MOVE_DEAD_LETTER = "UPDATE dead_letters SET destination_id = :destination_id WHERE seq = :seq"
 DEAD_LETTER_SEQS = "SELECT seq FROM dead_letters ORDER BY seq"
 OLDEST_DEAD_LETTER = "SELECT min(seq) FROM dead_letters"
 MOVE_TO_DEAD_LETTERS = f"""
