@@ -238,15 +238,17 @@ class _Search:
         """
         candidates: list[str] = []
         count = 0
+        last: tuple[int, str] | None = None
         with self._connection.execute(_after(self._query, position)) as rows:
-            for row in rows:
+            for created_at, task_id, is_candidate in rows:
                 count += 1
-                if row[2]:
-                    candidates.append(row[1])
+                last = created_at, task_id
+                if is_candidate:
+                    candidates.append(task_id)
                 if len(candidates) == max_candidates or time.monotonic() > deadline:
-                    return candidates, _Position(row[0], row[1]), False
+                    return candidates, _Position(created_at, task_id), False
         # Without rows, there is no task after `position`.
-        return candidates, _Position(row[0], row[1]) if count else None, count < self._row_count
+        return candidates, None if last is None else _Position(*last), count < self._row_count
 
     def _read_matches(self, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]) -> Iterator[Task]:
         if not ids:
