@@ -126,3 +126,28 @@ def test_another_database_file_is_rejected(cli, file):
     result = cli("status")
     assert result.exit_code == 2
     assert "is another program's file" in result.output
+
+
+def test_move_addresses_reports_to_another_url_and_key(cli, file, as_another_process, monkeypatch):
+    wrong = Configuration(base_url="https://wrong.test", api_key="k", outbox=OutboxSettings(file=file, worker="none"))
+    Backend(wrong).submit_external_task(agent_id="a")
+    as_another_process()
+    monkeypatch.setenv("XPANDER_API_KEY", "another-key")
+    result = cli("move", "--destination", "https://wrong.test", "--to", "http://127.0.0.1:1")
+    assert result.output == "Moved 1 report to http://127.0.0.1:1.\n"
+    assert "Connection refused" in cli("drain", "--deadline", "3").stderr
+
+
+def test_move_names_the_known_urls(cli, backend):
+    backend.submit_external_task(agent_id="a")
+    result = cli("move", "--destination", "https://other.test", "--to", "http://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "destination must be one of the outbox, got 'https://other.test'; the outbox has " in result.stderr
+
+
+def test_discard_of_a_destination_deletes_its_pending_reports(cli, backend):
+    backend.submit_external_task(agent_id="a")
+    url = backend.configuration.target
+    assert cli("discard", "--destination", url).output == "Discarded 1 report.\n"
+    assert backend.outbox.stats().pending == 0
+    assert cli("discard", "--destination", url, "--all").exit_code == 2
