@@ -179,16 +179,16 @@ def test_rejected_report_becomes_dead_letter_with_response(status, new_backend, 
 
 
 @pytest.mark.parametrize(
-    ("step", "error_type"),
+    ("step", "error_type", "waits_for"),
     [
-        (respond(503, {"detail": "later"}), ModuleException),
-        (respond(401, {"detail": "no"}), AuthenticationError),
-        (hang(), ModuleException),
-        (respond(200, "not a task"), ModuleException),
+        (respond(503, {"detail": "later"}), ModuleException, "and will be delivered."),
+        (respond(401, {"detail": "no"}), AuthenticationError, "and waits for a valid key"),
+        (hang(), ModuleException, "and will be delivered."),
+        (respond(200, "not a task"), ModuleException, "and waits until its address is right"),
     ],
     ids=["503", "401", "hang", "invalid-response"],
 )
-def test_failed_direct_report_is_kept_and_error_says_so(step, error_type, form: Form, path: Path, caplog):
+def test_failed_direct_report_is_kept_and_error_says_so(step, error_type, waits_for, form: Form, path: Path, caplog):
     with FaultServer(step) as server:
         outbox = OutboxSettings(file=str(path), worker="none")
         configuration = form.configuration(
@@ -196,7 +196,7 @@ def test_failed_direct_report_is_kept_and_error_says_so(step, error_type, form: 
         )
         outcome = report_outcome(form, configuration, id="run-1")
     assert isinstance(outcome.error, error_type)
-    assert f"The report is kept in the outbox {path}, and will be delivered." in str(outcome.error)
+    assert f"The report is kept in the outbox {path}, {waits_for}" in str(outcome.error)
     receipt = outcome.error.receipt
     assert receipt is not None
     assert (receipt.id, str(receipt.state), receipt.path) == ("run-1", "pending", str(path))
