@@ -240,7 +240,9 @@ class _Search:
         count = 0
         last: tuple[int, str] | None = None
         with self._connection.execute(_after(self._query, position)) as rows:
-            for created_at, task_id, is_candidate in rows:
+            row: Any
+            for row in rows:
+                created_at, task_id, is_candidate = row
                 count += 1
                 last = created_at, task_id
                 if is_candidate:
