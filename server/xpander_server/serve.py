@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -57,6 +58,9 @@ def serve(
 ) -> None:
     """Serve a store until SIGINT or SIGTERM. Requests in progress are answered first.
 
+    After a signal, the server ends within about 20 seconds, also if the store does not respond: `SHUTDOWN_TIMEOUT` for
+    requests, and a few seconds each for the writer and for retention.
+
     Args:
         store_url: `sqlite:///FILE` or `postgresql://…`.
         bind: Address, TLS files and proxies.
@@ -103,14 +107,29 @@ def serve(
                 observer=request_metrics,
                 proxies=TrustedProxies(bind.behind_proxy) if bind.behind_proxy else None,
             )
-            server = uvicorn.Server(_uvicorn_config(app, bind))
+            server = _Server(_uvicorn_config(app, bind), store)
             with _stopped_by_signals(server):
                 on_started(bind.url(listener), has_key)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
                 with writer, nullcontext() if max_age is None else RetentionTask(store, max_age):
                     server.run(sockets=[listener])
     finally:
+        store.interrupt()  # no request waits for its calls any more
         store.close()
+
+
+class _Server(uvicorn.Server):
+    """Server that ends within its limit, whatever the database does."""
+
+    def __init__(self, config: uvicorn.Config, store: Store) -> None:
+        super().__init__(config)
+        self._store = store
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            # These requests have exceeded the limit. The event loop would wait for their threads without a limit.
+            self._store.interrupt()
 
 
 def _create_first_key(keys: ApiKeys, organization_id: str, show_key: Callable[[str], None]) -> None:

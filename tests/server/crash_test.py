@@ -15,6 +15,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -41,15 +42,21 @@ def report_fields(run: int, update: int) -> dict[str, Any]:
 
 @define
 class Client:
-    """Client that sends reports, and records the answered ones."""
+    """Client that sends reports, and records the answered ones.
+
+    Each report without a response is sent to the next port.
+    """
 
     number: int
-    port: int
+    ports: Sequence[int]
     until: float
+    timeout: float = START_SECONDS
     answered: dict[str, int] = field(factory=dict)
     """Number of answered reports by run."""
     unanswered: int = 0
     slowest: float = 0.0
+    last_answer: float = 0.0
+    attempts: int = 0
 
     async def run(self) -> None:
         run = 0
@@ -68,20 +75,22 @@ class Client:
         started_at = time.monotonic()
         while True:
             try:
-                response = await asyncio.wait_for(self._send(head.encode() + body), START_SECONDS)
+                response = await asyncio.wait_for(self._send(head.encode() + body), self.timeout)
             except (OSError, TimeoutError):
                 response = b""
             if response.startswith(b"HTTP/1.1 200 ") and response.endswith(b"}"):
                 self.answered[run_id] = update + 1
-                self.slowest = max(self.slowest, time.monotonic() - started_at)
+                self.last_answer = time.monotonic()
+                self.slowest = max(self.slowest, self.last_answer - started_at)
                 return
             assert not response or response.startswith(b"HTTP/1.1 503 "), response[:500]
             assert time.monotonic() < started_at + 2 * START_SECONDS, "the server did not start again"
             self.unanswered += 1
+            self.attempts += 1
             await asyncio.sleep(0.02)
 
     async def _send(self, request: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[self.attempts % len(self.ports)])
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -112,6 +121,9 @@ class RestartableServer:
         self._url = server_url(process.stdout.readline())
         return process
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.communicate()
@@ -127,7 +139,7 @@ class RestartableServer:
 async def kill_under_load(store_url: str, kills: int, clients: int, seed: int) -> list[Client]:
     delays = random.Random(seed)
     server = RestartableServer(store_url)
-    load_clients = [Client(number, server.port, float("inf")) for number in range(clients)]
+    load_clients = [Client(number, [server.port], float("inf")) for number in range(clients)]
     tasks = [asyncio.ensure_future(client.run()) for client in load_clients]
     try:
         for _ in range(kills):
@@ -139,14 +151,19 @@ async def kill_under_load(store_url: str, kills: int, clients: int, seed: int) -
             await asyncio.sleep(delays.uniform(0.0, 0.5))
             server.kill()
             await asyncio.to_thread(server.start)
-        for client in load_clients:
-            client.until = 0.0
-        await asyncio.gather(*tasks)
+        await finish(load_clients, tasks)
     finally:
         for task in tasks:
             task.cancel()
         server.stop()
     return load_clients
+
+
+async def finish(clients: list[Client], tasks: "list[asyncio.Future[None]]") -> None:
+    """Let the clients end with their current runs."""
+    for client in clients:
+        client.until = 0.0
+    await asyncio.gather(*tasks)
 
 
 def count_answered(clients: list[Client]) -> int:

@@ -21,10 +21,10 @@ class GatedStore:
         self.gate.set()
         self.sizes: list[int] = []
 
-    def commit(self, submissions: Any) -> Any:
+    def commit(self, submissions: Any, **options: Any) -> Any:
         assert self.gate.wait(20)
         self.sizes.append(len(submissions))
-        return self._store.commit(submissions)
+        return self._store.commit(submissions, **options)
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_canceled_report_does_not_block_the_others(store, gated_store):
 
 
 def test_an_unavailable_database_fails_all_reports(monkeypatch, gated_store):
-    def commit(_: Any) -> Any:
+    def commit(_: Any, **__: Any) -> Any:
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(gated_store, "commit", commit)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,46 @@ class Postgres:
             )  # fmt: skip
             output.seek(0)
             assert process.returncode == 0, output.read()
+
+    @contextmanager
+    def standby(self, name: str = "standby") -> Iterator["Postgres"]:
+        """Run a standby of this server until the end of the block, and wait until it follows the server.
+
+        Args:
+            name: name of the standby for `synchronous_standby_names`.
+        """
+        standby: Postgres = object.__new__(Postgres)
+        standby._folder = Path(f"{self._folder}-{name}")
+        standby._process_owner, standby._copied_programs = self._process_owner, self._copied_programs
+        standby._folder.mkdir(mode=0o700)
+        if self._process_owner:
+            os.chown(standby._folder, NOBODY, NOBODY)
+        standby.port = _free_port()
+        source = f"host=127.0.0.1 port={self.port} user=postgres application_name={name}"
+        standby._run("pg_basebackup", "-R", "-d", source, "--checkpoint=fast", "--no-sync")
+        try:
+            standby._start_first(standby.port, WITHOUT_FSYNC)
+            yield standby
+        finally:
+            standby.stop("immediate")
+            shutil.rmtree(standby._folder)
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._run("pg_ctl", "-w", "promote")
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to all processes of the server, the main process first."""
+        main_process = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{main_process}/task/{main_process}/children").read_text().split()
+        for process in (main_process, *map(int, children)):
+            with suppress(ProcessLookupError):  # it has ended in the meantime
+                os.kill(process, number)
+
+    def execute(self, statement: str) -> None:
+        """Execute a statement outside of a transaction."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statement)
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"

@@ -153,14 +153,13 @@ def test_content_type_may_have_parameters(app):
     assert call(app, "POST", REPORT, b"{}", [(b"content-type", b"Application/JSON; charset=utf-8")])[0] == 200
 
 
-def test_unavailable_store_gets_503_with_retry_after(app, monkeypatch, caplog):
+def test_unavailable_store_gets_503_with_retry_after(app, monkeypatch):
     def unavailable(*_: object, **__: object) -> None:
         raise StoreUnavailable("database is locked")
 
     monkeypatch.setattr(Store, "report", unavailable)
     status, headers, response = call(app, "POST", REPORT, b"{}")
     assert (status, headers[b"retry-after"], response) == (503, b"1", {"detail": "The store does not answer."})
-    assert "database is locked" in caplog.text
 
 
 def test_response_has_request_id_of_client_or_new_id(app):

@@ -122,6 +122,6 @@ def test_a_paused_store_is_unavailable_until_it_is_resumed(store, monkeypatch):
     monkeypatch.setattr("xpander_server.store.engine.locks.BUSY_SECONDS", 0.05)
     store.pause()
     with pytest.raises(StoreUnavailable, match="was busy"):
-        store.ping()
+        store.task("org", "t")
     store.resume()
-    store.ping()
+    assert store.health.failed_part() is None

@@ -114,7 +114,9 @@ def _check_database_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.fragment:
         raise ValueError("base_url must not contain a fragment (#); in a password, write %23")
-    if len(parts.path) < 2 or _port(url) == 0:
+    # Several hosts, as libpq writes them: postgresql://host1:5432,host2:5432/database
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if len(parts.path) < 2 or 0 in [_port(f"postgresql://{host}") for host in hosts]:
         raise ValueError(
             f"base_url must contain a database, got {without_password(url)!r}; "
             "write postgresql://user:password@host/database"

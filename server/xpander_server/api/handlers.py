@@ -132,8 +132,10 @@ class OperationHandlers:
         return summary, result
 
     async def get_health(self, request: OperationRequest) -> Response:
-        """Return the version, if the store is available (readiness)."""
-        await self._run(self._store.ping)
+        """Return the version, if the store can be read and written (readiness)."""
+        failed_part = await self._run(self._store.health.failed_part)
+        if failed_part is not None:
+            raise HTTPError(503, f"The store cannot be {failed_part}.", {"Retry-After": "1"})
         return json_response({"status": "ok", "version": version("xpander-report")})
 
 

@@ -53,9 +53,9 @@ def handle_errors(handler: RequestHandler) -> RequestHandler:
             return error_response(409, str(conflict))
         except QueueFull:
             return error_response(503, "Too many reports of this organization wait.", {"Retry-After": "1"})
-        except StoreUnavailable as unavailable:
+        except StoreUnavailable:
+            # The store has noted the reason in the log, once for all requests.
             request_state(request.scope).has_store_failed = True
-            _log.error("store unavailable: %s", unavailable)
             return error_response(503, "The store does not answer.", {"Retry-After": "1"})
         except ClientDisconnect:
             return error_response(400, "The connection was closed before the end of the body.")

@@ -8,7 +8,7 @@ from xpander_server.clock import now
 from xpander_server.store import Store, StoreUnavailable
 
 INTERVAL = timedelta(hours=1)
-_STOP_TIMEOUT = 5.0  # seconds
+_STOP_TIMEOUT = 2.0  # seconds
 
 _log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ class BulkStatement:
 
     Args:
         statement: The statement. Its parameters have the names of the columns, in a WHERE clause with `KEY_PREFIX`.
-        columns: The names of the values in each row, in their order.
+        columns: The names of the values in each row, in their order. An UPDATE sets those of its own `values` only:
+            to set a column of the key to its own value is an error in a distributed database.
     """
 
     def __init__(self, statement: Insert | Update, columns: Sequence[str]) -> None:
@@ -36,7 +37,8 @@ class BulkStatement:
 
     def _compile(self, dialect: Dialect) -> tuple[str, Callable[[Row], Any]]:
         """Return the SQL for a dialect, and a function that puts the values of a row in the order of its parameters."""
-        compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
+        columns = self._columns if isinstance(self._statement, Insert) else None
+        compiled = self._statement.compile(dialect=dialect, column_keys=columns)
         positions = [self._columns.index(name.removeprefix(KEY_PREFIX)) for name in compiled.positiontup or ()]
         result = self._compiled[dialect.name] = str(compiled), itemgetter(*positions)
         return result

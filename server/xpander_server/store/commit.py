@@ -5,12 +5,13 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from attrs import fields, frozen
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from xpander_server.contract import Report
 from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.task import Conflict, Task, merge
 from xpander_server.store.bulk import BulkStatement
+from xpander_server.store.engine.errors import RowLocked
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
 from xpander_server.store.schema.tables import Json, as_text, tasks
@@ -28,6 +29,11 @@ _SELECT = (
     )
     .order_by(tasks.c.id)  # all processes lock rows in this order, so they do not deadlock
     .with_for_update()
+)
+_SELECT_UNLOCKED = _SELECT.with_for_update(skip_locked=True)
+_SELECT_IDS = select(tasks.c.id).where(
+    tasks.c.organization_id == bindparam("key_organization_id"),
+    tasks.c.id.in_(bindparam("key_ids", expanding=True)),
 )
 _INSERT = BulkStatement(insert(tasks), _COLUMNS)
 _UPDATE = BulkStatement(
@@ -77,7 +83,11 @@ class Submission:
         return size
 
 
-def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Task | Conflict]:
+Outcome = Task | Conflict | RowLocked
+"""The task after a report, or the reason for which the report changes nothing."""
+
+
+def commit(connection: Connection, submissions: Sequence[Submission], *, skip_locked: bool = False) -> list[Outcome]:
     """Merge reports into their tasks and update the metrics.
 
     The steps, all in the transaction of `connection`:
@@ -87,14 +97,24 @@ def commit(connection: Connection, submissions: Sequence[Submission]) -> list[Ta
     3. Insert the new tasks and update the changed ones.
     4. Append one row of metric deltas for each organization, and sometimes compact them into rollups.
 
+    Args:
+        connection: The connection to use.
+        submissions: The reports.
+        skip_locked: Whether to leave out the reports of tasks that another transaction has locked. A task that another
+            transaction has inserted is not left out: the INSERT waits for it.
+
     Returns:
-        For each report its task after the merge, or a `Conflict`; a report with a conflict changes nothing.
+        For each report its task after the merge, or a `Conflict` or `RowLocked`.
     """
     keys = [submission.key for submission in submissions]
-    before = _read_tasks(connection, set(keys))
+    before = _read_tasks(connection, set(keys), _SELECT_UNLOCKED if skip_locked else _SELECT)
+    locked = _find_tasks(connection, set(keys) - before.keys()) if skip_locked else frozenset[TaskKey]()
     after = dict(before)
-    outcomes: list[Task | Conflict] = []
+    outcomes: list[Outcome] = []
     for key, submission in zip(keys, submissions, strict=True):
+        if key in locked:
+            outcomes.append(RowLocked(f"another transaction has locked the task {key.task_id!r}"))
+            continue
         try:
             task = merge(
                 after.get(key),
@@ -129,15 +149,29 @@ def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Am
     yield after, task_delta(before, after)
 
 
-def _read_tasks(connection: Connection, keys: Iterable[TaskKey]) -> dict[TaskKey, Task]:
+def _read_tasks(connection: Connection, keys: Iterable[TaskKey], query: Select[Any]) -> dict[TaskKey, Task]:
+    return {
+        TaskKey(parameters["key_organization_id"], row.id): Task(**row._mapping)
+        for parameters in _key_parameters(keys)
+        for row in connection.execute(query, parameters)
+    }
+
+
+def _find_tasks(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKey]:
+    """Return the keys of the tasks that exist, also of locked ones."""
+    return frozenset(
+        TaskKey(parameters["key_organization_id"], task_id)
+        for parameters in _key_parameters(keys)
+        for task_id in connection.scalars(_SELECT_IDS, parameters)
+    )
+
+
+def _key_parameters(keys: Iterable[TaskKey]) -> list[dict[str, Any]]:
+    """Return the parameters of a query for some tasks, for each organization."""
     ids_by_organization: dict[str, list[str]] = {}
     for organization_id, task_id in sorted(keys):
         ids_by_organization.setdefault(organization_id, []).append(task_id)
-    return {
-        TaskKey(organization_id, row.id): Task(**row._mapping)
-        for organization_id, ids in ids_by_organization.items()
-        for row in connection.execute(_SELECT, {"key_organization_id": organization_id, "key_ids": ids})
-    }
+    return [{"key_organization_id": name, "key_ids": ids} for name, ids in ids_by_organization.items()]
 
 
 def _to_row(task: Task) -> list[Any]:

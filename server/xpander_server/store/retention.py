@@ -1,6 +1,7 @@
 """Deletion of old tasks, which leaves the metrics as they are."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -8,6 +9,33 @@ from xpander_server.store.schema.tables import retention, tasks
 
 CHUNK = 1_000
 """Largest number of tasks that one transaction deletes."""
+_SMALLEST_CHUNK = 50
+_CHUNK_SECONDS = 0.05
+
+
+class Pace:
+    """Size of the transactions of a deletion, and the pauses between them.
+
+    While a transaction deletes from a SQLite file, reports wait; so it must be short. The pause after it is as long as
+    the transaction.
+
+    Attributes:
+        chunk: Number of tasks to delete in the next transaction.
+    """
+
+    def __init__(self) -> None:
+        self.chunk = CHUNK // 4
+
+    def run(self, delete_chunk: Callable[[], int]) -> int:
+        """Run one transaction, pause, and adapt the size of the next one; return the result of the transaction."""
+        started_at = time.monotonic()
+        count = delete_chunk()
+        seconds = time.monotonic() - started_at
+        time.sleep(min(seconds, 1.0))
+        fitting = round(self.chunk * _CHUNK_SECONDS / max(seconds, 0.001))
+        # At most twice as many as before: the time of one transaction may be an exception.
+        self.chunk = max(_SMALLEST_CHUNK, min(CHUNK, 2 * self.chunk, fitting))
+        return count
 
 
 def find_organizations(connection: Connection, before: int) -> Sequence[str]:
@@ -15,20 +43,21 @@ def find_organizations(connection: Connection, before: int) -> Sequence[str]:
     return connection.scalars(select(tasks.c.organization_id).where(tasks.c.created_at < before).distinct()).all()
 
 
-def delete_chunk(connection: Connection, organization_id: str, before: int) -> int:
-    """Delete up to `CHUNK` of an organization's tasks created before a time, the oldest first.
+def delete_chunk(connection: Connection, organization_id: str, before: int, limit: int) -> int:
+    """Delete up to `limit` of an organization's tasks created before a time, the oldest first.
 
     Args:
         connection: The connection to use.
         organization_id: The organization.
         before: The start of an hour, in microseconds since 1970.
+        limit: The largest number of tasks to delete.
 
     Returns:
         The number of deleted tasks.
     """
     _mark(connection, organization_id, before)
     old = select(tasks.c.id).where(tasks.c.organization_id == organization_id, tasks.c.created_at < before)
-    oldest = old.order_by(tasks.c.created_at).limit(CHUNK)
+    oldest = old.order_by(tasks.c.created_at).limit(limit)
     result = connection.execute(delete(tasks).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(oldest)))
     return result.rowcount
 

@@ -1,16 +1,18 @@
 """The store: every operation of the server on its database."""
 
+import re
 from collections.abc import Sequence
 
-from sqlalchemy import make_url, select
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import select
 
 from xpander_server.clock import HOUR
-from xpander_server.domain.task import Conflict, Task
+from xpander_server.domain.task import Task
 from xpander_server.store import previews, retention
-from xpander_server.store.commit import Submission, commit
+from xpander_server.store.commit import Outcome, Submission, commit
 from xpander_server.store.engine.database import open_database
 from xpander_server.store.engine.errors import StoreError
+from xpander_server.store.engine.limits import MAINTENANCE, WRITE, Limits
+from xpander_server.store.health import HealthCheck
 from xpander_server.store.keys import KeyTable
 from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult
 from xpander_server.store.metrics.rebuild import complete_upgrade, rebuild_metrics
@@ -35,6 +37,7 @@ class Store:
     Attributes:
         keys: The API keys.
         sessions: The sessions of the web pages.
+        health: The check of whether the store can be read and written.
 
     Raises:
         StoreError: The URL is not that of a usable store, or a newer version of this program created the store.
@@ -49,6 +52,7 @@ class Store:
             raise StoreError(f"Cannot open the store {_without_password(url)}: {error}") from None
         self.keys = KeyTable(self._database.read, self._database.write)
         self.sessions = SessionTable(self._database)
+        self.health = HealthCheck(self._database)
 
     def close(self) -> None:
         """Close all connections to the database."""
@@ -62,24 +66,28 @@ class Store:
         """Let the threads that wait since `pause` use the store again."""
         self._database.resume()
 
-    def ping(self) -> None:
-        """Execute a trivial query.
+    def interrupt(self) -> None:
+        """Make all calls in progress and all later ones fail with `StoreUnavailable`, so that their threads can end."""
+        self._database.interrupt()
 
-        Raises:
-            StoreUnavailable: The database does not respond.
-        """
-        self._database.read(lambda connection: connection.execute(select(1)))
-
-    def commit(self, submissions: Sequence[Submission]) -> list[Task | Conflict]:
+    def commit(
+        self, submissions: Sequence[Submission], *, skip_locked: bool = False, limits: Limits = WRITE
+    ) -> list[Outcome]:
         """Merge reports into their tasks in one durable transaction.
 
+        Args:
+            submissions: The reports.
+            skip_locked: Whether the reports of tasks that are locked have the outcome `RowLocked`.
+            limits: The limits of the transaction.
+
         Returns:
-            For each report its task after the merge, or a `Conflict`; a report with a conflict changes nothing.
+            For each report its task after the merge, or the reason for which it changes nothing.
 
         Raises:
-            StoreUnavailable: The database does not respond; nothing is changed.
+            RowLocked: Another transaction has locked a task for too long; nothing is changed.
+            StoreUnavailable: The database does not respond; the reports may be stored or not.
         """
-        return self._database.write(lambda connection: commit(connection, submissions))
+        return self._database.write(lambda connection: commit(connection, submissions, skip_locked=skip_locked), limits)
 
     def report(self, submission: Submission) -> Task:
         """Merge one report into its task durably, and return the task.
@@ -89,7 +97,7 @@ class Store:
             StoreUnavailable: The database does not respond; nothing is changed.
         """
         (outcome,) = self.commit([submission])
-        if isinstance(outcome, Conflict):
+        if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
@@ -157,14 +165,14 @@ class Store:
 
     def rebuild_metrics(self) -> None:
         """Compute all metrics again from the tasks; reports wait until it is done."""
-        self._database.write(rebuild_metrics)
+        self._database.write(rebuild_metrics, MAINTENANCE)
 
     def delete_before(self, before: int) -> int:
         """Delete the tasks created before a time; their metrics stay.
 
-        The deletion uses many small transactions, so reports do not wait for all of it. Metrics of deleted tasks exist
-        by full hours only: `before` is rounded down to the start of an hour, and a metrics query whose range starts or
-        ends within such an hour does not count the deleted tasks of that hour.
+        The deletion uses small transactions with pauses between them, so that reports get half of the time. Metrics of
+        deleted tasks exist by full hours only: `before` is rounded down to the start of an hour, and a metrics query
+        whose range starts or ends within such an hour does not count the deleted tasks of that hour.
 
         Args:
             before: The time, in microseconds since 1970.
@@ -178,16 +186,20 @@ class Store:
 
     def _delete_before(self, organization_id: str, before: int) -> int:
         total = 0
+        pace = retention.Pace()
         while True:
-            count = self._database.write(lambda connection: retention.delete_chunk(connection, organization_id, before))
+            limit = pace.chunk
+            count = pace.run(
+                lambda: self._database.write(
+                    lambda connection: retention.delete_chunk(connection, organization_id, before, limit)  # noqa: B023
+                )
+            )
             total += count
-            if count < retention.CHUNK:
+            if count < limit:
                 return total
 
 
 def _without_password(url: str) -> str:
-    try:
-        # The query string is removed as well, because it may contain a password.
-        return make_url(url).set(query={}).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return "at this URL"
+    # The query string is removed as well, because it may contain a password. A password that is not encoded may contain
+    # any character, so everything up to the last @ is replaced.
+    return re.sub(r"//([^:@/]*)(:.*)?@", r"//\1:***@", url.partition("?")[0])

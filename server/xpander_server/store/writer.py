@@ -12,19 +12,25 @@ The sequence, with the event loop on the left and the writer's thread on the rig
 
 While a commit waits for the disk, the next reports collect in the queue. So the commits become larger, and not more
 frequent, when the load grows. The queue is fair: organizations take turns (`fair_queue`).
+
+A report may have to wait for a task that another transaction has locked. The writer commits the other reports without
+it, and repeats it on its own (`locked_reports`).
 """
 
 import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from xpander_server.domain.task import Task
 from xpander_server.store.commit import Submission
-from xpander_server.store.engine.errors import QueueFull, StoreUnavailable
+from xpander_server.store.engine.errors import QueueFull, RowLocked, StoreUnavailable
+from xpander_server.store.engine.limits import Limits
 from xpander_server.store.fair_queue import FairQueue
+from xpander_server.store.locked_reports import LockedReports
 from xpander_server.store.store import Store
 
 MAX_BATCH = 256
@@ -35,6 +41,12 @@ MAX_QUEUE = 8_192
 """Largest number of reports in the queue; one organization may have a half of them."""
 MAX_QUEUE_SIZE = 128_000_000
 """Largest number of characters of the reports in the queue; one organization may have a half of them."""
+STOP_SECONDS = 3.0
+"""Time in which a writer that ends commits the reports in the queue."""
+COMMIT = Limits(total=10.0, lock=0.5)
+"""Limits of the transaction of a group."""
+COMMIT_UNLOCKED = Limits(total=10.0, lock=0.005)
+"""Limits of a transaction that leaves out locked tasks. It may still wait for tasks that another one inserts."""
 SWITCH_SECONDS = 0.000_5
 """Interpreter's thread switch interval while a writer runs."""
 
@@ -65,6 +77,7 @@ class Writer:
         self._queue: FairQueue[_Entry] = FairQueue(MAX_QUEUE, MAX_QUEUE_SIZE)
         self._thread = threading.Thread(target=self._run, name="group commit", daemon=True)
         self._wake = threading.Event()
+        self._locked: LockedReports[_Entry] = LockedReports()
         self._is_closed = False
         self.commit_count = 0
         self.report_count = 0
@@ -72,7 +85,7 @@ class Writer:
     @property
     def queue_size(self) -> int:
         """The number of reports that wait for a commit."""
-        return len(self._queue)
+        return len(self._queue) + len(self._locked)
 
     def __enter__(self) -> "Writer":
         # A commit releases the interpreter lock about a dozen times. A busy event loop returns it only after the switch
@@ -83,10 +96,14 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Commit the reports in the queue, and end the thread."""
+        """Commit the reports in the queue, and end the thread; whatever the database does, this takes a few seconds."""
         self._is_closed = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            _log.error("the store does not respond: %d reports and those of one commit have no answer", self.queue_size)
+            self._store.interrupt()
+            self._thread.join(1.0)
         sys.setswitchinterval(self._switch_interval)
 
     async def report(self, submission: Submission) -> Task:
@@ -110,21 +127,36 @@ class Writer:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            self._wake.wait(self._locked.timeout)
             self._wake.clear()
             is_closed = self._is_closed  # read before the queue: after it is set, no report enters the queue
-            while batch := self._queue.take(MAX_BATCH, MAX_BATCH_SIZE):
-                self._commit(batch)
+            while entries := self._queue.take(MAX_BATCH, MAX_BATCH_SIZE):
+                self._commit(entries)
+                self._retry_locked()
+            self._retry_locked(is_last=is_closed)
             if is_closed:
                 return
 
+    def _retry_locked(self, *, is_last: bool = False) -> None:
+        if self._locked:
+            self._resolve_futures(self._locked.retry(self._commit_unlocked, is_last=is_last))
+
     def _commit(self, entries: list[_Entry]) -> None:
+        if self._locked:
+            later = [entry for entry in entries if self._locked.contains(entry.submission.key)]
+            entries = [entry for entry in entries if not self._locked.contains(entry.submission.key)]
+            self._finish((entry, RowLocked("an earlier report of the task waits")) for entry in later)
         submissions = [entry.submission for entry in entries]
+        outcomes: Sequence[_Outcome]
         try:
-            outcomes: list[_Outcome] = list(self._store.commit(submissions))
-            self.commit_count += 1
-            self.report_count += len(outcomes)
+            outcomes = self._store.commit(submissions, limits=COMMIT) if submissions else []
+            self._count(len(outcomes))
+        except RowLocked:
+            outcomes = self._commit_unlocked(submissions)
         except StoreUnavailable as unavailable:
+            # The reports in the queue have waited for as long as this commit. Each further one may take as long again.
+            while more := self._queue.take(MAX_BATCH, MAX_BATCH_SIZE):
+                entries.extend(more)
             outcomes = [unavailable] * len(entries)
         except Exception as error:
             # An error in one report must not fail the other reports of the group.
@@ -132,22 +164,52 @@ class Writer:
                 "Commit of %d reports failed, committing them one by one: %s", len(entries), type(error).__name__
             )
             outcomes = [self._commit_one(submission) for submission in submissions]
-        self._resolve_futures(entries, outcomes)
+        self._finish(zip(entries, outcomes, strict=True))
+
+    def _finish(self, results: Iterable[tuple[_Entry, _Outcome]]) -> None:
+        """Resolve the futures of the reports, except of those that wait for a lock from now on."""
+        self._resolve_futures(
+            [
+                (entry, outcome)
+                for entry, outcome in results
+                if not (isinstance(outcome, RowLocked) and self._locked.add(entry))
+            ]
+        )
 
     def _commit_one(self, submission: Submission) -> _Outcome:
         try:
-            return self._store.commit([submission])[0]
+            return self._store.commit([submission], limits=COMMIT)[0]
         except Exception as error:
             return error
 
-    def _resolve_futures(self, entries: list[_Entry], outcomes: list[_Outcome]) -> None:
+    def _commit_unlocked(self, submissions: Sequence[Submission]) -> list[_Outcome]:
+        """Commit the reports of tasks that are not locked; the outcome of the others is `RowLocked`."""
+        try:
+            outcomes: list[_Outcome] = [*self._store.commit(submissions, skip_locked=True, limits=COMMIT_UNLOCKED)]
+            self._count(len(outcomes))
+            return outcomes
+        except Exception as error:
+            if len(submissions) == 1:
+                return [error]
+            if isinstance(error, StoreUnavailable) and not isinstance(error, RowLocked):
+                return [error] * len(submissions)
+        # Another transaction has inserted one of the tasks, and is not committed; no query can find out which one.
+        middle = len(submissions) // 2
+        return [*self._commit_unlocked(submissions[:middle]), *self._commit_unlocked(submissions[middle:])]
+
+    def _count(self, reports: int) -> None:
+        self.commit_count += 1
+        self.report_count += reports
+
+    def _resolve_futures(self, results: Iterable[tuple[_Entry, _Outcome]]) -> None:
         """Resolve the futures in their event loops, with one call for each loop."""
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Task], _Outcome]]] = {}
-        for entry, outcome in zip(entries, outcomes, strict=True):
+        for entry, outcome in results:
             by_loop.setdefault(entry.future.get_loop(), []).append((entry.future, outcome))
-        for loop, results in by_loop.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_set_results, results)
+        for loop, loop_results in by_loop.items():
+            # The loop may be closed, also between a test and the call, if the process is ending.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(_set_results, loop_results)
 
 
 def _set_results(results: Iterable[tuple["asyncio.Future[Task]", _Outcome]]) -> None:

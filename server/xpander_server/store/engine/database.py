@@ -1,15 +1,21 @@
 """Transactions on a database, independent of its backend."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, exc
 
-from xpander_server.store.engine.errors import StoreError, StoreUnavailable, driver_message
+from xpander_server.store.engine.availability import Availability
+from xpander_server.store.engine.errors import RowLocked, StoreError, StoreUnavailable, driver_message
+from xpander_server.store.engine.limits import READ, WRITE, Limits, Watchdog
 from xpander_server.store.engine.locks import ReadWriteGate
 
 T = TypeVar("T")
+
+# Errors of a statement, its values or its result; all other errors of a driver come from the database or the network.
+_STATEMENT_ERRORS = (exc.IntegrityError, exc.DataError, exc.ProgrammingError)
 
 
 class Backend(Protocol):
@@ -23,15 +29,28 @@ class Backend(Protocol):
     engine: Engine
     one_writer: bool
 
-    def begin(self, connection: Connection, *, writes: bool) -> None:
+    def begin(self, connection: Connection, *, writes: bool, limits: Limits) -> None:
         """Begin a transaction.
 
         A transaction that reads sees the state of one point in time. A transaction that writes sees everything that was
         committed before it.
         """
 
+    def commit(self, connection: Connection, *, writes: bool) -> None:
+        """Commit the transaction durably."""
+
+    def check_writable(self, connection: Connection) -> None:
+        """Write something small in a transaction that writes, without any effect on the tables."""
+
+    def interrupt(self, driver: Any) -> None:
+        """Make the call in progress on a driver's connection fail, without waiting; called by another thread."""
+
     def is_retryable(self, error: exc.DBAPIError) -> bool:
         """Return whether the transaction may succeed if it is repeated immediately."""
+        ...
+
+    def is_row_locked(self, error: exc.DBAPIError) -> bool:
+        """Return whether another transaction held the lock of a row for too long."""
         ...
 
     def close(self) -> None:
@@ -39,7 +58,12 @@ class Backend(Protocol):
 
 
 class Database:
-    """Database that runs functions in transactions. Threads may share it; each process opens its own."""
+    """Database that runs functions in transactions. Threads may share it; each process opens its own.
+
+    Attributes:
+        reads: Whether transactions that read succeed.
+        writes: Whether transactions that write succeed.
+    """
 
     _ATTEMPTS = 5
 
@@ -48,50 +72,84 @@ class Database:
         # Insert many rows with one statement instead of one statement for each row.
         backend.engine.dialect.use_insertmanyvalues_wo_returning = True
         self._gate = ReadWriteGate(one_writer=backend.one_writer)
-        self._is_closed = False
+        self._watchdog = Watchdog(backend.interrupt)
+        self.reads, self.writes = Availability("reading"), Availability("writing")
+        self._is_closed = self._is_interrupted = False
 
     @property
     def dialect(self) -> str:
         """SQLAlchemy's name of the dialect: "sqlite" or "postgresql"."""
         return self._backend.engine.dialect.name
 
-    def read(self, call: Callable[[Connection], T]) -> T:
+    def read(self, call: Callable[[Connection], T], limits: Limits = READ) -> T:
         """Run `call` in a transaction that sees the state of one point in time, and return its result.
 
         Raises:
-            StoreUnavailable: The database was locked for too long, its disk is full, or it does not respond.
+            StoreUnavailable: The database was locked or did not respond within the limits, or its disk is full.
         """
-        with self._gate.read(), self._unpooled_if_closed():
-            return self._transaction(call, writes=False)
+        with self._recorded(self.reads), self._gate.read(), self._unpooled_if_closed():
+            return self._transaction(call, writes=False, limits=limits)
 
-    def write(self, call: Callable[[Connection], T]) -> T:
+    def write(self, call: Callable[[Connection], T], limits: Limits = WRITE) -> T:
         """Run `call` in a transaction, commit it, and return the result of `call`.
 
         If the transaction loses against a concurrent one, it is rolled back and `call` runs again, up to 5 times.
 
         Raises:
-            StoreUnavailable: The database was locked for too long, its disk is full, or it does not respond.
+            RowLocked: Another transaction has locked a row for too long.
+            StoreUnavailable: The database was locked or did not respond within the limits, or its disk is full.
+        """
+        with self._recorded(self.writes), self._gate.write(), self._unpooled_if_closed():
+            return self._transaction(call, writes=True, limits=limits)
+
+    def check_writable(self, limits: Limits) -> None:
+        """Commit a transaction that writes something small, and changes nothing.
+
+        Raises:
+            StoreUnavailable: The database cannot be written.
         """
         with self._gate.write(), self._unpooled_if_closed():
-            return self._transaction(call, writes=True)
+            self._transaction(self._backend.check_writable, writes=True, limits=limits)
 
-    def _transaction(self, call: Callable[[Connection], T], *, writes: bool) -> T:
+    def _transaction(self, call: Callable[[Connection], T], *, writes: bool, limits: Limits) -> T:
+        deadline = float("inf") if limits.total is None else time.monotonic() + limits.total
         for attempt in range(1, self._ATTEMPTS + 1):
+            if self._is_interrupted:
+                raise StoreUnavailable("the server stops")
             try:
-                with self._backend.engine.connect() as connection:
-                    self._backend.begin(connection, writes=writes)
-                    result = call(connection)
-                    connection.commit()
-                    return result
+                return self._attempt(call, writes=writes, limits=limits, deadline=deadline)
             except exc.DBAPIError as error:
-                if attempt < self._ATTEMPTS and self._backend.is_retryable(error):
+                is_retryable = self._backend.is_retryable(error)
+                is_late = time.monotonic() >= deadline
+                if is_retryable and attempt < self._ATTEMPTS and not is_late:
                     continue
-                if isinstance(error, exc.OperationalError) or error.connection_invalidated:
+                if self._backend.is_row_locked(error):
+                    raise RowLocked(driver_message(error)) from error
+                if is_late:
+                    raise StoreUnavailable(f"no response within {limits.total} seconds") from error
+                if is_retryable or not isinstance(error, _STATEMENT_ERRORS):
                     raise StoreUnavailable(driver_message(error)) from error
                 raise
             except exc.TimeoutError as error:
                 raise StoreUnavailable("all connections to the database are in use") from error
         raise AssertionError("unreachable")
+
+    def _attempt(self, call: Callable[[Connection], T], *, writes: bool, limits: Limits, deadline: float) -> T:
+        with self._backend.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            self._watchdog.watch(driver, deadline)
+            try:
+                self._backend.begin(connection, writes=writes, limits=limits)
+                result = call(connection)
+                self._backend.commit(connection, writes=writes)
+                return result
+            finally:
+                self._watchdog.release(driver)
+
+    def interrupt(self) -> None:
+        """Make all transactions in progress and all later ones fail, so that the threads that wait for them can end."""
+        self._is_interrupted = True
+        self._watchdog.interrupt_all()
 
     def pause(self) -> None:
         """Close the database once all transactions have ended; new ones wait until `resume`."""
@@ -106,6 +164,17 @@ class Database:
         """Close all connections; one that is in use, or is opened later, is closed at the end of its transaction."""
         self._is_closed = True
         self._close_idle_connections()
+
+    @contextmanager
+    def _recorded(self, availability: Availability) -> Iterator[None]:
+        try:
+            yield
+        except RowLocked:
+            raise
+        except StoreUnavailable as unavailable:
+            availability.record_failure(unavailable)
+            raise
+        availability.record_success()
 
     @contextmanager
     def _unpooled_if_closed(self) -> Iterator[None]:

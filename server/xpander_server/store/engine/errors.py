@@ -13,6 +13,10 @@ class QueueFull(StoreUnavailable):
     """Too many reports of the organization wait to be committed."""
 
 
+class RowLocked(StoreUnavailable):
+    """Another transaction holds the lock of a row for longer than this one may wait; the store itself responds."""
+
+
 def driver_message(error: BaseException) -> str:
     """Return the driver's message without SQLAlchemy's additions, which may contain the values of parameters."""
     return str(getattr(error, "orig", None) or error).strip()

@@ -4,26 +4,28 @@ import os
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from xpander_server.store.engine.errors import StoreUnavailable
+from xpander_server.store.engine.limits import BUSY_SECONDS
 
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]  # checked before use
 
-BUSY_SECONDS = 10
-"""Time after which a caller that waits for a lock gives up."""
+_BUSY = f"the store was busy for {BUSY_SECONDS:.0f} seconds"
 
 
 class ReadWriteGate:
     """Gate through which the threads of a process enter a store, and which can be closed.
 
     Any number of threads may read at the same time. With `one_writer`, at most one of the threads inside may write.
-    SQLite allows one writer: its own waiting polls, while threads that wait here are notified.
+    SQLite allows one writer: its own waiting polls, while threads that wait here are notified. Writers enter in the
+    order of their calls, so a thread that writes again and again does not keep out the others.
 
     Args:
         one_writer: Whether one thread at a time may write.
@@ -35,6 +37,7 @@ class ReadWriteGate:
         self._is_closed = False
         self._inside: list[int] = []  # identifiers of threads
         self._writer: int | None = None
+        self._writers: deque[object] = deque()  # those that wait, in the order in which they came
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -64,8 +67,7 @@ class ReadWriteGate:
             if thread in self._inside:
                 # A signal handler interrupted this thread inside the gate; waiting for itself would never end.
                 raise StoreUnavailable("the store is in the middle of another call of this thread")
-            if not self._changed.wait_for(lambda: self._may_enter(writes), BUSY_SECONDS):
-                raise StoreUnavailable(f"the store was busy for {BUSY_SECONDS} seconds")
+            self._wait(queued=writes and self._one_writer)
             self._inside.append(thread)
             if writes:
                 self._writer = thread
@@ -78,8 +80,21 @@ class ReadWriteGate:
                     self._writer = None
                 self._changed.notify_all()
 
-    def _may_enter(self, writes: bool) -> bool:
-        return not self._is_closed and not (writes and self._one_writer and self._writer is not None)
+    def _wait(self, *, queued: bool) -> None:
+        ticket = object()
+        if queued:
+            self._writers.append(ticket)
+
+        def may_enter() -> bool:
+            return not self._is_closed and (not queued or (self._writer is None and self._writers[0] is ticket))
+
+        try:
+            if not self._changed.wait_for(may_enter, BUSY_SECONDS):
+                raise StoreUnavailable(_BUSY)
+        finally:
+            if queued:
+                self._writers.remove(ticket)
+                self._changed.notify_all()  # the next writer may be the first one now
 
     def close(self) -> None:
         """Let no thread enter, and wait until all other threads have left, for at most `BUSY_SECONDS`."""
@@ -110,11 +125,14 @@ class FairFileLock:
         self._path = path
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self, seconds: float = BUSY_SECONDS) -> Iterator[None]:
         """Hold the lock. Does nothing on Windows.
 
+        Args:
+            seconds: Time to wait for the lock.
+
         Raises:
-            StoreUnavailable: Other processes held it for `BUSY_SECONDS`.
+            StoreUnavailable: Other processes held it for this time.
         """
         if fcntl is None:
             yield
@@ -122,20 +140,20 @@ class FairFileLock:
         # Opened each time, because a store may be closed while another of its threads is here.
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._wait(file)
+            self._wait(file, seconds)
             yield
         finally:
             os.close(file)
 
-    def _wait(self, file: int) -> None:
+    def _wait(self, file: int, seconds: float) -> None:
         assert fcntl is not None
-        deadline = time.monotonic() + BUSY_SECONDS
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise StoreUnavailable(f"the store was busy for {BUSY_SECONDS} seconds") from None
+                    raise StoreUnavailable(f"the store was busy for {seconds:.1f} seconds") from None
             # All processes wait equally long on average, so each gets the lock equally often.
             time.sleep(random.uniform(0.000_2, 0.001))  # noqa: S311 - not a secret

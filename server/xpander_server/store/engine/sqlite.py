@@ -1,7 +1,10 @@
 """SQLite: one file with one writer at a time."""
 
+import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,13 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
-from xpander_server.store.engine.locks import BUSY_SECONDS, FairFileLock
+from xpander_server.store.engine.limits import BUSY_SECONDS, Limits
+from xpander_server.store.engine.locks import FairFileLock
+
+WAL_BYTES = 64 * 1024 * 1024
+"""Size of the write-ahead log above which a commit copies all of it into the file and truncates it."""
+_CHECKPOINT_INTERVAL = 1.0  # seconds between two attempts
+_CHECKPOINT_WAIT = 0.1  # seconds that an attempt waits for readers
 
 
 class Sqlite:
@@ -20,6 +29,8 @@ class Sqlite:
     def __init__(self, url: str) -> None:
         self.path = _path(url)
         self._write_lock = FairFileLock(self.path.with_name(f"{self.path.name}-turn"))
+        self._wal = f"{self.path}-wal"
+        self._next_checkpoint = 0.0
         self.engine = create_engine(
             URL.create("sqlite", database=str(self.path)),
             hide_parameters=True,
@@ -27,19 +38,52 @@ class Sqlite:
         )
         event.listen(self.engine, "connect", _set_up_connection)
 
-    def begin(self, connection: Connection, *, writes: bool) -> None:
+    def begin(self, connection: Connection, *, writes: bool, limits: Limits) -> None:
         """Begin a transaction; one that writes waits for the write lock."""
         driver: Any = connection.connection.driver_connection
         try:
             if writes:
                 # BEGIN IMMEDIATE instead of BEGIN: a transaction that first reads and then writes would fail with
                 # "locked", without any waiting, if another one wrote in between.
-                with self._write_lock.hold():
-                    _begin_immediate(driver)
+                seconds = BUSY_SECONDS if limits.total is None else min(BUSY_SECONDS, limits.total)
+                with self._write_lock.hold(seconds):
+                    _begin_immediate(driver, seconds)
             else:
                 driver.execute("BEGIN")
         except sqlite3.Error as error:
             raise StoreUnavailable(str(error)) from error
+
+    def commit(self, connection: Connection, *, writes: bool) -> None:
+        """Commit the transaction, and bound the size of the write-ahead log."""
+        connection.commit()
+        if writes:
+            self._bound_wal(connection.connection.driver_connection)
+
+    def _bound_wal(self, driver: Any) -> None:
+        # SQLite copies the log into the file after commits, but starts again at the beginning of the log only if no
+        # other process has written meanwhile. Under constant load of several processes, that may never happen.
+        now = time.monotonic()
+        if now < self._next_checkpoint:
+            return
+        with suppress(FileNotFoundError, sqlite3.Error, StoreUnavailable):
+            if os.stat(self._wal).st_size > WAL_BYTES:
+                self._next_checkpoint = now + _CHECKPOINT_INTERVAL
+                with self._write_lock.hold(_CHECKPOINT_WAIT), _busy_timeout(driver, _CHECKPOINT_WAIT):
+                    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def check_writable(self, connection: Connection) -> None:
+        """Write a number, which this program does not use, into the header of the file."""
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar()
+        connection.exec_driver_sql(f"PRAGMA user_version = {version}")
+
+    def interrupt(self, driver: Any) -> None:
+        """Make the statement in progress fail."""
+        with suppress(sqlite3.ProgrammingError):  # it was closed
+            driver.interrupt()
+
+    def is_row_locked(self, error: DBAPIError) -> bool:
+        """Return False: SQLite locks files, not rows."""
+        return False
 
     def is_retryable(self, error: DBAPIError) -> bool:
         """Return False: a transaction that holds the write lock cannot lose against another one."""
@@ -50,10 +94,9 @@ class Sqlite:
         self.engine.dispose()
 
 
-def _begin_immediate(driver: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + BUSY_SECONDS
-    driver.execute("PRAGMA busy_timeout = 0")
-    try:
+def _begin_immediate(driver: sqlite3.Connection, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    with _busy_timeout(driver, 0):
         while True:
             try:
                 driver.execute("BEGIN IMMEDIATE")
@@ -64,8 +107,15 @@ def _begin_immediate(driver: sqlite3.Connection) -> None:
             # The fair lock is held, so no other process polls, and polling often is cheap. SQLite's own waiting would
             # sleep for up to 100 ms at a time.
             time.sleep(0.000_1)
+
+
+@contextmanager
+def _busy_timeout(driver: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    driver.execute(f"PRAGMA busy_timeout = {seconds * 1_000:.0f}")
+    try:
+        yield
     finally:
-        driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000}")
+        driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000:.0f}")
 
 
 def _path(url: str) -> Path:
@@ -95,6 +145,8 @@ def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     # Pages of 4 kB in the log before a checkpoint: a page that many commits change is then copied into the file once.
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    # A log that has grown because of a long query becomes small again.
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

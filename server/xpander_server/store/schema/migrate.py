@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, inspect, select
 
 from xpander_server.store.engine.database import Database
 from xpander_server.store.engine.errors import StoreError
+from xpander_server.store.engine.limits import MAINTENANCE
 from xpander_server.store.schema.tables import REVISION, metadata
 
 _MIGRATION_LOCK = 0x7870616E646572  # key of PostgreSQL's advisory lock
@@ -27,7 +28,7 @@ def migrate(database: Database, *, after_upgrade: AfterUpgrade) -> None:
         StoreUnavailable: The database does not respond.
     """
     if database.read(_read_revision) != REVISION:
-        database.write(lambda connection: _upgrade(connection, after_upgrade))
+        database.write(lambda connection: _upgrade(connection, after_upgrade), MAINTENANCE)
 
 
 def _upgrade(connection: Connection, after_upgrade: AfterUpgrade) -> None:
