@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift ddl lint format types test test-fast test-python test-pythons coverage docs screenshots durability contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,9 @@ docs: setup ## build the documentation site into build/docs; a warning is an err
 durability: setup ## kill programs 1,000 times at each durability level of the outbox; takes about 15 minutes
 	PYTHONPATH=tests $(BIN)/python tests/outbox/programs/kill_writers.py --kills 1000
 	PYTHONPATH=tests $(BIN)/python tests/outbox/programs/kill_writers.py --kills 1000 --durability power
+
+chaos: setup ## kill, freeze and cut off servers, PostgreSQL and disks under load; takes about 20 minutes (SCENARIOS=… selects some)
+	PYTHONPATH=tests $(BIN)/python tests/server/chaos_test.py $(SCENARIOS)
 
 screenshots: setup ## take the pictures of the web pages for docs/; needs a browser and the corpus
 	@cd tests && ../$(BIN)/python -m browser.screenshots

@@ -19,6 +19,7 @@ class Proxy:
         self._speaks = threading.Event()
         self._speaks.set()
         self._sockets: list[socket.socket] = []
+        self._lost: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -35,14 +36,14 @@ class Proxy:
         """
         if lose_connections:
             # Nothing is sent on them: not even that they are closed.
-            self._sockets, lost = [], self._sockets
-            self._lost = lost
+            self._lost += self._sockets
+            self._sockets = []
             self._speaks = threading.Event()
         self._speaks.set()
 
     def close(self) -> None:
         self._listener.close()
-        for connection in [*self._sockets, *getattr(self, "_lost", [])]:
+        for connection in [*self._sockets, *self._lost]:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
