@@ -125,7 +125,7 @@ def killed_database(times: int, seconds: float) -> dict[str, Any]:
         async def kill() -> None:
             database.signal_all(signal.SIGKILL)
             await asyncio.sleep(seconds)
-            await asyncio.to_thread(database.start)
+            await asyncio.to_thread(database.start_after_kill)
 
         return under_load(database.url(), lambda _: kill, times=times)
 
@@ -156,7 +156,7 @@ def vanished_host(times: int, seconds: float) -> dict[str, Any]:
         return under_load(proxied(proxy), lambda _: vanish, times=times, checked_url=database.url())
 
 
-def frozen_server(times: int, _: float) -> dict[str, Any]:
+def frozen_server(times: int, seconds: float) -> dict[str, Any]:
     """Freeze one of two servers. The other one must answer while the first one is frozen, and after it continues."""
     with new_database_server() as database:
 
@@ -164,6 +164,8 @@ def frozen_server(times: int, _: float) -> dict[str, Any]:
             state = {"number": signal.SIGCONT}
 
             async def freeze_or_continue() -> None:
+                if state["number"] == signal.SIGSTOP:
+                    await asyncio.sleep(seconds)
                 state["number"] = signal.SIGSTOP if state["number"] == signal.SIGCONT else signal.SIGCONT
                 servers[0].signal(state["number"])
 
@@ -189,7 +191,7 @@ def failover(_: int, seconds: float) -> dict[str, Any]:
             try:
                 return under_load(proxied(proxy), lambda _: fail_over, checked_url=standby.url())
             finally:
-                primary.start()
+                primary.start_after_kill()
 
 
 def full_disk(_: int, seconds: float) -> dict[str, Any]:
@@ -254,7 +256,7 @@ SCENARIOS: dict[str, tuple[Callable[[int, float], dict[str, Any]], int, float]] 
     "failover": (failover, 1, 2.0),
     "vanished_host": (vanished_host, 2, 15.0),
     "frozen_database": (frozen_database, 2, 15.0),
-    "frozen_server": (frozen_server, 3, 0.0),
+    "frozen_server": (frozen_server, 3, 10.0),
     "full_disk": (full_disk, 1, 15.0),
     "full_disk_of_postgresql": (full_disk_of_postgresql, 1, 15.0),
 }

@@ -11,7 +11,7 @@ SHORT = {
     "failover": (1, 1.0),
     "vanished_host": (1, 12.0),
     "frozen_database": (1, 4.0),
-    "frozen_server": (1, 0.0),
+    "frozen_server": (1, 2.0),
     "full_disk": (1, 5.0),
     "full_disk_of_postgresql": (1, 5.0),
 }

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
@@ -77,6 +78,17 @@ class Postgres:
     def start(self) -> None:
         options = (self._folder / "options").read_text()
         self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+
+    def start_after_kill(self) -> None:
+        """Start the server; processes of a killed one, which end soon, may prevent it for a while."""
+        for attempt in range(20):
+            try:
+                self.start()
+                return
+            except AssertionError:
+                if attempt == 19:
+                    raise
+                time.sleep(0.25)
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server. The mode "immediate" has the effect of a power loss."""

@@ -29,6 +29,8 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
     # The server writes its own record for each request and at its start.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # The store writes one record when it becomes unavailable; psycopg would write one for each lost connection.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
