@@ -37,7 +37,7 @@ class ReadWriteGate:
         self._is_closed = False
         self._inside: list[int] = []  # identifiers of threads
         self._writer: int | None = None
-        self._writers: deque[object] = deque()  # those that wait, in the order in which they came
+        self._writers: deque[object] = deque()  # waiting writers, in the order of their calls
 
     @contextmanager
     def read(self) -> Iterator[None]:
