@@ -96,7 +96,7 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Commit the reports in the queue, and end the thread, in a few seconds also if the database does not respond."""
+        """Commit the reports in the queue, and end the thread; the wait for the database is limited."""
         self._is_closed = True
         self._wake.set()
         self._thread.join(STOP_SECONDS)
