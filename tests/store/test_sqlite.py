@@ -122,6 +122,7 @@ def test_an_interrupted_store_lets_its_threads_end(store):
 
 def test_the_write_ahead_log_shrinks_when_a_long_query_has_ended(store, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_engine, "WAL_BYTES", 200_000)
+    monkeypatch.setattr(sqlite_engine, "_CHECK_INTERVAL", 0.0)
     monkeypatch.setattr(sqlite_engine, "_CHECKPOINT_INTERVAL", 0.0)
     wal = tmp_path / "store.db-wal"
     with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as reader:

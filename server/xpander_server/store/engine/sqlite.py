@@ -17,6 +17,7 @@ from xpander_server.store.engine.locks import FairFileLock
 
 WAL_BYTES = 64 * 1024 * 1024
 """Size of the write-ahead log above which a commit copies all of it into the file and truncates it."""
+_CHECK_INTERVAL = 0.1  # seconds between two looks at the size
 _CHECKPOINT_INTERVAL = 1.0  # seconds between two attempts
 _CHECKPOINT_WAIT = 0.1  # seconds that an attempt waits for readers
 
@@ -65,6 +66,7 @@ class Sqlite:
         now = time.monotonic()
         if now < self._next_checkpoint:
             return
+        self._next_checkpoint = now + _CHECK_INTERVAL
         with suppress(FileNotFoundError, sqlite3.Error, StoreUnavailable):
             if os.stat(self._wal).st_size > WAL_BYTES:
                 self._next_checkpoint = now + _CHECKPOINT_INTERVAL
