@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from xpander_sdk import _fork
 from xpander_sdk.client.destination import Destination, build_destination, destination_key
+from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.client.transport_factory import create_async_transport, create_transport
 from xpander_sdk.settings.configuration import Configuration
 
@@ -119,10 +120,11 @@ class TransportRegistry:
         with self._lock:
             transport = self._caches.transports.pop(destination, None)
             store = self._caches.stores.pop(destination.store, None) if destination.store else None
-        if transport is not None:
-            transport.close()
-        if store is not None:
-            store.close()
+        with sdk_work():
+            if transport is not None:
+                transport.close()
+            if store is not None:
+                store.close()
 
     async def aclose(self, configuration: Configuration) -> None:
         """Close the transport of a configuration in the running event loop. The next call creates a new one."""
@@ -136,10 +138,11 @@ class TransportRegistry:
         """Close all synchronous transports and embedded stores, at interpreter exit."""
         caches, self._caches = self._caches, _Caches()
         self._is_exiting = True
-        for transport in list(caches.transports.values()):
-            transport.close()
-        for store in list(caches.stores.values()):
-            store.close()
+        with sdk_work():
+            for transport in list(caches.transports.values()):
+                transport.close()
+            for store in list(caches.stores.values()):
+                store.close()
 
     def close_if_exiting(self) -> None:
         """Close the transports that were created after `close_all`: another exit handler may send a report."""
@@ -234,7 +237,8 @@ async def _close_with_loop(
     finally:
         if (entry := entries.get(destination)) is not None and entry.transport is transport:
             del entries[destination]
-        await transport.close()
+        with sdk_work():  # httpcore logs the end of each connection
+            await transport.close()
 
 
 transports = TransportRegistry()
