@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ TESTS = Path(__file__).parents[1]
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
 NO_LIMITS = {"max_reports": 1_000_000, "max_bytes": 1 << 30}
+ONE, TWO = "http://one.test", "http://two.test"
 KEY = "key-that-nobody-may-see"
 TIMEOUT = 20.0  # seconds; generous for a busy machine, no test needs that long
 SHORT_CALLS = Timeouts(connect=1.0, read=1.0, total=5.0)
@@ -105,6 +107,14 @@ def read_files(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in path.parent.glob("outbox.db*"))
 
 
+def mode(path: Path | str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def fill_with_garbage(path: Path) -> None:
+    path.write_bytes(b"this is no database at all" * 1_000)
+
+
 def remove_files(path: Path) -> None:
     for file in path.parent.glob("outbox.db*"):
         file.unlink()
@@ -135,6 +145,41 @@ class RecordingBackend:
     @property
     def runs(self) -> list[str]:
         return [body["id"] for body in self.recorded]
+
+
+@define
+class ScriptedBackend:
+    """Backend with a scripted response for each destination, run or result; all other reports are recorded."""
+
+    responses: dict[str, Any] = field(factory=dict)
+    """Status, exception or response body, by base URL, id or result of the report."""
+    retry_after: float | None = None
+    detail: str = "detail"
+    seen: list[tuple[str, str | None, dict[str, Any]]] = field(factory=list)
+
+    def __call__(self, configuration: Configuration, operation: Any) -> Any:
+        key = configuration.current_key()
+        body = json.loads(operation.content)
+        self.seen.append((configuration.base_url, key, body))
+        for name in (configuration.base_url, body["id"], body.get("result")):
+            if name in self.responses:
+                return self._respond(self.responses[name], operation)
+        return operation.parse({"id": body["id"]}, {})
+
+    def _respond(self, response: Any, operation: Any) -> Any:
+        if isinstance(response, int):
+            raise error_of_status(response, self.detail, self.retry_after)
+        if isinstance(response, BaseException):
+            raise response
+        return operation.parse(response, {})
+
+    @property
+    def runs(self) -> list[str]:
+        return [body["id"] for _, _, body in self.seen]
+
+    @property
+    def results(self) -> list[str]:
+        return [body["result"] for _, _, body in self.seen]
 
 
 @define

@@ -1,7 +1,6 @@
 """Discard and move of all reports of a destination."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,23 +21,6 @@ from xpander_sdk.outbox.outbox import Outbox
 from xpander_sdk.outbox.storage import administration
 
 ONE, TWO = "https://one.test", "https://two.test"
-
-
-@pytest.fixture
-def backend() -> RecordingBackend:
-    return RecordingBackend()
-
-
-@pytest.fixture
-def send(backend: RecordingBackend) -> ReplaceableSend:
-    return ReplaceableSend(backend)
-
-
-@pytest.fixture
-def outbox(tmp_path: Path, send: ReplaceableSend) -> Iterator[Outbox]:
-    outbox = Outbox(str(tmp_path / "outbox.db"), send=send)
-    yield outbox
-    outbox.close(0)
 
 
 def test_discard_deletes_the_reports_of_one_destination(outbox: Outbox, send: ReplaceableSend):

@@ -1,14 +1,12 @@
-"""Files of the outbox: permissions, damage, replacement, full and read-only disks, size."""
+"""Files of the outbox: permissions, damage, replacement, and size."""
 
 import os
 import shutil
 import sqlite3
-import stat
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +19,19 @@ from outbox.helpers import (
     RecordingBackend,
     ReplaceableSend,
     assert_balanced,
+    fill_with_garbage,
     make_configuration,
     make_report,
+    mode,
     put,
     read_files,
     remove_files,
-    run_program,
     store_at,
 )
 from xpander_sdk import Backend, OutboxError
 from xpander_sdk.outbox.outbox import Outbox
 from xpander_sdk.outbox.storage.stats import Counters
-from xpander_sdk.receipt import Receipt, ReceiptState
-
-
-@pytest.fixture
-def backend() -> RecordingBackend:
-    return RecordingBackend()
+from xpander_sdk.receipt import ReceiptState
 
 
 @pytest.fixture
@@ -46,20 +40,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def send(backend: RecordingBackend) -> ReplaceableSend:
-    return ReplaceableSend(backend)
-
-
-@pytest.fixture
 def outbox(path: Path, send: ReplaceableSend) -> Iterator[Outbox]:
     outbox = Outbox(str(path), send=send)
     yield outbox
     with suppress(OutboxError):
         outbox.close(0)
-
-
-def mode(path: Path | str) -> int:
-    return stat.S_IMODE(os.stat(path).st_mode)
 
 
 # Permissions
@@ -114,10 +99,6 @@ def test_key_is_not_in_the_file(outbox: Outbox, path: Path, send: ReplaceableSen
 
 
 # Damaged and foreign files
-
-
-def fill_with_garbage(path: Path) -> None:
-    path.write_bytes(b"this is no database at all" * 1_000)
 
 
 def truncate(path: Path) -> None:
@@ -301,83 +282,6 @@ def run_at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(call_after_barrier, calls))
-
-
-# Disks
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this machine does not allow mounting a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_full_disk_refuses_reports_and_still_delivers(tmp_path: Path, backend: RecordingBackend):
-    with small_disk(tmp_path / "disk", "16m") as disk:
-        outbox = Outbox(str(disk / "outbox.db"), send=backend)
-        receipts: list[Receipt[Any]] = []
-
-        def fill() -> None:
-            for number in range(10_000):
-                receipts.append(put(outbox, f"run-{number}", worker="none", result="x" * 5_000))  # noqa: PERF401
-
-        with pytest.raises(OutboxError, match="the disk is full") as raised:
-            fill()
-        assert raised.value.report_id == f"run-{len(receipts)}"
-        assert len(receipts) > 50
-        assert {receipt.state for receipt in receipts} == {ReceiptState.Pending}
-        assert outbox.drain(60)
-        assert {receipt.state for receipt in receipts} == {ReceiptState.Delivered}
-        assert sorted(set(backend.runs)) == sorted(f"run-{number}" for number in range(len(receipts)))
-        assert assert_balanced(outbox.stats()).accepted == len(receipts)
-        assert put(outbox, "run-then", worker="none").state is ReceiptState.Pending
-        assert outbox.close(TIMEOUT)
-
-
-def submit_as_nobody(path: Path) -> str:
-    if os.getuid():
-        pytest.skip("only root can change the user")
-    for folder in [path.parent, *path.parent.parents]:
-        if folder == Path("/tmp"):
-            break
-        if folder.exists() and not mode(folder) & 0o001:
-            folder.chmod(mode(folder) | 0o011)
-    return run_program("submit_as_nobody.py", str(path))
-
-
-def test_read_only_folder_raises_outbox_error(tmp_path: Path):
-    folder = tmp_path / "readonly"
-    folder.mkdir(mode=0o755)
-    assert submit_as_nobody(folder / "outbox.db").startswith("OutboxError the outbox")
-    assert submit_as_nobody(folder / "deeper" / "outbox.db").startswith("OutboxError the outbox")
-
-
-def test_read_only_file_raises_outbox_error(tmp_path: Path, backend: RecordingBackend):
-    folder = tmp_path / "readonly"
-    outbox = Outbox(str(folder / "outbox.db"), send=backend)
-    put(outbox, worker="none")
-    outbox.close(0)
-    folder.chmod(0o755)
-    for file in folder.iterdir():
-        file.chmod(0o644)
-    assert submit_as_nobody(folder / "outbox.db").startswith("OutboxError the outbox")
-
-
-def test_damaged_file_in_a_read_only_folder_raises_outbox_error(tmp_path: Path):
-    folder = tmp_path / "readonly"
-    folder.mkdir(mode=0o755)
-    fill_with_garbage(folder / "outbox.db")
-    (folder / "outbox.db").chmod(0o666)
-    (folder / "outbox.db.lock").touch()
-    (folder / "outbox.db.lock").chmod(0o666)
-    assert submit_as_nobody(folder / "outbox.db").startswith("OutboxError the outbox")
-    assert (folder / "outbox.db").read_bytes().startswith(b"this is no database")
 
 
 # Size

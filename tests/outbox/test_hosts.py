@@ -29,16 +29,6 @@ from xpander_sdk.settings import outbox as outbox_settings
 
 
 @pytest.fixture
-def backend() -> RecordingBackend:
-    return RecordingBackend()
-
-
-@pytest.fixture
-def send(backend: RecordingBackend) -> ReplaceableSend:
-    return ReplaceableSend(backend)
-
-
-@pytest.fixture
 def outbox(tmp_path: Path, send: ReplaceableSend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outbox]:
     outbox = Outbox(str(tmp_path / "outbox.db"), send=send)
     monkeypatch.setattr(registry, "_outboxes", {outbox.path: outbox})

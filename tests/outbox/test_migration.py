@@ -39,11 +39,6 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def backend() -> RecordingBackend:
-    return RecordingBackend()
-
-
-@pytest.fixture
 def bench(path: Path, backend: RecordingBackend) -> Iterator[DeliveryBench]:
     bench = DeliveryBench(path, backend, clock=Clock(NOW))
     yield bench

@@ -18,11 +18,6 @@ TRIGGER = "CREATE TRIGGER spy AFTER INSERT ON {} BEGIN DELETE FROM {}; END"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.db"
-
-
 def make_file(path: Path) -> QueueStore:
     """Create an outbox with one report, whose `-wal` and `-shm` exist, and return its open store."""
     store = store_at(path)
