@@ -33,7 +33,7 @@ class Embedded:
     """
 
     def __init__(self, url: str, organization_id: str | None = None) -> None:
-        self._store = Store(url)
+        self._store = Store(url, is_embedded=True)
         authenticator = SingleOrganizationAuthenticator(organization_id or DEFAULT_ORGANIZATION)
         self._inline_app = create_app(self._store, authenticator, run_inline)
         self._threadpool_app = create_app(self._store, authenticator, run_in_threadpool)

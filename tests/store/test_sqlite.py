@@ -11,6 +11,7 @@ import pytest
 
 from store.reports import NOON, submission
 from xpander_server.clock import DAY
+from xpander_server.embedded import Embedded
 from xpander_server.store import StoreUnavailable
 from xpander_server.store.engine import sqlite as sqlite_engine
 from xpander_server.store.engine.limits import Limits
@@ -161,3 +162,11 @@ def test_health_checks_do_not_let_the_file_grow(store, tmp_path, monkeypatch):
             other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         sizes.append((tmp_path / "store.db").stat().st_size)
     assert sizes[0] == sizes[1]
+
+
+def test_an_embedded_store_starts_no_thread(tmp_path):
+    before = threading.active_count()
+    embedded = Embedded(f"sqlite:///{tmp_path}/store.db")
+    embedded.call("GET", b"/health", [], b"")
+    assert threading.active_count() == before
+    embedded.close()

@@ -33,6 +33,7 @@ class Store:
     Args:
         url: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`. The file and the schema are created or
             migrated if necessary.
+        is_embedded: The process is a caller's program, in which a SQLite store starts no thread.
 
     Attributes:
         keys: The API keys.
@@ -43,8 +44,8 @@ class Store:
         StoreError: The URL is not that of a usable store, or a newer version of this program created the store.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = open_database(url)
+    def __init__(self, url: str, *, is_embedded: bool = False) -> None:
+        self._database = open_database(url, is_embedded=is_embedded)
         try:
             migrate(self._database, after_upgrade=complete_upgrade)
         except Exception as error:

@@ -67,8 +67,9 @@ class Database:
 
     _ATTEMPTS = 5
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, has_watchdog: bool = True) -> None:
         self._backend = backend
+        self._has_watchdog = has_watchdog
         # Insert many rows with one statement instead of one statement for each row.
         backend.engine.dialect.use_insertmanyvalues_wo_returning = True
         self._gate = ReadWriteGate(one_writer=backend.one_writer)
@@ -137,7 +138,8 @@ class Database:
     def _attempt(self, call: Callable[[Connection], T], *, writes: bool, limits: Limits, deadline: float) -> T:
         with self._backend.engine.connect() as connection:
             driver = connection.connection.driver_connection
-            self._watchdog.watch(driver, deadline)
+            if self._has_watchdog:
+                self._watchdog.watch(driver, deadline)
             try:
                 self._backend.begin(connection, writes=writes, limits=limits)
                 result = call(connection)
@@ -191,11 +193,13 @@ class Database:
         self._backend.engine.pool.dispose()
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, is_embedded: bool = False) -> Database:
     """Return the database at a URL.
 
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://user:password@host:port/name`.
+        is_embedded: The process is a caller's program. A SQLite transaction then has no limit in total, because a
+            thread would have to enforce it, and a program that forks must not have threads that it did not start.
 
     Raises:
         StoreError: The URL is invalid, or names an unsupported kind of database.
@@ -204,7 +208,7 @@ def open_database(url: str) -> Database:
     if scheme == "sqlite":
         from xpander_server.store.engine.sqlite import Sqlite
 
-        return Database(Sqlite(url))
+        return Database(Sqlite(url), has_watchdog=not is_embedded)
     if scheme in ("postgresql", "postgresql+psycopg"):
         from xpander_server.store.engine.postgresql import Postgresql
 
