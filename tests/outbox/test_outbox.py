@@ -100,9 +100,9 @@ def test_closed_outbox_can_be_used_again(outbox: Outbox):
 def test_close_leaves_no_open_file(outbox: Outbox, path: Path):
     for number in range(20):
         put(outbox, f"run-{number}")
-        assert has_open_file(path.name)
+        assert has_open_file(f"{path.parent.name}/{path.name}")
         assert outbox.close(TIMEOUT)
-        assert not has_open_file(path.name)
+        assert not has_open_file(f"{path.parent.name}/{path.name}")
 
 
 def test_call_that_outlasts_close_stores_its_outcome_and_closes_the_file(
@@ -114,5 +114,5 @@ def test_call_that_outlasts_close_stores_its_outcome_and_closes_the_file(
     assert not outbox.close(0)
     backend.unblocked.set()
     wait_until(lambda: not any(thread.name == "xpander-report outbox" for thread in threading.enumerate()))
-    assert not has_open_file(path.name)
+    assert not has_open_file(f"{path.parent.name}/{path.name}")
     assert outbox.stats().delivered == 1
