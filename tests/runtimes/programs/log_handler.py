@@ -38,6 +38,11 @@ def log_one_record(form: str, level: str) -> list[object]:
     async def log_in_event_loop() -> None:
         logging.basicConfig(level=level, handlers=[handler])
         logging.getLogger("program").info(RECORD)
+        await wait_for_reports()
+        await handler.backend.aclose()  # logs, as the end of the event loop does
+        await wait_for_reports()
+
+    async def wait_for_reports() -> None:
         while waiting := [task for task in handler.tasks if not task.done()]:
             await asyncio.gather(*waiting)
 
@@ -48,6 +53,7 @@ def log_one_record(form: str, level: str) -> list[object]:
         logging.getLogger("program").info(RECORD)
     if form == "submitted":
         assert handler.backend.outbox.flush(60)
+    handler.backend.close()
     logging.disable()
     sys.stdout.flush()
     return [[task.result for task in Tasks().list(AGENT_ID)], handler.records]
