@@ -57,9 +57,8 @@ MUTANTS = (
     Mutant(
         "a rare request fails (500)",
         "server/xpander_server/api/handlers.py",
-        "return json_response(serializers.task(await self._commit(submission)))",
-        "task = await self._commit(submission)\n"
-        "        assert (task.duration or 0) <= 1000\n        return json_response(serializers.task(task))",
+        "        task = await self._commit(submission)\n",
+        "        task = await self._commit(submission)\n        assert (task.duration or 0) <= 1000\n",
     ),
     Mutant(
         "an id is accepted for another agent",
@@ -76,8 +75,8 @@ MUTANTS = (
     Mutant(
         "a page skips a task",
         "server/xpander_server/store/task_query.py",
-        "_cursor_after(shown[-1])",
-        "_cursor_after(rows[-1])",
+        "return Page(listed, _cursor_after(listed[-1]))",
+        "return Page(listed[:-1], _cursor_after(listed[-1]))",
     ),
     Mutant(
         "a percentile is too low",

@@ -71,7 +71,7 @@ def test_a_created_key_is_valid_and_not_added_twice(keys, verifier):
 def test_only_a_salted_hash_of_a_key_is_stored(tmp_path):
     store = Store(f"sqlite:///{tmp_path}/store.db")
     created = [ApiKeys(store.keys).create(name, "org") for name in ("one", "two")]
-    ApiKeys(store.keys).ensure("hunter2", "org")
+    ApiKeys(store.keys).ensure("hunter2-key-of-the-operator", "org")
     rows = store.keys.list_keys()
     assert len({row.salt for row in rows}) == len({row.hash for row in rows}) == 3
     store.close()
@@ -87,8 +87,8 @@ def test_a_key_has_the_scopes_of_its_creation(keys, verifier):
 
 
 def test_a_key_from_the_command_serve_has_all_scopes(keys, verifier):
-    keys.ensure("known", "org")
-    assert verify(verifier, "known").scopes == set(SCOPES)
+    keys.ensure("known-key-of-the-operator", "org")
+    assert verify(verifier, "known-key-of-the-operator").scopes == set(SCOPES)
 
 
 def test_an_existing_key_from_the_command_serve_keeps_its_scopes(keys, verifier):
@@ -99,14 +99,14 @@ def test_an_existing_key_from_the_command_serve_keeps_its_scopes(keys, verifier)
 
 @pytest.mark.parametrize("key", [b"", b"unknown", b"\xff\xfe", "ключ".encode(), b"x" * 10_000])
 def test_an_unknown_key_is_invalid(key, keys, verifier):
-    keys.ensure("known", "org")
+    keys.ensure("known-key-of-the-operator", "org")
     assert verifier.verify(key).grant is None
 
 
 def test_a_key_belongs_to_one_organization(keys):
-    keys.ensure("known", "org")
+    keys.ensure("known-key-of-the-operator", "org")
     with pytest.raises(ValueError, match="got a key of 'org'"):
-        keys.ensure("known", "other")
+        keys.ensure("known-key-of-the-operator", "other")
 
 
 def test_a_name_is_unique_within_an_organization_only(keys):
@@ -128,10 +128,10 @@ def test_a_key_with_invalid_arguments_is_not_created(name, organization_id, scop
 
 
 def test_a_valid_key_is_hashed_once(keys, verifier, monkeypatch):
-    keys.ensure("known", "org")
-    assert verify(verifier, "known")
+    keys.ensure("known-key-of-the-operator", "org")
+    assert verify(verifier, "known-key-of-the-operator")
     monkeypatch.setattr("hashlib.scrypt", lambda *_, **__: pytest.fail("hashed again"))
-    assert verify(verifier, "known")
+    assert verify(verifier, "known-key-of-the-operator")
 
 
 def test_a_key_is_invalid_from_the_microsecond_of_its_expiry(keys, verifier, clock):
@@ -241,13 +241,13 @@ def test_a_stale_key_is_read_again_after_the_store_was_unavailable(keys, verifie
 
 
 def test_an_unknown_key_is_cached_until_the_cache_is_stale(keys, verifier, monotonic, monkeypatch):
-    assert verify(verifier, "late") is None
+    assert verify(verifier, "late-key-of-the-operator") is None
     with monkeypatch.context() as patched:
         patched.setattr("xpander_server.store.keys.KeyTable.find_by_tag", lambda *_: pytest.fail("looked again"))
-        assert verify(verifier, "late") is None
-    keys.ensure("late", "org")
+        assert verify(verifier, "late-key-of-the-operator") is None
+    keys.ensure("late-key-of-the-operator", "org")
     monotonic[0] += verifier_module.CACHE_SECONDS
-    assert verify(verifier, "late")
+    assert verify(verifier, "late-key-of-the-operator")
 
 
 def test_the_cache_of_unknown_keys_is_bounded(verifier, monkeypatch):
@@ -258,16 +258,16 @@ def test_the_cache_of_unknown_keys_is_bounded(verifier, monkeypatch):
 
 
 def test_an_unknown_key_is_not_hashed_with_scrypt(keys, verifier, monkeypatch):
-    keys.ensure("known", "org")
+    keys.ensure("known-key-of-the-operator", "org")
     monkeypatch.setattr("hashlib.scrypt", lambda *_, **__: pytest.fail("hashed a guess"))
-    # The tags of these strings differ from the tag of "known" (a tag has 15 bits).
+    # The tags of these strings differ from the tag of the key (a tag has 15 bits).
     assert verify(verifier, "a guess") is None
     assert verify(verifier, "another guess") is None
 
 
 def test_keys_from_the_command_serve_get_different_names(keys):
-    for key in ("a", "b", "c", "b"):
-        keys.ensure(key, "org")
+    for name in ("a", "b", "c", "b"):
+        keys.ensure(f"{name}-key-of-the-operator", "org")
     names = {row.name for row in keys.list_keys("org")}
     assert len(names) == 3
     assert {name.partition("-")[0] for name in names} == {"serve"}
@@ -279,19 +279,19 @@ def test_a_key_that_two_servers_add_at_once_is_revoked_as_one(store, clock, monk
         patched.setattr(KeyTable, "find_by_tag", lambda *_: [])
         patched.setattr("xpander_server.store.keys._has_name", lambda *_: (false(),))
         for _ in range(2):
-            ApiKeys(store.keys, clock).ensure("known", "org")
+            ApiKeys(store.keys, clock).ensure("known-key-of-the-operator", "org")
     names = [row.name for row in store.keys.list_keys("org")]
     assert len(names) == 2
     ApiKeys(store.keys, clock).revoke(names[0], "org")
-    assert verify(Verifier(store.keys, clock), "known") is None
+    assert verify(Verifier(store.keys, clock), "known-key-of-the-operator") is None
 
 
 def test_a_generated_name_avoids_existing_names(keys, verifier, monkeypatch):
     monkeypatch.setattr("xpander_server.auth.api_keys._tag", lambda _: 7)
-    keys.ensure("a", "org")
-    keys.ensure("b", "org")
+    keys.ensure("a-key-of-the-operator", "org")
+    keys.ensure("b-key-of-the-operator", "org")
     assert [row.name for row in keys.list_keys("org")] == ["serve-0007", "serve-0007-2"]
-    assert verify(verifier, "b").key_name == "serve-0007-2"
+    assert verify(verifier, "b-key-of-the-operator").key_name == "serve-0007-2"
 
 
 def test_keys_of_revision_0001_get_names_and_all_scopes(tmp_path):

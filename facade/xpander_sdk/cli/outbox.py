@@ -110,7 +110,7 @@ def retry(queue: Outbox, numbers: tuple[int, ...]) -> None:
 )
 @click.pass_obj
 def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool, destination: str | None) -> None:
-    """Delete dead letters, or all reports to one URL.
+    """Delete dead letters or the reports to a URL.
 
     NUMBERS are those of `outbox dead`.
     """
@@ -135,7 +135,7 @@ def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool, destination: 
 @click.option("--destination", metavar="URL", help="Move only the reports to this URL, see `outbox status`.")
 @click.pass_obj
 def move(queue: Outbox, to: str, destination: str | None) -> None:
-    """Address reports to another URL, or to another key.
+    """Move reports to another URL or another key.
 
     Pending reports and dead letters get the URL, the key in XPANDER_API_KEY and the organization in
     XPANDER_ORGANIZATION_ID. Use `outbox drain` to deliver the pending reports, and `outbox retry` for dead letters.
