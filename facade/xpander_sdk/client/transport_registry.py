@@ -205,8 +205,9 @@ class TransportRegistry:
         in use, or that belong to an event loop, are not closed.
         """
         self._inherited.append(self._caches)
-        for transport in list(self._caches.transports.values()):
-            transport.close()
+        with sdk_work():
+            for transport in list(self._caches.transports.values()):
+                transport.close()
         self._caches = _Caches()
         self._is_exiting = False
 
