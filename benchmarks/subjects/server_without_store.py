@@ -9,7 +9,7 @@ import uvicorn
 
 from xpander_server.api.app import create_app
 from xpander_server.auth.authentication import SingleOrganizationAuthenticator
-from xpander_server.domain.task import Task, merge
+from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.store import Store, Submission
@@ -18,15 +18,7 @@ port, file = sys.argv[1:]
 
 
 async def report(submission: Submission) -> Task:
-    return merge(
-        None,
-        submission.report,
-        organization_id=submission.organization_id,
-        agent_id=submission.agent_id,
-        task_id=submission.task_id,
-        reported_at=submission.reported_at,
-        now=submission.now,
-    )
+    return submission.merge_into(None)
 
 
 app = create_app(Store(f"sqlite:///{file}"), SingleOrganizationAuthenticator("bench"), run_in_threadpool, commit=report)

@@ -14,7 +14,7 @@ from xpander_server.api.responses import json_response
 from xpander_server.clock import format_timestamp, parse_timestamp
 from xpander_server.contract import Report
 from xpander_server.domain import metrics
-from xpander_server.domain.task import Task, merge
+from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import BlockingRunner, ListRunner
 from xpander_server.http.errors import HTTPError, validation_error
 from xpander_server.store import MetricsResult, Store, Submission, TaskQuery
@@ -74,7 +74,8 @@ class OperationHandlers:
         )
         task = await self._commit(submission)
         if not request.may_read:
-            task = _task_of_report(submission)
+            # Whoever may not read tasks learns only what the report alone states.
+            task = submission.merge_into(None)
         return json_response(serializers.task(task))
 
     async def get_task(self, request: OperationRequest) -> Response:
@@ -137,19 +138,6 @@ class OperationHandlers:
         if failed_part is not None:
             raise HTTPError(503, f"The store cannot be {failed_part}.", {"Retry-After": "1"})
         return json_response({"status": "ok", "version": version("xpander-report")})
-
-
-def _task_of_report(submission: Submission) -> Task:
-    """Return the task that a report alone would create: what a caller may know who may not read tasks."""
-    return merge(
-        None,
-        submission.report,
-        organization_id=submission.organization_id,
-        agent_id=submission.agent_id,
-        task_id=submission.task_id,
-        reported_at=submission.reported_at,
-        now=submission.now,
-    )
 
 
 def _pop_time_range(parameters: dict[str, Any]) -> tuple[int | None, int | None]:

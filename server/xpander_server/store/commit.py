@@ -82,6 +82,22 @@ class Submission:
             size += sum(map(len, tools))
         return size
 
+    def merge_into(self, stored: Task | None) -> Task:
+        """Return the task after this report; None creates it.
+
+        Raises:
+            Conflict: The id belongs to another agent.
+        """
+        return merge(
+            stored,
+            self.report,
+            organization_id=self.organization_id,
+            agent_id=self.agent_id,
+            task_id=self.task_id,
+            reported_at=self.reported_at,
+            now=self.now,
+        )
+
 
 Outcome = Task | Conflict | RowLocked
 """The task after a report, or the reason for which the report changes nothing."""
@@ -116,15 +132,7 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
             outcomes.append(RowLocked(f"another transaction has locked the task {key.task_id!r}"))
             continue
         try:
-            task = merge(
-                after.get(key),
-                submission.report,
-                organization_id=submission.organization_id,
-                agent_id=submission.agent_id,
-                task_id=submission.task_id,
-                reported_at=submission.reported_at,
-                now=submission.now,
-            )
+            task = submission.merge_into(after.get(key))
         except Conflict as conflict:
             outcomes.append(conflict)
         else:
