@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from support.postgres import Postgres, new_database
 from support.server import ORGANIZATION, Server, running_server
+from support.sqlite_connections import watch_connections
 from xpander_sdk import Backend, Configuration
 from xpander_server.store import Store
 
@@ -23,6 +24,8 @@ SDK_VARIABLES = (
 # A shell that runs the tests in the background ignores SIGINT, and every process that the tests start inherits this.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+watch_connections()
 
 # No time limits for single examples: they depend on how busy the machine is.
 settings.register_profile("without time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -25,6 +25,15 @@ def make_file(path: Path) -> QueueStore:
     return store
 
 
+def pending_count(path: Path) -> int:
+    """Return the number of pending reports of a file, as a new outbox reads it."""
+    database = store_at(path).database
+    try:
+        return Counters(database).stats().pending
+    finally:
+        database.close()
+
+
 def execute(path: Path, *statements: str) -> None:
     connection = sqlite3.connect(path)
     for statement in statements:
@@ -37,7 +46,7 @@ def refusal(path: Path) -> str:
     """Return the error of the outbox; assert that it has not changed the database."""
     before = path.read_bytes() if path.is_file() else None
     with pytest.raises(OutboxError) as error:
-        Counters(store_at(path).database).stats()
+        pending_count(path)
     assert (path.read_bytes() if path.is_file() else None) == before
     return str(error.value)
 
@@ -62,7 +71,7 @@ def test_file_that_others_may_write_to_is_refused(mode, suffix, path: Path):
     assert f"others may write to {path}{suffix}" in text
     assert f"run chmod 600 {path}{suffix}" in text
     os.chmod(f"{path}{suffix}", 0o600)
-    assert Counters(store_at(path).database).stats().pending == 1
+    assert pending_count(path) == 1
     store.database.close()
 
 
@@ -136,13 +145,13 @@ def test_foreign_trigger_in_a_file_of_version_1_is_refused_before_the_migration(
     assert "objects spy are not" in refusal(path)
     assert b"CREATE TABLE books" in path.read_bytes()
     execute(path, "DROP TRIGGER spy")
-    assert Counters(store_at(path).database).stats().pending == 7
+    assert pending_count(path) == 7
 
 
 def test_statistics_of_sqlite_are_accepted(path: Path):
     make_file(path).database.close()
     execute(path, "ANALYZE")
-    assert Counters(store_at(path).database).stats().pending == 1
+    assert pending_count(path) == 1
 
 
 def test_schema_is_not_trusted(path: Path):
