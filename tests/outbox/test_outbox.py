@@ -109,10 +109,13 @@ def test_call_that_outlasts_close_stores_its_outcome_and_closes_the_file(
     outbox: Outbox, path: Path, backend: RecordingBackend
 ):
     backend.unblocked.clear()
+    others = set(threading.enumerate())  # workers of the outboxes of other tests may still run
     put(outbox)
     wait_until(lambda: backend.calls)
+    workers = [thread for thread in set(threading.enumerate()) - others if thread.name == "xpander-report outbox"]
+    assert workers
     assert not outbox.close(0)
     backend.unblocked.set()
-    wait_until(lambda: not any(thread.name == "xpander-report outbox" for thread in threading.enumerate()))
+    wait_until(lambda: not any(thread.is_alive() for thread in workers))
     assert not has_open_file(f"{path.parent.name}/{path.name}")
     assert outbox.stats().delivered == 1
