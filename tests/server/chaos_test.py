@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from server.crash_test import Client, RestartableServer, check, count_answered, finish, kill_under_load
-from support.postgres import NOBODY, Postgres
+from support.postgres import NOBODY, running_postgres
 from support.proxy import Proxy, running_proxy
 from xpander_server.store import Store
 
@@ -114,13 +113,13 @@ def killed_server(times: int, _: float) -> dict[str, Any]:
 
 def killed_server_of_postgresql(times: int, _: float) -> dict[str, Any]:
     """Kill the server of a PostgreSQL store, and start it again."""
-    with new_database_server() as database:
+    with running_postgres("fsync=on") as database:
         return check(database.url(), asyncio.run(kill_under_load(database.url(), times, CLIENTS, seed=1)))
 
 
 def killed_database(times: int, seconds: float) -> dict[str, Any]:
     """Kill all processes of PostgreSQL, and start it again."""
-    with new_database_server() as database:
+    with running_postgres("fsync=on") as database:
 
         async def kill() -> None:
             database.signal_all(signal.SIGKILL)
@@ -132,7 +131,7 @@ def killed_database(times: int, seconds: float) -> dict[str, Any]:
 
 def frozen_database(times: int, seconds: float) -> dict[str, Any]:
     """Freeze all processes of PostgreSQL."""
-    with new_database_server() as database:
+    with running_postgres("fsync=on") as database:
 
         async def freeze() -> None:
             database.signal_all(signal.SIGSTOP)
@@ -146,7 +145,7 @@ def frozen_database(times: int, seconds: float) -> dict[str, Any]:
 
 def vanished_host(times: int, seconds: float) -> dict[str, Any]:
     """Let the host of PostgreSQL vanish without closing connections, and return without knowing them."""
-    with new_database_server() as database, running_proxy(database.port) as proxy:
+    with running_postgres("fsync=on") as database, running_proxy(database.port) as proxy:
 
         async def vanish() -> None:
             proxy.go_silent()
@@ -158,7 +157,7 @@ def vanished_host(times: int, seconds: float) -> dict[str, Any]:
 
 def frozen_server(times: int, seconds: float) -> dict[str, Any]:
     """Freeze one of two servers. The other one must answer while the first one is frozen, and after it continues."""
-    with new_database_server() as database:
+    with running_postgres("fsync=on") as database:
 
         def fault_of(servers: list[RestartableServer]) -> Fault:
             state = {"number": signal.SIGCONT}
@@ -176,7 +175,7 @@ def frozen_server(times: int, seconds: float) -> dict[str, Any]:
 
 def failover(_: int, seconds: float) -> dict[str, Any]:
     """Kill the primary, promote its synchronous standby, and let the address lead to it."""
-    with new_database_server() as primary:
+    with running_postgres("fsync=on") as primary:
         Store(primary.url()).close()  # creates the tables before the copy
         with primary.standby() as standby, running_proxy(primary.port) as proxy:
             primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
@@ -203,7 +202,7 @@ def full_disk(_: int, seconds: float) -> dict[str, Any]:
 
 def full_disk_of_postgresql(_: int, seconds: float) -> dict[str, Any]:
     """Fill the disk of the tables of PostgreSQL, and make room again."""
-    with small_disk(96) as folder, new_database_server() as database:
+    with small_disk(96) as folder, running_postgres("fsync=on") as database:
         tablespace = folder / "tablespace"
         tablespace.mkdir()
         shutil.chown(tablespace, NOBODY, NOBODY)
@@ -226,15 +225,6 @@ async def fill(folder: Path, seconds: float) -> None:
 
 def proxied(proxy: Proxy) -> str:
     return f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
-
-
-@contextmanager
-def new_database_server() -> Iterator[Postgres]:
-    server = Postgres(Path(tempfile.gettempdir(), f"postgres-{secrets.token_hex(8)}"), "fsync=on")
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 @contextmanager

@@ -4,20 +4,18 @@ import errno
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
 
 import anyio
 import pytest
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from support.server import serve_command, server_url
+from support.uvicorn_server import Connect, running_uvicorn
 from xpander_server.api.responses import handle_errors
 from xpander_server.http.protocol import MAX_HEAD_BYTES, HttpProtocol
 
@@ -34,32 +32,15 @@ class ImpatientProtocol(HttpProtocol):
     check_interval = 0.05
 
 
-@contextmanager
 def run_server(
     protocol: type[HttpProtocol], app: ASGIApp | None = None, max_connections: int | None = None
-) -> Iterator[Callable[[], socket.socket]]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(
-            cast(Any, app or PlainTextResponse("here")),
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            limit_concurrency=max_connections,
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield lambda: socket.create_connection(listener.getsockname(), timeout=20)
-        finally:
-            server.should_exit = True
-            thread.join(20)
+) -> AbstractContextManager[Connect]:
+    app = app or PlainTextResponse("here")
+    return running_uvicorn(app, protocol, access_log=False, limit_concurrency=max_connections)
 
 
 @pytest.fixture(scope="module")
-def connect() -> Iterator[Callable[[], socket.socket]]:
+def connect() -> Iterator[Connect]:
     with run_server(ImpatientProtocol) as connect:
         yield connect
 

@@ -2,15 +2,14 @@
 
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPResponse
 
 import pytest
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from support.uvicorn_server import Connect, running_uvicorn
 from xpander_server.api.app import create_app
 from xpander_server.auth.authentication import SingleOrganizationAuthenticator
 from xpander_server.http.concurrency import run_in_threadpool
@@ -22,30 +21,11 @@ PATH = "/agent-execution/agent/report_task"
 BODY = json.dumps({"id": "run-1", "result": "r" * 2_000}).encode()
 LENGTH = f"content-length: {len(BODY)}"
 
-Connect = Callable[[], socket.socket]
-
 
 def run_server(protocol_class: type[HttpToolsProtocol], store: Store) -> Iterator[Connect]:
     app = create_app(store, SingleOrganizationAuthenticator("org"), run_in_threadpool)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=protocol_class,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                proxy_headers=False,
-                server_header=False,
-            )
-        )
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield lambda: socket.create_connection(listener.getsockname(), timeout=20)
-        finally:
-            server.should_exit = True
-            thread.join(20)
+    with running_uvicorn(app, protocol_class, proxy_headers=False, server_header=False) as connect:
+        yield connect
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,13 @@
 import asyncio
 import logging
 import os
-import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,7 +17,7 @@ import pytest
 from sqlalchemy import event
 
 from store.reports import submission
-from support.postgres import Postgres
+from support.postgres import Postgres, running_postgres
 from support.proxy import Proxy, running_proxy
 from xpander_server.store import Store, StoreError, StoreUnavailable, Writer
 from xpander_server.store.engine.limits import Limits
@@ -35,9 +32,8 @@ def store_url(postgresql_url: str) -> str:
 @pytest.fixture
 def own_server() -> Iterator[Postgres]:
     """Return a server of this test alone; the test may stop it and change its settings."""
-    server = Postgres(Path(tempfile.gettempdir(), f"postgres-{secrets.token_hex(8)}"), "fsync=off")
-    yield server
-    server.close()
+    with running_postgres("fsync=off") as server:
+        yield server
 
 
 @contextmanager

@@ -1,16 +1,13 @@
 """PostgreSQL only: lost connections, a restart, races between processes, and invalid URLs."""
 
 import multiprocessing
-import secrets
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
 from store.reports import submission
-from support.postgres import Postgres
+from support.postgres import Postgres, running_postgres
 from xpander_server.store import Store, StoreError, StoreUnavailable, TaskQuery
 
 
@@ -23,9 +20,8 @@ def store_url(postgresql_url: str) -> str:
 @pytest.fixture
 def durable_server() -> Iterator[Postgres]:
     """Return a server of this test alone, with fsync; the test may stop and start it."""
-    server = Postgres(Path(tempfile.gettempdir(), f"postgres-{secrets.token_hex(8)}"), "fsync=on")
-    yield server
-    server.close()
+    with running_postgres("fsync=on") as server:
+        yield server
 
 
 def test_a_connection_that_the_server_closed_is_replaced(store, store_url):

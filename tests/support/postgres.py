@@ -177,3 +177,17 @@ def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
             yield f"{server_url.rpartition('/')[0]}/{name}"
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def running_postgres(*settings: str) -> Iterator[Postgres]:
+    """Run a server in a new folder until the end of the block.
+
+    Args:
+        *settings: Settings of the server, as for `Postgres`.
+    """
+    server = Postgres(Path(tempfile.gettempdir(), f"postgres-{secrets.token_hex(8)}"), *settings)
+    try:
+        yield server
+    finally:
+        server.close()

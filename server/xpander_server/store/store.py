@@ -192,7 +192,7 @@ class Store:
             limit = pace.chunk
             count = pace.run(
                 lambda: self._database.write(
-                    lambda connection: retention.delete_chunk(connection, organization_id, before, limit)  # noqa: B023
+                    lambda connection: retention.delete_chunk(connection, organization_id, before, limit)  # noqa: B023 - runs at once
                 )
             )
             total += count
