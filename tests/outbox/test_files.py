@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from outbox.helpers import (
     read_files,
     remove_files,
     store_at,
+    wait_until,
 )
 from xpander_sdk import Backend, OutboxError
 from xpander_sdk.outbox.outbox import Outbox
@@ -216,10 +218,20 @@ def test_removed_file_is_created_again(outbox: Outbox, path: Path, backend: Reco
     assert backend.runs == ["run-2"]
 
 
+def is_asleep(thread: threading.Thread) -> bool:
+    """Return whether a worker's thread waits for work, and thus is not between a look for the file and its use."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_filename == threading.__file__:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name == "_wait_for_work"
+
+
 def test_removed_folder_is_created_only_for_a_report(outbox: Outbox, path: Path):
     put(outbox).wait(TIMEOUT)
-    shutil.rmtree(path.parent)
     assert outbox._state.worker is not None
+    workers = list(outbox._state.worker._threads)
+    wait_until(lambda: all(not thread.is_alive() or is_asleep(thread) for thread in workers))
+    shutil.rmtree(path.parent)
     outbox._state.worker.wake()
     outbox._state.finish()  # as at exit
     assert not path.parent.exists()
