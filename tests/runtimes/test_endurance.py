@@ -1,5 +1,7 @@
 """Many reports in one process: its resources do not grow."""
 
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import pytest
@@ -43,7 +45,10 @@ def test_each_of_many_reports_is_sent_once(stub):
     assert stub.report_count(target) == 400
 
 
-def test_300_reports_to_file_leave_no_resources_behind(in_process):
-    before, after = run(in_process, "endurance.report_300_times_to_file", development_mode=False).result
-    assert after["counts"] == before["counts"]
-    assert after["objects"] - before["objects"] < 200
+def test_600_reports_to_file_leave_no_resources_behind(in_process):
+    measurements = run(in_process, "endurance.report_600_times_to_file", development_mode=False).result
+    assert measurements[-1]["counts"] == measurements[0]["counts"]
+    # Statements of rare work, such as the compaction of metrics at random times, are cached at their first use. So some
+    # rounds of 100 reports add objects; a leak would add them in every round.
+    growth = [after["objects"] - before["objects"] for before, after in pairwise(measurements)]
+    assert median(growth) < 80, growth
