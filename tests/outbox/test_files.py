@@ -83,6 +83,14 @@ def test_folder_is_private(outbox: Outbox, path: Path):
     assert mode(path.parent) == 0o700
 
 
+def test_missing_parents_of_the_folder_are_private(tmp_path: Path):
+    path = tmp_path / "share" / "product" / "outbox.db"
+    outbox = Outbox(str(path))
+    put(outbox, worker="none")
+    outbox.close(0)
+    assert [mode(folder) for folder in path.parents[:2]] == [0o700, 0o700]
+
+
 def test_key_is_not_in_the_file(outbox: Outbox, path: Path, send: ReplaceableSend):
     put(outbox, "run-1", worker="none")
     put(outbox, "run-2", worker="none", api_key=lambda: KEY)

@@ -10,11 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import create_engine
 
 from server.conftest import StoreWithKeys
 from support.server import KEY, Server, running_server
 from xpander_sdk.cli import main
 from xpander_server.store import Store
+from xpander_server.store.schema.migrate import create_schema
+from xpander_server.store.schema.tables import REVISION
 
 AUTHORIZED = {"x-api-key": KEY}
 
@@ -199,3 +202,78 @@ def test_missing_folder_or_store_is_an_error(store_with_keys: StoreWithKeys, tmp
     assert (result.exit_code, "cannot write to the folder" in result.output) == (2, True)
     shutil.rmtree(store_with_keys.path.parent)
     assert "no file" in run_command("backup", tmp_path / "copy.db", "--store", store_with_keys.url).output
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER backdoor AFTER INSERT ON tasks BEGIN UPDATE api_keys SET revoked_at = NULL; END",
+        "CREATE VIEW more AS SELECT * FROM tasks",
+        "CREATE TABLE hidden (x)",
+        "CREATE INDEX slow ON tasks (result)",
+        "ALTER TABLE tasks ADD COLUMN more",
+        "DROP TABLE sessions",
+        "DROP INDEX tasks_of_user",
+        "INSERT INTO alembic_version VALUES ('0001')",
+        "DELETE FROM alembic_version",
+        "UPDATE alembic_version SET version_num = '0003'",
+    ],
+)
+def test_restore_rejects_a_copy_that_somebody_has_changed(
+    store_with_keys: StoreWithKeys, tmp_path: Path, statement: str
+):
+    store_with_keys.create_key("ci", "org")
+    run_command("backup", tmp_path / "copy.db", "--store", store_with_keys.url)
+    before = store_with_keys.path.read_bytes()
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        connection.execute(statement)
+        connection.commit()
+    result = run_command("restore", tmp_path / "copy.db", "--store", store_with_keys.url, "--yes")
+    assert (result.exit_code, "not a store of this program" in result.output) == (2, True), result.output
+    assert store_with_keys.path.read_bytes() == before
+
+
+def test_restore_executes_no_view_of_a_foreign_file(store_with_keys: StoreWithKeys, tmp_path: Path):
+    store_with_keys.create_key("ci", "org")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num)")
+        connection.execute(f"INSERT INTO alembic_version VALUES ('{REVISION}')")
+        # Counting its rows would never end.
+        connection.execute(
+            "CREATE VIEW tasks AS WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id FROM n"
+        )
+        connection.commit()
+    result = run_command("restore", tmp_path / "copy.db", "--store", store_with_keys.url, "--yes")
+    assert (result.exit_code, "view tasks" in result.output) == (2, True), result.output
+
+
+def test_restore_reads_the_sql_of_objects_that_have_the_name_of_statistics(
+    store_with_keys: StoreWithKeys, tmp_path: Path
+):
+    store_with_keys.create_key("ci", "org")
+    run_command("backup", tmp_path / "copy.db", "--store", store_with_keys.url)
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        connection.execute("ANALYZE")
+        connection.commit()
+    assert run_command("restore", tmp_path / "copy.db", "--store", store_with_keys.url, "--yes").exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET sql = 'CREATE TRIGGER backdoor AFTER INSERT ON tasks BEGIN SELECT 1; END' "
+            "WHERE name = 'sqlite_stat1'"
+        )
+        connection.commit()
+    assert run_command("restore", tmp_path / "copy.db", "--store", store_with_keys.url, "--yes").exit_code == 2
+    with closing(sqlite3.connect(store_with_keys.path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall() == []
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
+def test_restore_migrates_backups_of_earlier_versions(store_with_keys: StoreWithKeys, tmp_path: Path, revision: str):
+    engine = create_engine(f"sqlite:///{tmp_path}/copy.db")
+    with engine.begin() as connection:
+        create_schema(connection, revision)
+    engine.dispose()
+    result = run_command("restore", tmp_path / "copy.db", "--store", store_with_keys.url, "--yes")
+    assert (result.exit_code, "0 tasks" in result.output) == (0, True), result.output
+    assert read_keys(store_with_keys.path) == []

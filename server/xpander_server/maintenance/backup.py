@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from xpander_server.store import Store, StoreError, StoreUnavailable
 from xpander_server.store.engine.locks import FairFileLock
+from xpander_server.store.schema.inspection import check_store
 
 _BUSY_SECONDS = 60.0
 _SQLITE_PREFIX = "sqlite:///"
@@ -52,7 +53,7 @@ def restore(store_url: str, file: Path) -> int:
     """Replace the content of a store by a backup, in one transaction.
 
     Steps:
-        1. Copy `file` to a temporary file, check its integrity and migrate it to the current schema.
+        1. Copy `file` to a temporary file, check its integrity and its schema, and migrate it to the current schema.
         2. Open the store, which creates it if it does not exist.
         3. Wait for the lock of writers, and overwrite the store in one transaction. Readers see the old content until
            the commit, and the new content afterwards.
@@ -65,18 +66,19 @@ def restore(store_url: str, file: Path) -> int:
         Number of tasks in the backup.
 
     Raises:
-        StoreError: `file` is damaged, is not a store, or has a newer schema; or the existing store is invalid.
+        StoreError: `file` is damaged, has other tables than a store, has triggers or views, or has a newer schema; or
+            the existing store is invalid. The store is unchanged.
         StoreUnavailable: The store stays locked, or the disk is full.
     """
     path = _sqlite_path(store_url)
     with _sqlite_errors_as_store_errors(), _temporary_folder_beside(path) as folder:
         copy = folder / "copy"
         with closing(_connect(file)) as source, closing(sqlite3.connect(copy)) as target:
-            tasks = _count_tasks(source)
+            # Pages, without any SQL: anybody may have written the file.
             source.backup(target)
         with closing(sqlite3.connect(copy)) as connection:
-            if (result := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise StoreError(f"{str(file)!r} is damaged: {result}")
+            check_store(connection)
+            tasks = _count_tasks(connection)
         Store(f"{_SQLITE_PREFIX}{copy}").close()
         Store(store_url).close()
         with closing(_connect(copy)) as source, closing(_connect(path)) as target:

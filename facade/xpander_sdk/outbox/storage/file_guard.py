@@ -51,9 +51,16 @@ def file_id(path: str) -> FileId | None:
 
 
 def create_folder(path: str) -> None:
-    """Create the folder of the file `path`, accessible to its owner only."""
+    """Create the folder of the file `path` and its missing parents, accessible to their owner only."""
+    folder = os.path.dirname(path)
+    missing = []
+    while folder and not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        for name in reversed(missing):  # os.makedirs would create the parents with the rights that the umask allows.
+            with suppress(FileExistsError):
+                os.mkdir(name, mode=0o700)
     except OSError as error:
         raise _unusable(path, error) from error
 

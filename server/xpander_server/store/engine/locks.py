@@ -132,13 +132,16 @@ class FairFileLock:
             seconds: Time to wait for the lock.
 
         Raises:
-            StoreUnavailable: Other processes held it for this time.
+            StoreUnavailable: Other processes held it for this time, or the file cannot be opened.
         """
         if fcntl is None:
             yield
             return
         # Opened each time, because a store may be closed while another of its threads is here.
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot open the lock file {str(self._path)!r}: {error.strerror}") from error
         try:
             self._wait(file, seconds)
             yield

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
 from xpander_server.store.engine.limits import BUSY_SECONDS, Limits
 from xpander_server.store.engine.locks import FairFileLock
+from xpander_server.store.engine.private_files import make_private
 
 WAL_BYTES = 64 * 1024 * 1024
 """Size of the write-ahead log above which a commit copies all of it into the file and truncates it."""
@@ -37,6 +38,8 @@ class Sqlite:
             hide_parameters=True,
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         )
+        # Before each connection, because the file may have been removed meanwhile.
+        event.listen(self.engine, "do_connect", lambda *_: make_private(self.path))
         event.listen(self.engine, "connect", _set_up_connection)
 
     def begin(self, connection: Connection, *, writes: bool, limits: Limits) -> None:

@@ -31,24 +31,34 @@ def migrate(database: Database, *, after_upgrade: AfterUpgrade) -> None:
         database.write(lambda connection: _upgrade(connection, after_upgrade), MAINTENANCE)
 
 
-def _upgrade(connection: Connection, after_upgrade: AfterUpgrade) -> None:
+def create_schema(connection: Connection, revision: str) -> None:
+    """Create the tables of a revision, or upgrade those of an earlier one.
+
+    Raises:
+        StoreError: This program does not know the revision.
+    """
     # Imported here, because the import of Alembic takes a tenth of a second, and most starts need no upgrade.
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    if revision not in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}:
+        raise StoreError(f"its schema {revision} is newer than this program's, {REVISION}: update xpander-report")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _upgrade(connection: Connection, after_upgrade: AfterUpgrade) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
     # Read again while the lock is held: another process may have upgraded the schema in the meantime.
     revision = _read_revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision is not None and revision not in known:
-        raise StoreError(f"its schema {revision} is newer than this program's, {REVISION}: update xpander-report")
+    if revision is not None:
+        create_schema(connection, revision)  # Nothing to do, unless this program does not know the revision.
     if revision != REVISION:
-        config.attributes["connection"] = connection
-        command.upgrade(config, REVISION)
+        create_schema(connection, REVISION)
         after_upgrade(connection, revision)
 
 
