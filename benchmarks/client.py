@@ -53,9 +53,8 @@ class Subject:
 
 
 SUBJECTS = (
-    Subject(report.OURS, "sdk.py", OURS, ("xpander-report", "httpx", "httpcore"), "xpander_sdk"),
-    # Its script selects the faster transport.
-    Subject("ours, [fast]", "sdk_fast.py", OURS, ("httpx-aiohttp", "aiohttp"), is_async_only=True, extra="fast"),
+    Subject(report.OURS, "sdk_without_fast.py", OURS, ("xpander-report", "httpx", "httpcore"), "xpander_sdk"),
+    Subject("ours, [fast]", "sdk.py", OURS, ("orjson",), extra="fast"),
     Subject("httpx", "httpx_client.py", OURS, ("httpx", "httpcore"), "httpx"),
     Subject("aiohttp", "aiohttp_client.py", OURS, ("aiohttp",), "aiohttp", is_async_only=True),
     Subject("raw socket", "raw_socket.py", OURS),

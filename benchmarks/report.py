@@ -166,7 +166,7 @@ In brackets: by what factor ours is better (faster, or using less); below 1, our
 
 - **ours**: `Task.report_external_task` and `Task.areport_external_task`. **Official SDK**: the same calls of
   `xpander-sdk`, in a separate environment. Both create the body from their arguments, and an object from the response.
-- **ours, [fast]**: `Task.areport_external_task` with the transport of the extra `fast`, which has no synchronous form.
+- **ours, [fast]**: the same with the extra `fast`, which encodes with orjson.
 - **httpx**, **aiohttp**: one client with default settings sends prepared bytes, and decodes the JSON of the response.
 - **raw socket**: the prepared request on a persistent connection (with asyncio's streams for async), and the decoded
   response. No client in Python can be faster.

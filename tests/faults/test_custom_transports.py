@@ -1,10 +1,9 @@
-"""Transports of the caller: httpx transports, and the aiohttp transport of the extra `fast`."""
+"""Transports of the caller: httpx transports."""
 
 import ssl
 
 import httpx
 import pytest
-from httpx_aiohttp import AiohttpTransport
 
 from faults.assertions import assert_no_secrets_leaked, capture_debug_logs
 from faults.forms import FAST_RETRIES, KEY, Form, report_outcome
@@ -126,30 +125,3 @@ def test_untrusted_certificate_is_rejected_through_custom_transport(form: Form, 
         outcome = report_outcome(form, form.configuration(server.url, transport=transport))
     assert type(outcome.error) is ConnectionFailedError
     assert server.requests == []
-
-
-# Transport of the extra `fast`.
-
-
-AIOHTTP = TransportSettings(async_http=AiohttpTransport)
-
-
-def test_reports_are_sent_through_aiohttp_transport(async_form: Form):
-    with FaultServer(respond(200, gzip_json(TASK), {"content-encoding": "gzip"})) as server:
-        configuration = async_form.configuration(server.url, transport=AIOHTTP)
-        for _ in range(3):
-            assert async_form.report(configuration).id == TASK["id"]
-    assert server.keys == [KEY] * 3
-
-
-@with_each_fault
-def test_fault_has_same_outcome_through_aiohttp_transport(
-    step: Step, error: type[ModuleException], status: int | None, attempts: int, async_form: Form, caplog
-):
-    timeouts = Timeouts(connect=0.5, read=0.5, total=1.6)
-    with capture_debug_logs(caplog), FaultServer(step) as server:
-        outcome = report_outcome(async_form, async_form.configuration(server.url, transport=AIOHTTP, timeouts=timeouts))
-    # The adapter reports a lost connection as a timeout; the documentation explains this.
-    assert type(outcome.error) is (TimedOutError if step is reset_after_request else error)
-    assert (outcome.error.status_code, outcome.error.attempts, server.attempts) == (status, attempts, attempts)
-    assert_no_secrets_leaked(outcome.error, caplog)

@@ -21,7 +21,8 @@ from xpander_sdk.outbox.storage.connection import Database
 from xpander_sdk.outbox.storage.models import Batch, OutboxStats
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.outbox.storage.stats import Counters
-from xpander_sdk.reporting.report import Report, encode_json
+from xpander_sdk.reporting import plain_json
+from xpander_sdk.reporting.report import Report
 from xpander_sdk.settings.outbox import OutboxSettings
 
 TESTS = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def store_at(path: Path, clock: Callable[[], int] | None = None) -> QueueStore:
 
 
 def make_report(id: str = "run-1", reported_at: int = 1, agent_id: str = "agent-1", **fields: Any) -> Report:
-    return Report(agent_id=agent_id, id=id, reported_at=reported_at, content=encode_json({"id": id, **fields}))
+    return Report(agent_id=agent_id, id=id, reported_at=reported_at, content=plain_json.encode({"id": id, **fields}))
 
 
 def make_configuration(path: Path, base_url: str = "http://backend.test", **settings: Any) -> Configuration:

@@ -7,8 +7,9 @@ from typing import Any
 
 from attrs import evolve
 
+from xpander_sdk.reporting import plain_json
 from xpander_sdk.reporting.json_encoder import to_jsonable
-from xpander_sdk.reporting.report import Report, encode_json
+from xpander_sdk.reporting.report import Report
 
 _log = logging.getLogger("xpander_sdk")
 _FIELDS_WITHOUT_TEXT = ("tokens", "is_success", "duration")
@@ -31,4 +32,4 @@ def apply_mask(report: Report, mask: Callable[[dict[str, Any]], Mapping[str, Any
         # The text of the error is not logged: it may quote private data.
         _log.error("the mask of the outbox failed, so the texts of the run were removed: %s", type(error).__name__)
         body = {**dict.fromkeys(fields), **without_text}
-    return evolve(report, content=encode_json({**body, "id": report.id}))
+    return evolve(report, content=plain_json.encode({**body, "id": report.id}))

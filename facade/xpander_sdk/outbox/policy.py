@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from xpander_sdk import errors
-from xpander_sdk.reporting.report import Report, encode_json
+from xpander_sdk.reporting import plain_json
+from xpander_sdk.reporting.report import Report
 
 SECOND = 1_000_000
 MAX_RUN_WAIT = 3_600 * SECOND
@@ -111,7 +112,7 @@ def merge_reports(reports: Sequence[Report]) -> Report:
         agent_id=last.agent_id,
         id=last.id,
         reported_at=max(report.reported_at for report in reports),
-        content=encode_json(merged),
+        content=plain_json.encode(merged),
     )
 
 

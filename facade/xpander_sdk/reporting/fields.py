@@ -20,6 +20,8 @@ from attrs import frozen
 from xpander_sdk.reporting import validation
 from xpander_sdk.reporting.json_encoder import to_jsonable
 from xpander_sdk.reporting.messages import parse_input, parse_result
+from xpander_sdk.reporting.plain_json import is_plain
+from xpander_sdk.reporting.run_ids import new_run_id
 from xpander_sdk.reporting.tokens import Tokens, TokenUsage
 from xpander_sdk.reporting.tool_names import parse_tool_names
 from xpander_sdk.reporting.usage import TOKEN_KINDS, unknown_keys
@@ -30,11 +32,12 @@ _log = logging.getLogger(__name__)
 
 def _parse_run_id(name: str, value: object) -> str:
     # A missing id is created before the first attempt, so that further attempts cannot record the run twice.
-    return str(uuid.uuid4()) if value is None else validation.parse_id(name, value)
+    return new_run_id() if value is None else validation.parse_id(name, value)
 
 
 def _encode_json(name: str, value: object) -> Any:
-    return to_jsonable(value)
+    # A value that is JSON already is not copied: `plain_json.encode` writes it as it is.
+    return value if is_plain(value) else to_jsonable(value)
 
 
 def _parse_duration(name: str, value: object) -> float | None:
@@ -58,6 +61,11 @@ def _parse_tokens(name: str, value: Any) -> dict[str, int | None] | None:
         if count < 0:
             _warn_once(kind, "Negative count of %s, which metrics count as zero", kind)
     return tokens.to_dict()
+
+
+def _parse_run_time(name: str, value: datetime | date | str) -> str | None:
+    time = validation.parse_run_time(name, value)
+    return None if time is None else time.isoformat()
 
 
 _KNOWN_TOKEN_KEYS = f"{', '.join(TOKEN_KINDS)} and the names of a provider's usage"
@@ -107,8 +115,8 @@ class ImportFields(ReportFields, total=False):
     user_id: Annotated[str | None, Field(validation.parse_id, is_always_sent=False)]
     parent_task_id: Annotated[str | None, Field(validation.parse_id, is_always_sent=False)]
     triggering_agent_id: Annotated[str | None, Field(validation.parse_id, is_always_sent=False)]
-    created_at: Annotated[datetime | date | str | None, Field(validation.parse_run_time, is_always_sent=False)]
-    finished_at: Annotated[datetime | date | str | None, Field(validation.parse_run_time, is_always_sent=False)]
+    created_at: Annotated[datetime | date | str | None, Field(_parse_run_time, is_always_sent=False)]
+    finished_at: Annotated[datetime | date | str | None, Field(_parse_run_time, is_always_sent=False)]
 
 
 @cache

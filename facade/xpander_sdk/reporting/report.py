@@ -1,14 +1,11 @@
 """Report of a run: the body of the request, and the time at which it was made."""
 
-import json
 import time
 from typing import Any
 
 from attrs import field, frozen
 
-from xpander_api.models import TaskReport
-from xpander_api.models import Tokens as TokensModel
-from xpander_sdk.reporting import fields
+from xpander_sdk.reporting import fields, plain_json
 
 
 @frozen(kw_only=True)
@@ -43,23 +40,7 @@ def new_report(agent_id: str, *, reported_at: int | None = None, **arguments: An
     values = fields.parse(arguments)
     if reported_at is None:
         reported_at = _now()
-    return Report(agent_id=agent_id, id=values["id"], reported_at=reported_at, content=encode_json(_body(values)))
-
-
-def _body(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the body, in the order of the contract's model."""
-    tokens = values["tokens"]
-    values = {**values, "input_": values["input"], "tokens": None if tokens is None else TokensModel(**tokens)}
-    del values["input"]
-    return TaskReport(**values).to_dict()
-
-
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def encode_json(body: dict[str, Any]) -> bytes:
-    """Return compact JSON, as UTF-8."""
-    return _encoder.encode(body).encode()
+    return Report(agent_id=agent_id, id=values["id"], reported_at=reported_at, content=plain_json.encode(values))
 
 
 _latest = 0
