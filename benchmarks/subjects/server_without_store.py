@@ -4,6 +4,7 @@ Arguments: port, file of a store that stays empty.
 """
 
 import sys
+from collections.abc import Sequence
 
 import uvicorn
 
@@ -17,11 +18,20 @@ from xpander_server.store import Store, Submission
 port, file = sys.argv[1:]
 
 
-async def report(submission: Submission) -> Task:
-    return submission.merge_into(None)
+class NoWriter:
+    """Writer that stores nothing."""
+
+    async def report(self, submission: Submission) -> Task:
+        """Return the task of the report."""
+        return submission.merge_into(None)
+
+    async def report_all(self, submissions: Sequence[Submission]) -> list[Task]:
+        """Return the task of each report."""
+        return [submission.merge_into(None) for submission in submissions]
 
 
-app = create_app(Store(f"sqlite:///{file}"), SingleOrganizationAuthenticator("bench"), run_in_threadpool, commit=report)
+authenticator = SingleOrganizationAuthenticator("bench")
+app = create_app(Store(f"sqlite:///{file}"), authenticator, run_in_threadpool, writer=NoWriter())
 uvicorn.run(
     app, port=int(port), log_level="error", access_log=False, lifespan="off", http=HttpProtocol, proxy_headers=False
 )

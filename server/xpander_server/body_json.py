@@ -7,6 +7,9 @@ large body is scanned in pieces first, and the decoder runs only if the body con
 import gc
 import json
 import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -16,6 +19,8 @@ MAX_DEPTH = 512
 """The contract's limit for nested arrays and objects in a body."""
 MAX_VALUES = 100_000
 """The contract's limit for elements of arrays and members of objects in a body. An empty one counts as one more."""
+MAX_BATCH_VALUES = 400_000
+"""The contract's limit for the values in the body of a batch; each report in it has the limit of a body by itself."""
 MAX_LONG_DIGITS = 64 * 1024
 """The contract's limit for the digits of all numbers in a body that have more than 100 digits."""
 LARGE_BODY_BYTES = 64 * 1024
@@ -33,7 +38,7 @@ def decode_json(body: bytes) -> object:
     """
     if len(body) <= LARGE_BODY_BYTES:
         return _decode(body)
-    _check_size(body)
+    _check_digits(body)
     # A collection while the decoder creates objects finds nothing and takes longer than the decoder.
     was_enabled = gc.isenabled()
     gc.disable()
@@ -44,25 +49,70 @@ def decode_json(body: bytes) -> object:
             gc.enable()
 
 
-def _check_size(body: bytes) -> None:
-    """Check the number of values and digits in a large body, in pieces.
+def split_array(body: bytes, name: str, max_items: int) -> list[bytes] | None:
+    """Return the JSON texts of the elements of an array, which is the only member of the object in a JSON text.
 
-    Other threads can run between two pieces. A piece may start within a string, or after the backslash of an escape.
-    Where the scan reads a text otherwise than the decoder would, the text is not JSON, and the decoder stops there.
+    Args:
+        body: The JSON text.
+        name: The name of the member.
+        max_items: The largest number of elements.
+
+    Returns:
+        The texts; None if the text is JSON, but not such an object.
+
+    Raises:
+        HTTPError: 400 if the text is not JSON; 413 if it has too many elements or values.
     """
-    values, long_digits, is_in_string, escape = 0, 0, False, b""
-    for start in range(0, len(body), _PIECE_BYTES):
-        piece = escape + body[start : start + _PIECE_BYTES]
-        piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
-        escape = b"\\" if piece.endswith(b"\\") else b""
-        parts = piece.removesuffix(escape).split(b'"')
-        outside = b'"'.join(parts[is_in_string::2])
-        values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+    if sum(map(_count_values, _outside_strings(body))) > MAX_BATCH_VALUES:
+        raise HTTPError(413, f"The batch contains more than {MAX_BATCH_VALUES:,} values.")
+    try:
+        items: list[msgspec.Raw] = getattr(_array_decoder(name).decode(body), name)
+    except msgspec.ValidationError:
+        return None
+    except RecursionError:
+        raise HTTPError(400, _TOO_DEEP) from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise HTTPError(400, _reason(body, error)) from None
+    if len(items) > max_items:
+        raise HTTPError(413, f"The batch has more than {max_items} reports.")
+    return [bytes(item) for item in items]
+
+
+@cache
+def _array_decoder(name: str) -> "msgspec.json.Decoder[Any]":
+    struct = msgspec.defstruct("_Array", [(name, list[msgspec.Raw])], forbid_unknown_fields=True)
+    return msgspec.json.Decoder(struct)
+
+
+def _check_digits(body: bytes) -> None:
+    """Check the number of values and digits in a large body."""
+    values, long_digits = 0, 0
+    for outside in _outside_strings(body):
+        values += _count_values(outside)
         if values > MAX_VALUES:
             raise HTTPError(400, f"The body contains more than {MAX_VALUES:,} values.")
         long_digits += sum(map(len, _LONG_NUMBER.findall(outside)))
         if long_digits > MAX_LONG_DIGITS:
             raise HTTPError(400, "The body contains too many numbers with more than 100 digits.")
+
+
+def _count_values(outside: bytes) -> int:
+    return outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+
+
+def _outside_strings(body: bytes) -> Iterator[bytes]:
+    """Yield the parts of a body that are outside of its strings, in pieces.
+
+    Other threads can run between two pieces. A piece may start within a string, or after the backslash of an escape.
+    Where the scan reads a text otherwise than the decoder would, the text is not JSON, and the decoder stops there.
+    """
+    is_in_string, escape = False, b""
+    for start in range(0, len(body), _PIECE_BYTES):
+        piece = escape + body[start : start + _PIECE_BYTES]
+        piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
+        escape = b"\\" if piece.endswith(b"\\") else b""
+        parts = piece.removesuffix(escape).split(b'"')
+        yield b'"'.join(parts[is_in_string::2])
         is_in_string ^= len(parts) % 2 == 0
 
 

@@ -7,17 +7,17 @@ Schema validators are built from it at the first use.
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import islice
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, NotRequired, Required, TypedDict, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from xpander_server.body_json import decode_json
+from xpander_server.body_json import decode_json, split_array
 from xpander_server.http.errors import HTTPError, Problem
 
 JSON = "application/json"
@@ -42,6 +42,13 @@ class Report(TypedDict, total=False):
     triggering_agent_id: str | None
     created_at: str | None
     finished_at: str | None
+
+
+class BatchReport(Report):
+    """Validated report in the body of `reportTasks`."""
+
+    agent_id: Required[str]
+    reported_at: NotRequired[int | None]
 
 
 class _VerbatimResponse(msgspec.Struct):
@@ -99,6 +106,8 @@ class Operation:
         }
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
         self._body_validator = _BodyValidator(description, body["schema"]) if body else None
+        items_name = operation.get("x-independent-items")
+        self._items = _IndependentItems(description, body["schema"], items_name) if items_name else None
 
     @property
     def has_body(self) -> bool:
@@ -148,24 +157,23 @@ class Operation:
             raise HTTPError(422, problems[:_MAX_PROBLEMS])
         return parameters
 
-    def read_body(self, body: bytes) -> Report:
+    def read_body(self, body: bytes) -> Any:
         """Return the decoded and validated body of a request.
 
+        Returns:
+            The body, such as a `Report`. For an operation with independent items, the list of its items, such as
+            `BatchReport`; in place of each invalid item the error that describes it.
+
         Raises:
-            HTTPError: 400 if the body is not JSON or exceeds a limit; 422 with the problems if it violates the schema.
+            HTTPError: 400 if the body is not JSON or exceeds a limit; 413 if it has too many items; 422 with the
+                problems if it violates the schema.
         """
         if self._body_validator is None:
             raise TypeError(f"the operation {self.name} has no body")
         body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 permits to ignore it; programs on Windows send it
-        value = decode_json(body)
-        if not self._body_validator.is_valid(value):
-            raise HTTPError(422, list(islice(self._body_validator.problems(value), _MAX_PROBLEMS)))
-        report = cast(Report, value)
-        if report.get("llm_response") is not None:
-            # Encoding the decoded value again would change it: 1.10 would become 1.1.
-            verbatim = msgspec.json.decode(body, type=_VerbatimResponse).llm_response
-            report["llm_response"] = bytes(verbatim).decode("utf-8")
-        return report
+        if self._items is None:
+            return _read_report(body, self._body_validator, ["body"])
+        return self._items.read(body, self._body_validator)
 
 
 def decode_segment(segment: str) -> str:
@@ -175,6 +183,45 @@ def decode_segment(segment: str) -> str:
         UnicodeDecodeError: The segment is not UTF-8.
     """
     return unquote_to_bytes(segment.encode("latin-1")).decode("utf-8")
+
+
+def _read_report(body: bytes, validator: "_BodyValidator", loc: list[str | int]) -> Report:
+    value = decode_json(body)
+    if not validator.is_valid(value):
+        raise HTTPError(422, list(islice(validator.problems(value, loc), _MAX_PROBLEMS)))
+    report = cast(Report, value)
+    if report.get("llm_response") is not None:
+        # Encoding the decoded value again would change it: 1.10 would become 1.1.
+        verbatim = msgspec.json.decode(body, type=_VerbatimResponse).llm_response
+        report["llm_response"] = bytes(verbatim).decode("utf-8")
+    return report
+
+
+class _IndependentItems:
+    """Reader of a body that is an object with one array, whose elements are decoded and validated one by one.
+
+    An element has the same limits, and the same problems, as if it were the body.
+    """
+
+    def __init__(self, description: dict[str, Any], schema: dict[str, Any], name: str) -> None:
+        array = _resolve(description, schema)["properties"][name]
+        self._name = name
+        self._validator = _BodyValidator(description, array["items"])
+        self._max_items: int = array["maxItems"]
+
+    def read(self, body: bytes, envelope: "_BodyValidator") -> list[Report | HTTPError]:
+        items = split_array(body, self._name, self._max_items)
+        if not items:
+            problems = list(islice(envelope.envelope_problems(decode_json(body)), _MAX_PROBLEMS))
+            # Without a problem, the body states the array twice, first with another type.
+            raise HTTPError(422, problems) if problems else HTTPError(400, "The body states a member twice.")
+        return [self._read_item(item, ["body", self._name, index]) for index, item in enumerate(items)]
+
+    def _read_item(self, item: bytes, loc: list[str | int]) -> Report | HTTPError:
+        try:
+            return _read_report(item, self._validator, loc)
+        except HTTPError as error:
+            return error
 
 
 class _Parameter:
@@ -226,16 +273,20 @@ class _BodyValidator:
     def is_valid(self, value: object) -> bool:
         return self._whole.is_valid(value)
 
-    def problems(self, value: object) -> Iterator[Problem]:
-        if not isinstance(value, dict):
-            yield from _problems(self._shortened, None if value is None else [], ["body"])
-            return
-        yield from _problems(self._shortened, self._shorten(value), ["body"])
+    def problems(self, value: object, loc: list[str | int]) -> Iterator[Problem]:
+        yield from self.envelope_problems(value, loc)
         for name, validator in self._items.items():
-            array = value.get(name)
+            array = value.get(name) if isinstance(value, dict) else None
             for index, item in enumerate(array if isinstance(array, list) else ()):
                 if not validator.is_valid(item):
-                    yield from _problems(validator, item, ["body", name, index])
+                    yield from _problems(validator, item, [*loc, name, index])
+
+    def envelope_problems(self, value: object, loc: Sequence[str | int] = ("body",)) -> Iterator[Problem]:
+        """Yield the problems other than those of the elements of arrays."""
+        if isinstance(value, dict):
+            yield from _problems(self._shortened, self._shorten(value), [*loc])
+        else:
+            yield from _problems(self._shortened, None if value is None else [], [*loc])
 
     def _shorten(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the body without what cannot change the problems: more than one unknown name, elements of arrays."""

@@ -95,7 +95,7 @@ def serve(
                 store,
                 authenticator,
                 run_in_threadpool,
-                commit=writer.report,
+                writer=writer,
                 run_list=run_list,
                 body_timeout=BODY_TIMEOUT,
                 # One at a time: a decoder holds Python's global lock, so more of them would only delay other requests.

@@ -45,7 +45,7 @@ def test_json_and_yaml_of_contract_are_equal():
 
 
 def test_every_operation_of_contract_is_implemented(app):
-    bodies = {"reportExecution": b'{"execution_id": "e"}'}
+    bodies = {"reportExecution": b'{"execution_id": "e"}', "reportTasks": b'{"reports": [{"agent_id": "a"}]}'}
     for name, operation in contract.operations().items():
         path = operation.path.format(agent_id="a", task_id="t", user_id="u").encode()
         status, _, response = call(app, operation.method, path, bodies.get(name, b"{}"))

@@ -2,6 +2,7 @@
 
 from .agent_metrics import AgentMetrics
 from .agent_runs import AgentRuns
+from .batch_report import BatchReport
 from .cost_summary import CostSummary
 from .duration_summary import DurationSummary
 from .error import Error
@@ -15,11 +16,14 @@ from .metrics_point import MetricsPoint
 from .model_usage import ModelUsage
 from .organization_metrics import OrganizationMetrics
 from .problem import Problem
+from .report_outcome import ReportOutcome
+from .report_outcomes import ReportOutcomes
 from .run_counts import RunCounts
 from .task import Task
 from .task_input import TaskInput
 from .task_list_item import TaskListItem
 from .task_report import TaskReport
+from .task_reports import TaskReports
 from .task_status import TaskStatus
 from .task_user import TaskUser
 from .token_share import TokenShare
@@ -31,6 +35,7 @@ from .validation_error import ValidationError
 __all__ = (
     "AgentMetrics",
     "AgentRuns",
+    "BatchReport",
     "CostSummary",
     "DurationSummary",
     "Error",
@@ -44,11 +49,14 @@ __all__ = (
     "ModelUsage",
     "OrganizationMetrics",
     "Problem",
+    "ReportOutcome",
+    "ReportOutcomes",
     "RunCounts",
     "Task",
     "TaskInput",
     "TaskListItem",
     "TaskReport",
+    "TaskReports",
     "TaskStatus",
     "TaskUser",
     "Tokens",

@@ -6,6 +6,8 @@ from typing import Any, Literal, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..types import UNSET, Unset
+
 T = TypeVar("T", bound="Health")
 
 
@@ -15,12 +17,17 @@ class Health:
 
     status: Literal["ok"]
     version: str
+    report_batch: int | Unset = UNSET
+    """ The largest number of reports in a request of `reportTasks`. Absent if the backend has no such operation.
+    """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         status = self.status
 
         version = self.version
+
+        report_batch = self.report_batch
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -30,6 +37,8 @@ class Health:
                 "version": version,
             }
         )
+        if report_batch is not UNSET:
+            field_dict["report_batch"] = report_batch
 
         return field_dict
 
@@ -42,9 +51,12 @@ class Health:
 
         version = d.pop("version")
 
+        report_batch = d.pop("report_batch", UNSET)
+
         health = cls(
             status=status,
             version=version,
+            report_batch=report_batch,
         )
 
         health.additional_properties = d

@@ -9,7 +9,7 @@ A request passes through these functions, from top to bottom:
     api.serializers                   stored values → JSON of the contract
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,15 +19,14 @@ from starlette.routing import BaseRoute, Route
 
 from xpander_server import contract
 from xpander_server.api.endpoint import Endpoint
-from xpander_server.api.handlers import OperationHandlers
+from xpander_server.api.handlers import OperationHandlers, ReportWriter
 from xpander_server.api.responses import error_response, handle_errors, static_response
 from xpander_server.auth.authentication import Authenticator
 from xpander_server.clock import now
-from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import BlockingRunner, ListRunner, without_limits
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.http.forwarded import TrustedProxies
-from xpander_server.store import Store, Submission
+from xpander_server.store import Store
 
 
 def create_app(
@@ -35,7 +34,7 @@ def create_app(
     authenticator: Authenticator,
     run: BlockingRunner,
     *,
-    commit: Callable[[Submission], Awaitable[Task]] | None = None,
+    writer: ReportWriter | None = None,
     run_list: ListRunner | None = None,
     body_timeout: float | None = None,
     run_large: BlockingRunner | None = None,
@@ -50,7 +49,7 @@ def create_app(
         store: Tasks, metrics and keys.
         authenticator: Identifies the caller of a request and checks its scopes.
         run: Executes calls of the store, inline or in a worker thread.
-        commit: Stores one report and returns its task. Default: `run` with a transaction for each report.
+        writer: Stores reports. Default: `run` with a transaction for each request.
         run_list: Executes lists and searches. Default: `run`, without limits.
         body_timeout: Seconds in which a body must arrive. None for no limit, and for use without an event loop.
         run_large: Executes the decompression and validation of large bodies. Default: `run`.
@@ -59,7 +58,7 @@ def create_app(
         observer: Called after each request.
         proxies: Proxies whose statements about the client are trusted.
     """
-    handlers = OperationHandlers(store, run, run_list or without_limits(run), commit, clock).by_operation_id()
+    handlers = OperationHandlers(store, run, run_list or without_limits(run), writer, clock).by_operation_id()
     # The dispatcher tries the routes in this order. The contract lists the most frequent operation first.
     plain_routes: list[Route] = []
     prefixed_routes: list[Route] = []

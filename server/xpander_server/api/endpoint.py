@@ -1,6 +1,7 @@
 """Endpoint of one operation: authenticates and validates a request, and calls the operation's handler."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -11,10 +12,13 @@ from xpander_server import contract
 from xpander_server.api.request_body import read_body
 from xpander_server.auth.api_keys import READ
 from xpander_server.auth.authentication import Authenticator, Principal
-from xpander_server.contract import Operation, Report
+from xpander_server.contract import Operation
 from xpander_server.http.concurrency import BlockingRunner
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
+
+_NOBODY = Principal("", scopes=frozenset())
+"""Caller of an operation without authentication."""
 
 
 @frozen
@@ -26,12 +30,15 @@ class OperationRequest:
         parameters: Parameters of the path, the query and the headers by name, without those that are absent.
         body: Validated body; None for operations without a body.
         may_read: Whether the caller may read tasks.
+        charge: Function that counts the request as the given number of uses of its key in place of one. It raises
+            `HTTPError` 429 above the rate limit.
     """
 
     organization_id: str
     parameters: dict[str, Any]
     body: Any
     may_read: bool
+    charge: Callable[[int], None]
 
 
 Handler = Callable[[OperationRequest], Awaitable[Response]]
@@ -74,10 +81,10 @@ class Endpoint:
         operation = self._operation
         request_state(request.scope).operation = operation.name
         # Authentication precedes validation: callers without a key must not learn which requests would be valid.
-        organization_id, may_read = "", False
+        principal = _NOBODY
         if operation.scope is not None:
             principal = await require_scope(self._authenticator, request, operation.scope)
-            organization_id, may_read = principal.organization_id, READ in principal.scopes
+        organization_id, may_read = principal.organization_id, READ in principal.scopes
         segments = dict(request.path_params)
         prefix = segments.pop("organization_id", None)
         if prefix is not None and not _names_organization(prefix, organization_id):
@@ -85,9 +92,13 @@ class Endpoint:
         query = request.query_params.multi_items() if request.scope["query_string"] else ()
         parameters = operation.read_parameters(segments, query, request.scope["headers"])
         body = await self._read_body(request) if operation.has_body else None
-        return OperationRequest(organization_id, parameters, body, may_read)
+        charge = partial(self._charge, request, principal)
+        return OperationRequest(organization_id, parameters, body, may_read, charge)
 
-    async def _read_body(self, request: Request) -> Report:
+    def _charge(self, request: Request, principal: Principal, count: int) -> None:
+        self._authenticator.charge(principal, count, request_state(request.scope).headers)
+
+    async def _read_body(self, request: Request) -> Any:
         encoded = await read_body(request, self._body_timeout)
         body = encoded.decode_small()
         if body is not None:

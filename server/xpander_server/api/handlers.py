@@ -1,27 +1,57 @@
 """Handlers of the contract's operations, one method for each."""
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol, cast
 
 from starlette.responses import Response
 
 from xpander_server.api import serializers
 from xpander_server.api.endpoint import Handler, OperationRequest
 from xpander_server.api.execution_reports import report_from_execution
-from xpander_server.api.responses import json_response
+from xpander_server.api.responses import http_error, json_response
 from xpander_server.clock import format_timestamp, parse_timestamp
-from xpander_server.contract import Report
+from xpander_server.contract import BatchReport, Report
 from xpander_server.domain import metrics
 from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import BlockingRunner, ListRunner
 from xpander_server.http.errors import HTTPError, validation_error
-from xpander_server.store import MetricsResult, Store, Submission, TaskQuery
+from xpander_server.store import MetricsResult, Store, StoreUnavailable, Submission, TaskQuery
 
+MAX_REPORTS = 256
+"""Reports in one batch; the maximum of `reports` in the contract."""
 MAX_PAGE_SIZE = 1_000
 """Tasks in one page of a list; the default and the maximum of `limit` in the contract."""
+BATCH_HEADERS = {"x-report-batch": str(MAX_REPORTS)}
+"""Headers that tell the clients of `reportTask` that this server has `reportTasks`."""
 _BUCKET_HOURS = {None: None, "hour": 1, "day": 24}
+
+
+class ReportWriter(Protocol):
+    """Storage of reports, as `store.Writer` implements it."""
+
+    async def report(self, submission: Submission) -> Task:
+        """Store a report durably, and return its task, or raise the reason for which it is not stored."""
+        ...
+
+    async def report_all(self, submissions: Sequence[Submission]) -> Sequence[Task | Exception]:
+        """Store reports durably in their order; return for each its task, or the reason why it is not stored."""
+        ...
+
+
+class _DirectWriter:
+    """Storage of reports in one transaction for each request."""
+
+    def __init__(self, store: Store, run: BlockingRunner) -> None:
+        self._store = store
+        self._run = run
+
+    async def report(self, submission: Submission) -> Task:
+        return await self._run(lambda: self._store.report(submission))
+
+    async def report_all(self, submissions: Sequence[Submission]) -> Sequence[Task | Exception]:
+        return await self._run(lambda: self._store.report_all(submissions))
 
 
 class OperationHandlers:
@@ -32,19 +62,20 @@ class OperationHandlers:
         store: Store,
         run: BlockingRunner,
         run_list: ListRunner,
-        commit: Callable[[Submission], Awaitable[Task]] | None,
+        writer: ReportWriter | None,
         clock: Callable[[], int],
     ) -> None:
         self._store = store
         self._run = run
         self._run_list = run_list
-        self._commit = commit or (lambda submission: run(lambda: store.report(submission)))
+        self._writer: ReportWriter = writer or _DirectWriter(store, run)
         self._clock = clock
 
     def by_operation_id(self) -> Mapping[str, Handler]:
         """Return the handlers by the contract's operationId."""
         return {
             "reportTask": self.report_task,
+            "reportTasks": self.report_tasks,
             "reportExecution": self.report_execution,
             "getTask": self.get_task,
             "listTasks": self.list_tasks,
@@ -64,19 +95,33 @@ class OperationHandlers:
         return await self._store_report(request, report_from_execution(request.body))
 
     async def _store_report(self, request: OperationRequest, report: Report) -> Response:
-        submission = Submission(
-            request.organization_id,
-            request.parameters["agent_id"],
-            report.get("id") or str(uuid.uuid4()),
-            report,
-            reported_at=request.parameters.get("x-reported-at"),
-            now=self._clock(),
-        )
-        task = await self._commit(submission)
+        agent_id, reported_at = request.parameters["agent_id"], request.parameters.get("x-reported-at")
+        submission = _submission(request.organization_id, agent_id, report, reported_at, self._clock())
+        task = await self._writer.report(submission)
         if not request.may_read:
             # Whoever may not read tasks learns only what the report alone states.
             task = submission.merge_into(None)
-        return json_response(serializers.task(task))
+        return json_response(serializers.task(task), headers=BATCH_HEADERS)
+
+    async def report_tasks(self, request: OperationRequest) -> Response:
+        """Store a batch of reports, and return the outcome of each."""
+        reports: list[BatchReport | HTTPError] = request.body
+        request.charge(len(reports))
+        now = self._clock()
+        submissions = [
+            _batch_submission(request.organization_id, report, now)
+            for report in reports
+            if not isinstance(report, HTTPError)
+        ]
+        tasks = await self._writer.report_all(submissions) if submissions else []
+        unavailable = [task for task in tasks if isinstance(task, StoreUnavailable)]
+        if unavailable and len(unavailable) == len(reports):
+            raise unavailable[0]
+        if not request.may_read:
+            tasks = _without_stored_values(submissions, tasks)
+        stored = iter(tasks)
+        results = [report if isinstance(report, HTTPError) else next(stored) for report in reports]
+        return json_response({"outcomes": [_outcome(result) for result in results]})
 
     async def get_task(self, request: OperationRequest) -> Response:
         """Return one task."""
@@ -137,7 +182,44 @@ class OperationHandlers:
         failed_part = await self._run(self._store.health.failed_part)
         if failed_part is not None:
             raise HTTPError(503, f"The store cannot be {failed_part}.", {"Retry-After": "1"})
-        return json_response({"status": "ok", "version": version("xpander-report")})
+        return json_response({"status": "ok", "version": version("xpander-report"), "report_batch": MAX_REPORTS})
+
+
+def _batch_submission(organization_id: str, report: BatchReport, now: int) -> Submission:
+    fields = cast(dict[str, Any], report)
+    agent_id, reported_at = fields.pop("agent_id"), fields.pop("reported_at", None)
+    return _submission(organization_id, agent_id, report, reported_at, now)
+
+
+def _submission(organization_id: str, agent_id: str, report: Report, reported_at: int | None, now: int) -> Submission:
+    task_id = report.get("id") or str(uuid.uuid4())
+    return Submission(organization_id, agent_id, task_id, report, reported_at=reported_at, now=now)
+
+
+def _without_stored_values(
+    submissions: Sequence[Submission], tasks: Sequence[Task | Exception]
+) -> list[Task | Exception]:
+    """Return the tasks as the batch alone states them, for a caller who may not read tasks."""
+    stated: dict[str, Task] = {}
+    results: list[Task | Exception] = []
+    for submission, task in zip(submissions, tasks, strict=True):
+        if isinstance(task, Exception):
+            results.append(task)
+            continue
+        stated[submission.task_id] = submission.merge_into(stated.get(submission.task_id))
+        results.append(stated[submission.task_id])
+    return results
+
+
+def _outcome(result: Task | Exception) -> dict[str, Any]:
+    """Return the contract's `ReportOutcome`."""
+    if isinstance(result, Task):
+        return {"status": 200, "task": serializers.reported_task(result)}
+    error = http_error(result, "POST")
+    outcome: dict[str, Any] = {"status": error.status, "error": {"detail": error.detail}}
+    if "Retry-After" in error.headers:
+        outcome["retry_after"] = int(error.headers["Retry-After"])
+    return outcome
 
 
 def _pop_time_range(parameters: dict[str, Any]) -> tuple[int | None, int | None]:

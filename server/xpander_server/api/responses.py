@@ -47,26 +47,38 @@ def handle_errors(handler: RequestHandler) -> RequestHandler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
-        except HTTPError as error:
-            return error_response(error.status, error.detail, error.headers)
-        except Conflict as conflict:
-            return error_response(409, str(conflict))
-        except QueueFull:
-            return error_response(503, "Too many reports of this organization wait.", {"Retry-After": "1"})
-        except StoreUnavailable:
-            # The store has noted the reason in the log, once for all requests.
-            request_state(request.scope).has_store_failed = True
-            return error_response(503, "The store does not answer.", {"Retry-After": "1"})
         except ClientDisconnect:
             return error_response(400, "The connection was closed before the end of the body.")
-        except Exception as error:
-            if _is_exhausted(error):
-                _log.error("%s request failed: %s", request.method, error)
-                return error_response(503, "The server has no free descriptors or memory.", {"Retry-After": "1"})
-            _log.exception("%s request failed: unexpected exception", request.method)
-            return error_response(500, "Internal server error.")
+        except Exception as exception:
+            if isinstance(exception, StoreUnavailable) and not isinstance(exception, QueueFull):
+                request_state(request.scope).has_store_failed = True
+            error = http_error(exception, request.method)
+            return error_response(error.status, error.detail, error.headers)
 
     return handle
+
+
+def http_error(error: Exception, method: str) -> HTTPError:
+    """Return the error response for an exception, as the table of `handle_errors` states; log unexpected ones.
+
+    Args:
+        error: The exception.
+        method: HTTP method of the request, for the log.
+    """
+    if isinstance(error, HTTPError):
+        return error
+    if isinstance(error, Conflict):
+        return HTTPError(409, str(error))
+    if isinstance(error, QueueFull):
+        return HTTPError(503, "Too many reports of this organization wait.", {"Retry-After": "1"})
+    if isinstance(error, StoreUnavailable):
+        # The store has noted the reason in the log, once for all requests.
+        return HTTPError(503, "The store does not answer.", {"Retry-After": "1"})
+    if _is_exhausted(error):
+        _log.error("%s request failed: %s", method, error)
+        return HTTPError(503, "The server has no free descriptors or memory.", {"Retry-After": "1"})
+    _log.error("%s request failed: unexpected exception", method, exc_info=error)
+    return HTTPError(500, "Internal server error.")
 
 
 def _is_exhausted(error: BaseException | None) -> bool:

@@ -38,6 +38,15 @@ def task(task: Task) -> dict[str, Any]:
 def list_item(task: Task) -> dict[str, Any]:
     """Return the contract's `TaskListItem`."""
     return {
+        **reported_task(task),
+        "result": task.result if task.result is None else str(task.result),
+        "result_truncated": isinstance(task.result, Excerpt),
+    }
+
+
+def reported_task(task: Task) -> dict[str, Any]:
+    """Return the contract's `TaskListItem` without the result, as the outcome of a report in a batch contains it."""
+    return {
         "id": task.id,
         "agent_id": task.agent_id,
         "organization_id": task.organization_id,
@@ -47,8 +56,6 @@ def list_item(task: Task) -> dict[str, Any]:
         "triggering_agent_id": task.triggering_agent_id,
         "created_at": format_timestamp(task.created_at),
         "updated_at": format_timestamp(task.updated_at),
-        "result": task.result if task.result is None else str(task.result),
-        "result_truncated": isinstance(task.result, Excerpt),
     }
 
 

@@ -52,6 +52,19 @@ class Authenticator(Protocol):
         """
         ...
 
+    def charge(self, principal: Principal, count: int, headers: dict[str, str]) -> None:
+        """Count further uses of the key of an authenticated request, which has counted as one use.
+
+        Args:
+            principal: Caller of the request.
+            count: Number of all uses, with the one that is counted already.
+            headers: Receives headers for the response.
+
+        Raises:
+            HTTPError: 429 above the rate limit; no further use is counted.
+        """
+        ...
+
 
 class SingleOrganizationAuthenticator:
     """Authenticator without keys: every request belongs to one organization."""
@@ -62,6 +75,9 @@ class SingleOrganizationAuthenticator:
     async def authenticate(self, request: Request, scope: str, headers: dict[str, str]) -> Principal:
         """Return the principal of the organization."""
         return self._principal
+
+    def charge(self, principal: Principal, count: int, headers: dict[str, str]) -> None:
+        """Do nothing: there are no rate limits without keys."""
 
 
 class KeyAuthenticator:
@@ -96,15 +112,29 @@ class KeyAuthenticator:
         Raises:
             HTTPError: 429 above the rate limit of the key, 403 without the scope.
         """
-        if self._key_limiter is not None:
-            # The bucket is named after the key, so that both secrets of a key share it during a rotation.
-            allowance = self._key_limiter.take(f"{grant.key_name} {grant.organization_id}")
-            if allowance.retry_after:
-                raise HTTPError(429, "Too many requests with this key.", allowance.headers)
-            headers.update(allowance.headers)
+        self._take(grant.key_name, grant.organization_id, headers)
         if scope not in grant.scopes:
             raise HTTPError(403, f"The key {grant.key_name!r} has no scope {scope!r}, which this operation requires.")
         return Principal(grant.organization_id, grant.key_name, grant.scopes)
+
+    def charge(self, principal: Principal, count: int, headers: dict[str, str]) -> None:
+        """Count further uses of the key of an authenticated request. See `Authenticator.charge`.
+
+        Raises:
+            HTTPError: 429 above the rate limit of the key.
+        """
+        if count > 1:
+            self._take(principal.key_name, principal.organization_id, headers, count, returned=1)
+
+    def _take(
+        self, key_name: str, organization_id: str, headers: dict[str, str], count: int = 1, *, returned: int = 0
+    ) -> None:
+        if self._key_limiter is not None:
+            # The bucket is named after the key, so that both secrets of a key share it during a rotation.
+            allowance = self._key_limiter.take(f"{key_name} {organization_id}", count, returned=returned)
+            if allowance.retry_after:
+                raise HTTPError(429, "Too many requests with this key.", allowance.headers)
+            headers.update(allowance.headers)
 
     async def _grant_of(self, request: Request, *, accepts_bearer: bool) -> KeyGrant:
         keys = [value for name, value in request.headers.raw if name == b"x-api-key"]

@@ -83,12 +83,16 @@ class RateLimiter:
         self._clock = clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def take(self, name: str, count: int = 1) -> Allowance:
+    def take(self, name: str, count: int = 1, *, returned: int = 0) -> Allowance:
         """Take `count` tokens from the bucket of `name`, if it contains as many.
+
+        More tokens than the capacity are taken from a full bucket. It then contains less than none, so that the rate
+        holds in the long run.
 
         Args:
             name: Name of the bucket. A new bucket is full.
             count: Number of tokens. 0 takes none, and reports whether one token is available.
+            returned: Number of tokens, taken before, that are put back first.
         """
         now, rate = self._clock(), self._rate
         bucket = self._buckets.get(name)
@@ -100,10 +104,11 @@ class RateLimiter:
             bucket.tokens = min(rate.count, bucket.tokens + (now - bucket.updated_at) * rate.count / rate.seconds)
             bucket.updated_at = now
             self._buckets.move_to_end(name)
-        needed, retry_after = max(count, 1), 0
+        bucket.tokens += returned
+        needed, retry_after = min(max(count, 1), rate.count), 0
         if bucket.tokens < needed:
             retry_after = math.ceil((needed - bucket.tokens) * rate.seconds / rate.count) or 1
         else:
             bucket.tokens -= count
         reset = math.ceil((rate.count - bucket.tokens) * rate.seconds / rate.count)
-        return Allowance(rate.count, int(bucket.tokens), reset, retry_after)
+        return Allowance(rate.count, max(0, int(bucket.tokens)), reset, retry_after)

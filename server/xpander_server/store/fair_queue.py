@@ -10,6 +10,7 @@
 
 import threading
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from attrs import define, field
@@ -43,16 +44,25 @@ class FairQueue(Generic[T]):
 
     def put(self, organization_id: str, item: T, size: int) -> bool:
         """Append an item; return False if the organization has no space left."""
+        return self.put_all(organization_id, [(item, size)])
+
+    def put_all(self, organization_id: str, items: Sequence[tuple[T, int]]) -> bool:
+        """Append one or more items with their sizes, or none if the organization has not enough space left.
+
+        Returns:
+            Whether the items were appended.
+        """
+        size = sum(size for _, size in items)
         with self._lock:
             queue = self._queues.get(organization_id)
             count, used = (0, 0) if queue is None else (len(queue.items), queue.size)
-            if count + 1 > self._free_count or used + size > self._free_size:
+            if count + len(items) > self._free_count or used + size > self._free_size:
                 return False
             if queue is None:
                 queue = self._queues[organization_id] = _OrganizationQueue()
-            queue.items.append((item, size))
+            queue.items.extend(items)
             queue.size += size
-            self._free_count -= 1
+            self._free_count -= len(items)
             self._free_size -= size
             return True
 

@@ -10,7 +10,7 @@ from xpander_server.domain.task import Task
 from xpander_server.store import previews, retention
 from xpander_server.store.commit import Outcome, Submission, commit
 from xpander_server.store.engine.database import open_database
-from xpander_server.store.engine.errors import StoreError
+from xpander_server.store.engine.errors import StoreError, StoreUnavailable
 from xpander_server.store.engine.limits import MAINTENANCE, WRITE, Limits
 from xpander_server.store.health import HealthCheck
 from xpander_server.store.keys import KeyTable
@@ -101,6 +101,22 @@ class Store:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    def report_all(self, submissions: Sequence[Submission]) -> list[Outcome | Exception]:
+        """Merge reports into their tasks durably, in one transaction, and return the outcome of each.
+
+        Raises:
+            StoreUnavailable: The database does not respond; the reports may be stored or not.
+        """
+        try:
+            return [*self.commit(submissions)]
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # An error in one report must not fail the others.
+            if len(submissions) == 1:
+                return [error]
+            return [self.report_all([submission])[0] for submission in submissions]
 
     def task(self, organization_id: str, task_id: str) -> Task | None:
         """Return a task with all its documents, or None."""

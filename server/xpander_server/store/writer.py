@@ -23,7 +23,9 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from attrs import define
 
 from xpander_server.domain.task import Task
 from xpander_server.store.commit import Submission
@@ -51,13 +53,28 @@ SWITCH_SECONDS = 0.000_5
 """Interpreter's thread switch interval while a writer runs."""
 
 _Outcome = Task | Exception
+_Result = tuple["asyncio.Future[Any]", Any]
+"""Future, and its result or its exception."""
 
 _log = logging.getLogger(__name__)
 
 
+@define(eq=False)
+class _Batch:
+    """Reports that share one answer. After they are in the queue, only the writer's thread uses it."""
+
+    outcomes: "list[_Outcome | None]"
+    """Outcome of each report; None while it waits."""
+    waiting_count: int
+
+
 class _Entry(NamedTuple):
     submission: Submission
-    future: "asyncio.Future[Task]"
+    future: "asyncio.Future[Any]"
+    """Future of the task, or of the outcomes of the batch."""
+    batch: _Batch | None = None
+    position: int = 0
+    """Position in the batch."""
 
 
 class Writer:
@@ -114,16 +131,40 @@ class Writer:
             QueueFull: Too many reports of the organization wait.
             StoreUnavailable: The writer has ended, or the database does not respond.
         """
+        future: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
+        self._enqueue([_Entry(submission, future)])
+        return await future
+
+    async def report_all(self, submissions: Sequence[Submission]) -> Sequence[_Outcome]:
+        """Merge reports of one organization into their tasks in their order, and return when all are on disk.
+
+        Each report takes its own place in the queue. So all of them are usually in one commit, and reports of another
+        organization do not wait for all of them.
+
+        Args:
+            submissions: One or more reports.
+
+        Returns:
+            For each report its task, or the exception that `report` would raise.
+
+        Raises:
+            QueueFull: Too many reports of the organization wait; nothing is changed.
+            StoreUnavailable: The writer has ended.
+        """
+        future: asyncio.Future[list[_Outcome]] = asyncio.get_running_loop().create_future()
+        batch = _Batch([None] * len(submissions), len(submissions))
+        self._enqueue([_Entry(submission, future, batch, index) for index, submission in enumerate(submissions)])
+        return await future
+
+    def _enqueue(self, entries: Sequence[_Entry]) -> None:
         if self._is_closed:
             raise StoreUnavailable("the server stops")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Task] = loop.create_future()
-        if not self._queue.put(submission.organization_id, _Entry(submission, future), submission.size):
+        items = [(entry, entry.submission.size) for entry in entries]
+        if not self._queue.put_all(entries[0].submission.organization_id, items):
             raise QueueFull("too many reports of this organization wait to be committed")
         # call_soon instead of an immediate set(): the loop first runs all requests that are ready, so their reports
         # join this commit, and the writer's thread does not compete with them for the interpreter lock.
-        loop.call_soon(self._wake.set)
-        return await future
+        asyncio.get_running_loop().call_soon(self._wake.set)
 
     def _run(self) -> None:
         while True:
@@ -203,20 +244,28 @@ class Writer:
 
     def _resolve_futures(self, results: Iterable[tuple[_Entry, _Outcome]]) -> None:
         """Resolve the futures in their event loops, with one call for each loop."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Task], _Outcome]]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
         for entry, outcome in results:
-            by_loop.setdefault(entry.future.get_loop(), []).append((entry.future, outcome))
+            batch: _Batch | None = entry.batch
+            result: Any = outcome
+            if batch is not None:
+                batch.outcomes[entry.position] = outcome
+                batch.waiting_count -= 1
+                if batch.waiting_count:
+                    continue
+                result = batch.outcomes
+            by_loop.setdefault(entry.future.get_loop(), []).append((entry.future, result))
         for loop, loop_results in by_loop.items():
             # The loop may be closed, also between a test and the call, if the process is ending.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_set_results, loop_results)
 
 
-def _set_results(results: Iterable[tuple["asyncio.Future[Task]", _Outcome]]) -> None:
-    for future, outcome in results:
+def _set_results(results: Iterable[_Result]) -> None:
+    for future, result in results:
         if future.done():  # the request was canceled
             continue
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
+        if isinstance(result, Exception):
+            future.set_exception(result)
         else:
-            future.set_result(outcome)
+            future.set_result(result)

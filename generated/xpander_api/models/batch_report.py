@@ -1,0 +1,379 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from dateutil.parser import isoparse
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.tokens import Tokens
+
+
+T = TypeVar("T", bound="BatchReport")
+
+
+@_attrs_define
+class BatchReport:
+    """A report in a batch. It has the properties of `TaskReport` besides its agent and its time of report."""
+
+    agent_id: str
+    """ An id without control characters. `.` and `..` are not allowed because they would change the path. """
+    reported_at: int | None | Unset = UNSET
+    """ The time at which the caller made the report, in microseconds since 1970 (UTC), as in the header
+    `x-reported-at` of `reportTask`. All attempts to send one report use the same value. If it is
+    absent, null, or more than five minutes in the future, the time of arrival is used.
+     """
+    id: None | str | Unset = UNSET
+    input_: None | str | Unset = UNSET
+    """ The input of the agent. """
+    llm_response: Any | Unset = UNSET
+    """ The raw response of the model provider. Any JSON value; stored unchanged. """
+    tokens: None | Tokens | Unset = UNSET
+    is_success: bool | None | Unset = UNSET
+    """ Whether the run succeeded. Null while the run is executing. """
+    result: None | str | Unset = UNSET
+    """ The final result of the agent. """
+    duration: float | None | Unset = UNSET
+    """ Wall-clock duration in seconds. 0 means unknown and keeps the stored value: clients send it
+    by default. A negative number, which a clock adjustment can cause, is stored, and metrics
+    count it as zero.
+     """
+    used_tools: list[str] | None | Unset = UNSET
+    """ Names of the called tools, one entry for each call. An empty list, which clients send by
+    default, keeps the stored value.
+     """
+    user_id: None | str | Unset = UNSET
+    parent_task_id: None | str | Unset = UNSET
+    triggering_agent_id: None | str | Unset = UNSET
+    created_at: datetime.datetime | None | Unset = UNSET
+    """ A time from 1971 to 2999, with a precision of one microsecond. """
+    finished_at: datetime.datetime | None | Unset = UNSET
+    """ A time from 1971 to 2999, with a precision of one microsecond. """
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.tokens import Tokens  # noqa: PLC0415
+
+        agent_id = self.agent_id
+
+        reported_at: int | None | Unset
+        if isinstance(self.reported_at, Unset):
+            reported_at = UNSET
+        else:
+            reported_at = self.reported_at
+
+        id: None | str | Unset
+        if isinstance(self.id, Unset):
+            id = UNSET
+        else:
+            id = self.id
+
+        input_: None | str | Unset
+        if isinstance(self.input_, Unset):
+            input_ = UNSET
+        else:
+            input_ = self.input_
+
+        llm_response = self.llm_response
+
+        tokens: dict[str, Any] | None | Unset
+        if isinstance(self.tokens, Unset):
+            tokens = UNSET
+        elif isinstance(self.tokens, Tokens):
+            tokens = self.tokens.to_dict()
+        else:
+            tokens = self.tokens
+
+        is_success: bool | None | Unset
+        if isinstance(self.is_success, Unset):
+            is_success = UNSET
+        else:
+            is_success = self.is_success
+
+        result: None | str | Unset
+        if isinstance(self.result, Unset):
+            result = UNSET
+        else:
+            result = self.result
+
+        duration: float | None | Unset
+        if isinstance(self.duration, Unset):
+            duration = UNSET
+        else:
+            duration = self.duration
+
+        used_tools: list[str] | None | Unset
+        if isinstance(self.used_tools, Unset):
+            used_tools = UNSET
+        elif isinstance(self.used_tools, list):
+            used_tools = self.used_tools
+
+        else:
+            used_tools = self.used_tools
+
+        user_id: None | str | Unset
+        if isinstance(self.user_id, Unset):
+            user_id = UNSET
+        else:
+            user_id = self.user_id
+
+        parent_task_id: None | str | Unset
+        if isinstance(self.parent_task_id, Unset):
+            parent_task_id = UNSET
+        else:
+            parent_task_id = self.parent_task_id
+
+        triggering_agent_id: None | str | Unset
+        if isinstance(self.triggering_agent_id, Unset):
+            triggering_agent_id = UNSET
+        else:
+            triggering_agent_id = self.triggering_agent_id
+
+        created_at: None | str | Unset
+        if isinstance(self.created_at, Unset):
+            created_at = UNSET
+        elif isinstance(self.created_at, datetime.datetime):
+            created_at = self.created_at.isoformat()
+
+        else:
+            created_at = self.created_at
+
+        finished_at: None | str | Unset
+        if isinstance(self.finished_at, Unset):
+            finished_at = UNSET
+        elif isinstance(self.finished_at, datetime.datetime):
+            finished_at = self.finished_at.isoformat()
+
+        else:
+            finished_at = self.finished_at
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "agent_id": agent_id,
+            }
+        )
+        if reported_at is not UNSET:
+            field_dict["reported_at"] = reported_at
+        if id is not UNSET:
+            field_dict["id"] = id
+        if input_ is not UNSET:
+            field_dict["input"] = input_
+        if llm_response is not UNSET:
+            field_dict["llm_response"] = llm_response
+        if tokens is not UNSET:
+            field_dict["tokens"] = tokens
+        if is_success is not UNSET:
+            field_dict["is_success"] = is_success
+        if result is not UNSET:
+            field_dict["result"] = result
+        if duration is not UNSET:
+            field_dict["duration"] = duration
+        if used_tools is not UNSET:
+            field_dict["used_tools"] = used_tools
+        if user_id is not UNSET:
+            field_dict["user_id"] = user_id
+        if parent_task_id is not UNSET:
+            field_dict["parent_task_id"] = parent_task_id
+        if triggering_agent_id is not UNSET:
+            field_dict["triggering_agent_id"] = triggering_agent_id
+        if created_at is not UNSET:
+            field_dict["created_at"] = created_at
+        if finished_at is not UNSET:
+            field_dict["finished_at"] = finished_at
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.tokens import Tokens  # noqa: PLC0415
+
+        d = dict(src_dict)
+        agent_id = d.pop("agent_id")
+
+        def _parse_reported_at(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        reported_at = _parse_reported_at(d.pop("reported_at", UNSET))
+
+        def _parse_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        id = _parse_id(d.pop("id", UNSET))
+
+        def _parse_input_(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        input_ = _parse_input_(d.pop("input", UNSET))
+
+        llm_response = d.pop("llm_response", UNSET)
+
+        def _parse_tokens(data: object) -> None | Tokens | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                tokens_type_0 = Tokens.from_dict(data)
+
+                return tokens_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Tokens | Unset, data)
+
+        tokens = _parse_tokens(d.pop("tokens", UNSET))
+
+        def _parse_is_success(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        is_success = _parse_is_success(d.pop("is_success", UNSET))
+
+        def _parse_result(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        result = _parse_result(d.pop("result", UNSET))
+
+        def _parse_duration(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        duration = _parse_duration(d.pop("duration", UNSET))
+
+        def _parse_used_tools(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                used_tools_type_0 = cast(list[str], data)
+
+                return used_tools_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        used_tools = _parse_used_tools(d.pop("used_tools", UNSET))
+
+        def _parse_user_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        user_id = _parse_user_id(d.pop("user_id", UNSET))
+
+        def _parse_parent_task_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        parent_task_id = _parse_parent_task_id(d.pop("parent_task_id", UNSET))
+
+        def _parse_triggering_agent_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        triggering_agent_id = _parse_triggering_agent_id(d.pop("triggering_agent_id", UNSET))
+
+        def _parse_created_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                componentsschemas_optional_time_type_0 = (
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
+                )(data)
+
+                return componentsschemas_optional_time_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        created_at = _parse_created_at(d.pop("created_at", UNSET))
+
+        def _parse_finished_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                componentsschemas_optional_time_type_0 = (
+                    lambda text: (
+                        isoparse(text)
+                        if len(text) != 27 or text[10:13] == "T24"
+                        else datetime.datetime.fromisoformat(text)
+                    )
+                )(data)
+
+                return componentsschemas_optional_time_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        finished_at = _parse_finished_at(d.pop("finished_at", UNSET))
+
+        batch_report = cls(
+            agent_id=agent_id,
+            reported_at=reported_at,
+            id=id,
+            input_=input_,
+            llm_response=llm_response,
+            tokens=tokens,
+            is_success=is_success,
+            result=result,
+            duration=duration,
+            used_tools=used_tools,
+            user_id=user_id,
+            parent_task_id=parent_task_id,
+            triggering_agent_id=triggering_agent_id,
+            created_at=created_at,
+            finished_at=finished_at,
+        )
+
+        return batch_report
