@@ -5,9 +5,9 @@ import gzip
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from typing import IO, Any
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from typing import IO, cast
 
 import click
 
@@ -18,6 +18,7 @@ from xpander_sdk.cli.render.progress import counter
 from xpander_sdk.cli.render.text import count_noun, printable
 from xpander_sdk.cli.task_selection import TaskSelection, selection_options
 from xpander_sdk.import_export.exporter import load_tasks
+from xpander_sdk.import_export.private_files import replace_private
 
 
 @click.command(
@@ -33,7 +34,8 @@ from xpander_sdk.import_export.exporter import load_tasks
 def export(configuration: Configuration, selection: TaskSelection, output: str | None, in_flight: int) -> None:
     """Write tasks to a file as JSON lines.
 
-    Each line is a complete task, newest first. The command `import` reads the file. FILE appears when it is complete.
+    Each line is a complete task, newest first. The command `import` reads the file. FILE appears when it is complete;
+    only its owner can read it.
     AGENT_ID defaults to XPANDER_AGENT_ID.
     """
     try:
@@ -66,13 +68,13 @@ def _open_output(path: str | None) -> Iterator[IO[bytes]]:
     if path is None:
         yield sys.stdout.buffer
         return
-    temporary_path = f"{path}.part"
-    try:
-        open_file: Callable[..., Any] = gzip.open if path.endswith(".gz") else open
-        with open_file(temporary_path, "wb") as file:
+    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe, which must not be replaced by a file
+        with open(path, "wb") as file:
             yield file
-        os.replace(temporary_path, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.remove(temporary_path)
-        raise
+        return
+    with replace_private(path) as file:
+        if not path.endswith(".gz"):
+            yield file
+            return
+        with gzip.GzipFile(os.path.basename(path), "wb", fileobj=file) as compressed_file:
+            yield cast(IO[bytes], compressed_file)

@@ -1,6 +1,7 @@
 """Command `import`: report the runs of files."""
 
 import asyncio
+import hashlib
 import os
 import sys
 import time
@@ -35,6 +36,7 @@ class _Settings:
     format: Format | None
     in_flight: int
     is_restart: bool
+    state_folder: str | None
 
 
 @frozen
@@ -43,6 +45,8 @@ class _Summary:
 
     Attributes:
         already: entries that a previous, interrupted import had finished.
+        rejected_path: list of the rejected entries; None if there are none.
+        listed: number of entries in that list.
     """
 
     file: str
@@ -51,6 +55,8 @@ class _Summary:
     rejected: int
     already: int
     seconds: float
+    rejected_path: str | None
+    listed: int
 
 
 @click.command(
@@ -70,6 +76,11 @@ class _Summary:
 )
 @in_flight_option
 @click.option("--restart", is_flag=True, help="Start from the first line instead of resuming an interrupted import.")
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    help="Folder for the progress and the rejected lines; it is created. Default: next to each FILE.",
+)
 @json_option
 @backend_options
 def import_files(
@@ -80,15 +91,16 @@ def import_files(
     format: Format | None,
     in_flight: int,
     restart: bool,
+    state_dir: str | None,
 ) -> None:
     """Report runs from JSON lines or OTLP traces.
 
     FILES may be compressed with gzip; - is standard input. Runs keep their original times. A file that is imported
     twice creates no duplicates. After an interruption, the same command resumes. Rejected lines are written to
-    FILE.rejected.jsonl with their reasons; the exit code is 1 then.
+    FILE.rejected.jsonl with their reasons, at most 10,000 of them; the exit code is 1 then.
     """
     agent_id = agent_id or configuration.agent_id or os.environ.get("XPANDER_AGENT_ID") or None
-    settings = _Settings(configuration, agent_id, format, in_flight, restart)
+    settings = _Settings(configuration, agent_id, format, in_flight, restart, state_dir)
     summaries: list[_Summary] = []
     try:
         for path in files:
@@ -102,6 +114,7 @@ def _import_file(settings: _Settings, path: str) -> _Summary:
     start = time.monotonic()
     checkpoint = _checkpoint(settings, path)
     with _messages_on_failure(path, checkpoint):
+        checkpoint.prepare()
         if settings.is_restart:
             checkpoint.restart()
         position = checkpoint.resume()
@@ -115,7 +128,11 @@ def _import_file(settings: _Settings, path: str) -> _Summary:
             file_format = _report_entries(settings, path, None, checkpoint)
         checkpoint.finish()
     counts = checkpoint.counts
-    return _Summary(path, file_format, counts.recorded, counts.rejected, already, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    rejected_path = checkpoint.rejected_path if counts.rejected else None
+    return _Summary(
+        path, file_format, counts.recorded, counts.rejected, already, seconds, rejected_path, checkpoint.listed
+    )
 
 
 def _checkpoint(settings: _Settings, path: str) -> Checkpoint:
@@ -125,7 +142,12 @@ def _checkpoint(settings: _Settings, path: str) -> Checkpoint:
         "agent_id": settings.agent_id,
         "format": settings.format,
     }
-    return Checkpoint(None if path == "-" else path, _prefix(path), identity)
+    prefix = "stdin" if path == "-" else path
+    if settings.state_folder is not None:
+        # With a digest of the path: files of several folders may have the same name.
+        digest = hashlib.blake2b(os.fsencode(os.path.abspath(path)), digest_size=4).hexdigest()
+        prefix = os.path.join(settings.state_folder, os.path.basename(prefix) + ("" if path == "-" else f"-{digest}"))
+    return Checkpoint(None if path == "-" else path, prefix, identity, settings.state_folder is not None)
 
 
 def _report_entries(settings: _Settings, path: str, after: Position | None, checkpoint: Checkpoint) -> Format:
@@ -162,7 +184,9 @@ def _messages_on_failure(path: str, checkpoint: Checkpoint) -> Iterator[None]:
             raise ValueError(f"{display_path(path)} {error}") from None
         raise error.error from None
     except OSError as error:
-        raise ValueError(f"{printable(str(error.filename or path))}: {error.strerror or error}") from None
+        name = str(error.filename or path)
+        advice = "" if name == path else "; --state-dir names another folder for progress and rejected lines"
+        raise ValueError(f"{printable(name)}: {error.strerror or error}{advice}") from None
 
 
 def _counts_text(counts: Counts) -> str:
@@ -185,10 +209,7 @@ def _print_summaries(summaries: list[_Summary], as_json: bool) -> None:
         table.add_row(plain_text(summary.file), *numbers)
     print_table(table)
     for summary in summaries:
-        if summary.rejected:
-            path = printable(f"{_prefix(summary.file)}.rejected.jsonl")
-            click.echo(f"Rejected lines of {display_path(summary.file)}, with reasons: {path}", err=True)
-
-
-def _prefix(path: str) -> str:
-    return "stdin" if path == "-" else path
+        if summary.rejected_path is not None:
+            name, path = display_path(summary.file), printable(summary.rejected_path)
+            first = f"First {summary.listed:,} rejected" if summary.listed < summary.rejected else "Rejected"
+            click.echo(f"{first} lines of {name}, with reasons: {path}", err=True)

@@ -1,4 +1,4 @@
-"""Progress of an import, and its rejected entries, in two files next to the imported file.
+"""Progress of an import, and its rejected entries, in two files: next to the imported file, or in a state folder.
 
 `FILE.progress` exists during an import and after an interruption:
 
@@ -20,19 +20,30 @@ Sequence of an import:
 An interruption loses at most the progress since the last save. The entries after that position are sent again, which
 changes nothing: a report of a known id updates its task with the same values. Rejections after the position are removed
 at the resumption, because those entries are rejected again.
+
+The list of rejected entries is bounded: a file of millions of invalid lines must not fill the disk. Further rejections
+are counted, but not listed. `text` is cut after `MAX_TEXT` characters; `line` still finds the entry in the file.
 """
 
 import hashlib
 import json
 import os
-from typing import Any
+from typing import IO, Any
 
 from attrs import asdict, define, field
 
+from xpander_sdk.import_export.private_files import check_folder, create_private_folder, open_private, replace_private
 from xpander_sdk.import_export.reader import Entry, Position
 
+MAX_TEXT = 1 << 20
+"""Maximum length of the text of a rejected entry."""
+MAX_LISTED = 10_000
+"""Maximum number of rejected entries that are listed."""
+MAX_LISTED_BYTES = 64 << 20
+"""Size of the list of rejected entries, in bytes, after which nothing is added."""
 _VERSION = 1
 _HEAD_BYTES = 4_096
+_MAX_PROGRESS_BYTES = 64 << 10
 
 
 @define
@@ -51,12 +62,17 @@ class Checkpoint:
         path: file that is imported; None for standard input, whose progress is not saved.
         prefix: path of the two files without their endings.
         settings: settings that affect the result. An import resumes only with equal settings.
+        is_in_state_folder: the folder of the two files is one that the user has named for them; it is created.
     """
 
     path: str | None
     prefix: str
     settings: dict[str, Any]
+    is_in_state_folder: bool = False
     counts: Counts = field(factory=Counts)
+    listed: int = 0
+    _listed_bytes: int = 0
+    _rejected_file: IO[bytes] | None = None
     _position: Position | None = None
     _saved_position: Position | None = None
 
@@ -69,6 +85,17 @@ class Checkpoint:
     def rejected_path(self) -> str:
         """Path of the file with the rejected entries."""
         return f"{self.prefix}.rejected.jsonl"
+
+    def prepare(self) -> None:
+        """Create the folder of the two files, if the user has named one; check that nobody else can replace them.
+
+        Raises:
+            OSError: the folder cannot be used.
+        """
+        if self.is_in_state_folder:
+            create_private_folder(os.path.dirname(self.prefix))
+        if self.path is not None or self.is_in_state_folder:
+            self._check_folder()
 
     def resume(self) -> Position | None:
         """Load the progress of an interrupted import; return the position to continue behind.
@@ -93,21 +120,32 @@ class Checkpoint:
         Raises:
             OSError: the files cannot be written.
         """
+        self.close()
         self.counts, self._position, self._saved_position = Counts(), None, None
+        self.listed = self._listed_bytes = 0
         for path in (self.progress_path, self.rejected_path):
             if os.path.exists(path):
                 os.remove(path)
         self.save()
 
     def reject(self, entry: Entry, reason: str) -> None:
-        """Append an entry to the file of rejected entries.
+        """Append an entry to the file of rejected entries, unless the file has reached its limits.
 
         Raises:
             OSError: the file cannot be written.
         """
-        line = {"number": entry.position.number, "line": entry.line, "reason": reason, "text": entry.text}
-        with open(self.rejected_path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        if self.listed >= MAX_LISTED or self._listed_bytes >= MAX_LISTED_BYTES:
+            return
+        text = entry.text[:MAX_TEXT]
+        line = {"number": entry.position.number, "line": entry.line, "reason": reason, "text": text}
+        content = json.dumps(line).encode("ascii") + b"\n"
+        if self._rejected_file is None:
+            self._check_folder()
+            self._rejected_file = open_private(self.rejected_path, "ab")
+        self._rejected_file.write(content)
+        self._rejected_file.flush()
+        self.listed += 1
+        self._listed_bytes += len(content)
 
     def advance(self, position: Position, counts: Counts) -> None:
         """Set the position before which all entries are recorded or rejected."""
@@ -127,11 +165,8 @@ class Checkpoint:
             "place": None if self._position is None else asdict(self._position),
             "counts": asdict(self.counts),
         }
-        temporary_path = f"{self.progress_path}.new"
-        with open(temporary_path, "w", encoding="utf-8") as file:
-            json.dump(progress, file)
-        # The replacement is atomic: a killed process leaves the previous progress or this one.
-        os.replace(temporary_path, self.progress_path)
+        with replace_private(self.progress_path) as file:
+            file.write(json.dumps(progress).encode("ascii"))
         self._saved_position = self._position
 
     def finish(self) -> None:
@@ -139,13 +174,19 @@ class Checkpoint:
         if self.path is not None and os.path.exists(self.progress_path):
             os.remove(self.progress_path)
 
+    def close(self) -> None:
+        """Close the list of rejected entries; the next rejection opens it again."""
+        if self._rejected_file is not None:
+            self._rejected_file.close()
+            self._rejected_file = None
+
     def _load(self) -> dict[str, Any] | None:
         """Return the saved progress; None if it is missing, invalid, or of another file or other settings."""
         if self.path is None:
             return None
         try:
-            with open(self.progress_path, encoding="utf-8") as file:
-                progress = json.load(file)
+            with open_private(self.progress_path, "rb") as file:
+                progress = json.loads(file.read(_MAX_PROGRESS_BYTES))
             is_valid = (
                 progress["version"] == _VERSION and progress["purpose"] == self._fingerprint() and progress["place"]
             )
@@ -162,11 +203,16 @@ class Checkpoint:
 
     def _remove_rejections_after(self, position: Position) -> None:
         try:
-            with open(self.rejected_path, encoding="utf-8") as file:
-                lines = [line for line in file if line.endswith("\n") and json.loads(line)["number"] <= position.number]
+            with open_private(self.rejected_path, "rb") as file:
+                # The list has at most this size, unless this program has not written it.
+                lines = file.read(MAX_LISTED_BYTES + 8 * MAX_TEXT).splitlines(keepends=True)
         except FileNotFoundError:
             return
-        temporary_path = f"{self.rejected_path}.new"
-        with open(temporary_path, "w", encoding="utf-8") as file:
-            file.writelines(lines)
-        os.replace(temporary_path, self.rejected_path)
+        kept = [line for line in lines if line.endswith(b"\n") and json.loads(line)["number"] <= position.number]
+        self.listed, self._listed_bytes = len(kept), sum(map(len, kept))
+        with replace_private(self.rejected_path) as file:
+            file.writelines(kept)
+
+    def _check_folder(self) -> None:
+        # Who may write the imported file may also write the files next to it.
+        check_folder(os.path.dirname(self.prefix), None if self.is_in_state_folder else self.path)

@@ -13,6 +13,7 @@ A temporary failure stops the import with the position of the last save; the nex
 """
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,6 +36,8 @@ from xpander_sdk.settings.configuration import Configuration
 _REJECTIONS = (errors.InvalidReportError, errors.ConflictError, errors.TooLargeError)
 # Seconds, for responses with Retry-After.
 _MAX_RETRY_TIME, _MIN_RETRY_DELAY = 600, 0.1
+# Size of the entries that are read but not finished: a file may have a line of the largest size for each free place.
+_MAX_UNFINISHED_BYTES = 32 << 20
 # The checkpoint is saved after this time or this number of entries, whichever is first.
 _SAVE_SECONDS, _SAVE_ENTRIES = 0.5, 100
 
@@ -81,7 +84,7 @@ async def import_runs(
         async with asyncio.TaskGroup() as group:
             saver = group.create_task(importer.save_periodically())
             try:
-                async for entry in _read_in_thread(entries, 2 * in_flight):
+                async for entry in _read_in_thread(entries, 2 * in_flight, importer.size):
                     await importer.slots.acquire()
                     group.create_task(importer.process(entry, importer.enqueue(entry)))
             except UnreadableSource as error:
@@ -92,7 +95,10 @@ async def import_runs(
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     finally:
-        checkpoint.save()
+        try:
+            checkpoint.save()
+        finally:
+            checkpoint.close()
     if read_error is not None:
         raise read_error
 
@@ -118,6 +124,7 @@ class _Importer:
     checkpoint: Checkpoint
     on_progress: Callable[[Counts], None]
     slots: asyncio.Semaphore
+    size: "_SizeLimit" = field(factory=lambda: _SizeLimit(_MAX_UNFINISHED_BYTES))
     _counts: Counts = field(init=False)
     _finished: dict[int, tuple[Position, Counts]] = field(factory=dict)
     _next_number: int | None = None
@@ -144,6 +151,7 @@ class _Importer:
                 await order.previous.wait()
             self._advance(entry.position, await self._report(entry))
         finally:
+            self.size.release(entry.size)
             order.finished.set()
             if order.run_id is not None and self._last_by_id.get(order.run_id) is order.finished:
                 del self._last_by_id[order.run_id]
@@ -211,12 +219,40 @@ def _operation(record: Record) -> Operation[Any]:
     )
 
 
-async def _read_in_thread(entries: Iterator[Entry], max_ahead: int) -> AsyncIterator[Entry]:
+class _SizeLimit:
+    """Limit of the size of all unfinished entries; one entry of any size is always possible."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._changed = threading.Condition()
+
+    def acquire(self, size: int) -> None:
+        """Wait until there is room for an entry, or until nothing else occupies it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._used or self._used + size <= self._limit)
+            self._used += size
+
+    def release(self, size: int) -> None:
+        """Return the room of a finished entry."""
+        with self._changed:
+            self._used -= size
+            self._changed.notify_all()
+
+    def open(self) -> None:
+        """Let a waiting reader continue, because the import ends."""
+        with self._changed:
+            self._limit = sys.maxsize
+            self._changed.notify_all()
+
+
+async def _read_in_thread(entries: Iterator[Entry], max_ahead: int, size: _SizeLimit) -> AsyncIterator[Entry]:
     """Yield entries that a thread reads, so that a slow pipe does not block requests.
 
     Args:
         entries: entries to read.
         max_ahead: maximum number of entries that are read but not yielded yet.
+        size: limit of the size of the unfinished entries; the caller releases each entry.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Entry | Exception | None] = asyncio.Queue()
@@ -231,6 +267,7 @@ async def _read_in_thread(entries: Iterator[Entry], max_ahead: int) -> AsyncIter
         try:
             for entry in entries:
                 free_places.acquire()
+                size.acquire(entry.size)
                 if is_abandoned.is_set():
                     return
                 put(entry)
@@ -249,3 +286,4 @@ async def _read_in_thread(entries: Iterator[Entry], max_ahead: int) -> AsyncIter
     finally:
         is_abandoned.set()
         free_places.release()
+        size.open()

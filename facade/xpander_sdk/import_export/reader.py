@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any, Literal, Protocol, cast
 
 from attrs import evolve, frozen
@@ -28,12 +28,26 @@ from xpander_sdk.import_export.otlp import Span, parse_spans
 from xpander_sdk.import_export.record import Record, id_from_seed
 
 Format = Literal["jsonl", "otlp"]
-MAX_LINE = 64 * 1024 * 1024
-"""Maximum length of a line in bytes. A request body has at most 4 MiB, and JSON of its contents is not much longer."""
+MAX_LINE = 16 << 20
+"""Maximum length of a line in bytes. A request body has at most 4 MiB; with escaped characters, JSON of its content has
+three times that size."""
+MAX_OTLP_DOCUMENT = 64 << 20
+"""Maximum size of one document of traces, uncompressed, in bytes."""
+MAX_OTLP_FILE = 256 << 20
+"""Maximum size of a file with several documents of traces, uncompressed, in bytes. All of its spans are in memory."""
+MAX_LINE_VALUES = 1_000_000
+"""Maximum number of separators of the values of one line of reports. Small values need 30 times the memory of their
+text."""
+MAX_OTLP_VALUES = 5_000_000
+"""Maximum number of separators of the values of a file of traces."""
+MAX_OTLP_PROBLEMS = 10_000
+"""Maximum number of invalid documents of a file of traces."""
+_MAX_PROBLEM_TEXT = 1 << 20  # Length of the text of an invalid entry, which is only listed.
 _OTLP_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"resourceSpans"')
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _PEEK_BYTES = 4_096
+_MAX_SHOWN_PROBLEMS = 100  # invalid documents whose text is kept for the list of rejected entries
 _READ_ERRORS = (EOFError, OSError, zlib.error)
 
 
@@ -70,6 +84,11 @@ class Entry:
     position: Position
     record: Record | None = None
     problem: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Approximate size of the entry in memory, in bytes; 0 for an entry of a file that is read as a whole."""
+        return self.position.end - self.position.start if self.record is not None else len(self.text)
 
 
 class RunReader(Protocol):
@@ -171,6 +190,9 @@ def _jsonl_entry(line: bytes, position: Position, agent_id: str | None) -> Entry
         return entry
     entry = evolve(entry, text=content.decode("utf-8", "replace").rstrip("\r\n"))
     try:
+        # Before it is parsed, which needs the memory.
+        if len(content) > MAX_LINE_VALUES and _count_values(content) > MAX_LINE_VALUES:
+            raise ValueError(f"the line must have at most {MAX_LINE_VALUES} values")
         record = _with_agent(parse_record(_parse_json(content)), agent_id)
         if record.id is None:
             # The same line of the same file is the same run, also when the file is imported again.
@@ -178,7 +200,7 @@ def _jsonl_entry(line: bytes, position: Position, agent_id: str | None) -> Entry
             record = evolve(record, id=id_from_seed(seed))
         return evolve(entry, record=record)
     except ValueError as error:
-        return evolve(entry, problem=str(error))
+        return evolve(entry, text=entry.text[:_MAX_PROBLEM_TEXT], problem=str(error))
 
 
 class _OtlpReader:
@@ -189,47 +211,115 @@ class _OtlpReader:
         self._agent_id = agent_id
 
     def entries(self, after: Position | None) -> Iterator[Entry]:
-        try:
-            content = self._stream.read()
-        except _READ_ERRORS as error:
-            raise _unreadable(error) from None
-        digest = _digest(content)
-        if after is not None and after.digest != digest:
-            raise ContentChanged
-        skipped = 0 if after is None else after.number
-        for number, entry in enumerate(self._all_entries(content), start=1):
-            if number > skipped:
-                yield evolve(entry, position=Position(number, 0, 0, digest))
-
-    def _all_entries(self, content: bytes) -> Iterator[Entry]:
-        """Yield the invalid documents, then the runs of the valid ones."""
-        no_position = Position(0, 0, 0, "")
         spans: list[Span] = []
-        for line, text, document in _documents(content.removeprefix(_BOM)):
+        problems: list[Entry] = []
+        content = _HashedLines(self._stream)
+        for line, text, document in _documents(content):
             try:
                 spans += parse_spans(_parse_json(text) if document is None else document, line)
             except ValueError as error:
-                yield Entry(line, text.decode("utf-8", "replace"), no_position, problem=str(error))
+                shown = text[:_MAX_PROBLEM_TEXT] if len(problems) < _MAX_SHOWN_PROBLEMS else b""
+                no_position = Position(0, 0, 0, "")
+                problems.append(Entry(line, shown.decode("utf-8", "replace"), no_position, problem=str(error)))
+                if len(problems) > MAX_OTLP_PROBLEMS:
+                    reason = (
+                        f"more than {MAX_OTLP_PROBLEMS} documents are invalid, the last one in line {line}: {error}"
+                    )
+                    raise UnreadableSource(f"cannot be imported: {reason}") from None
+        digest = content.digest()
+        if after is not None and after.digest != digest:
+            raise ContentChanged
+        skipped = 0 if after is None else after.number
+        for number, entry in enumerate(self._all_entries(problems, spans), start=1):
+            if number > skipped:
+                yield evolve(entry, position=Position(number, 0, 0, digest))
+
+    def _all_entries(self, problems: list[Entry], spans: list[Span]) -> Iterator[Entry]:
+        """Yield the invalid documents, then the runs of the valid ones."""
+        yield from problems
+        no_position = Position(0, 0, 0, "")
         for run in runs_from_spans(spans):
             yield Entry(run.line, run.description, no_position, _with_agent(run.record, self._agent_id))
+
+
+class _HashedLines:
+    """Lines of a file of traces, within the limits of its size, and the digest of the whole file."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._size = self._values = 0
+
+    def digest(self) -> str:
+        """Return the digest of the lines that were read."""
+        return self._hash.hexdigest()
+
+    def read_line(self) -> bytes:
+        """Return the next line; b"" at the end of the file.
+
+        Raises:
+            UnreadableSource: the file cannot be read, or exceeds a limit.
+        """
+        line = self._read(lambda: self._stream.readline(MAX_OTLP_DOCUMENT + 1))
+        if len(line) > MAX_OTLP_DOCUMENT:
+            raise _too_large("a line", f"{MAX_OTLP_DOCUMENT} bytes uncompressed")
+        return line
+
+    def read_rest(self, size: int) -> bytes:
+        """Return the rest of the file.
+
+        Args:
+            size: number of bytes that the document has already.
+
+        Raises:
+            UnreadableSource: the file cannot be read, or the document is too large.
+        """
+        rest = self._read(lambda: self._stream.read(MAX_OTLP_DOCUMENT - size + 1))
+        if size + len(rest) > MAX_OTLP_DOCUMENT:
+            raise _too_large("a document", f"{MAX_OTLP_DOCUMENT} bytes uncompressed")
+        return rest
+
+    def _read(self, read: Callable[[], bytes]) -> bytes:
+        try:
+            content = read()
+        except _READ_ERRORS as error:
+            raise _unreadable(error) from None
+        self._hash.update(content)
+        self._size += len(content)
+        self._values += _count_values(content)
+        if self._size > MAX_OTLP_FILE:
+            raise _too_large("a file", f"{MAX_OTLP_FILE} bytes uncompressed")
+        if self._values > MAX_OTLP_VALUES:
+            raise _too_large("a file", f"{MAX_OTLP_VALUES} values")
+        return content
+
+
+def _too_large(what: str, limit: str) -> UnreadableSource:
+    return UnreadableSource(f"cannot be imported: {what} of traces must have at most {limit}; split it between traces")
 
 
 def _with_agent(record: Record, agent_id: str | None) -> Record:
     return evolve(record, agent_id=agent_id) if record.agent_id is None else record
 
 
-def _documents(content: bytes) -> Iterator[tuple[int, bytes, Any]]:
+def _documents(content: _HashedLines) -> Iterator[tuple[int, bytes, Any]]:
     """Yield line number, text and value of each document; the value is None if it is not parsed yet."""
-    first_line, _, rest = content.lstrip().partition(b"\n")
-    if rest.strip() and _is_json(first_line):
-        for number, line in enumerate(content.splitlines(), start=1):
-            if line.strip():
-                yield number, line, None
-    else:
-        try:
-            yield 1, b"", _parse_json(content)
-        except ValueError:
-            yield 1, content[:1_000], None
+    number = 1
+    line = content.read_line().removeprefix(_BOM)
+    while line.isspace():
+        number, line = number + 1, content.read_line()
+    if line.endswith(b"\n") and _is_json(line):
+        # Documents on lines of their own, or one document with blank lines behind it.
+        while line:
+            if not line.isspace():
+                yield number, line.rstrip(b"\r\n"), None
+            number, line = number + 1, content.read_line()
+        return
+    text = line + content.read_rest(len(line))
+    try:
+        yield 1, b"", _parse_json(text)
+    except ValueError:
+        yield 1, text[:1_000], None
 
 
 def _is_json(text: bytes) -> bool:
@@ -247,6 +337,11 @@ def _parse_json(text: bytes) -> Any:
         raise ValueError("the text must be UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the text must be JSON: {error}") from None
+
+
+def _count_values(text: bytes) -> int:
+    """Return the number of separators of JSON values, also of those in strings: a fast upper limit of the values."""
+    return sum(map(text.count, (b",", b"[", b"{", b":")))
 
 
 def _digest(content: bytes) -> str:
