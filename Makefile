@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
+DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift ddl lint format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +45,17 @@ lint: setup ## run ruff, validate the OpenAPI description, check the import laye
 	$(BIN)/ruff format --check .
 	$(BIN)/openapi-spec-validator openapi/task-report.yaml
 	$(BIN)/lint-imports --no-cache
+
+lint-deploy: $(DEPLOY) ## lint the Dockerfile, the Compose file, the Kubernetes manifests and the systemd units of deploy/
+	.deploy-venv/bin/hadolint deploy/docker/Dockerfile
+	.deploy-venv/bin/python -c 'from pathlib import Path; from compose_spec import PyCompose; PyCompose.from_yaml(Path("deploy/docker/compose.yaml").read_text())'
+	.deploy-venv/bin/kubernetes-validate --strict --quiet deploy/kubernetes/xpander-report.yaml
+	@if command -v systemd-analyze > /dev/null; then .ci/lint-systemd; else echo 'systemd-analyze is not installed: the systemd units are not checked'; fi
+
+$(DEPLOY): requirements/deploy.txt | $(READY)
+	@test -x .deploy-venv/bin/python || $(PYTHON) -m venv .deploy-venv
+	@$(BIN)/uv pip install --quiet --python .deploy-venv/bin/python -r requirements/deploy.txt
+	@touch $@
 
 format: setup ## format the code and apply the fixes of ruff
 	$(BIN)/ruff check --fix .
@@ -131,4 +143,4 @@ constraints: ## update requirements/dev.txt from pyproject.toml; versions that s
 
 clean: ## remove the files that the other targets create
 	@test ! -e .python-roots || .ci/python-root --remove
-	rm -rf .venv .official-venv .recorders .loggers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .official-venv .deploy-venv .recorders .loggers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

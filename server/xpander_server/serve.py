@@ -106,6 +106,7 @@ def serve(
                 ],
                 observer=request_metrics,
                 proxies=TrustedProxies(bind.behind_proxy) if bind.behind_proxy else None,
+                root_path=bind.root_path,
             )
             server = _Server(_uvicorn_config(app, bind), store)
             with _stopped_by_signals(server):

@@ -21,6 +21,7 @@ FOLDERS = [
     ".ci",
     ".github",
     "benchmarks",
+    "deploy",
     "docs",
     "examples",
     "facade",

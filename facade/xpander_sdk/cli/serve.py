@@ -55,6 +55,12 @@ from xpander_sdk.settings.base_url import without_password
     "Repeatable.",
 )
 @click.option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    help="Path below which a proxy publishes the server: /reports. The proxy may pass it on or remove it.",
+)
+@click.option(
     "--allow-plain-http", is_flag=True, help="Accept connections from other machines without TLS and without a proxy."
 )
 @click.option(
@@ -83,6 +89,7 @@ def serve(
     tls_certificate: str | None,
     tls_key: str | None,
     behind_proxy: tuple[str, ...],
+    root_path: str,
     allow_plain_http: bool,
     rate_limit: str | None,
     keep: timedelta | None,
@@ -126,6 +133,7 @@ def serve(
                 tls_key=tls_key,
                 behind_proxy=behind_proxy,
                 allow_plain_http=allow_plain_http,
+                root_path=root_path,
             ),
             # An empty environment variable means that the value is not set.
             api_key=api_key or None,

@@ -42,6 +42,7 @@ def create_app(
     extra_routes: Sequence[BaseRoute] = (),
     observer: RequestObserver | None = None,
     proxies: TrustedProxies | None = None,
+    root_path: str = "",
 ) -> Dispatcher:
     """Return the ASGI application that answers the contract's operations from `store`.
 
@@ -57,6 +58,7 @@ def create_app(
         extra_routes: Routes outside the contract, such as the web pages.
         observer: Called after each request.
         proxies: Proxies whose statements about the client are trusted.
+        root_path: Path below which a proxy publishes the server. Default: none.
     """
     handlers = OperationHandlers(store, run, run_list or without_limits(run), writer, clock).by_operation_id()
     # The dispatcher tries the routes in this order. The contract lists the most frequent operation first.
@@ -81,7 +83,7 @@ def create_app(
         exception_handlers={HTTPException: _handle_http_exception},
     )
     fallback.router.redirect_slashes = False
-    return Dispatcher(operation_routes, fallback, observer, proxies)
+    return Dispatcher(operation_routes, fallback, observer, proxies, root_path)
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:

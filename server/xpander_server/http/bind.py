@@ -5,6 +5,7 @@ or the explicit permission to use plain HTTP.
 """
 
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 _BACKLOG = 2048
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
 @frozen(kw_only=True)
@@ -25,6 +27,7 @@ class BindSettings:
         tls_key: PEM file of the certificate's private key, without a password.
         behind_proxy: Addresses or networks of TLS proxies whose `X-Forwarded-For` header is trusted; `*` for any.
         allow_plain_http: Permit unencrypted connections from other machines.
+        root_path: Path below which a proxy publishes the server: `/reports`. Default: none.
     """
 
     host: str = "127.0.0.1"
@@ -33,6 +36,7 @@ class BindSettings:
     tls_key: str | None = None
     behind_proxy: Sequence[str] = ()
     allow_plain_http: bool = False
+    root_path: str = ""
 
     def validate(self) -> None:
         """Check everything that can be checked without binding the address.
@@ -46,6 +50,10 @@ class BindSettings:
             _check_certificate(self.tls_certificate, self.tls_key)
         for proxy in self.behind_proxy:
             _check_proxy(proxy)
+        if not _ROOT_PATH.fullmatch(self.root_path):
+            raise ValueError(
+                f"root_path must be a path without a slash at its end, such as /reports, got {self.root_path!r}"
+            )
 
     def listen(self, *, has_key: bool) -> socket.socket:
         """Return a listening socket.

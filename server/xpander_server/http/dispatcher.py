@@ -34,6 +34,8 @@ _random = random.Random()  # noqa: S311 - request ids distinguish requests; they
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the current request, for log records."""
+root_path: ContextVar[str] = ContextVar("root_path", default="")
+"""Path below which a proxy publishes the server, for links in pages; empty without one."""
 
 
 @define
@@ -83,6 +85,8 @@ class Dispatcher:
         fallback: Application for all other requests.
         observer: Called after each request.
         proxies: Proxies whose statements about the client are trusted.
+        root_path: Path below which a proxy publishes the server: `/reports`. It is removed from the path of a request,
+            unless the proxy has already removed it. Default: none.
     """
 
     def __init__(
@@ -91,7 +95,9 @@ class Dispatcher:
         fallback: ASGIApp,
         observer: RequestObserver | None = None,
         proxies: TrustedProxies | None = None,
+        root_path: str = "",
     ) -> None:
+        self._root_path = root_path
         self._operations = operations
         self._fallback = fallback
         self._observer = observer
@@ -110,12 +116,23 @@ class Dispatcher:
 
     def match(self, scope: Scope) -> Route | None:
         """Return the route of a request, and put the parameters of its path into `scope`; None for another request."""
+        if self._root_path:
+            self._remove_root_path(scope)
         path, method = scope["raw_path"].decode("latin-1"), scope["method"]
         for route in self._operations:
             if method in (route.methods or ()) and (path_match := route.path_regex.match(path)):
                 scope["path_params"] = path_match.groupdict()
                 return route
         return None
+
+    def _remove_root_path(self, scope: Scope) -> None:
+        """Remove the root path from the path of a request, once."""
+        if scope.get("root_path") != self._root_path:
+            scope["root_path"] = self._root_path
+            path: bytes = scope["raw_path"]
+            prefix = self._root_path.encode()
+            if path == prefix or path.startswith(prefix + b"/"):
+                scope["raw_path"] = path.removeprefix(prefix) or b"/"
 
     async def respond(self, route: Route, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         """Call the endpoint of `route` and return the status, headers and body of the response."""
@@ -146,6 +163,7 @@ class Dispatcher:
             await send(message)
 
         token = request_id.set(state.request_id)
+        root_path.set(self._root_path)
         started = time.perf_counter()
         try:
             await self._fallback(scope, receive, send_with_headers)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from xpander_server.auth.authentication import Principal
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool
+from xpander_server.http.dispatcher import root_path
 from xpander_server.http.errors import validation_error
 from xpander_server.store import Page, Store
 from xpander_server.web.filter_options import FilterOptionsCache
@@ -83,4 +84,4 @@ def _with_etag(request: Request, response: Response) -> Response:
 def _server_url(request: Request) -> str:
     """Return the URL at which the client reached this server, for the example of a first run."""
     host = request.headers.get("host", "")
-    return f"{request.url.scheme}://{host if _HOST.fullmatch(host) else 'THIS-SERVER'}"
+    return f"{request.url.scheme}://{host if _HOST.fullmatch(host) else 'THIS-SERVER'}{root_path.get()}"

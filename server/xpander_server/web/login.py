@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.api.request_body import read_form
-from xpander_server.http.dispatcher import request_state
+from xpander_server.http.dispatcher import request_state, root_path
 from xpander_server.http.errors import HTTPError
 from xpander_server.web.rendering import link, redirect, render_template
 from xpander_server.web.sessions import BASE_PATH, SessionManager
@@ -55,12 +55,16 @@ class LoginPages:
 
 
 def _render_form(target: str, error: HTTPError | None = None) -> Response:
-    context = {"next": _safe_target(target), "error": error and error.detail, "principal": None}
+    context = {
+        "next": target if _SAFE_TARGET.fullmatch(target) else "",
+        "error": error and error.detail,
+        "principal": None,
+    }
     if error is None:
         return render_template("sign_in.html", context)
     return render_template("sign_in.html", context, error.status, error.headers)
 
 
 def _safe_target(target: str) -> str:
-    """Return `target` if it is the path of a page, and otherwise the history: never a URL of another site."""
-    return target if _SAFE_TARGET.fullmatch(target) else link("history")
+    """Return the URL of the page `target`; of the history if that is no page, and never of another site."""
+    return root_path.get() + target if _SAFE_TARGET.fullmatch(target) else link("history")

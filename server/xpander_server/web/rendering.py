@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from xpander_server.api.responses import RequestHandler, handle_errors
 from xpander_server.auth.authentication import Principal
-from xpander_server.http.dispatcher import request_state
+from xpander_server.http.dispatcher import request_state, root_path
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoreUnavailable
 from xpander_server.web import template_filters
@@ -128,7 +128,7 @@ def link(page: str, parameters: Mapping[str, str | None] | None = None, **more_p
     """Return the URL of a page; parameters that are None are omitted."""
     merged = {**(parameters or {}), **more_parameters}
     query = {name: value for name, value in merged.items() if value is not None}
-    return f"{BASE_PATH}/{page}" + ("?" + urlencode(query) if query else "")
+    return f"{root_path.get()}{BASE_PATH}/{page}" + ("?" + urlencode(query) if query else "")
 
 
 def redirect(url: str) -> Response:
@@ -176,10 +176,14 @@ def _static_content(name: str) -> bytes:
     return files("xpander_server.web").joinpath("static", name).read_bytes()
 
 
-@cache
 def _static_link(name: str) -> str:
+    return f"{root_path.get()}{BASE_PATH}/static/{name}?{_static_version(name)}"
+
+
+@cache
+def _static_version(name: str) -> str:
     # The digest of the content makes the URL change with the file, so that browsers may cache it without a limit.
-    return f"{BASE_PATH}/static/{name}?{hashlib.sha256(_static_content(name)).hexdigest()[:12]}"
+    return hashlib.sha256(_static_content(name)).hexdigest()[:12]
 
 
 def _redirect_to_sign_in(request: Request) -> Response:

@@ -17,7 +17,7 @@ from xpander_server.auth.authentication import KeyAuthenticator, Principal
 from xpander_server.auth.verifier import KeyGrant
 from xpander_server.clock import SECOND, now
 from xpander_server.http.concurrency import run_in_threadpool
-from xpander_server.http.dispatcher import request_state
+from xpander_server.http.dispatcher import request_state, root_path
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import SessionRow, SessionTable
 
@@ -129,7 +129,7 @@ def _cookie_name(request: Request) -> str:
 
 
 def _cookie_path(request: Request) -> str:
-    return "/" if _is_tls(request) else BASE_PATH
+    return "/" if _is_tls(request) else root_path.get() + BASE_PATH
 
 
 def _is_tls(request: Request) -> bool:
