@@ -47,6 +47,7 @@ class _Summary:
         already: entries that a previous, interrupted import had finished.
         rejected_path: list of the rejected entries; None if there are none.
         listed: number of entries in that list.
+        ignored: sentence about contents that are no runs; None if there are none.
     """
 
     file: str
@@ -57,6 +58,7 @@ class _Summary:
     seconds: float
     rejected_path: str | None
     listed: int
+    ignored: str | None
 
 
 @click.command(
@@ -120,18 +122,18 @@ def _import_file(settings: _Settings, path: str) -> _Summary:
         position = checkpoint.resume()
         already = checkpoint.counts.recorded + checkpoint.counts.rejected
         try:
-            file_format = _report_entries(settings, path, position, checkpoint)
+            file_format, ignored = _report_entries(settings, path, position, checkpoint)
         except ContentChanged:
             # Another file has the same name and the same first bytes.
             checkpoint.restart()
             already = 0
-            file_format = _report_entries(settings, path, None, checkpoint)
+            file_format, ignored = _report_entries(settings, path, None, checkpoint)
         checkpoint.finish()
     counts = checkpoint.counts
     seconds = time.monotonic() - start
     rejected_path = checkpoint.rejected_path if counts.rejected else None
     return _Summary(
-        path, file_format, counts.recorded, counts.rejected, already, seconds, rejected_path, checkpoint.listed
+        path, file_format, counts.recorded, counts.rejected, already, seconds, rejected_path, checkpoint.listed, ignored
     )
 
 
@@ -150,7 +152,10 @@ def _checkpoint(settings: _Settings, path: str) -> Checkpoint:
     return Checkpoint(None if path == "-" else path, prefix, identity, settings.state_folder is not None)
 
 
-def _report_entries(settings: _Settings, path: str, after: Position | None, checkpoint: Checkpoint) -> Format:
+def _report_entries(
+    settings: _Settings, path: str, after: Position | None, checkpoint: Checkpoint
+) -> tuple[Format, str | None]:
+    """Report the entries of a file; return its format, and a sentence about contents that are no runs."""
     file = open_binary(path)
     # Standard input stays open: closing it would wait for the thread that reads it.
     with nullcontext() if path == "-" else file, file_progress(path, file) as show_progress:
@@ -164,7 +169,7 @@ def _report_entries(settings: _Settings, path: str, after: Position | None, chec
                 on_progress=lambda counts: show_progress(_counts_text(counts)),
             )
         )
-    return file_format
+    return file_format, reader.ignored
 
 
 @contextmanager
@@ -209,6 +214,8 @@ def _print_summaries(summaries: list[_Summary], as_json: bool) -> None:
         table.add_row(plain_text(summary.file), *numbers)
     print_table(table)
     for summary in summaries:
+        if summary.ignored:
+            click.echo(f"{display_path(summary.file)}: {summary.ignored}", err=True)
         if summary.rejected_path is not None:
             name, path = display_path(summary.file), printable(summary.rejected_path)
             first = f"First {summary.listed:,} rejected" if summary.listed < summary.rejected else "Rejected"

@@ -22,9 +22,8 @@ from typing import IO, Any, Literal, Protocol, cast
 
 from attrs import evolve, frozen
 
-from xpander_sdk.import_export.genai_runs import runs_from_spans
 from xpander_sdk.import_export.jsonl import parse_record
-from xpander_sdk.import_export.otlp import Span, parse_spans
+from xpander_sdk.import_export.otlp import TraceFile
 from xpander_sdk.import_export.record import Record, id_from_seed
 
 Format = Literal["jsonl", "otlp"]
@@ -43,7 +42,7 @@ MAX_OTLP_VALUES = 5_000_000
 MAX_OTLP_PROBLEMS = 10_000
 """Maximum number of invalid documents of a file of traces."""
 _MAX_PROBLEM_TEXT = 1 << 20  # Length of the text of an invalid entry, which is only listed.
-_OTLP_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"resourceSpans"')
+_OTLP_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"resource(Spans|Logs|Metrics|_spans|_logs|_metrics)"')
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _PEEK_BYTES = 4_096
@@ -92,7 +91,13 @@ class Entry:
 
 
 class RunReader(Protocol):
-    """Reader of one format."""
+    """Reader of one format.
+
+    Attributes:
+        ignored: Sentence about contents that are no runs, after all entries were read; None if there are none.
+    """
+
+    ignored: str | None
 
     def entries(self, after: Position | None) -> Iterator[Entry]:
         """Yield the entries behind a position, or all.
@@ -154,6 +159,7 @@ class _JsonlReader:
     def __init__(self, stream: IO[bytes], agent_id: str | None) -> None:
         self._stream = stream
         self._agent_id = agent_id
+        self.ignored: str | None = None
 
     def entries(self, after: Position | None) -> Iterator[Entry]:
         number, start = 0, 0
@@ -209,14 +215,15 @@ class _OtlpReader:
     def __init__(self, stream: IO[bytes], agent_id: str | None) -> None:
         self._stream = stream
         self._agent_id = agent_id
+        self.ignored: str | None = None
 
     def entries(self, after: Position | None) -> Iterator[Entry]:
-        spans: list[Span] = []
+        traces = TraceFile()
         problems: list[Entry] = []
         content = _HashedLines(self._stream)
         for line, text, document in _documents(content):
             try:
-                spans += parse_spans(_parse_json(text) if document is None else document, line)
+                traces.add(_parse_json(text) if document is None else document, line)
             except ValueError as error:
                 shown = text[:_MAX_PROBLEM_TEXT] if len(problems) < _MAX_SHOWN_PROBLEMS else b""
                 no_position = Position(0, 0, 0, "")
@@ -230,16 +237,18 @@ class _OtlpReader:
         if after is not None and after.digest != digest:
             raise ContentChanged
         skipped = 0 if after is None else after.number
-        for number, entry in enumerate(self._all_entries(problems, spans), start=1):
+        for number, entry in enumerate(self._all_entries(problems, traces), start=1):
             if number > skipped:
                 yield evolve(entry, position=Position(number, 0, 0, digest))
 
-    def _all_entries(self, problems: list[Entry], spans: list[Span]) -> Iterator[Entry]:
+    def _all_entries(self, problems: list[Entry], traces: TraceFile) -> Iterator[Entry]:
         """Yield the invalid documents, then the runs of the valid ones."""
         yield from problems
         no_position = Position(0, 0, 0, "")
-        for run in runs_from_spans(spans):
-            yield Entry(run.line, run.description, no_position, _with_agent(run.record, self._agent_id))
+        for run in traces.runs():
+            record = _with_agent(_with_agent(run.record, self._agent_id), run.fallback_agent)
+            yield Entry(run.line, run.description, no_position, record)
+        self.ignored = traces.ignored
 
 
 class _HashedLines:

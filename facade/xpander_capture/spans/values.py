@@ -1,0 +1,71 @@
+"""Values of attributes: JSON texts, counts and names in the forms that different exporters write."""
+
+import json
+import math
+from typing import Any
+
+MAX_COUNT = 10**12
+"""Largest count of tokens that is believed: the contract's maximum of a count."""
+MAX_NAME = 255
+"""Characters of a name or an id; the contract accepts no more."""
+_MAX_JSON = 4 * 1024 * 1024
+
+
+def parse_json(value: Any, *, is_text: bool = False) -> Any:
+    """Return the value of a JSON text of a list or an object; return any other value unchanged.
+
+    Args:
+        value: Value of an attribute.
+        is_text: Whether the JSON text of a text, with quotation marks around it, is parsed as well.
+    """
+    starts = ("[", "{", '"') if is_text else ("[", "{")
+    if isinstance(value, str) and value.lstrip()[:1] in starts and len(value) <= _MAX_JSON:
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def read_count(value: Any) -> int | None:
+    """Return a count that is an integer, a double or a text ("22118"); None for every other value."""
+    if isinstance(value, str):
+        try:
+            value = float(value) if "." in value or "e" in value.lower() else int(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return int(value) if 0 <= value <= MAX_COUNT else None
+
+
+def read_number(value: Any) -> float | None:
+    """Return a finite number that is at least 0, also if it is a text; None for every other value."""
+    try:
+        number = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number is not None and math.isfinite(number) and number >= 0 else None
+
+
+def read_name(value: Any) -> str | None:
+    """Return a name or an id as text without control characters; None if there is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = "".join(character for character in str(value) if character.isprintable()).strip()
+    return text[:MAX_NAME].strip() or None
+
+
+def look_up(value: Any, path: tuple[str, ...]) -> Any:
+    """Return the value under the keys of `path`, or None. A number is the position in a list."""
+    for key in path:
+        value = parse_json(value)
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return None
+    return value
