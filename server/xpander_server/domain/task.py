@@ -32,7 +32,7 @@ from attrs import evolve, field, frozen
 
 from xpander_server.clock import SECOND, parse_timestamp
 from xpander_server.contract import Report
-from xpander_server.domain.pricing import compute_cost, parse_model
+from xpander_server.domain.pricing import compute_run_cost
 
 MAX_CLOCK_AHEAD = 300 * SECOND
 """Tolerated advance of a caller's clock. A time far in the future would win against all later reports, and would keep
@@ -207,11 +207,9 @@ def _change(stored: Task, changed_names: Iterable[str], reported_at: int, now: i
 
 def _model_and_cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:
     """Return the model and the cost of a task whose `llm_response` or `tokens` have changed."""
-    model, tokens = (None, None) if stored is None else (stored.model, stored.tokens)
-    if "llm_response" in changed:
-        model = parse_model(changed["llm_response"])
-    tokens = changed.get("tokens", tokens)
-    return {"model": model, "cost": compute_cost(model, tokens, at=created_at)}
+    response, tokens = (None, None) if stored is None else (stored.llm_response, stored.tokens)
+    run = compute_run_cost(changed.get("llm_response", response), changed.get("tokens", tokens), at=created_at)
+    return {"model": run.model, "cost": run.cost}
 
 
 def _reported_fields(report: Report, now: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from xpander_server.domain.metric_names import NameRegistry
 from xpander_server.domain.metrics import MAX_TASK_TOOLS, task_amounts
-from xpander_server.domain.pricing import compute_cost, parse_model
+from xpander_server.domain.pricing import compute_run_cost
 from xpander_server.domain.task import Task
 from xpander_server.store.metrics.deltas import METRIC_COLUMNS, MetricDelta, collect_deltas
 from xpander_server.store.metrics.registries import (
@@ -120,14 +120,14 @@ def price_tasks(connection: Connection) -> None:
     for chunk in _read_tasks(connection, [*METRIC_COLUMNS, tasks.c.llm_response]):
         updates = []
         for task in chunk:
-            model = parse_model(task.llm_response)
-            if model is not None:
+            run = compute_run_cost(task.llm_response, task.tokens, at=task.created_at)
+            if run != (None, None):
                 updates.append(
                     {
                         "key_organization_id": task.organization_id,
                         "key_id": task.id,
-                        "new_model": model,
-                        "new_cost": compute_cost(model, task.tokens, at=task.created_at),
+                        "new_model": run.model,
+                        "new_cost": run.cost,
                     }
                 )
         if updates:
