@@ -1,0 +1,324 @@
+"""Prices: names of providers and models, kinds of tokens, own prices, and the cost of a run."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from xpander_server.domain.pricing import OwnPrice, OwnPrices, compute_cost, compute_run_cost
+from xpander_server.domain.pricing.model_names import ModelReference, resolve
+
+# DeepSeek halves its prices at night: https://api-docs.deepseek.com/quick_start/pricing
+NOON = round(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
+TOKENS = {"prompt_tokens": 1_000, "completion_tokens": 100, "cache_read_tokens": 0, "cache_write_tokens": 0}
+
+
+def _dollars(model: str | None, tokens: dict[str, int] | None = None, **options: Any) -> float | None:
+    cost = compute_cost(model, TOKENS if tokens is None else tokens, NOON, **options)
+    return None if cost is None else cost / 1e9
+
+
+def _run_dollars(response: Any, tokens: dict[str, int] | None = None) -> float | None:
+    counts = None if tokens is None else {**dict.fromkeys(TOKENS, 0), **tokens}
+    cost = compute_run_cost(json.dumps(response), counts, NOON).cost
+    return None if cost is None else cost / 1e9
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("gpt-4o-2024-08-06", 0.0035),
+        ("openai/gpt-4o-2024-08-06", 0.0035),
+        ("openai:gpt-4o-2024-08-06", 0.0035),
+        ("litellm/openai/gpt-4o", 0.0035),
+        ("anthropic/claude-sonnet-4-20250514", 0.0045),
+        ("gemini/gemini-2.5-pro", 0.00225),
+        ("models/gemini-2.5-pro", 0.00225),
+        ("vertex_ai/gemini-2.5-pro", 0.00225),
+        ("publishers/google/models/gemini-2.5-pro", 0.00225),
+        ("projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4@20250514", 0.0045),
+        ("mistral/mistral-large-latest", 0.0026),
+        ("azure/gpt-4o", 0.0035),
+        ("xai/grok-3", 0.0045),
+        ("deepseek/deepseek-chat", 0.00038),
+        ("groq/llama-3.3-70b-versatile", 0.000669),
+        ("together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo", 0.000968),
+        ("openrouter/anthropic/claude-sonnet-4", 0.0045),
+        ("ft:gpt-4o-2024-08-06:org::id", 0.00525),
+    ],
+)
+def test_gateways_write_the_provider_in_front_of_the_model(model: str, expected: float) -> None:
+    assert _dollars(model) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "us.anthropic.claude-sonnet-4-20250514-v1:0",
+        "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.anthropic.claude-sonnet-4-20250514-v1:0",
+        "bedrock/us.anthropic.claude-sonnet-4-20250514-v1:0",
+        "bedrock/converse/us-east-1/us.anthropic.claude-sonnet-4-20250514-v1:0",
+    ],
+)
+def test_inference_profiles_of_bedrock_have_the_price_of_their_model(model: str) -> None:
+    assert _dollars(model) == _dollars(model, provider="bedrock") == pytest.approx(0.0045)
+
+
+def test_other_names_of_bedrock_have_a_price() -> None:
+    assert _dollars("global.anthropic.claude-haiku-4-5-20251001-v1:0") == pytest.approx(0.0015)
+    assert _dollars("amazon.nova-lite-v1:0") == pytest.approx(0.000084)
+    assert _dollars("openai.gpt-oss-120b", provider="bedrock") == _dollars("openai.gpt-oss-120b-1:0")
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("groq", "llama-3.3-70b-versatile"),
+        ("azure", "gpt-4o"),
+        ("azure_openai", "gpt-4o"),
+        ("aws.bedrock", "us.amazon.nova-lite-v1:0"),
+        ("gcp.vertex_ai", "claude-sonnet-4@20250514"),
+        ("google-vertex", "gemini-2.5-pro"),
+        ("openrouter", "openai/gpt-4o"),
+        ("huggingface_nebius", "Qwen/Qwen2.5-VL-72B-Instruct"),
+        ("litellm", "gpt-4o"),
+    ],
+)
+def test_stated_provider_selects_its_price_list(provider: str, model: str) -> None:
+    assert _dollars(model, provider=provider) is not None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        (None, "my-own-model"),
+        (None, "llama-3.3-70b"),
+        (None, "meta-llama/llama-3.3-70b-instruct"),
+        ("my-proxy", "gpt-4o"),
+        ("azure", "my-deployment"),
+        ("openai", "claude-sonnet-4"),
+        (None, "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc"),
+        ("ollama", "mistral-nemo"),
+        ("vllm", "gpt-4o"),
+        (None, "ollama/deepseek-r1"),
+        (None, "ollama_chat/llama3.2"),
+        (None, "deepseek-r1:7b"),
+        (None, "deepseek-r1:70b"),
+        (None, "mistral-nemo:latest"),
+        (None, ""),
+        (None, "/"),
+        (None, "openai/"),
+        (None, ":"),
+    ],
+)
+def test_unknown_and_local_models_are_unpriced(provider: str | None, model: str) -> None:
+    assert _dollars(model, provider=provider) is None
+
+
+@pytest.mark.parametrize(
+    "model", ["whisper-1", "tts-1", "gpt-transcribe", "mistral-ocr-latest", "voxtral-mini-2602", "moderation"]
+)
+def test_models_without_a_price_per_token_are_unpriced(model: str) -> None:
+    assert _dollars(model) is None
+
+
+def test_models_that_are_free_cost_nothing() -> None:
+    assert _dollars("qwen/qwen3-coder:free", provider="openrouter") == 0
+
+
+def test_price_per_request_is_charged_once() -> None:
+    from decimal import Decimal
+
+    from genai_prices.types import ModelPrice
+
+    from xpander_server.domain.pricing.price_list import Price
+
+    price = Price(ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(2), requests_kcount=Decimal(5)))
+    assert price.compute({"prompt_tokens": 1_000, "completion_tokens": 100}) == 1_000_000 + 200_000 + 5_000_000
+
+
+@pytest.mark.parametrize("prompt", [1, 200_000, 200_001, 1_000_000])
+@pytest.mark.parametrize("model", ["gemini-2.5-pro", "claude-sonnet-4-20250514", "gpt-4o"])
+def test_rates_of_a_tier_give_the_price_of_the_library(model: str, prompt: int) -> None:
+    from genai_prices import Usage, calc_price
+
+    usage = {"input_tokens": prompt, "output_tokens": 77, "cache_read_tokens": prompt // 3}
+    at = datetime.fromtimestamp(NOON / 1e6, UTC)
+    expected = calc_price(Usage(**usage), model, genai_request_timestamp=at).total_price
+    tokens = {"prompt_tokens": prompt, "completion_tokens": 77, "cache_read_tokens": prompt // 3}
+    cost = compute_cost(model, tokens, NOON, is_cache_included=True)
+    assert cost == pytest.approx(float(expected) * 1e9, abs=1)
+
+
+def test_kinds_with_a_price_of_their_own_are_charged() -> None:
+    audio = {"prompt_tokens": 1_000, "completion_tokens": 0, "input_audio_tokens": 1_000}
+    assert _dollars("gemini-2.5-flash", audio) == pytest.approx(0.001)  # text: 0.0003
+    writes = {"prompt_tokens": 1_000, "cache_write_tokens": 1_000, "cache_write_1h_tokens": 1_000}
+    assert _dollars("claude-sonnet-4-5", writes, is_cache_included=True) == pytest.approx(0.006)  # 5 minutes: 0.00375
+    searches = {"prompt_tokens": 1_000, "web_searches": 2}
+    assert _dollars("claude-sonnet-4-5", searches) == pytest.approx(0.003 + 0.02)
+
+
+def test_contradicting_counts_by_modality_are_charged_as_text() -> None:
+    tokens = {"prompt_tokens": 10, "completion_tokens": 0, "input_audio_tokens": 1_000}
+    assert _dollars("gemini-2.5-flash", tokens) == _dollars("gemini-2.5-flash", {"prompt_tokens": 10})
+
+
+def test_cache_is_read_as_the_response_states() -> None:
+    tokens = {"prompt_tokens": 12_307, "cache_write_tokens": 12_304, "completion_tokens": 550}
+    included = _dollars("claude-3-7-sonnet-20250219", tokens, is_cache_included=True)
+    assert included == pytest.approx(0.0544, abs=1e-4)
+    native = {"prompt_tokens": 3, "cache_write_tokens": 12_304, "completion_tokens": 550}
+    assert _dollars("claude-3-7-sonnet-20250219", native) == included
+
+
+def test_litellm_counts_the_cache_of_claude_inside_the_prompt() -> None:
+    usage = {
+        "prompt_tokens": 12_307,
+        "completion_tokens": 550,
+        "prompt_tokens_details": {"cached_tokens": 0, "cache_creation_tokens": 12_304},
+        "cache_creation_input_tokens": 12_304,
+    }
+    response = {"model": "claude-3-7-sonnet-20250219", "object": "chat.completion", "usage": usage}
+    tokens = {"prompt_tokens": 12_307, "cache_write_tokens": 12_304, "completion_tokens": 550}
+    assert _run_dollars(response, tokens) == pytest.approx(0.0544, abs=1e-4)
+    # The sum of ten calls is more than the one response that was sent: its convention applies to the sum.
+    sums = {kind: 10 * number for kind, number in tokens.items()}
+    assert _run_dollars(response, sums) == pytest.approx(0.54399, abs=1e-4)
+
+
+STREAMS: dict[str, list[dict[str, Any]]] = {
+    "openai": [
+        {"type": "response.created", "response": {"id": "r", "model": "gpt-4o-2024-08-06"}},
+        {"type": "response.output_text.delta", "delta": "hi"},
+        {
+            "type": "response.completed",
+            "response": {
+                "id": "r",
+                "model": "gpt-4o-2024-08-06",
+                "usage": {"input_tokens": 1_000, "output_tokens": 100},
+            },
+        },
+    ],
+    "anthropic": [
+        {"type": "message_start", "message": {"id": "m", "model": "claude-sonnet-4-20250514"}},
+        {"type": "message_delta", "usage": {"output_tokens": 100}},
+    ],
+    "chunks": [
+        {"object": "chat.completion.chunk", "model": ""},
+        {"object": "chat.completion.chunk", "model": "gpt-4o-2024-08-06"},
+    ],
+}
+
+
+@pytest.mark.parametrize(("api", "expected"), [("openai", 0.0035), ("anthropic", 0.0045), ("chunks", 0.0035)])
+def test_events_of_a_stream_have_a_price(api: str, expected: float) -> None:
+    tokens = {"prompt_tokens": 1_000, "completion_tokens": 100}
+    assert _run_dollars(STREAMS[api], tokens) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("model", ["deepseek-r1:7b", "mistral-nemo", "gpt-4o"])
+def test_answers_of_ollama_are_unpriced(model: str) -> None:
+    response = {
+        "model": model,
+        "message": {"role": "assistant"},
+        "prompt_eval_count": 1_000,
+        "eval_count": 100,
+        "done": True,
+    }
+    assert _run_dollars(response, {"prompt_tokens": 1_000, "completion_tokens": 100}) is None
+
+
+def _chat(model: str, prompt: int, completion: int, number: int = 1) -> dict[str, Any]:
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return {"id": f"chatcmpl-{number}", "object": "chat.completion", "model": model, "usage": usage, "choices": []}
+
+
+def test_responses_of_several_models_are_priced_by_themselves() -> None:
+    responses = [_chat("gpt-4o", 1_000, 100, 1), _chat("gpt-4o-mini", 1_000, 100, 2)]
+    assert _run_dollars(responses) == pytest.approx(0.0035 + 0.00021)
+    assert compute_run_cost(json.dumps(responses), None, NOON).model is None
+    unknown = [*responses, _chat("my-own-model", 1, 1, 3)]
+    assert _run_dollars(unknown) is None
+
+
+def test_usage_of_the_response_is_priced_if_it_is_more_than_the_reported_tokens() -> None:
+    response = {
+        "modelVersion": "gemini-2.5-pro",
+        "candidates": [{"finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 1_000, "candidatesTokenCount": 100, "thoughtsTokenCount": 900},
+    }
+    # The caller forgot the thoughts, which Gemini bills as output.
+    by_hand = {"prompt_tokens": 1_000, "completion_tokens": 100}
+    assert _run_dollars(response, by_hand) == _run_dollars(response) == pytest.approx(0.01125)
+
+
+def test_reported_tokens_are_priced_if_they_are_more_than_the_usage_of_the_response() -> None:
+    """The caller reports the tokens of all steps, and the response of the last one."""
+    tokens = {"prompt_tokens": 5_000, "completion_tokens": 500}
+    assert _run_dollars(_chat("gpt-4o", 1_000, 100), tokens) == pytest.approx(0.0175)
+
+
+def test_run_without_tokens_or_model_is_unpriced() -> None:
+    assert compute_run_cost(None, None, NOON) == (None, None)
+    assert compute_run_cost(None, TOKENS, NOON) == (None, None)
+    assert compute_run_cost('{"model": "gpt-4o"}', None, NOON) == ("gpt-4o", None)
+    assert compute_run_cost('"gpt-4o"', TOKENS, NOON) == (None, None)
+    assert compute_run_cost("[[[[", TOKENS, NOON) == (None, None)
+
+
+def test_negative_counts_cost_nothing() -> None:
+    assert _dollars("gpt-4o", {"prompt_tokens": -5, "completion_tokens": -5}) is None
+    assert _dollars("gpt-4o", {"prompt_tokens": 1_000, "completion_tokens": -5}) == pytest.approx(0.0025)
+
+
+def test_cost_that_is_too_large_is_unknown() -> None:
+    assert compute_cost("gpt-4o", {"prompt_tokens": 10**18}, NOON) is None
+
+
+OWN = OwnPrices(
+    [
+        OwnPrice(model="llama-3.3-70b", prompt=1_000_000_000, completion=2_000_000_000),
+        OwnPrice(provider="groq", model="llama-3.3-70b", prompt=3_000_000_000, completion=0),
+        OwnPrice(model="ft:*", prompt=4_000_000_000, completion=0, cache_read=1_000_000_000, cache_write=5_000_000_000),
+        OwnPrice(model="ft:gpt-4o*", prompt=6_000_000_000, completion=0),
+        OwnPrice(model="gpt-4o", prompt=0, completion=0),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "expected"),
+    [
+        (None, "llama-3.3-70b", 0.0012),
+        (None, "LLAMA-3.3-70b", 0.0012),
+        ("vllm", "llama-3.3-70b", 0.0012),
+        ("groq", "llama-3.3-70b", 0.003),
+        (None, "ft:mistral:abc", 0.004),
+        (None, "ft:gpt-4o:abc", 0.006),
+        ("openai", "gpt-4o", 0.0),
+        ("openai", "gpt-4o-mini", 0.00021),
+    ],
+)
+def test_own_prices_take_precedence(provider: str | None, model: str, expected: float) -> None:
+    assert _dollars(model, provider=provider, own_prices=OWN) == pytest.approx(expected)
+
+
+def test_own_prices_of_cached_tokens() -> None:
+    tokens = {"prompt_tokens": 1_000, "cache_read_tokens": 500, "cache_write_tokens": 100}
+    assert _dollars("ft:x", tokens, own_prices=OWN) == pytest.approx(0.0004 * 4 + 0.0005 + 0.0005)
+    assert _dollars("llama-3.3-70b", tokens, own_prices=OWN) == pytest.approx(0.001)
+
+
+def test_own_prices_apply_to_the_run() -> None:
+    response = json.dumps(_chat("llama-3.3-70b", 1_000, 100))
+    assert compute_run_cost(response, None, NOON, own_prices=OWN).cost == 1_200_000
+    assert compute_run_cost('{"model": "llama-3.3-70b"}', TOKENS, NOON, own_prices=OWN).cost == 1_200_000
+
+
+def test_names_are_resolved_to_lists() -> None:
+    assert resolve("bedrock", "x/y/amazon.nova-lite-v1:0") == ModelReference("aws", "amazon.nova-lite-v1:0")
+    assert resolve(None, "openrouter/openai/gpt-4o") == ModelReference("openrouter", "openai/gpt-4o")
+    assert resolve("openai", "openai/gpt-4o") == ModelReference("openai", "gpt-4o")
+    assert resolve(None, "Gpt-4O ") == ModelReference(None, "gpt-4o")
