@@ -158,7 +158,7 @@ class OperationHandlers:
     async def get_organization_metrics(self, request: OperationRequest) -> Response:
         """Return the metrics of the organization, and of each of its agents."""
         summary, result = await self._read_metrics(request, None)
-        return json_response({**summary, "agents": metrics.summarize_agents(result.amounts)})
+        return json_response({**summary, "agents": metrics.summarize_agents(result.amounts, result.other_names)})
 
     async def _read_metrics(
         self, request: OperationRequest, agent_id: str | None
@@ -172,7 +172,7 @@ class OperationHandlers:
             "organization_id": request.organization_id,
             "since": format_timestamp(since),
             "until": format_timestamp(until),
-            **metrics.summarize(result.amounts),
+            **metrics.summarize(result.amounts, result.other_names),
             "series": None if result.series is None else [serializers.point(*point) for point in result.series],
         }
         return summary, result

@@ -61,6 +61,7 @@ KIND_OF_MEASURE = {
     "agent_runs": "agent",
 }  # fmt: skip
 """Kind of the name that is the label of a measure."""
+_NO_NAMES: Mapping[str, int] = {}
 OTHER = "other_"
 """Prefix of the measures that sum up the names without keys."""
 
@@ -177,11 +178,21 @@ def with_agent_runs(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
     return {**amounts, **{key: amount for key, amount in runs.items() if amount}}
 
 
-def summarize(amounts: Mapping[str, int]) -> dict[str, Any]:
-    """Return the contract's summary of a sum of amounts, with its tools and models."""
+def has_other_names(amounts: Mapping[str, int]) -> bool:
+    """Return whether amounts contain a sum of several names without their names."""
+    return any(f" {OTHER}" in key and parse_key(key).measure.startswith(OTHER) for key in amounts)
+
+
+def summarize(amounts: Mapping[str, int], other_names: Mapping[str, int] = _NO_NAMES) -> dict[str, Any]:
+    """Return the contract's summary of a sum of amounts, with its tools and models.
+
+    Args:
+        amounts: The sum.
+        other_names: The number of distinct names in the overflow entries, by kind.
+    """
     by_label = _sum_by_label(amounts)
-    tools = _with_overflow(by_label, "tool_calls", "(other tools)")
-    models = _with_overflow(by_label, "model_runs", "(other models)")
+    tools = _with_overflow(by_label, "tool_calls", "(other tools)", other_names.get("tool"))
+    models = _with_overflow(by_label, "model_runs", "(other models)", other_names.get("model"))
     return {
         **summarize_point(amounts),
         "tools": [{**entry, "calls": calls, "runs": by_label["tool_runs"][label]} for label, entry, calls in tools],
@@ -228,8 +239,13 @@ def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the agents in an organization's amounts with their runs, those with the most runs first."""
+def summarize_agents(amounts: Mapping[str, int], other_names: Mapping[str, int] = _NO_NAMES) -> list[dict[str, Any]]:
+    """Return the agents in an organization's amounts with their runs, those with the most runs first.
+
+    Args:
+        amounts: The sum.
+        other_names: The number of distinct names in the overflow entries, by kind.
+    """
     runs: defaultdict[str | None, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
     for key, amount in amounts.items():
         outcome, measure, label, _ = parse_key(key)
@@ -238,7 +254,7 @@ def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
     totals = {"agent_runs": {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}}
     return [
         {"agent_id": entry.pop("name"), **entry, "runs": {"total": total, **runs[agent_id]}}
-        for agent_id, entry, total in _with_overflow(totals, "agent_runs", "(other agents)")
+        for agent_id, entry, total in _with_overflow(totals, "agent_runs", "(other agents)", other_names.get("agent"))
     ]
 
 
@@ -253,12 +269,13 @@ def _sum_by_label(amounts: Mapping[str, int]) -> "defaultdict[str, defaultdict[s
 
 
 def _with_overflow(
-    by_label: Mapping[str, Mapping[str | None, int]], measure: str, overflow_name: str
+    by_label: Mapping[str, Mapping[str | None, int]], measure: str, overflow_name: str, names: int | None
 ) -> Iterator[tuple[str | None, dict[str, Any], int]]:
     """Yield the label, the start of the entry, and the sum of each name, largest first; the overflow entry is last."""
     counts = by_label[measure]
+    overflow: dict[str, Any] = {"name": overflow_name, "is_overflow": True, **({"names": names} if names else {})}
     for label, count in sorted(counts.items(), key=lambda item: (item[0] is None, -item[1], item[0])):
-        yield label, {"name": overflow_name, "is_overflow": True} if label is None else {"name": label}, count
+        yield label, overflow if label is None else {"name": label}, count
 
 
 def _bucket(microseconds: int) -> int:
