@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.reports import EXAMPLES, NOON, submission
+from store.revisions import downgrade
 from store.test_metrics import HISTORIES, all_tasks, compacted_rollups
 from xpander_server.clock import DAY
 from xpander_server.domain import metric_names
@@ -156,8 +157,8 @@ def test_an_upgrade_limits_the_names_of_an_earlier_store(tmp_path, monkeypatch):
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DELETE FROM metric_rollups WHERE hours = 0")
-        connection.execute("UPDATE alembic_version SET version_num = '0005'")
         connection.commit()
+    downgrade(f"sqlite:///{path}", "0005")
     monkeypatch.undo()
     monkeypatch.setattr(metric_names, "MAX_NAMES", 200)
     store = Store(f"sqlite:///{path}")

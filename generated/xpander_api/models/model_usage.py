@@ -13,7 +13,10 @@ T = TypeVar("T", bound="ModelUsage")
 
 @_attrs_define
 class ModelUsage:
-    """Usage of one model."""
+    """Usage of one model. A task counts for each model that it called, with the tokens and the cost of the
+    calls of that model.
+
+    """
 
     name: str
     runs: int

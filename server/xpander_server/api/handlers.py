@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 from starlette.responses import Response
 
+from xpander_server import contract
 from xpander_server.api import serializers
 from xpander_server.api.endpoint import Handler, OperationRequest
 from xpander_server.api.execution_reports import report_from_execution
@@ -182,7 +183,14 @@ class OperationHandlers:
         failed_part = await self._run(self._store.health.failed_part)
         if failed_part is not None:
             raise HTTPError(503, f"The store cannot be {failed_part}.", {"Retry-After": "1"})
-        return json_response({"status": "ok", "version": version("xpander-report"), "report_batch": MAX_REPORTS})
+        return json_response(
+            {
+                "status": "ok",
+                "version": version("xpander-report"),
+                "report_batch": MAX_REPORTS,
+                "report_fields": contract.extended_report_fields(),
+            }
+        )
 
 
 def _batch_submission(organization_id: str, report: BatchReport, now: int) -> Submission:
