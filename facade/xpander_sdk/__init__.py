@@ -29,6 +29,7 @@ from xpander_sdk.errors import (
 from xpander_sdk.metrics import CostSummary, DurationSummary, Metrics, MetricsPoint, ModelUsage, RunCounts, ToolUse
 from xpander_sdk.receipt import Receipt, ReceiptState
 from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.runs.run import Run, current_run
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.outbox import OutboxSettings
 from xpander_sdk.settings.retry import RetryPolicy, Timeouts
@@ -89,6 +90,7 @@ __all__ = [
     "Receipt",
     "ReceiptState",
     "RetryPolicy",
+    "Run",
     "RunCounts",
     "ServerError",
     "Task",
@@ -102,6 +104,7 @@ __all__ = [
     "ToolUse",
     "TransportSettings",
     "__version__",
+    "current_run",
 ]
 
 _configure_logging(os.environ.get("XPANDER_LOG"))

@@ -1,14 +1,15 @@
 """Backend: the handle through which a program reports runs and reads metrics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat
 
 from xpander_sdk import _lazy
 from xpander_sdk.backend_metrics import BackendMetrics
 from xpander_sdk.client.transport_registry import transports
 from xpander_sdk.reporting.tokens import Tokens, TokenUsage
 from xpander_sdk.reporting.validation import Scalar, is_empty_builtin, resolve_agent_id
+from xpander_sdk.runs.run import Run, new_run
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task import Task
 
@@ -312,6 +313,82 @@ class Backend(BackendMetrics):
         configuration, report = self._new_report(configuration, agent_id, agent, fields)
         convert = partial(Task._from_record, configuration)
         return await _lazy.registry.asubmit(configuration, report, convert)
+
+    def run(
+        self,
+        agent_id: str | None = None,
+        agent: HasId | None = None,
+        id: "str | UUID | int | None" = None,
+        input: Any | None = None,
+        *,
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        parent: Run | str | None = None,
+        via: Literal["outbox", "direct"] | None = None,
+        start: bool = True,
+        sample: float = 1.0,
+        mask: Callable[[dict[str, Any]], Mapping[str, Any]] | None = None,
+        enabled: bool = True,
+        on_error: Literal["log", "raise"] = "log",
+    ) -> Run:
+        """Return a run that records itself: a context manager, a decorator, or two calls.
+
+        The run measures its duration, collects what `Run.record` and `Run.watch` read from responses, and reports its
+        end, also after an exception, which continues unchanged. Reporting never raises into the program. Nothing is
+        imported, opened or started if XPANDER_RUNS is "off".
+
+        Args:
+            agent_id: The agent that executes the run. Default: the configuration's, else XPANDER_AGENT_ID.
+            agent: Any object with an `id`, instead of `agent_id`. If both are passed, `agent` applies.
+            id: The id of the run: str, UUID or int, 1 to 255 characters. A known id continues that run. Default: a new
+                id.
+            input: The request to the agent: text, messages or data. For a decorator also a function that receives the
+                arguments of the call and returns it. Default: for a decorator, the argument that is named like a
+                request (`question`, `prompt`, …), else the first text that is no credential, id or address.
+            user_id: The user for whom the agent works. Default: that of the run around this one.
+            conversation_id: The conversation that the run belongs to. Default: that of the run around this one.
+            metadata: Facts that the program defines: at most 64 pairs of texts. Default: none.
+            parent: The run that starts this one, or its id. Default: the current run.
+            via: "outbox" stores the reports in the outbox, "direct" sends one request at the end and waits for it, at
+                most 5 seconds. Default: "outbox" if the configuration has one, else "direct".
+            start: Whether the outbox also reports the start, so that the run is visible while it is in progress.
+                Default True.
+            sample: Share of the runs that are recorded, from 0 to 1. The id decides, so all processes that report one
+                run decide alike. Runs within a run that is not recorded are not recorded. Default 1.
+            mask: Function that receives each report as a dict with the fields of the contract, and returns the dict
+                that is stored and sent. If it raises, the texts of the run are removed and its numbers stay. Default:
+                no mask.
+            enabled: Whether this run is recorded. Default True.
+            on_error: "log" logs errors of reporting, "raise" raises them, unless the caller's own exception passes
+                through the run; for tests. Default "log".
+
+        Returns:
+            The run. It begins with its block, with the call of the decorated function, or with `Run.start`.
+
+        Raises:
+            ValueError: `via`, `sample`, `mask` or `on_error` is invalid.
+
+        Example:
+            >>> backend = Backend()
+            >>> with backend.run(agent_id="agent-123", input="2 + 2?") as run:
+            ...     run.result = "4"
+            >>> @backend.run(agent_id="agent-123")
+            ... def answer(question: str) -> str:
+            ...     return "4"
+            >>> answer("2 + 2?")
+            '4'
+        """
+        configuration = self.configuration
+        if not (enabled and configuration.runs):
+            return Run(id, agent_id, input)
+        return new_run(
+            {
+                "configuration": configuration, "agent_id": agent_id, "agent": agent, "id": id, "input": input,
+                "user_id": user_id, "conversation_id": conversation_id, "metadata": metadata, "parent": parent,
+                "via": via, "start": start, "sample": sample, "mask": mask, "on_error": on_error,
+            }
+        )  # fmt: skip
 
     def _new_report(
         self, configuration: Configuration | None, agent_id: object, agent: object, fields: Mapping[str, Any]

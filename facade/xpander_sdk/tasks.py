@@ -7,7 +7,7 @@ from typing import Any
 
 from xpander_sdk import _lazy
 from xpander_sdk.client.pagination import Pagination, Query
-from xpander_sdk.settings.configuration import Configuration, resolve_configuration
+from xpander_sdk.settings.configuration import Configuration, redirections, resolve_configuration
 from xpander_sdk.task import Task
 from xpander_sdk.tasks_list_item import TasksList, TasksListItem
 
@@ -26,7 +26,12 @@ class Tasks:
     """
 
     def __init__(self, configuration: Configuration | None = None) -> None:
-        self.configuration = resolve_configuration(configuration)
+        self._configuration = resolve_configuration(configuration)
+
+    @property
+    def configuration(self) -> Configuration:
+        """Backend and credentials of the calls."""
+        return resolve_configuration(self._configuration) if redirections else self._configuration
 
     def get(self, task_id: str) -> Task:
         """Load a task.

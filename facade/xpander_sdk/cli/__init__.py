@@ -15,7 +15,6 @@ except ModuleNotFoundError as missing:
 from xpander_sdk import __version__, _exit
 from xpander_sdk.cli import (
     backup,
-    conform,
     doctor,
     export,
     history,
@@ -58,7 +57,6 @@ for _command in (
     export.export,
     outbox.outbox,
     doctor.doctor,
-    conform.conform,
     serve.serve,
     keys.keys,
     backup.backup,

@@ -53,6 +53,18 @@ def _organization_id_or_environment(value: str | None) -> str | None:
     return environment_variable("XPANDER_ORGANIZATION_ID") if value is None else value
 
 
+_RUNS = {"on": True, "off": False}
+
+
+def _runs_or_environment(value: bool | None) -> bool:
+    if value is not None:
+        return value
+    word = environment_variable("XPANDER_RUNS") or "on"
+    if word not in _RUNS:
+        raise ValueError(f"XPANDER_RUNS must be 'on' or 'off', got {word!r}")
+    return _RUNS[word]
+
+
 def _validate_api_key(instance: object, attribute: "Attribute[Any]", value: object) -> None:
     rule = None if value is None or callable(value) else _violated_key_rule(value)
     if rule:
@@ -92,6 +104,7 @@ class Configuration:
         transport: Proxy, certificates, headers. Default: `TransportSettings()`.
         outbox: A file, or `OutboxSettings(file=…, …)`, for undelivered reports. Default: XPANDER_OUTBOX, else no outbox
             for `report_external_task`, and the user's default outbox for `submit_external_task`.
+        runs: Whether `Backend.run` records runs. Default: XPANDER_RUNS, "on" or "off", else True.
 
     Raises:
         ValueError: A setting is invalid, or contradicts another one. The text names it.
@@ -114,6 +127,7 @@ class Configuration:
     retry: RetryPolicy = field(factory=RetryPolicy, validator=instance_of(RetryPolicy))
     transport: TransportSettings = field(factory=TransportSettings, validator=instance_of(TransportSettings))
     outbox: OutboxSettings | None = field(default=None, converter=parse_outbox)
+    runs: bool = field(default=None, converter=_runs_or_environment, validator=instance_of(bool))
 
     def __attrs_post_init__(self) -> None:
         live_configurations[id(self)] = self
@@ -201,15 +215,21 @@ live_configurations: "WeakValueDictionary[int, Configuration]" = WeakValueDictio
 """Configurations that the program has kept. At its end, they know the outboxes and keys that it uses."""
 
 
+redirections: list[Callable[[Configuration], Configuration]] = []
+"""Functions of `xpander_sdk.testing`: the last one returns the configuration that each call uses instead of its own."""
+
+
 def resolve_configuration(configuration: Configuration | None) -> Configuration:
     """Return the configuration, or for None a new one from the environment.
+
+    Every call passes here, so that tests can redirect the calls of a program that has created its backends before.
 
     Raises:
         ValueError: The argument has another type.
     """
     if configuration is None:
-        return Configuration()
+        configuration = Configuration()
     if not isinstance(configuration, Configuration):
         kind = type(configuration).__name__
         raise ValueError(f"configuration must be Configuration(base_url=…, …) or None, got {kind}")
-    return configuration
+    return redirections[-1](configuration) if redirections else configuration

@@ -23,8 +23,6 @@ def _get_kwargs(
     *,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -42,14 +40,6 @@ def _get_kwargs(
     params["user_id"] = user_id
 
     params["parent_task_id"] = parent_task_id
-
-    params["conversation_id"] = conversation_id
-
-    json_metadata: list[str] | Unset = UNSET
-    if not isinstance(metadata, Unset):
-        json_metadata = metadata
-
-    params["metadata"] = json_metadata
 
     params["triggering_agent_id"] = triggering_agent_id
 
@@ -162,8 +152,6 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -184,9 +172,6 @@ def sync_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -211,8 +196,6 @@ def sync_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -238,8 +221,6 @@ def sync(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -260,9 +241,6 @@ def sync(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -288,8 +266,6 @@ def sync(
         client=client,
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -309,8 +285,6 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -331,9 +305,6 @@ async def asyncio_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -358,8 +329,6 @@ async def asyncio_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -383,8 +352,6 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -405,9 +372,6 @@ async def asyncio(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -434,8 +398,6 @@ async def asyncio(
             client=client,
             user_id=user_id,
             parent_task_id=parent_task_id,
-            conversation_id=conversation_id,
-            metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
             internal_status=internal_status,

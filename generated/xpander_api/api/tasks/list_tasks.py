@@ -22,8 +22,6 @@ def _get_kwargs(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -43,14 +41,6 @@ def _get_kwargs(
     params["user_id"] = user_id
 
     params["parent_task_id"] = parent_task_id
-
-    params["conversation_id"] = conversation_id
-
-    json_metadata: list[str] | Unset = UNSET
-    if not isinstance(metadata, Unset):
-        json_metadata = metadata
-
-    params["metadata"] = json_metadata
 
     params["triggering_agent_id"] = triggering_agent_id
 
@@ -161,8 +151,6 @@ def sync_detailed(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -183,9 +171,6 @@ def sync_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -210,8 +195,6 @@ def sync_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -237,8 +220,6 @@ def sync(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -259,9 +240,6 @@ def sync(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -287,8 +265,6 @@ def sync(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -308,8 +284,6 @@ async def asyncio_detailed(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -330,9 +304,6 @@ async def asyncio_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -357,8 +328,6 @@ async def asyncio_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -382,8 +351,6 @@ async def asyncio(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -404,9 +371,6 @@ async def asyncio(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -433,8 +397,6 @@ async def asyncio(
             agent_id=agent_id,
             user_id=user_id,
             parent_task_id=parent_task_id,
-            conversation_id=conversation_id,
-            metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
             internal_status=internal_status,

@@ -22,8 +22,6 @@ def _get_kwargs(
     user_id: str,
     *,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -39,14 +37,6 @@ def _get_kwargs(
     params: dict[str, Any] = {}
 
     params["parent_task_id"] = parent_task_id
-
-    params["conversation_id"] = conversation_id
-
-    json_metadata: list[str] | Unset = UNSET
-    if not isinstance(metadata, Unset):
-        json_metadata = metadata
-
-    params["metadata"] = json_metadata
 
     params["triggering_agent_id"] = triggering_agent_id
 
@@ -158,8 +148,6 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -178,9 +166,6 @@ def sync_detailed(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -204,8 +189,6 @@ def sync_detailed(
     kwargs = _get_kwargs(
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -230,8 +213,6 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -250,9 +231,6 @@ def sync(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -277,8 +255,6 @@ def sync(
         user_id=user_id,
         client=client,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -297,8 +273,6 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -317,9 +291,6 @@ async def asyncio_detailed(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -343,8 +314,6 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         user_id=user_id,
         parent_task_id=parent_task_id,
-        conversation_id=conversation_id,
-        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -367,8 +336,6 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
-    conversation_id: str | Unset = UNSET,
-    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -387,9 +354,6 @@ async def asyncio(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
-        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
-            allowed because they would change the path.
-        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -415,8 +379,6 @@ async def asyncio(
             user_id=user_id,
             client=client,
             parent_task_id=parent_task_id,
-            conversation_id=conversation_id,
-            metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
             internal_status=internal_status,

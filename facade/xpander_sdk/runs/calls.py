@@ -1,0 +1,91 @@
+"""Model calls of one run, and their sum."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.reporting.usage import TOKEN_KINDS
+
+MAX_CALLS = 1_000
+"""Largest number of calls in a report. Further calls are added up by provider and model."""
+
+_MAX_IDS = 100_000  # response ids that are remembered
+_EXCLUDED: dict[str, Any] = {}
+
+
+class Calls:
+    """Model calls of one run, in their order. Calls with the same response id count once.
+
+    Two sources can record one call: the program itself and a framework's result that contains it. Of two entries with
+    one id, the one that states its tokens counts, else the first one.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[dict[str, Any]] = []
+        self._by_id: dict[str, dict[str, Any]] = {}
+        self._sums: dict[tuple[Any, ...], dict[str, Any]] = {}  # calls beyond MAX_CALLS
+
+    def add(self, call: Mapping[str, Any]) -> bool:
+        """Add a call, and return whether it is a new one.
+
+        Args:
+            call: Entry of the report's `calls`; None for unknown values.
+        """
+        entry = {name: value for name, value in call.items() if value is not None}
+        response_id = entry.get("response_id")
+        if response_id is not None:
+            known = self._by_id.get(response_id)
+            if known is not None:
+                if known is not _EXCLUDED and not known.get("tokens") and entry.get("tokens"):
+                    known.update(entry)
+                return False
+            if len(self._by_id) < _MAX_IDS:
+                self._by_id[response_id] = entry
+        if len(self._calls) < MAX_CALLS // 2:
+            self._calls.append(entry)
+        else:
+            self._add_to_sum(entry)
+        return True
+
+    def exclude(self, calls: Iterable[Mapping[str, Any]]) -> None:
+        """Do not count calls with the ids of these, if they are added later."""
+        for call in calls:
+            response_id = call.get("response_id")
+            if response_id is not None and len(self._by_id) < _MAX_IDS:
+                self._by_id.setdefault(response_id, _EXCLUDED)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return the entries of the report's `calls`."""
+        return [dict(call) for call in [*self._calls, *self._sums.values()]][:MAX_CALLS]
+
+    def tokens(self) -> Tokens | None:
+        """Return the sum of the calls; None if no call states its tokens.
+
+        If the calls differ in whether their prompts include the cached tokens, those of the sum do.
+        """
+        calls = [call for call in [*self._calls, *self._sums.values()] if call.get("tokens")]
+        if not calls:
+            return None
+        statements = {call.get("prompt_includes_cache") for call in calls} - {None}
+        total: dict[str, int] = {}
+        for call in calls:
+            tokens = call["tokens"]
+            for kind in TOKEN_KINDS:
+                total[kind] = total.get(kind, 0) + (tokens.get(kind) or 0)
+            if len(statements) > 1 and call.get("prompt_includes_cache") is False:
+                cached = (tokens.get("cache_read_tokens") or 0) + (tokens.get("cache_write_tokens") or 0)
+                total["prompt_tokens"] += cached
+        return Tokens(**total)
+
+    def _add_to_sum(self, entry: dict[str, Any]) -> None:
+        key = (entry.get("provider"), entry.get("model"), entry.get("prompt_includes_cache"))
+        total = self._sums.setdefault(key, {})
+        for name, value in entry.items():
+            if name == "tokens":
+                sums = total.setdefault("tokens", {})
+                for kind, count in value.items():
+                    sums[kind] = sums.get(kind, 0) + (count or 0)
+            elif name in ("cost", "duration"):
+                total[name] = total.get(name, 0) + value
+            elif name in ("provider", "model", "prompt_includes_cache"):
+                total[name] = value
