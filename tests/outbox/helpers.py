@@ -14,11 +14,12 @@ from typing import Any
 from attrs import define, field
 
 from xpander_sdk import Configuration, ConnectionFailedError, Receipt, TimedOutError, Timeouts, errors
-from xpander_sdk.outbox.delivery import Delivery
+from xpander_sdk.outbox.delivery import Claim, Delivery
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.outbox import Outbox
+from xpander_sdk.outbox.settlement import Resolved
 from xpander_sdk.outbox.storage.connection import Database
-from xpander_sdk.outbox.storage.models import Batch, OutboxStats
+from xpander_sdk.outbox.storage.models import OutboxStats
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.outbox.storage.stats import Counters
 from xpander_sdk.reporting import plain_json
@@ -222,7 +223,7 @@ class DeliveryBench:
     send: Callable[[Configuration, Any], Any]
     clock: Clock = field(factory=Clock)
     max_dead: tuple[int, int] = (1_000_000, 1 << 30)
-    resolved: list[tuple[Batch, str, Any]] = field(factory=list)
+    resolved: list[Resolved] = field(factory=list)
     store: QueueStore = field(init=False)
     keyring: Keyring = field(init=False)
     delivery: Delivery = field(init=False)
@@ -238,7 +239,7 @@ class DeliveryBench:
             self.store,
             self.keyring if keyring is None else keyring,
             owner,
-            lambda batch, state, response: self.resolved.append((batch, state, response)),
+            self.resolved.extend,
             send=self._send,
             max_dead=self.max_dead,
         )
@@ -250,10 +251,10 @@ class DeliveryBench:
         configuration = make_configuration(self.path, **settings)
         return self.store.put(lambda salt: self.keyring.add(configuration, salt), report, **NO_LIMITS)
 
-    def claim(self) -> Batch:
-        batch = self.delivery.claim()
-        assert batch is not None
-        return batch
+    def claim(self) -> Claim:
+        claim = self.delivery.claim()
+        assert claim is not None
+        return claim
 
     def deliver_one(self) -> None:
         self.delivery.deliver(self.claim())
@@ -261,10 +262,10 @@ class DeliveryBench:
     def deliver_due(self, max_attempts: int = 10_000) -> int:
         """Deliver everything that is due now, and return the number of attempts."""
         for attempts in range(max_attempts):
-            batch = self.delivery.claim()
-            if batch is None:
+            claim = self.delivery.claim()
+            if claim is None:
                 return attempts
-            self.delivery.deliver(batch)
+            self.delivery.deliver(claim)
         raise AssertionError(f"a report is still due after {max_attempts} attempts")
 
     def stats(self) -> OutboxStats:

@@ -46,10 +46,10 @@ def test_other_program_sends_only_with_the_same_key(bench: DeliveryBench, backen
 
 def claims_as_other_program(bench: DeliveryBench) -> bool:
     """Return whether another program, which knows only the environment, would send the report."""
-    batch = bench.delivery_of("other", Keyring(bench.store)).claim()
-    if batch is not None:
-        bench.store.release_lease(batch)
-    return batch is not None
+    claim = bench.delivery_of("other", Keyring(bench.store)).claim()
+    if claim is not None:
+        bench.store.release_lease(*claim.batches)
+    return claim is not None
 
 
 def test_other_program_reads_only_its_own_key_file_and_sends_it_only_to_its_own_url(

@@ -31,7 +31,7 @@ from outbox.queue_model import (
 )
 from xpander_sdk import OutboxFullError
 from xpander_sdk.outbox.policy import MAX_WAIT
-from xpander_sdk.outbox.storage import queue_store
+from xpander_sdk.outbox.storage import run_selection
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.outbox.storage.schema import REPORT_OVERHEAD_BYTES
 from xpander_sdk.outbox.storage.stats import Counters, DeadLetters
@@ -327,8 +327,8 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 def test_queue_equals_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_store, "MAX_BATCH_REPORTS", MAX_BATCH_REPORTS)
-    monkeypatch.setattr(queue_store, "MAX_BATCH_BYTES", MAX_BATCH_BYTES)
+    monkeypatch.setattr(run_selection, "MAX_BATCH_REPORTS", MAX_BATCH_REPORTS)
+    monkeypatch.setattr(run_selection, "MAX_BATCH_BYTES", MAX_BATCH_BYTES)
     run_state_machine_as_test(
         QueueMachine,
         settings=settings(

@@ -75,7 +75,7 @@ def test_leases_of_a_dead_process_are_released_at_once(stub, outbox_file):
     delivery = outbox._state.delivery
     assert delivery.claim() is None
     delivery.release_dead_owners()
-    batch = delivery.claim()
-    assert batch is not None
-    outbox._state.store.release_lease(batch)
+    claim = delivery.claim()
+    assert claim is not None
+    outbox._state.store.release_lease(*claim.batches)
     outbox.close(0)

@@ -127,7 +127,16 @@ def probe(configuration: Configuration, operation: Operation[Any]) -> Response:
     raise error_from_outcome(outcome, configuration, info, None, redaction)
 
 
+def redaction_for(configuration: Configuration) -> Redaction:
+    """Return the function that removes the secrets of a configuration from a text.
+
+    Raises:
+        ValueError: The key is not available.
+    """
+    return Redaction(configuration.current_key(), transports.destination(configuration))
+
+
 def explain(configuration: Configuration, response: Response) -> str:
     """Return the reason in a response of a status other than 2xx, without secrets."""
-    redaction = Redaction(configuration.current_key(), transports.destination(configuration))
+    redaction = redaction_for(configuration)
     return error_from_outcome(response, configuration, RequestInfo(), None, redaction).description

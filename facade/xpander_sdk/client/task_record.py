@@ -81,7 +81,7 @@ def read_loaded_task(body: Any, task_id: str) -> TaskRecord:
 def _read(body: Any, task_id: str) -> TaskRecord:
     if not isinstance(body, dict):
         raise TypeError(f"the response must be a JSON object, got {type(body).__name__}")
-    if not _is_same_id(body.get("id"), task_id):
+    if not is_same_id(body.get("id"), task_id):
         raise ValueError(f"the response must be about the run {task_id!r}, got id {json.dumps(body['id'])[:100]}")
     values, extra, invalid = _read_fields(body)
     for name in REQUIRED:
@@ -91,7 +91,7 @@ def _read(body: Any, task_id: str) -> TaskRecord:
     return TaskRecord(values, extra, (*missing, *invalid))
 
 
-def _is_same_id(value: object, task_id: str) -> bool:
+def is_same_id(value: object, task_id: str) -> bool:
     """Return whether the id in a response is that of the run, or missing. A number and a UUID may be written anew."""
     if value is None or value == task_id or (type(value) is int and str(value) == task_id):
         return True

@@ -1,8 +1,11 @@
 """Delivery of pending reports by one process.
 
-    claim      lease the pending reports of one run in the file
-    send       merge them into one report and send it: one attempt, retries are the schedule of the file
-    resolve    record the outcome in the file, then notify the receipts
+    claim      lease the pending reports of one run in the file, or of many runs if the destination takes them together
+    send       merge the reports of each run into one, and send all in one request: one attempt, retries are the
+               schedule of the file
+    settle     record the outcomes in the file, then notify the receipts
+
+A destination gets many runs in one request only after a response to a single report has announced it.
 
 A process that dies between two of these steps loses nothing: its lease expires, and another process claims the same
 reports. If the backend had recorded them already, it ignores the repetition, because id and time are the same.
@@ -10,7 +13,7 @@ reports. If the backend had recorded them already, it ignores the repetition, be
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -19,27 +22,28 @@ from attrs import evolve, field, frozen
 
 from xpander_sdk import errors
 from xpander_sdk._clock import monotonic
-from xpander_sdk.client import client, operations
+from xpander_sdk.client import client, operations, report_batch
 from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.errors import OutboxError
 from xpander_sdk.outbox import policy
+from xpander_sdk.outbox.batch_size import BatchSize
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.owner import is_dead
 from xpander_sdk.outbox.policy import SECOND, FailureKind
+from xpander_sdk.outbox.settlement import Delivered, Failed, NotSent, OnResolved, Outcome, Settlement
 from xpander_sdk.outbox.storage.administration import Administration
-from xpander_sdk.outbox.storage.models import Batch, Destination
+from xpander_sdk.outbox.storage.models import Batch, Destination, DestinationKey
 from xpander_sdk.outbox.storage.queue_store import QueueStore
+from xpander_sdk.reporting.report import Report
 from xpander_sdk.settings.configuration import Configuration
 
 _log = logging.getLogger("xpander_sdk")
 
 Send = Callable[[Configuration, operations.Operation[Any]], Any]
-OnResolved = Callable[[Batch, str, Any], None]
 _LEASE_MARGIN_SECONDS = 5  # A lease lasts this much longer than the longest call.
 _MAX_CALL_SECONDS = 600.0  # A lease longer than MAX_WAIT would count as expired.
 _MIN_CALL_SECONDS = 0.05
 _REFRESH_SECONDS = 5.0  # Time between two reads of the destinations that other processes have added.
-_MAX_DEAD_LETTER_ERROR = 2_000  # characters
 _MAX_LAST_ERROR = 500  # characters
 
 
@@ -60,21 +64,43 @@ class _View:
     destinations: dict[int, tuple[Destination, Configuration]] = field(factory=dict)
 
 
+@frozen
+class Claim:
+    """Batches that were leased together, and are sent in one request.
+
+    Attributes:
+        batches: A batch for each run; at least one.
+        max_runs: Number of runs that the request may carry.
+    """
+
+    batches: list[Batch]
+    max_runs: int = 1
+
+    @property
+    def destination(self) -> Destination:
+        """Destination of all batches."""
+        return self.batches[0].destination
+
+    @property
+    def other_requests(self) -> int:
+        """Number of requests that the other pending reports need, approximately."""
+        return -(-self.batches[0].other_pending // self.max_runs)
+
+
 class Delivery:
-    """Claims and sends batches for one process. Safe to share between threads; each thread gets batches of other runs.
+    """Claims and sends batches for one process. Safe to share between threads; each thread gets other runs.
 
     Args:
         store: Queue in the file.
         keyring: Configurations that this process can deliver with.
         owner: Identifier of this process in the file.
-        on_resolved: Function that is called with each batch that was delivered or became a dead letter, its state
-            ("delivered" or "dead"), and the response of the backend (None for "dead").
+        on_resolved: Function that is called with the batches that were delivered or became dead letters.
         send: Function that executes an operation; it raises ModuleException.
         max_dead: Limits for dead letters: their number, and their size in bytes.
 
     Attributes:
-        max_dead: As above.
-        in_flight: Number of batches that this process is claiming or sending.
+        settlement: Records the outcomes; it has the limits for dead letters.
+        in_flight: Number of requests that this process is claiming for or sending.
     """
 
     def __init__(
@@ -91,9 +117,9 @@ class Delivery:
         self._administration = Administration(store.database)
         self._keyring = keyring
         self._owner = owner
-        self._on_resolved = on_resolved
         self._send = send
-        self.max_dead = max_dead
+        self.settlement = Settlement(store, on_resolved, max_dead)
+        self._batch_sizes: dict[DestinationKey, BatchSize] = {}
         self._lock = threading.RLock()  # Reentrant, because a signal handler may interrupt its holder.
         self._refreshes = count(1)
         self._view = _View()
@@ -132,19 +158,24 @@ class Delivery:
                 if is_dead(owner):
                     self._store.release_owner(owner)
 
-    def claim(self) -> Batch | None:
-        """Lease the reports of one run; return None if nothing is due. The caller must pass the batch to `deliver`."""
-        # Counted before the claim: a thread that finds nothing to claim must see that this one may have the batch.
-        self._count_in_flight(1)
-        batch = None
-        try:
-            batch = self._claim()
-        finally:
-            if batch is None:
-                self._count_in_flight(-1)
-        return batch
+    @property
+    def sends_batches(self) -> bool:
+        """True if a destination of this process takes many runs in one request."""
+        return bool(self._batch_sizes)
 
-    def _claim(self) -> Batch | None:
+    def claim(self) -> Claim | None:
+        """Lease the reports of due runs; return None if nothing is due. The caller must pass the claim to `deliver`."""
+        # Counted before the claim: a thread that finds nothing to claim must see that this one may have the batches.
+        self._count_in_flight(1)
+        claim = None
+        try:
+            claim = self._claim()
+        finally:
+            if claim is None:
+                self._count_in_flight(-1)
+        return claim
+
+    def _claim(self) -> Claim | None:
         is_old = monotonic() > self._view.read_at + _REFRESH_SECONDS
         if is_old or self._keyring.generation != self._view.generation:
             self.refresh()
@@ -157,22 +188,28 @@ class Delivery:
         first = self._claims % len(ids)
         longest_call = max(configuration.timeouts.total for _, configuration in destinations.values())
         lease_microseconds = round((longest_call + _LEASE_MARGIN_SECONDS) * SECOND)
-        return self._store.claim(self._owner, ids[first:] + ids[:first], lease_microseconds)
+        sizes = {each: self._batch_size(destination) for each, (destination, _) in destinations.items()}
+        batches = self._store.claim_together(self._owner, ids[first:] + ids[:first], lease_microseconds, sizes)
+        return Claim(batches, sizes[batches[0].destination.id]) if batches else None
+
+    def _batch_size(self, destination: Destination) -> int:
+        size = self._batch_sizes.get(destination.key)
+        return 1 if size is None else size.current()
 
     def _count_in_flight(self, change: int) -> None:
         with self._lock:
             self.in_flight += change
 
-    def deliver(self, batch: Batch, deadline: float | None = None) -> None:
-        """Send a batch and record the outcome.
+    def deliver(self, claim: Claim, deadline: float | None = None) -> None:
+        """Send the batches of a claim and record their outcomes.
 
         Args:
-            batch: Batch that `claim` returned.
+            claim: Claim that `claim` returned.
             deadline: Time on the monotonic clock when the call must end. Default: the timeouts of the configuration.
         """
         try:
             with sdk_work():
-                self._deliver(batch, deadline)
+                self._deliver(claim, deadline)
         finally:
             self._count_in_flight(-1)
 
@@ -200,41 +237,81 @@ class Delivery:
             if self._store.database.exists():
                 self._administration.record_error(text[:_MAX_LAST_ERROR])
 
-    def _deliver(self, batch: Batch, deadline: float | None) -> None:
-        configuration = self._configuration_for(batch, deadline)
+    def _deliver(self, claim: Claim, deadline: float | None) -> None:
+        configuration = self._configuration_for(claim.destination, deadline)
         if configuration is None:
-            self._store.release_lease(batch)
+            self._store.release_lease(*claim.batches)
             self.refresh()
             return
         try:
-            report = policy.merge_reports(batch.reports)
-        except Exception as error:  # A report is not JSON. Each is sent separately then.
-            self._reject(batch, f"the reports cannot be merged: {type(error).__name__}", None)
-            return
+            outcomes = self._send_claim(claim, configuration)
+        except BaseException:
+            self._store.release_lease(*claim.batches)
+            raise
+        self.settlement.settle(outcomes)
+
+    def _send_claim(self, claim: Claim, configuration: Configuration) -> list[tuple[Batch, Outcome]]:
+        """Send the batches of a claim in one request, and return the outcome of each."""
+        outcomes: list[tuple[Batch, Outcome]] = []
+        sent, reports = [], []
+        for batch in claim.batches:
+            try:
+                reports.append(policy.merge_reports(batch.reports))
+                sent.append(batch)
+            except Exception as error:  # A report is not JSON. Each is sent separately then.
+                text = f"the reports cannot be merged: {type(error).__name__}"
+                outcomes.append((batch, Failed(FailureKind.REJECTED, text)))
+        if reports:
+            outcomes += zip(sent, self._send_reports(claim.destination, configuration, reports), strict=True)
+        return outcomes
+
+    def _send_reports(
+        self, destination: Destination, configuration: Configuration, reports: list[Report]
+    ) -> Sequence[Outcome]:
+        size = self._batch_sizes.get(destination.key)
         try:
-            response = self._send(configuration, operations.report_task(report))
+            if len(reports) == 1:
+                return [self._send_one(destination, configuration, reports[0])]
+            return self._send_many(configuration, reports)
         except errors.ModuleException as error:
-            kind = policy.classify_failure(error)
-            self._handle_failure(batch, kind, str(error), error.status_code, error.retry_after)
+            failed = Failed.of(error)
+            if len(reports) > 1:
+                if size is not None and size.reduce(len(reports), error.status_code):
+                    return [NotSent()] * len(reports)
+                if failed.kind is FailureKind.REJECTED:  # One of the reports may be the cause, and which is not known.
+                    return [NotSent(is_alone=True)] * len(reports)
         except ValueError as error:  # The key is not available: its file is missing, or its callable failed.
-            self._handle_failure(batch, FailureKind.UNAUTHORIZED, str(error), None, None)
+            failed = Failed(FailureKind.UNAUTHORIZED, str(error))
         except Exception as error:
             _log.exception("a report of the outbox could not be sent")
-            self._handle_failure(batch, FailureKind.SERVER_ERROR, type(error).__name__, None, None)
-        except BaseException:
-            self._store.release_lease(batch)
-            raise
-        else:
-            self._store.delivered(batch)
-            self._on_resolved(batch, "delivered", response)
+            failed = Failed(FailureKind.SERVER_ERROR, type(error).__name__)
+        return [failed] * len(reports)
 
-    def _configuration_for(self, batch: Batch, deadline: float | None) -> Configuration | None:
+    def _send_one(self, destination: Destination, configuration: Configuration, report: Report) -> Outcome:
+        def learn(announced: int) -> None:
+            self._batch_sizes.setdefault(destination.key, BatchSize()).announced = announced
+
+        operation = report_batch.report_one(report, learn)
+        if destination.key in self._batch_sizes and not configuration.is_embedded:
+            operation = report_batch.compressed(operation)
+        record = self._send(configuration, operation)
+        return Delivered(lambda: record)
+
+    def _send_many(self, configuration: Configuration, reports: list[Report]) -> Sequence[Outcome]:
+        redact = client.redaction_for(configuration)
+        operation = report_batch.report_tasks(reports, is_compressed=not configuration.is_embedded)
+        return [
+            Delivered(outcome.record) if outcome.is_recorded else Failed.of(outcome.error(redact))
+            for outcome in self._send(configuration, operation)
+        ]
+
+    def _configuration_for(self, wanted: Destination, deadline: float | None) -> Configuration | None:
         """Return the configuration with timeouts that end by the deadline.
 
         Return None if another file has replaced the one that was read: its ids belong to other destinations.
         """
-        destination, configuration = self._view.destinations.get(batch.destination.id, (None, None))
-        if destination is None or configuration is None or destination.key != batch.destination.key:
+        destination, configuration = self._view.destinations.get(wanted.id, (None, None))
+        if destination is None or configuration is None or destination.key != wanted.key:
             return None
         if deadline is None:
             return configuration
@@ -247,33 +324,3 @@ class Delivery:
             total=min(remaining, timeouts.total),
         )
         return configuration.with_options(timeouts=shorter)
-
-    def _handle_failure(
-        self, batch: Batch, kind: FailureKind, error: str, status: int | None, retry_after: float | None
-    ) -> None:
-        error = error.encode(errors="replace").decode()  # SQLite cannot store lone surrogates of a response.
-        failed_attempts = batch.failed_attempts + 1
-        if kind is FailureKind.NOT_FOUND and failed_attempts >= policy.MAX_UNKNOWN_AGENT_ATTEMPTS:
-            kind = FailureKind.REJECTED
-        if kind is FailureKind.REJECTED:
-            self._reject(batch, error, status)
-            return
-        destination_wait: int | None
-        if kind is FailureKind.UNAUTHORIZED:
-            run_wait, destination_wait = 0, policy.UNAUTHORIZED_WAIT
-            if not batch.destination.failures:
-                _log.error("%s rejects the key, so the outbox keeps its reports: %s", batch.destination.base_url, error)
-        else:
-            run_wait = policy.run_backoff(failed_attempts, is_unavailable=kind is FailureKind.UNAVAILABLE)
-            works = kind is FailureKind.NOT_FOUND
-            failures = batch.destination.failures + 1
-            destination_wait = None if works else policy.destination_backoff(failures, retry_after)
-        self._store.reschedule(batch, error[:_MAX_LAST_ERROR], run_wait=run_wait, destination_wait=destination_wait)
-
-    def _reject(self, batch: Batch, error: str, status: int | None) -> None:
-        if self._store.refused(batch, status, error[:_MAX_DEAD_LETTER_ERROR], max_dead=self.max_dead):
-            _log.error(
-                "%s rejected a report permanently, which is now a dead letter of the outbox %s: %s",
-                batch.destination.base_url, self._store.database.path, error,
-            )  # fmt: skip
-            self._on_resolved(batch, "dead", None)

@@ -77,7 +77,7 @@ class ProcessState:
     def apply(self, settings: OutboxSettings) -> None:
         """Use these settings from now on."""
         self.settings = settings
-        self.delivery.max_dead = (settings.max_reports, settings.max_bytes)
+        self.delivery.settlement.max_dead = (settings.max_reports, settings.max_bytes)
 
     # Worker
 
@@ -180,9 +180,9 @@ class ProcessState:
             self.delivery.release_dead_owners()
             self.delivery.refresh()  # The destination of the last report may be new.
         while (remaining := ends_at - monotonic()) > 0:
-            batch = self.delivery.claim()
-            if batch is not None:
-                self.delivery.deliver(batch, ends_at)
+            claim = self.delivery.claim()
+            if claim is not None:
+                self.delivery.deliver(claim, ends_at)
             elif not self.delivery.in_flight and self._is_nothing_due(remaining):
                 return
             else:

@@ -14,9 +14,10 @@ that the caller has deleted, has no receipt either.
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from xpander_sdk.outbox.settlement import Resolved
 from xpander_sdk.outbox.storage.models import Batch
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.outbox.storage.stats import Counters
@@ -47,7 +48,7 @@ class Receipts:
         self._counters = Counters(store.database)
         self._changed = threading.Condition()
         self._submissions = 0
-        self._early_responses: dict[int, tuple[Batch, Any]] = {}
+        self._early_responses: dict[int, tuple[Batch, Callable[[], Any]]] = {}
         self._receipts: weakref.WeakValueDictionary[int, Receipt[Any]] = weakref.WeakValueDictionary()
 
     def begin_submission(self) -> None:
@@ -79,19 +80,22 @@ class Receipts:
             _set_response(receipt, *early_response)
         return receipt
 
-    def resolve(self, batch: Batch, state: str, response: Any) -> None:
-        """Pass the response of a delivered batch to its receipts, and wake all threads that wait for a change."""
+    def resolve(self, resolved: Sequence[Resolved]) -> None:
+        """Pass the responses of delivered batches to their receipts, and wake all threads that wait for a change."""
+        responses = []
         with self._changed:
-            receipts = {seq: self._receipts.pop(seq, None) for seq in batch.seqs}
-            if state == "delivered" and self._submissions:
-                early = [seq for seq, receipt in receipts.items() if receipt is None]
-                self._early_responses.update(dict.fromkeys(early, (batch, response)))
-                for seq in list(self._early_responses)[:-_MAX_EARLY_RESPONSES]:
-                    del self._early_responses[seq]
-        if state == "delivered":
-            for receipt in receipts.values():
-                if receipt is not None:
-                    _set_response(receipt, batch, response)
+            for batch, state, read in resolved:
+                receipts = {seq: self._receipts.pop(seq, None) for seq in batch.seqs}
+                if read is None or state != "delivered":
+                    continue
+                responses += [(receipt, batch, read) for receipt in receipts.values() if receipt is not None]
+                if self._submissions:
+                    early = [seq for seq, receipt in receipts.items() if receipt is None]
+                    self._early_responses.update(dict.fromkeys(early, (batch, read)))
+            for seq in list(self._early_responses)[:-_MAX_EARLY_RESPONSES]:
+                del self._early_responses[seq]
+        for receipt, batch, read in responses:
+            _set_response(receipt, batch, read)
         with self._changed:
             self._changed.notify_all()
 
@@ -106,6 +110,6 @@ class Receipts:
             self._changed.wait(seconds)
 
 
-def _set_response(receipt: Receipt[Any], batch: Batch, response: Any) -> None:
+def _set_response(receipt: Receipt[Any], batch: Batch, read: Callable[[], Any]) -> None:
     if receipt.id == batch.task_id:  # Otherwise, the receipt is of a file that was replaced since.
-        receipt._set_response(response)
+        receipt._set_response(read())

@@ -1,6 +1,6 @@
 """Threads that deliver pending reports.
 
-Each thread repeats: claim a batch, send it, record the outcome. The first thread waits for new work when nothing is
+Each thread repeats: claim a request, send it, record the outcome. The first thread waits for new work when nothing is
 due; further threads are started while batches are due, and end when none is left.
 
 All threads are daemons, so they never delay the exit of the program. Python stops them at an arbitrary point; the
@@ -22,12 +22,13 @@ _POLL_SECONDS = 5.0  # Time between two searches for reports that other processe
 _MIN_POLL_SECONDS = 0.005
 _BACKOFF_POLL_SECONDS = 0.05
 _SENDING_POLL_SECONDS = 0.02
+_LINGER_SECONDS = 0.01  # Time that a destination with batches is given to collect reports.
 _ERROR_PAUSE_SECONDS = 1.0
 _REPEATED_ERROR_SECONDS = 60.0  # The same error is logged again after this time.
 
 
 class Worker:
-    """Delivery threads: one that stays, and as many more as there are due batches.
+    """Delivery threads: one that stays, and as many more as there are due requests.
 
     Args:
         delivery: Delivery that claims and sends.
@@ -89,9 +90,9 @@ class Worker:
         self._threads.add(thread)
         return thread
 
-    def _start_another_thread(self, due_batches: int) -> None:
+    def _start_another_thread(self, due_requests: int) -> None:
         with self._lock:
-            if self._is_stopping.is_set() or len(self._threads) >= min(self._parallel, due_batches):
+            if self._is_stopping.is_set() or len(self._threads) >= min(self._parallel, due_requests):
                 return
             # Python starts no threads during interpreter exit; the running ones do the work.
             with suppress(RuntimeError):
@@ -132,11 +133,14 @@ class Worker:
             return is_first
 
     def _deliver_one(self) -> bool:
-        batch = self._delivery.claim()
-        if batch is None:
+        if self._deadline is None and self._delivery.sends_batches:
+            # Reports that follow soon travel in the same request, and a caller that submits them is not interrupted.
+            self._is_stopping.wait(_LINGER_SECONDS)
+        claim = self._delivery.claim()
+        if claim is None:
             return False
-        self._start_another_thread(due_batches=batch.other_pending + 1)
-        self._delivery.deliver(batch, self._deadline)
+        self._start_another_thread(due_requests=claim.other_requests + 1)
+        self._delivery.deliver(claim, self._deadline)
         return True
 
     def _wait_for_work(self) -> bool:

@@ -41,13 +41,13 @@ class Batch:
     """Pending reports of one run, oldest first, leased to one owner and sent as one report.
 
     Attributes:
-        lease_id: Identifier of the lease: the owner, "/" and a UUID.
+        lease_id: Identifier of the lease: the owner, "/" and a UUID. Batches that were leased together share it.
         destination: Destination as read when the lease was taken.
         task_id: Id of the run.
         seqs: Sequence numbers of the reports.
         reports: The reports, in the order of `seqs`.
         failed_attempts: Number of earlier attempts that failed.
-        other_pending: Number of pending reports outside this batch, at all destinations.
+        other_pending: Number of pending reports outside the batches that were leased together, at all destinations.
     """
 
     lease_id: str

@@ -22,6 +22,10 @@ A lease expires, so a process that dies delays only its own batch. Every lease h
 an expired lease does not change a newer lease, not even one of the same owner. "Delivered" is the exception, because
 the backend has the reports in any case.
 
+Runs that are sent in one request are leased together, in one transaction, and share the id of their lease. The outcome
+of each is its own. Runs that failed are claimed with fewer others each time, so that one that makes a whole request
+fail is soon alone: 256 runs, then 64, 16, 4 and 1.
+
 A destination that fails has `failures` > 0 and a `next_attempt_at` for all of its runs. After that time one batch is
 the probe (`probe_lease_id`); the others wait until it has succeeded.
 """
@@ -29,19 +33,18 @@ the probe (`probe_lease_id`); the others wait until it has succeeded.
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from xpander_sdk.errors import OutboxFullError
 from xpander_sdk.outbox.policy import is_in_force
-from xpander_sdk.outbox.storage import sql
+from xpander_sdk.outbox.storage import run_selection, sql
 from xpander_sdk.outbox.storage.connection import Database
 from xpander_sdk.outbox.storage.models import Batch, Destination, DestinationKey
 from xpander_sdk.outbox.storage.schema import REPORT_OVERHEAD_BYTES
 from xpander_sdk.outbox.storage.stats import delete_oldest_dead_letters, execute_for_each, record_drops
 from xpander_sdk.reporting.report import Report
 
-MAX_BATCH_REPORTS = 200
-MAX_BATCH_BYTES = 4_000_000
 _MAX_DROP_ROUNDS = 100
 _MAX_DROPS_PER_ROUND = 50
 
@@ -149,6 +152,23 @@ class QueueStore:
             destination_ids: Destinations to search, in this order.
             lease_microseconds: Duration of the lease.
         """
+        batches = self.claim_together(owner, destination_ids, lease_microseconds, {})
+        return batches[0] if batches else None
+
+    def claim_together(
+        self, owner: str, destination_ids: Sequence[int], lease_microseconds: int, max_runs: Mapping[int, int]
+    ) -> list[Batch]:
+        """Lease the oldest due runs of the first destination that has one.
+
+        Args:
+            owner: Identifier of the process.
+            destination_ids: Destinations to search, in this order.
+            lease_microseconds: Duration of the lease.
+            max_runs: Number of runs to lease together, by destination. Default: one.
+
+        Returns:
+            A batch for each run, the run with the oldest report first; empty if nothing is due.
+        """
         lease_id = f"{owner}/{uuid.uuid4().hex}"
         with self.database.transaction() as connection:
             now = self.clock()
@@ -157,17 +177,19 @@ class QueueStore:
                 for row in connection.execute(sql.DESTINATION, {"destination_id": destination_id}).fetchall():
                     destination = Destination(*row)
                     if not is_in_force(destination.next_attempt_at, now):
-                        batch = self._claim_run(connection, destination, lease_id, now, lease_microseconds)
-                        if batch is not None:
-                            return batch
-        return None
+                        # The probe of a destination that failed is a single run.
+                        limit = 1 if destination.failures else max_runs.get(destination_id, 1)
+                        claim = self._claim_run if limit <= 1 else partial(self._claim_runs, limit)
+                        if batches := claim(connection, destination, lease_id, now, lease_microseconds):
+                            return batches
+        return []
 
     def _claim_run(
         self, connection: sqlite3.Connection, destination: Destination, lease_id: str, now: int, lease_microseconds: int
-    ) -> Batch | None:
+    ) -> list[Batch]:
         row = connection.execute(sql.OLDEST_DUE_RUN, {"destination_id": destination.id, "now": now}).fetchone()
         if row is None:
-            return None
+            return []
         task_id, failed_attempts, isolate_through_seq = row
         lease = {
             "destination_id": destination.id, "task_id": task_id, "lease_id": lease_id,
@@ -176,9 +198,34 @@ class QueueStore:
         if destination.failures:  # Other batches wait until this one has succeeded or its lease has expired.
             connection.execute(sql.START_PROBE, lease)
         connection.execute(sql.TAKE_LEASE, lease)
-        seqs, reports = _reports_to_merge(connection, destination.id, task_id, isolate_through_seq)
+        rows = connection.execute(
+            sql.REPORTS_OF_RUN,
+            {"destination_id": destination.id, "task_id": task_id, "limit": run_selection.MAX_BATCH_REPORTS},
+        )
+        seqs, reports = run_selection.reports_to_merge(rows, task_id, isolate_through_seq)
         pending, _ = connection.execute(sql.PENDING).fetchone()
-        return Batch(lease_id, destination, task_id, seqs, reports, failed_attempts, pending - len(seqs))
+        return [Batch(lease_id, destination, task_id, seqs, reports, failed_attempts, pending - len(seqs))]
+
+    def _claim_runs(
+        self,
+        max_runs: int,
+        connection: sqlite3.Connection,
+        destination: Destination,
+        lease_id: str,
+        now: int,
+        lease_microseconds: int,
+    ) -> list[Batch]:
+        rows = connection.execute(sql.DUE_REPORTS, {"destination_id": destination.id, "now": now})
+        runs = run_selection.due_runs(rows, max_runs)
+        rows.close()
+        lease = {"destination_id": destination.id, "lease_id": lease_id, "expires_at": now + lease_microseconds}
+        connection.executemany(sql.TAKE_LEASE, [{**lease, "task_id": task_id} for task_id in runs])
+        pending, _ = connection.execute(sql.PENDING).fetchone()
+        other_pending = pending - sum(len(run.seqs) for run in runs.values())
+        return [
+            Batch(lease_id, destination, task_id, run.seqs, run.reports, run.failed_attempts, other_pending)
+            for task_id, run in runs.items()
+        ]
 
     def delivered(self, batch: Batch) -> None:
         """Delete the reports of a batch that the backend confirmed, even if the lease has expired."""
@@ -187,6 +234,21 @@ class QueueStore:
             connection.execute(sql.COUNT_DELIVERED, {"delivered": deleted, "merged": max(0, deleted - 1)})
             _end_lease(connection, batch)
             _mark_destination_as_working(connection, batch)
+
+    def delivered_together(self, batches: Sequence[Batch]) -> None:
+        """Delete the reports of batches that were claimed together, and confirmed; as `delivered` for each of them."""
+        # A run that is claimed with others is not isolated. Of merged reports, the number must be known for each run.
+        single = [batch for batch in batches if len(batch.seqs) == 1 < len(batches)]
+        with self.database.transaction() as connection:
+            for batch in batches:
+                if len(batch.seqs) > 1 or len(batches) == 1:
+                    self.delivered(batch)
+            if not single:
+                return
+            deleted = execute_for_each(connection, sql.DELETE_REPORT, [batch.seqs[0] for batch in single])
+            connection.execute(sql.COUNT_DELIVERED, {"delivered": deleted, "merged": 0})
+            _end_leases(connection, single)
+            _mark_destination_as_working(connection, single[0])
 
     def refused(self, batch: Batch, status: int | None, error: str, *, max_dead: tuple[int, int]) -> bool:
         """Make a dead letter of a single report; schedule several reports to be sent one by one.
@@ -216,6 +278,11 @@ class QueueStore:
             delete_oldest_dead_letters(connection, *max_dead)
         return True
 
+    def isolate(self, batches: Iterable[Batch]) -> None:
+        """End the leases of runs whose common request was rejected; their reports are sent one by one."""
+        with self.database.transaction() as connection:
+            connection.executemany(sql.ISOLATE_REPORTS, [_lease_parameters(batch) for batch in batches])
+
     def reschedule(self, batch: Batch, error: str, *, run_wait: int, destination_wait: int | None) -> None:
         """End the lease after a failure that may be temporary, and schedule the next attempt.
 
@@ -240,11 +307,12 @@ class QueueStore:
                 {**lease, "now": now, "next_attempt_at": now + destination_wait, "error": error},
             )
 
-    def release_lease(self, batch: Batch) -> None:
-        """End the lease of a batch that was not sent, so that it is due again at once."""
+    def release_lease(self, *batches: Batch) -> None:
+        """End the leases of batches that were not sent, so that they are due again at once."""
         with self.database.transaction() as connection:
-            connection.execute(sql.RELEASE_LEASE, _lease_parameters(batch))
-            connection.execute(sql.END_PROBE, _lease_parameters(batch))
+            for batch in batches:
+                connection.execute(sql.RELEASE_LEASE, _lease_parameters(batch))
+                connection.execute(sql.END_PROBE, _lease_parameters(batch))
 
     def release_owner(self, owner: str) -> None:
         """End all leases of a process, so that other processes can take its runs at once."""
@@ -308,25 +376,12 @@ class QueueStore:
         return [Destination(*row) for row in self.database.fetch(sql.DESTINATIONS)]
 
 
-def _reports_to_merge(
-    connection: sqlite3.Connection, destination_id: int, task_id: str, isolate_through_seq: int
-) -> tuple[list[int], list[Report]]:
-    """Return the oldest reports of a run that one request can carry, with their sequence numbers."""
-    seqs: list[int] = []
-    reports: list[Report] = []
-    size = 0
-    rows = connection.execute(
-        sql.REPORTS_OF_RUN, {"destination_id": destination_id, "task_id": task_id, "limit": MAX_BATCH_REPORTS}
-    )
-    for seq, agent_id, reported_at, body in rows:
-        size += len(body)
-        if reports:
-            is_isolated = seqs[0] <= isolate_through_seq
-            if is_isolated or agent_id != reports[0].agent_id or size > MAX_BATCH_BYTES:
-                break
-        seqs.append(seq)
-        reports.append(Report(agent_id=agent_id, id=task_id, reported_at=reported_at, content=body))
-    return seqs, reports
+def _end_leases(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
+    """Delete the leases of batches that were claimed together; none of their runs was isolated."""
+    leases = [_lease_parameters(batch) for batch in batches]
+    deleted = connection.executemany(sql.DELETE_LEASE, leases).rowcount
+    if deleted < len(leases):  # A lease has expired, and may belong to another owner now.
+        connection.executemany(sql.DELETE_LEASE_WITHOUT_REPORTS, leases)
 
 
 def _lease_parameters(batch: Batch) -> dict[str, object]:

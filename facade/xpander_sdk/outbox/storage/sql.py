@@ -136,6 +136,14 @@ FROM reports INDEXED BY reports_of_target LEFT JOIN leases USING (destination_id
 WHERE reports.destination_id = :destination_id AND NOT ({_LEASE_IS_ACTIVE}) AND NOT ({_RUN_BACKS_OFF})
 ORDER BY seq LIMIT 1
 """
+# The same order for many runs: the caller stops reading when it has enough of them.
+DUE_REPORTS = f"""
+SELECT reports.seq, reports.task_id, agent_id, reported_at, body,
+    coalesce(failed_attempts, 0), coalesce(isolate_through_seq, 0)
+FROM reports INDEXED BY reports_of_target LEFT JOIN leases USING (destination_id, task_id)
+WHERE reports.destination_id = :destination_id AND NOT ({_LEASE_IS_ACTIVE}) AND NOT ({_RUN_BACKS_OFF})
+ORDER BY seq
+"""
 
 # Leases
 
