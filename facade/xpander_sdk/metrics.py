@@ -1,11 +1,11 @@
 """Metrics of the runs of an agent or an organization."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from xpander_sdk.api_object import ApiObject
 from xpander_sdk.reporting.tokens import Tokens
@@ -140,6 +140,9 @@ class Metrics(ApiObject):
             requested.
         agents: Runs of each agent, most runs first; "(other agents)" sums up those beyond the limit. None for the
             metrics of one agent.
+        other_names: About how many distinct names the entries "(other tools)", "(other models)" and "(other agents)"
+            sum up, by "tools", "models" and "agents"; without those for which the server states no number. It counts
+            the whole organization in the periods of 32 days that the range touches.
     """
 
     _first_fields: ClassVar[tuple[str, ...]] = ("agent_id", "runs", "success_rate", "cost", "duration", "tokens")
@@ -157,6 +160,7 @@ class Metrics(ApiObject):
     models: Mapping[str, ModelUsage]
     series: tuple[MetricsPoint, ...] | None = None
     agents: Mapping[str, RunCounts] | None = None
+    other_names: Mapping[str, int] = field(factory=dict)
 
     def _html_rows(self) -> Iterator[tuple[str, str]]:
         yield "Agent" if self.agents is None else "Organization", self.agent_id or self.organization_id
@@ -207,7 +211,16 @@ def metrics_from_model(model: "models.AgentMetrics | models.OrganizationMetrics"
         },
         series=None if model.series is None else tuple(_point(point) for point in model.series),
         agents=None if agents is None else {agent.agent_id: _runs(agent.runs) for agent in agents},
+        other_names=_other_names(tools=model.tools, models=model.models, agents=agents or ()),
     )
+
+
+def _other_names(
+    **entries: "Sequence[models.ToolUse] | Sequence[models.ModelUsage] | Sequence[models.AgentRuns]",
+) -> dict[str, int]:
+    """Return the numbers of names in the overflow entries, which are the last ones."""
+    numbers = {kind: rows[-1].names for kind, rows in entries.items() if rows}
+    return {kind: number for kind, number in numbers.items() if isinstance(number, int)}
 
 
 def _point(point: "models.MetricsPoint") -> MetricsPoint:

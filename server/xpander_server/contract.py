@@ -37,9 +37,13 @@ class Report(TypedDict, total=False):
     result: str | None
     duration: float | None
     used_tools: list[str] | None
+    error: str | None
+    calls: list[dict[str, Any]] | None
     user_id: str | None
+    conversation_id: str | None
     parent_task_id: str | None
     triggering_agent_id: str | None
+    metadata: dict[str, str] | None
     created_at: str | None
     finished_at: str | None
 
@@ -71,6 +75,19 @@ def operations() -> dict[str, "Operation"]:
         for method, operation in path_item.items()
         if method != "parameters"
     }
+
+
+DOCUMENTED_FIELDS = (
+    "id", "input", "llm_response", "tokens", "is_success", "result", "duration", "used_tools",
+)  # fmt: skip
+"""Fields of a report that every backend supports."""
+
+
+@cache
+def extended_report_fields() -> list[str]:
+    """Return the fields of a report that not every backend supports."""
+    fields = json.loads(document("json"))["components"]["schemas"]["TaskReport"]["properties"]
+    return [name for name in fields if name not in DOCUMENTED_FIELDS]
 
 
 class Operation:
@@ -147,9 +164,9 @@ class Operation:
             values = given[parameter.location].get(parameter.name)
             if values is None:
                 continue
-            if len(values) > 1:
+            if len(values) > 1 and not parameter.is_array:
                 problems.append({"loc": parameter.loc, "msg": "is given more than once", "type": "repeated"})
-            converted = parameter.convert(values[0])
+            converted = parameter.convert(values)
             if not parameter.validator.is_valid(converted):
                 problems += _problems(parameter.validator, converted, parameter.loc)
             parameters[parameter.name] = converted
@@ -230,11 +247,18 @@ class _Parameter:
         self.location: str = parameter["in"]
         self.loc: list[str | int] = [self.location, self.name]
         self.validator = _validator(description, parameter["schema"])
-        self._is_integer = _resolve(description, parameter["schema"]).get("type") == "integer"
+        self._type = _resolve(description, parameter["schema"]).get("type")
 
-    def convert(self, text: str) -> str | int:
+    @property
+    def is_array(self) -> bool:
+        """Whether the parameter may be repeated (`explode`)."""
+        return self._type == "array"
+
+    def convert(self, texts: list[str]) -> list[str] | str | int:
+        if self.is_array:
+            return texts
         # Only ASCII digits: int() would accept "１", "1_0" and " 1" as well.
-        return int(text) if self._is_integer and _INTEGER.fullmatch(text) else text
+        return int(texts[0]) if self._type == "integer" and _INTEGER.fullmatch(texts[0]) else texts[0]
 
 
 def _resolve(description: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
@@ -262,9 +286,13 @@ class _BodyValidator:
     def __init__(self, description: dict[str, Any], schema: dict[str, Any]) -> None:
         self._whole = _validator(description, schema)
         resolved = _resolve(description, schema)
+        self._object = _ObjectSchema(description, resolved)
         self._properties: dict[str, dict[str, Any]] = resolved["properties"]
         arrays = {name: array for name, array in self._properties.items() if "items" in array}
-        self._items = {name: _validator(description, array["items"]) for name, array in arrays.items()}
+        self._items = {
+            name: (_validator(description, array["items"]), _ObjectSchema(description, array["items"]))
+            for name, array in arrays.items()
+        }
         shortened = {
             name: {key: rule for key, rule in array.items() if key != "items"} for name, array in arrays.items()
         }
@@ -275,11 +303,12 @@ class _BodyValidator:
 
     def problems(self, value: object, loc: list[str | int]) -> Iterator[Problem]:
         yield from self.envelope_problems(value, loc)
-        for name, validator in self._items.items():
+        for name, (validator, item_schema) in self._items.items():
             array = value.get(name) if isinstance(value, dict) else None
             for index, item in enumerate(array if isinstance(array, list) else ()):
                 if not validator.is_valid(item):
-                    yield from _problems(validator, item, [*loc, name, index])
+                    shortened = item_schema.shorten(item) if isinstance(item, dict) else item
+                    yield from _problems(validator, shortened, [*loc, name, index])
 
     def envelope_problems(self, value: object, loc: Sequence[str | int] = ("body",)) -> Iterator[Problem]:
         """Yield the problems other than those of the elements of arrays."""
@@ -289,12 +318,32 @@ class _BodyValidator:
             yield from _problems(self._shortened, None if value is None else [], [*loc])
 
     def _shorten(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the body without what cannot change the problems: more than one unknown name, elements of arrays."""
-        unknown = islice((name for name in body if name not in self._properties), 1)
-        shortened = {name: body[name] for name in (*unknown, *self._properties) if name in body}
+        """Return the body without what cannot change the problems."""
+        shortened = self._object.shorten(body)
         for name in self._items:
             if isinstance(shortened.get(name), list):
                 shortened[name] = [None] * min(len(shortened[name]), self._properties[name]["maxItems"] + 1)
+        return shortened
+
+
+class _ObjectSchema:
+    """Properties of an object in the description, with which an invalid object is shortened."""
+
+    def __init__(self, description: dict[str, Any], schema: dict[str, Any]) -> None:
+        self._properties = _resolve(description, schema).get("properties", {})
+        self._map_sizes: dict[str, int] = {}
+        for name, declared in self._properties.items():
+            for branch in declared.get("anyOf", [declared]):
+                if (size := _resolve(description, branch).get("maxProperties")) is not None:
+                    self._map_sizes[name] = size
+
+    def shorten(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return an object with at most one unknown name, and at most one member too many in each of its maps."""
+        unknown = islice((name for name in value if name not in self._properties), 1)
+        shortened = {name: value[name] for name in (*unknown, *self._properties) if name in value}
+        for name, size in self._map_sizes.items():
+            if isinstance(shortened.get(name), dict):
+                shortened[name] = dict(islice(shortened[name].items(), size + 1))
         return shortened
 
 

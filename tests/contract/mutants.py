@@ -57,8 +57,8 @@ MUTANTS = (
     Mutant(
         "a rare request fails (500)",
         "server/xpander_server/api/handlers.py",
-        "        task = await self._commit(submission)\n",
-        "        task = await self._commit(submission)\n        assert (task.duration or 0) <= 1000\n",
+        "        task = await self._writer.report(submission)\n",
+        "        task = await self._writer.report(submission)\n        assert (task.duration or 0) <= 1000\n",
     ),
     Mutant(
         "an id is accepted for another agent",
@@ -105,6 +105,13 @@ def main() -> int:
 
 def run_fuzz(folder: Path, mutant: Mutant) -> subprocess.CompletedProcess[str]:
     """Copy the project to a folder, insert the bug, and run fuzz.py there."""
+    environment = copy_with_bug(folder, mutant)
+    command = [sys.executable, str(folder / "tests" / "contract" / "fuzz.py"), "--max-examples", "100"]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+
+
+def copy_with_bug(folder: Path, mutant: Mutant) -> dict[str, str]:
+    """Copy the project to a folder, insert the bug, and return the environment of programs that import the copy."""
     for name in COPIED:
         source, copy = ROOT / name, folder / name
         if source.is_dir():
@@ -126,8 +133,7 @@ def run_fuzz(folder: Path, mutant: Mutant) -> subprocess.CompletedProcess[str]:
     assert imported.count(str(folder)) == len(PACKAGE_FOLDERS), (
         f"packages outside of the copy were imported: {imported}"
     )
-    command = [sys.executable, str(folder / "tests" / "contract" / "fuzz.py"), "--max-examples", "100"]
-    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+    return environment
 
 
 if __name__ == "__main__":

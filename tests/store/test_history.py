@@ -2,13 +2,17 @@
 
 import time
 from itertools import chain
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Select, func, select
 
 from store.reports import NOON, submission
+from xpander_server.clock import HOUR
 from xpander_server.store import Excerpt, Store, StoreUnavailable, TaskQuery
 from xpander_server.store import task_query as task_query_module
 from xpander_server.store.engine.time_limit import statement_time_limit
+from xpander_server.store.schema.tables import metadata_pairs
 
 
 def pages(store: Store, query: TaskQuery, limit: int) -> list[list[str]]:
@@ -22,7 +26,7 @@ def pages(store: Store, query: TaskQuery, limit: int) -> list[list[str]]:
             return ids_of_pages
 
 
-def query(since: int | None = None, until: int | None = None, **filters: str) -> TaskQuery:
+def query(since: int | None = None, until: int | None = None, **filters: str | list[str]) -> TaskQuery:
     """Return a query of the organization "org"."""
     return TaskQuery(organization_id="org", filters=filters, since=since, until=until)
 
@@ -82,6 +86,107 @@ def test_a_time_range_includes_since_and_excludes_until(store):
     store.commit([submission(str(n), now=NOON + n) for n in range(5)])
     assert pages(store, query(since=NOON + 1, until=NOON + 3), 9) == [["2", "1"]]
     assert pages(store, query(since=NOON + 1, until=NOON + 3, status="executing", agent_id="agent"), 9) == [["2", "1"]]
+
+
+FILTERED = {
+    "plain": {},
+    "alpha": {"conversation_id": "c1", "user_id": "u1", "metadata": {"env": "test", "a=b": "c"}},
+    "beta": {"conversation_id": "c1", "parent_task_id": "alpha", "metadata": {"env": "prod", "customer": "acme"}},
+    "gamma": {"parent_task_id": "alpha", "user_id": "u1", "metadata": {"env": "prod", "customer": 'a"b\\n'}},
+    "delta": {"calls": [{"model": "gpt-4o", "tokens": {"prompt_tokens": 9}}, {"model": "gpt-4o-mini"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        ({"conversation_id": "c1"}, ["beta", "alpha"]),
+        ({"conversation_id": "c1", "user_id": "u1"}, ["alpha"]),
+        ({"parent_task_id": "alpha"}, ["gamma", "beta"]),
+        ({"parent_task_id": "alpha", "conversation_id": "c1"}, ["beta"]),
+        ({"metadata": ["env=prod"]}, ["gamma", "beta"]),
+        ({"metadata": ["env=pro"]}, []),
+        ({"metadata": ["env=prod", "customer=acme"]}, ["beta"]),
+        ({"metadata": ["customer=acme", "env=test"]}, []),
+        ({"metadata": ["env=prod", 'customer=a"b\\n']}, ["gamma"]),
+        ({"metadata": ["env=prod"], "agent_id": "agent"}, ["gamma", "beta"]),
+        ({"metadata": ["env=prod"], "agent_id": "other"}, []),
+        ({"metadata": ["env=prod"], "conversation_id": "c1", "status": "executing"}, ["beta"]),
+        ({"model": "gpt-4o"}, ["delta"]),
+        ({"model": "gpt-4o-mini"}, ["delta"]),
+        ({"model": "gpt"}, []),
+    ],
+)
+def test_tasks_are_found_by_their_extended_fields(store, filters, ids):
+    reports = [submission(name, now=NOON + n, **fields) for n, (name, fields) in enumerate(FILTERED.items())]
+    store.commit([*reports, submission("foreign", organization_id="foreign", metadata={"env": "prod"})])
+    assert list(chain(*pages(store, query(**filters), 1))) == ids
+    assert list(chain(*pages(store, query(**filters), 9))) == ids
+
+
+def test_metadata_are_found_in_their_latest_form(store):
+    store.report(submission(metadata={"env": "test", "keep": "1"}))
+    store.report(submission(metadata={"env": "prod", "keep": "1"}, created_at="2020-01-01T00:00:00Z"))
+    assert pages(store, query(metadata=["env=test"]), 9) == [[]]
+    assert pages(store, query(metadata=["env=prod"], until=NOON), 9) == [["t"]]
+    assert pages(store, query(metadata=["keep=1"], since=NOON), 9) == [[]]
+    store.report(submission(metadata={}))
+    assert pages(store, query(metadata=["keep=1"]), 9) == [[]]
+
+
+def test_deleted_tasks_are_removed_from_the_index_of_metadata(store):
+    store.commit([submission("old", now=NOON - 2 * HOUR, metadata={"a": "1"}), submission("new", metadata={"a": "1"})])
+    assert store.delete_before(NOON - HOUR) == 1
+    assert pages(store, query(metadata=["a=1"]), 9) == [["new"]]
+    count = store._database.read(lambda connection: connection.scalar(select(func.count()).select_from(metadata_pairs)))
+    assert count == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "index_name"),
+    [
+        ("conversation_id", "c7", "tasks_of_conversation"),
+        ("parent_task_id", "p7", "tasks_of_parent"),
+        ("metadata", ["k=7"], "metadata_pairs"),
+        ("user_id", "u7", "tasks_of_user"),
+    ],
+)
+def test_an_indexed_filter_reads_its_index_in_order(store, name, value, index_name):
+    store.commit(
+        [
+            submission(
+                f"{n}",
+                now=NOON + n,
+                user_id=f"u{n % 20}",
+                conversation_id=f"c{n % 20}",
+                parent_task_id=f"p{n % 20}",
+                metadata={"k": f"{n % 20}"},
+            )
+            for n in range(1_000)
+        ]
+    )
+    index, unindexed = query(**{name: value})._choose_index()
+    plan = store._database.write(lambda connection: explain(connection, index.select([index.task_id], None, 10)))
+    assert index_name in plan
+    # Tasks of one microsecond may be sorted; all tasks may not.
+    assert "TEMP B-TREE FOR ORDER BY" not in plan
+    assert "->  Sort" not in plan
+    assert unindexed == {}
+
+
+def explain(connection: Connection, statement: Select[Any]) -> str:
+    compiled = statement.compile(dialect=connection.dialect)
+    parameters = tuple(compiled.params[name] for name in compiled.positiontup or ())
+    explained = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+    connection.exec_driver_sql("ANALYZE")
+    return "\n".join(str(row[-1]) for row in connection.exec_driver_sql(f"{explained} {compiled}", parameters))
+
+
+def test_a_list_has_the_start_of_a_long_error(store):
+    store.report(submission(error="x" * 10_000, is_success=False))
+    (task,) = store.history(query(), limit=9).tasks
+    assert isinstance(task.error, Excerpt)
+    assert 400 < len(task.error) <= 500
 
 
 def test_a_list_has_the_start_of_a_long_result(store):

@@ -7,12 +7,15 @@ from unittest.mock import patch
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from store.reports import EXAMPLES, NOON, submission
+from store.revisions import downgrade
 from store.test_metrics import HISTORIES, all_tasks, compacted_rollups
 from xpander_server.clock import DAY
 from xpander_server.domain import metric_names
-from xpander_server.domain.metric_names import MAX_CHARACTERS, MAX_NAMES, NameRegistry
+from xpander_server.domain.distinct_names import DistinctNames
+from xpander_server.domain.metric_names import MAX_CHARACTERS, MAX_NAMES, NameRegistry, count_rejected_names
 from xpander_server.domain.metrics import (
     KIND_OF_MEASURE,
     MAX_TASK_TOOLS,
@@ -154,8 +157,8 @@ def test_an_upgrade_limits_the_names_of_an_earlier_store(tmp_path, monkeypatch):
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DELETE FROM metric_rollups WHERE hours = 0")
-        connection.execute("UPDATE alembic_version SET version_num = '0005'")
         connection.commit()
+    downgrade(f"sqlite:///{path}", "0005")
     monkeypatch.undo()
     monkeypatch.setattr(metric_names, "MAX_NAMES", 200)
     store = Store(f"sqlite:///{path}")
@@ -167,3 +170,60 @@ def test_an_upgrade_limits_the_names_of_an_earlier_store(tmp_path, monkeypatch):
     assert totals(store.metrics("org").amounts)["executing", "tool_calls", None] == 2
     assert all(amount > 0 for rollup in rollups_of(store).values() for amount in rollup.values())
     store.close()
+
+
+@given(st.sets(st.text(), max_size=3_000), st.sets(st.text(), max_size=300))
+def test_number_of_distinct_names_is_estimated(names, more):
+    sketch, other = DistinctNames(), DistinctNames()
+    for name in [*names, *names]:
+        sketch.add(name)
+    for name in more:
+        other.add(name)
+    assert abs(sketch.estimate() - len(names)) <= 2 + 0.15 * len(names)
+    stored = DistinctNames(sketch.to_text())
+    assert stored.estimate() == sketch.estimate()
+    stored.join(other)
+    assert abs(stored.estimate() - len(names | more)) <= 2 + 0.15 * len(names | more)
+    assert not any(stored.add(name) for name in names | more)
+
+
+@pytest.mark.parametrize("count", [10_000, 300_000])
+def test_number_of_many_names_has_a_small_error(count):
+    sketch = DistinctNames()
+    for number in range(count):
+        sketch.add(f"tool {number}")
+    assert abs(sketch.estimate() - count) <= 0.1 * count
+    assert len(sketch.to_text()) == 1_024
+
+
+def test_overflow_entry_states_how_many_names_it_sums_up(store, monkeypatch):
+    monkeypatch.setattr(metric_names, "MAX_NAMES", 2)
+    for number in range(12):
+        tools = [f"tool {number}", f"tool {(number + 1) % 12}"]
+        store.report(submission(str(number), agent_id=f"agent {number % 5}", used_tools=tools))
+        if number == 6:
+            compacted_rollups(store)
+    for _ in range(2):
+        result = store.metrics("org")
+        assert result.other_names == {"tool": 10, "agent": 3}
+        assert summarize(result.amounts, result.other_names)["tools"][-1]["names"] == 10
+        assert summarize_agents(result.amounts, result.other_names)[-1]["names"] == 3
+        assert store.metrics("org", since=NOON + 100 * DAY).other_names == {}
+        compacted_rollups(store)
+
+
+def test_names_beyond_the_limit_of_a_sum_of_several_periods_are_counted(store, monkeypatch):
+    monkeypatch.setattr(metric_names, "MAX_NAMES", 2)
+    for number in range(6):
+        store.report(submission(str(number), used_tools=[f"tool {number}"], now=NOON + number * 40 * DAY))
+    result = store.metrics("org")
+    assert len(names(result.amounts, "tool")) == 2
+    assert result.other_names == {"tool": 4}
+
+
+def test_full_registry_of_an_earlier_version_counts_later_names():
+    registry = NameRegistry.from_document({"tool": ["search"], "full": ["tool"]})
+    assert count_rejected_names([registry]) == {}
+    assert not registry.admit("tool", "fetch")
+    assert registry.is_changed
+    assert count_rejected_names([NameRegistry.from_document(registry.to_document())]) == {"tool": 1}

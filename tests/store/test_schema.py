@@ -12,17 +12,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Boolean, Connection, Engine, MetaData, create_engine, inspect, make_url, text
+from sqlalchemy import Boolean, Connection, MetaData, inspect, text
 
 from store.ddl import DIALECTS, FOLDER, ddl
+from store.reports import submission
+from store.revisions import MIGRATIONS, downgrade, engine
 from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import DAY, HOUR
 from xpander_server.domain.metrics import merge_amounts, task_amounts, with_agent_runs
 from xpander_server.store import Store, StoreError, TaskQuery
-from xpander_server.store.schema import migrate as migrate_module
 from xpander_server.store.schema.tables import REVISION, metadata
 
-MIGRATIONS = Path(migrate_module.__file__).with_name("migrations")
 SQL_OF_0001 = Path(__file__).with_name("0001.sql").read_text("utf-8")
 SQL_OF_0004 = Path(__file__).with_name("0004.sql").read_text("utf-8")
 """A store with tasks, rollups, a delta that is not compacted, an API key, a session and deleted tasks."""
@@ -36,11 +36,6 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
     return request.getfixturevalue("postgresql_url")
-
-
-def engine(url: str) -> Engine:
-    """Return an engine without the settings of a store."""
-    return create_engine(make_url(url.replace("postgresql://", "postgresql+psycopg://")))
 
 
 def run(url: str, *statements: str) -> None:
@@ -158,6 +153,32 @@ def test_the_upgrade_of_revision_0004_leaves_no_former_name(empty_url, tmp_path)
     plain.dispose()
     assert {name for name in names if name and ("movement" in name or "forgotten" in name)} == set()
     assert "metric_deltas" in names
+
+
+def test_a_store_of_revision_0006_gets_extended_reports_and_keeps_its_metrics(empty_url):
+    store = Store(empty_url)
+    store.report(submission(llm_response='{"model": "gpt-4o"}', tokens={"prompt_tokens": 1_000_000}, is_success=True))
+    metrics = store.metrics("org").amounts
+    store.close()
+    downgrade(empty_url, "0006")
+    store = Store(empty_url)
+    assert store.metrics("org").amounts == metrics
+    store.report(
+        submission(
+            error="timeout",
+            conversation_id="c",
+            metadata={"env": "prod"},
+            calls=[{"model": "gpt-4o", "tokens": {"prompt_tokens": 1_000_000}}, {"model": "own", "cost": 1.0}],
+        )
+    )
+    task = store.task("org", "t")
+    assert (task.error, task.conversation_id, task.metadata) == ("timeout", "c", {"env": "prod"})
+    assert (task.call_costs, task.cost) == ([2_500_000_000, 1_000_000_000], 3_500_000_000)
+    amounts = store.metrics("org").amounts
+    assert (amounts["completed model_cost gpt-4o"], amounts["completed model_cost own"]) == (2_500_000_000, 10**9)
+    store.rebuild_metrics()
+    assert store.metrics("org").amounts == amounts
+    store.close()
 
 
 def test_several_processes_create_one_store_at_the_same_time(empty_url):

@@ -373,7 +373,7 @@ def test_stream_that_was_broken_off_has_a_beginning_of_the_text(
 
 
 def test_lines_of_json_are_a_stream() -> None:
-    answer = Answer(["Hel", "lo"], [], 3, 2, 0)
+    answer = Answer(["He", "llo"], [], 3, 2, 0)
     body = "\n".join(json.dumps(line) for line in ollama_chunks(answer))
     assert accumulate_stream([body])["message"]["content"] == "Hello"
     array = json.dumps(list(gemini_chunks(answer)))
@@ -381,7 +381,7 @@ def test_lines_of_json_are_a_stream() -> None:
 
 
 def test_chunks_of_mistral_are_wrapped_in_events() -> None:
-    answer = Answer(["Hel", "lo"], [], 3, 2, 0)
+    answer = Answer(["He", "llo"], [], 3, 2, 0)
     events = [SimpleNamespace(data=_as_object(chunk)) for chunk in chat_chunks(answer)]
     assert summarize_response(accumulate_stream(events)) == summarize_response(chat(answer))
 
@@ -422,7 +422,7 @@ def test_list_of_whole_gemini_responses_is_no_stream() -> None:
 
 
 def test_gemini_stream_without_ids_is_one_response() -> None:
-    answer = Answer(["Hel", "lo"], [], 3, 2, 0)
+    answer = Answer(["He", "llo"], [], 3, 2, 0)
     chunks = [{**chunk, "responseId": None} for chunk in gemini_chunks(answer)]
     assert summarize_response(chunks).tokens == summarize_response(gemini(answer)).tokens
     # Some models state a finish reason in each chunk. Chunks that the caller calls a stream are one.

@@ -76,6 +76,7 @@ def test_an_outcome_contains_the_task_without_its_documents(app):
             "user_id": None,
             "parent_task_id": None,
             "triggering_agent_id": None,
+            "conversation_id": None,
             "created_at": task["created_at"],
             "updated_at": task["updated_at"],
         },

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpander_server.domain.metrics import (
+    MAX_TASK_MODELS,
     add_amounts,
     merge_amounts,
     parse_key,
@@ -17,7 +18,8 @@ from xpander_server.domain.metrics import (
     task_delta,
     with_agent_runs,
 )
-from xpander_server.domain.task import TOKEN_KINDS, Task
+from xpander_server.domain.model_calls import TOKEN_KINDS
+from xpander_server.domain.task import Task
 
 
 def task(status: str = "completed", **fields: Any) -> Task:
@@ -46,6 +48,8 @@ TASKS = st.builds(
     used_tools=st.none() | st.lists(st.sampled_from(["a", "b c", " ", "ü"]), max_size=3),
     model=st.none() | st.sampled_from(["m", "m 2"]),
     cost=st.none() | st.integers(0, 2**63 - 1),
+    calls=st.none() | st.just([{"model": "m", "tokens": {"prompt_tokens": 3}}, {"model": "m 2"}]),
+    call_costs=st.lists(st.none() | st.integers(0, 9), min_size=2, max_size=2),
 )
 
 
@@ -143,6 +147,37 @@ def test_an_unknown_cost_is_null_and_not_zero():
         {"name": "n", "runs": 1, "total_tokens": 0, "cost": None, "unpriced_runs": 1},
     ]
     assert summary(task())["cost"] == {"total": None, "unpriced_runs": 1}
+
+
+def test_a_run_counts_for_each_model_that_it_called():
+    calls = [
+        {"model": "a", "tokens": {"prompt_tokens": 3}},
+        {"model": "b", "tokens": {"completion_tokens": 4}},
+        {"model": "a", "tokens": {"prompt_tokens": 5}},
+    ]
+    run = task(calls=calls, call_costs=[100_000_000, None, 200_000_000], model="a", tokens=tokens(prompt_tokens=99))
+    result = summary(run, task(model="b", tokens=tokens(prompt_tokens=1), cost=7_000_000_000))
+    assert result["models"] == [
+        {"name": "b", "runs": 2, "total_tokens": 5, "cost": 7.0, "unpriced_runs": 1},
+        {"name": "a", "runs": 1, "total_tokens": 8, "cost": 0.3, "unpriced_runs": 0},
+    ]
+    assert result["tokens"]["total_tokens"] == 100
+    assert result["cost"] == {"total": 7.0, "unpriced_runs": 1}
+
+
+def test_the_models_beyond_the_limit_of_a_run_are_summed_up():
+    calls = [{"model": f"m{number}", "tokens": {"prompt_tokens": 1}} for number in range(MAX_TASK_MODELS + 3)]
+    costs = [1_000_000_000] * (len(calls) - 1) + [None]
+    models = summary(task(calls=calls, call_costs=costs))["models"]
+    assert len(models) == MAX_TASK_MODELS + 1
+    assert models[-1] == {
+        "name": "(other models)",
+        "is_overflow": True,
+        "runs": 3,
+        "total_tokens": 3,
+        "cost": 2.0,
+        "unpriced_runs": 1,
+    }
 
 
 def test_an_organizations_amounts_contain_the_runs_of_each_agent():

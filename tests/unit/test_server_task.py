@@ -40,18 +40,89 @@ def test_null_and_absent_fields_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("duration", -1.0), ("used_tools", [""]), ("result", ""), ("is_success", False)]
+    ("name", "value"),
+    [
+        ("duration", -1.0),
+        ("used_tools", [""]),
+        ("result", ""),
+        ("is_success", False),
+        ("error", ""),
+        ("metadata", {}),
+        ("calls", [{}]),
+        ("conversation_id", "other"),
+    ],
 )
 def test_other_values_replace_the_stored_value(name, value):
-    first = after(None, {"duration": 4.7, "used_tools": ["x"], "result": "r", "is_success": True})
+    first = after(
+        None,
+        {
+            "duration": 4.7,
+            "used_tools": ["x"],
+            "result": "r",
+            "is_success": True,
+            "error": "timeout",
+            "metadata": {"a": "1"},
+            "calls": [PRICED_CALL],
+            "conversation_id": "first",
+        },
+    )
     assert getattr(after(first, {name: value}), name) == value
 
 
-@pytest.mark.parametrize("default", [{"duration": 0}, {"duration": -0.0}, {"used_tools": []}])
+@pytest.mark.parametrize("default", [{"duration": 0}, {"duration": -0.0}, {"used_tools": []}, {"calls": []}])
 def test_defaults_of_the_clients_count_as_not_given(default):
-    first = after(None, {"duration": 4.7, "used_tools": ["x"]})
+    first = after(None, {"duration": 4.7, "used_tools": ["x"], "calls": [PRICED_CALL]})
     assert after(first, default) is first
-    assert (after(None, default).duration, after(None, default).used_tools) == (None, None)
+    new = after(None, default)
+    assert (new.duration, new.used_tools, new.calls) == (None, None, None)
+
+
+def test_tokens_that_no_report_contains_are_the_sum_of_the_calls():
+    first = after(None, {"calls": [PRICED_CALL, {"tokens": {"completion_tokens": 7, "reasoning_tokens": 3}}]})
+    assert first.tokens == {
+        "completion_tokens": 7,
+        "prompt_tokens": 1_000_000,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+    }
+    second = after(first, {"calls": [{"tokens": {"prompt_tokens": 5}}]})
+    assert second.tokens is not None
+    assert second.tokens["prompt_tokens"] == 5
+    assert after(second, {"calls": [{"model": "gpt-4o"}]}).tokens is None
+
+
+def test_reported_tokens_replace_the_sum_of_the_calls_and_stay_when_the_calls_change():
+    first = after(None, {"calls": [PRICED_CALL]})
+    second = after(first, {"tokens": {"prompt_tokens": 3}})
+    third = after(second, {"calls": [{"model": "gpt-4o", "tokens": {"prompt_tokens": 9}}]})
+    assert second.tokens == third.tokens
+    assert third.tokens is not None
+    assert third.tokens["prompt_tokens"] == 3
+
+
+def test_cost_of_a_task_with_calls_is_the_sum_of_their_costs():
+    task = after(None, {"calls": [PRICED_CALL, {"model": "own", "cost": 0.25}], "llm_response": '{"model": "gpt-4"}'})
+    assert task.call_costs == [2_500_000_000, 250_000_000]
+    assert (task.cost, task.model) == (2_750_000_000, "gpt-4o")
+
+
+def test_task_with_a_call_of_unknown_cost_has_no_cost():
+    task = after(None, {"calls": [PRICED_CALL, {"model": "unknown", "tokens": {"prompt_tokens": 1}}]})
+    assert task.call_costs == [2_500_000_000, None]
+    assert task.cost is None
+
+
+def test_change_of_calls_computes_the_cost_again():
+    first = after(None, {"calls": [PRICED_CALL]})
+    second = after(first, {"calls": [{**PRICED_CALL, "model": "gpt-4o-mini"}]})
+    assert (first.cost, second.cost) == (2_500_000_000, 150_000_000)
+    assert second.changes is not None
+    assert second.changes[-1]["before"] == {"calls": [PRICED_CALL]}
+
+
+def test_response_determines_model_and_cost_of_a_task_without_calls():
+    task = after(None, {"tokens": {"prompt_tokens": 1_000_000}, "llm_response": '{"model": "gpt-4o"}'})
+    assert (task.model, task.cost, task.call_costs) == ("gpt-4o", 2_500_000_000, None)
 
 
 def test_default_of_a_newer_report_does_not_erase_the_value_of_an_older_one():
@@ -144,6 +215,8 @@ def test_time_of_report_far_in_the_future_is_replaced():
     assert after(first, {"result": "now"}, at=NOW + 1, now=NOW + 1).result == "now"
 
 
+PRICED_CALL = {"model": "gpt-4o", "response_id": "r1", "tokens": {"prompt_tokens": 1_000_000}}
+
 reports = st.fixed_dictionaries(
     {},
     optional={
@@ -155,12 +228,16 @@ reports = st.fixed_dictionaries(
         "created_at": st.sampled_from([None, "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]),
         "finished_at": st.sampled_from([None, "2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]),
         "tokens": st.sampled_from([None, {"prompt_tokens": 1}, {"completion_tokens": 2}]),
+        "error": st.sampled_from([None, "", "timeout"]),
+        "calls": st.sampled_from([None, [], [PRICED_CALL], [PRICED_CALL, {"model": "local", "response_id": "r1"}]]),
+        "conversation_id": st.sampled_from([None, "a", "b"]),
+        "metadata": st.sampled_from([None, {}, {"a": "1"}, {"b": "2"}]),
     },
 )
 
 
 def is_stated(name: str, value: object) -> bool:
-    return value is not None and not (name in ("duration", "used_tools") and not value)
+    return value is not None and not (name in ("duration", "used_tools", "calls") and not value)
 
 
 @given(st.lists(reports, min_size=1, max_size=4))

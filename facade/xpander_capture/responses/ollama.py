@@ -53,7 +53,8 @@ def is_last(chunk: Any) -> bool:
 def fold(chunks: Sequence[Any]) -> dict[str, Any]:
     """Return the response that the lines of a stream make up. The last one has the counts."""
     whole: dict[str, Any] = {"done": False}
-    content, response, calls = "", "", []
+    content, response = "", ""
+    calls: list[Any] = []
     is_chat = False
     for chunk in chunks:
         for name in ("model", "created_at", "done", "done_reason", "error", "prompt_eval_count", "eval_count",
@@ -66,9 +67,10 @@ def fold(chunks: Sequence[Any]) -> dict[str, Any]:
             calls.extend(items(at(chunk, "message.tool_calls")))
         response += text(child(chunk, "response")) or ""
     if is_chat:
-        whole["message"] = {"role": "assistant", "content": content}
+        message: dict[str, Any] = {"role": "assistant", "content": content}
         if calls:
-            whole["message"]["tool_calls"] = calls
+            message["tool_calls"] = calls
+        whole["message"] = message
     else:
         whole["response"] = response
     return whole

@@ -110,7 +110,7 @@ def accumulate_stream(chunks: Any) -> Any:
         streams; None if the chunks have no known shape.
 
     Example:
-        >>> hello = {"message": {"content": "Hel"}, "done": False}, {"message": {"content": "lo"}, "done": True}
+        >>> hello = {"message": {"content": "He"}, "done": False}, {"message": {"content": "llo"}, "done": True}
         >>> accumulate_stream(hello)["message"]["content"]
         'Hello'
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class ResponseSummary:
-    """What a provider's response states about its call. None stands for what it does not state.
+    """Facts that a provider's response states about its call. None stands for what it does not state.
 
     Attributes:
         provider: Name of the provider: as the caller stated it, else as the response shows it.

@@ -15,6 +15,7 @@ except ModuleNotFoundError as missing:
 from xpander_sdk import __version__, _exit
 from xpander_sdk.cli import (
     backup,
+    conform,
     doctor,
     export,
     history,
@@ -57,6 +58,7 @@ for _command in (
     export.export,
     outbox.outbox,
     doctor.doctor,
+    conform.conform,
     serve.serve,
     keys.keys,
     backup.backup,

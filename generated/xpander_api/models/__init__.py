@@ -3,6 +3,7 @@
 from .agent_metrics import AgentMetrics
 from .agent_runs import AgentRuns
 from .batch_report import BatchReport
+from .call_tokens import CallTokens
 from .cost_summary import CostSummary
 from .duration_summary import DurationSummary
 from .error import Error
@@ -12,7 +13,9 @@ from .execution_tokens import ExecutionTokens
 from .get_agent_metrics_by import GetAgentMetricsBy
 from .get_organization_metrics_by import GetOrganizationMetricsBy
 from .health import Health
+from .metadata import Metadata
 from .metrics_point import MetricsPoint
+from .model_call import ModelCall
 from .model_usage import ModelUsage
 from .organization_metrics import OrganizationMetrics
 from .problem import Problem
@@ -36,6 +39,7 @@ __all__ = (
     "AgentMetrics",
     "AgentRuns",
     "BatchReport",
+    "CallTokens",
     "CostSummary",
     "DurationSummary",
     "Error",
@@ -45,7 +49,9 @@ __all__ = (
     "GetAgentMetricsBy",
     "GetOrganizationMetricsBy",
     "Health",
+    "Metadata",
     "MetricsPoint",
+    "ModelCall",
     "ModelUsage",
     "OrganizationMetrics",
     "Problem",

@@ -27,6 +27,11 @@ class AgentRuns:
     of an organization count at most 1,000 names of tools, of models and of agents separately in each
     period of 32 days, and at most 128 tools of one task. The totals are exact.
      """
+    names: int | Unset = UNSET
+    """ About how many distinct names the overflow entry sums up, with an error of about 3 %. Absent in all other
+    entries. The number is that of the whole organization in the periods of 32 days which the range touches,
+    also for the metrics of one agent or of a shorter range. Tools beyond the 128 of one task are not in it.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -35,6 +40,8 @@ class AgentRuns:
         runs = self.runs.to_dict()
 
         is_overflow = self.is_overflow
+
+        names = self.names
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -46,6 +53,8 @@ class AgentRuns:
         )
         if is_overflow is not UNSET:
             field_dict["is_overflow"] = is_overflow
+        if names is not UNSET:
+            field_dict["names"] = names
 
         return field_dict
 
@@ -60,10 +69,13 @@ class AgentRuns:
 
         is_overflow = d.pop("is_overflow", UNSET)
 
+        names = d.pop("names", UNSET)
+
         agent_runs = cls(
             agent_id=agent_id,
             runs=runs,
             is_overflow=is_overflow,
+            names=names,
         )
 
         agent_runs.additional_properties = d

@@ -11,9 +11,10 @@ T = TypeVar("T", bound="CostSummary")
 
 @_attrs_define
 class CostSummary:
-    """Cost in US dollars. The cost of a task is computed from its tokens and from the public price, at
-    `created_at`, of the model named in its `llm_response`. A task with an unknown cost is counted
-    as unpriced, not as zero.
+    """Cost in US dollars. The cost of a task is the sum of its `calls`, each at the public price, at
+    `created_at`, of its model. The cost of a task without `calls` is computed from its tokens and the
+    model named in its `llm_response`. A task with an unknown cost, or a call with an unknown cost, is
+    counted as unpriced, not as zero.
 
     """
 

@@ -20,6 +20,10 @@ class Health:
     report_batch: int | Unset = UNSET
     """ The largest number of reports in a request of `reportTasks`. Absent if the backend has no such operation.
     """
+    report_fields: list[str] | Unset = UNSET
+    """ The properties of `TaskReport` that this backend supports beyond the eight that every backend
+    does. A client leaves out all others.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -28,6 +32,10 @@ class Health:
         version = self.version
 
         report_batch = self.report_batch
+
+        report_fields: list[str] | Unset = UNSET
+        if not isinstance(self.report_fields, Unset):
+            report_fields = self.report_fields
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -39,6 +47,8 @@ class Health:
         )
         if report_batch is not UNSET:
             field_dict["report_batch"] = report_batch
+        if report_fields is not UNSET:
+            field_dict["report_fields"] = report_fields
 
         return field_dict
 
@@ -53,10 +63,13 @@ class Health:
 
         report_batch = d.pop("report_batch", UNSET)
 
+        report_fields = cast(list[str], d.pop("report_fields", UNSET))
+
         health = cls(
             status=status,
             version=version,
             report_batch=report_batch,
+            report_fields=report_fields,
         )
 
         health.additional_properties = d

@@ -13,7 +13,10 @@ T = TypeVar("T", bound="ModelUsage")
 
 @_attrs_define
 class ModelUsage:
-    """Usage of one model."""
+    """Usage of one model. A task counts for each model that it called, with the tokens and the cost of the
+    calls of that model.
+
+    """
 
     name: str
     runs: int
@@ -25,6 +28,11 @@ class ModelUsage:
     """ True for the entry that sums up all names beyond the limit. Absent in all other entries. The metrics
     of an organization count at most 1,000 names of tools, of models and of agents separately in each
     period of 32 days, and at most 128 tools of one task. The totals are exact.
+     """
+    names: int | Unset = UNSET
+    """ About how many distinct names the overflow entry sums up, with an error of about 3 %. Absent in all other
+    entries. The number is that of the whole organization in the periods of 32 days which the range touches,
+    also for the metrics of one agent or of a shorter range. Tools beyond the 128 of one task are not in it.
      """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -42,6 +50,8 @@ class ModelUsage:
 
         is_overflow = self.is_overflow
 
+        names = self.names
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -55,6 +65,8 @@ class ModelUsage:
         )
         if is_overflow is not UNSET:
             field_dict["is_overflow"] = is_overflow
+        if names is not UNSET:
+            field_dict["names"] = names
 
         return field_dict
 
@@ -78,6 +90,8 @@ class ModelUsage:
 
         is_overflow = d.pop("is_overflow", UNSET)
 
+        names = d.pop("names", UNSET)
+
         model_usage = cls(
             name=name,
             runs=runs,
@@ -85,6 +99,7 @@ class ModelUsage:
             cost=cost,
             unpriced_runs=unpriced_runs,
             is_overflow=is_overflow,
+            names=names,
         )
 
         model_usage.additional_properties = d

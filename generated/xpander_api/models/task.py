@@ -12,6 +12,8 @@ from ..models.task_status import TaskStatus
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.metadata import Metadata
+    from ..models.model_call import ModelCall
     from ..models.task_input import TaskInput
     from ..models.tokens import Tokens
 
@@ -42,9 +44,15 @@ class Task:
     internal_status: None | str | Unset = UNSET
     agent_version: None | str | Unset = UNSET
     result: None | str | Unset = UNSET
+    error: None | str | Unset = UNSET
+    """ Why the run failed. """
     llm_response: Any | Unset = UNSET
     """ The reported value, with every value and key unchanged. """
     tokens: None | Tokens | Unset = UNSET
+    """ The reported tokens, or else the sum of the calls. """
+    calls: list[ModelCall] | None | Unset = UNSET
+    """ The reported model calls, one entry for each `response_id`. """
+    metadata: Metadata | None | Unset = UNSET
     used_tools: list[str] | None | Unset = UNSET
     duration: float | None | Unset = UNSET
     """ Wall-clock duration in seconds. """
@@ -66,6 +74,7 @@ class Task:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.metadata import Metadata  # noqa: PLC0415
         from ..models.tokens import Tokens  # noqa: PLC0415
 
         id = self.id
@@ -134,6 +143,12 @@ class Task:
         else:
             result = self.result
 
+        error: None | str | Unset
+        if isinstance(self.error, Unset):
+            error = UNSET
+        else:
+            error = self.error
+
         llm_response = self.llm_response
 
         tokens: dict[str, Any] | None | Unset
@@ -143,6 +158,26 @@ class Task:
             tokens = self.tokens.to_dict()
         else:
             tokens = self.tokens
+
+        calls: list[dict[str, Any]] | None | Unset
+        if isinstance(self.calls, Unset):
+            calls = UNSET
+        elif isinstance(self.calls, list):
+            calls = []
+            for calls_type_0_item_data in self.calls:
+                calls_type_0_item = calls_type_0_item_data.to_dict()
+                calls.append(calls_type_0_item)
+
+        else:
+            calls = self.calls
+
+        metadata: dict[str, Any] | None | Unset
+        if isinstance(self.metadata, Unset):
+            metadata = UNSET
+        elif isinstance(self.metadata, Metadata):
+            metadata = self.metadata.to_dict()
+        else:
+            metadata = self.metadata
 
         used_tools: list[str] | None | Unset
         if isinstance(self.used_tools, Unset):
@@ -264,10 +299,16 @@ class Task:
             field_dict["agent_version"] = agent_version
         if result is not UNSET:
             field_dict["result"] = result
+        if error is not UNSET:
+            field_dict["error"] = error
         if llm_response is not UNSET:
             field_dict["llm_response"] = llm_response
         if tokens is not UNSET:
             field_dict["tokens"] = tokens
+        if calls is not UNSET:
+            field_dict["calls"] = calls
+        if metadata is not UNSET:
+            field_dict["metadata"] = metadata
         if used_tools is not UNSET:
             field_dict["used_tools"] = used_tools
         if duration is not UNSET:
@@ -305,6 +346,8 @@ class Task:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.metadata import Metadata  # noqa: PLC0415
+        from ..models.model_call import ModelCall  # noqa: PLC0415
         from ..models.task_input import TaskInput  # noqa: PLC0415
         from ..models.tokens import Tokens  # noqa: PLC0415
 
@@ -444,6 +487,15 @@ class Task:
 
         result = _parse_result(d.pop("result", UNSET))
 
+        def _parse_error(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        error = _parse_error(d.pop("error", UNSET))
+
         llm_response = d.pop("llm_response", UNSET)
 
         def _parse_tokens(data: object) -> None | Tokens | Unset:
@@ -462,6 +514,45 @@ class Task:
             return cast(None | Tokens | Unset, data)
 
         tokens = _parse_tokens(d.pop("tokens", UNSET))
+
+        def _parse_calls(data: object) -> list[ModelCall] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                calls_type_0 = []
+                _calls_type_0 = data
+                for calls_type_0_item_data in _calls_type_0:
+                    calls_type_0_item = ModelCall.from_dict(calls_type_0_item_data)
+
+                    calls_type_0.append(calls_type_0_item)
+
+                return calls_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[ModelCall] | None | Unset, data)
+
+        calls = _parse_calls(d.pop("calls", UNSET))
+
+        def _parse_metadata(data: object) -> Metadata | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                metadata_type_0 = Metadata.from_dict(data)
+
+                return metadata_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Metadata | None | Unset, data)
+
+        metadata = _parse_metadata(d.pop("metadata", UNSET))
 
         def _parse_used_tools(data: object) -> list[str] | None | Unset:
             if data is None:
@@ -623,8 +714,11 @@ class Task:
             internal_status=internal_status,
             agent_version=agent_version,
             result=result,
+            error=error,
             llm_response=llm_response,
             tokens=tokens,
+            calls=calls,
+            metadata=metadata,
             used_tools=used_tools,
             duration=duration,
             source=source,

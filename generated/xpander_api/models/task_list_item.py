@@ -29,6 +29,10 @@ class TaskListItem:
     created_at: datetime.datetime | None | Unset = UNSET
     updated_at: datetime.datetime | None | Unset = UNSET
     source_node_type: None | str | Unset = UNSET
+    conversation_id: None | str | Unset = UNSET
+    error: None | str | Unset = UNSET
+    """ Why the run failed, or only the start of the text. `xpander-report serve` returns about the first 500
+    characters. """
     result: None | str | Unset = UNSET
     """ The result, or only its start. `xpander-report serve` returns about the first 4,000 characters. """
     result_truncated: bool | Unset = UNSET
@@ -90,6 +94,18 @@ class TaskListItem:
         else:
             source_node_type = self.source_node_type
 
+        conversation_id: None | str | Unset
+        if isinstance(self.conversation_id, Unset):
+            conversation_id = UNSET
+        else:
+            conversation_id = self.conversation_id
+
+        error: None | str | Unset
+        if isinstance(self.error, Unset):
+            error = UNSET
+        else:
+            error = self.error
+
         result: None | str | Unset
         if isinstance(self.result, Unset):
             result = UNSET
@@ -144,6 +160,10 @@ class TaskListItem:
             field_dict["updated_at"] = updated_at
         if source_node_type is not UNSET:
             field_dict["source_node_type"] = source_node_type
+        if conversation_id is not UNSET:
+            field_dict["conversation_id"] = conversation_id
+        if error is not UNSET:
+            field_dict["error"] = error
         if result is not UNSET:
             field_dict["result"] = result
         if result_truncated is not UNSET:
@@ -252,6 +272,24 @@ class TaskListItem:
 
         source_node_type = _parse_source_node_type(d.pop("source_node_type", UNSET))
 
+        def _parse_conversation_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        conversation_id = _parse_conversation_id(d.pop("conversation_id", UNSET))
+
+        def _parse_error(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        error = _parse_error(d.pop("error", UNSET))
+
         def _parse_result(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -310,6 +348,8 @@ class TaskListItem:
             created_at=created_at,
             updated_at=updated_at,
             source_node_type=source_node_type,
+            conversation_id=conversation_id,
+            error=error,
             result=result,
             result_truncated=result_truncated,
             title=title,

@@ -10,6 +10,8 @@ from dateutil.parser import isoparse
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
+    from ..models.metadata import Metadata
+    from ..models.model_call import ModelCall
     from ..models.tokens import Tokens
 
 
@@ -39,8 +41,19 @@ class TaskReport:
     """ Names of the called tools, one entry for each call. An empty list, which clients send by
     default, keeps the stored value.
      """
+    error: None | str | Unset = UNSET
+    """ Why the run failed. It does not change the outcome, which only `is_success` states. No official
+    client sends it.
+     """
+    calls: list[ModelCall] | None | Unset = UNSET
+    """ The model calls of the run. An update replaces the whole list, and an empty list keeps the stored
+    one. No official client sends it.
+     """
     user_id: None | str | Unset = UNSET
+    conversation_id: None | str | Unset = UNSET
     parent_task_id: None | str | Unset = UNSET
+    metadata: Metadata | None | Unset = UNSET
+    """ Facts that the caller defines. No official client sends it. """
     triggering_agent_id: None | str | Unset = UNSET
     created_at: datetime.datetime | None | Unset = UNSET
     """ A time from 1971 to 2999, with a precision of one microsecond. """
@@ -48,6 +61,7 @@ class TaskReport:
     """ A time from 1971 to 2999, with a precision of one microsecond. """
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.metadata import Metadata  # noqa: PLC0415
         from ..models.tokens import Tokens  # noqa: PLC0415
 
         id: None | str | Unset
@@ -99,17 +113,49 @@ class TaskReport:
         else:
             used_tools = self.used_tools
 
+        error: None | str | Unset
+        if isinstance(self.error, Unset):
+            error = UNSET
+        else:
+            error = self.error
+
+        calls: list[dict[str, Any]] | None | Unset
+        if isinstance(self.calls, Unset):
+            calls = UNSET
+        elif isinstance(self.calls, list):
+            calls = []
+            for calls_type_0_item_data in self.calls:
+                calls_type_0_item = calls_type_0_item_data.to_dict()
+                calls.append(calls_type_0_item)
+
+        else:
+            calls = self.calls
+
         user_id: None | str | Unset
         if isinstance(self.user_id, Unset):
             user_id = UNSET
         else:
             user_id = self.user_id
 
+        conversation_id: None | str | Unset
+        if isinstance(self.conversation_id, Unset):
+            conversation_id = UNSET
+        else:
+            conversation_id = self.conversation_id
+
         parent_task_id: None | str | Unset
         if isinstance(self.parent_task_id, Unset):
             parent_task_id = UNSET
         else:
             parent_task_id = self.parent_task_id
+
+        metadata: dict[str, Any] | None | Unset
+        if isinstance(self.metadata, Unset):
+            metadata = UNSET
+        elif isinstance(self.metadata, Metadata):
+            metadata = self.metadata.to_dict()
+        else:
+            metadata = self.metadata
 
         triggering_agent_id: None | str | Unset
         if isinstance(self.triggering_agent_id, Unset):
@@ -154,10 +200,18 @@ class TaskReport:
             field_dict["duration"] = duration
         if used_tools is not UNSET:
             field_dict["used_tools"] = used_tools
+        if error is not UNSET:
+            field_dict["error"] = error
+        if calls is not UNSET:
+            field_dict["calls"] = calls
         if user_id is not UNSET:
             field_dict["user_id"] = user_id
+        if conversation_id is not UNSET:
+            field_dict["conversation_id"] = conversation_id
         if parent_task_id is not UNSET:
             field_dict["parent_task_id"] = parent_task_id
+        if metadata is not UNSET:
+            field_dict["metadata"] = metadata
         if triggering_agent_id is not UNSET:
             field_dict["triggering_agent_id"] = triggering_agent_id
         if created_at is not UNSET:
@@ -169,6 +223,8 @@ class TaskReport:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.metadata import Metadata  # noqa: PLC0415
+        from ..models.model_call import ModelCall  # noqa: PLC0415
         from ..models.tokens import Tokens  # noqa: PLC0415
 
         d = dict(src_dict)
@@ -254,6 +310,37 @@ class TaskReport:
 
         used_tools = _parse_used_tools(d.pop("used_tools", UNSET))
 
+        def _parse_error(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        error = _parse_error(d.pop("error", UNSET))
+
+        def _parse_calls(data: object) -> list[ModelCall] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                calls_type_0 = []
+                _calls_type_0 = data
+                for calls_type_0_item_data in _calls_type_0:
+                    calls_type_0_item = ModelCall.from_dict(calls_type_0_item_data)
+
+                    calls_type_0.append(calls_type_0_item)
+
+                return calls_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[ModelCall] | None | Unset, data)
+
+        calls = _parse_calls(d.pop("calls", UNSET))
+
         def _parse_user_id(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -263,6 +350,15 @@ class TaskReport:
 
         user_id = _parse_user_id(d.pop("user_id", UNSET))
 
+        def _parse_conversation_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        conversation_id = _parse_conversation_id(d.pop("conversation_id", UNSET))
+
         def _parse_parent_task_id(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -271,6 +367,23 @@ class TaskReport:
             return cast(None | str | Unset, data)
 
         parent_task_id = _parse_parent_task_id(d.pop("parent_task_id", UNSET))
+
+        def _parse_metadata(data: object) -> Metadata | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                metadata_type_0 = Metadata.from_dict(data)
+
+                return metadata_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Metadata | None | Unset, data)
+
+        metadata = _parse_metadata(d.pop("metadata", UNSET))
 
         def _parse_triggering_agent_id(data: object) -> None | str | Unset:
             if data is None:
@@ -336,8 +449,12 @@ class TaskReport:
             result=result,
             duration=duration,
             used_tools=used_tools,
+            error=error,
+            calls=calls,
             user_id=user_id,
+            conversation_id=conversation_id,
             parent_task_id=parent_task_id,
+            metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             created_at=created_at,
             finished_at=finished_at,

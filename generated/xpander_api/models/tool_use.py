@@ -26,6 +26,11 @@ class ToolUse:
     of an organization count at most 1,000 names of tools, of models and of agents separately in each
     period of 32 days, and at most 128 tools of one task. The totals are exact.
      """
+    names: int | Unset = UNSET
+    """ About how many distinct names the overflow entry sums up, with an error of about 3 %. Absent in all other
+    entries. The number is that of the whole organization in the periods of 32 days which the range touches,
+    also for the metrics of one agent or of a shorter range. Tools beyond the 128 of one task are not in it.
+     """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,6 +41,8 @@ class ToolUse:
         runs = self.runs
 
         is_overflow = self.is_overflow
+
+        names = self.names
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -48,6 +55,8 @@ class ToolUse:
         )
         if is_overflow is not UNSET:
             field_dict["is_overflow"] = is_overflow
+        if names is not UNSET:
+            field_dict["names"] = names
 
         return field_dict
 
@@ -62,11 +71,14 @@ class ToolUse:
 
         is_overflow = d.pop("is_overflow", UNSET)
 
+        names = d.pop("names", UNSET)
+
         tool_use = cls(
             name=name,
             calls=calls,
             runs=runs,
             is_overflow=is_overflow,
+            names=names,
         )
 
         tool_use.additional_properties = d

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 from starlette.responses import Response
 
+from xpander_server import contract
 from xpander_server.api import serializers
 from xpander_server.api.endpoint import Handler, OperationRequest
 from xpander_server.api.execution_reports import report_from_execution
@@ -158,7 +159,7 @@ class OperationHandlers:
     async def get_organization_metrics(self, request: OperationRequest) -> Response:
         """Return the metrics of the organization, and of each of its agents."""
         summary, result = await self._read_metrics(request, None)
-        return json_response({**summary, "agents": metrics.summarize_agents(result.amounts)})
+        return json_response({**summary, "agents": metrics.summarize_agents(result.amounts, result.other_names)})
 
     async def _read_metrics(
         self, request: OperationRequest, agent_id: str | None
@@ -172,7 +173,7 @@ class OperationHandlers:
             "organization_id": request.organization_id,
             "since": format_timestamp(since),
             "until": format_timestamp(until),
-            **metrics.summarize(result.amounts),
+            **metrics.summarize(result.amounts, result.other_names),
             "series": None if result.series is None else [serializers.point(*point) for point in result.series],
         }
         return summary, result
@@ -182,7 +183,14 @@ class OperationHandlers:
         failed_part = await self._run(self._store.health.failed_part)
         if failed_part is not None:
             raise HTTPError(503, f"The store cannot be {failed_part}.", {"Retry-After": "1"})
-        return json_response({"status": "ok", "version": version("xpander-report"), "report_batch": MAX_REPORTS})
+        return json_response(
+            {
+                "status": "ok",
+                "version": version("xpander-report"),
+                "report_batch": MAX_REPORTS,
+                "report_fields": contract.extended_report_fields(),
+            }
+        )
 
 
 def _batch_submission(organization_id: str, report: BatchReport, now: int) -> Submission:

@@ -7,7 +7,8 @@ import msgspec
 from xpander_server.clock import format_timestamp
 from xpander_server.domain import metrics
 from xpander_server.domain.metrics import Amounts
-from xpander_server.domain.task import Task, total_tokens
+from xpander_server.domain.model_calls import total_tokens
+from xpander_server.domain.task import Task
 from xpander_server.store import Excerpt
 
 
@@ -24,14 +25,18 @@ def task(task: Task) -> dict[str, Any]:
         "finished_at": None if task.is_success is None else format_timestamp(task.finished_at),
         "updated_at": format_timestamp(task.updated_at),
         "result": task.result,
+        "error": task.error,
         "llm_response": None if task.llm_response is None else msgspec.Raw(task.llm_response.encode()),
         "tokens": task.tokens and {**task.tokens, "total_tokens": total_tokens(task.tokens)},
+        "calls": task.calls,
         "used_tools": task.used_tools or [],
         "duration": task.duration,
         "source": "external",
         "user_id": task.user_id,
+        "conversation_id": task.conversation_id,
         "parent_task_id": task.parent_task_id,
         "triggering_agent_id": task.triggering_agent_id,
+        "metadata": task.metadata,
     }
 
 
@@ -39,6 +44,7 @@ def list_item(task: Task) -> dict[str, Any]:
     """Return the contract's `TaskListItem`."""
     return {
         **reported_task(task),
+        "error": task.error if task.error is None else str(task.error),
         "result": task.result if task.result is None else str(task.result),
         "result_truncated": isinstance(task.result, Excerpt),
     }
@@ -54,6 +60,7 @@ def reported_task(task: Task) -> dict[str, Any]:
         "user_id": task.user_id,
         "parent_task_id": task.parent_task_id,
         "triggering_agent_id": task.triggering_agent_id,
+        "conversation_id": task.conversation_id,
         "created_at": format_timestamp(task.created_at),
         "updated_at": format_timestamp(task.updated_at),
     }

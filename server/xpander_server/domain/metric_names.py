@@ -12,12 +12,15 @@ of each kind separately in each period of 32 days. All further names are summed 
 The first names of a period are admitted, and a registry never forgets a name. A name that was rejected once is rejected
 until the period ends, because a registry only becomes fuller. So each name of a period is always counted in the same
 place. Changes of amounts may therefore be folded one by one, in any order, negative ones included: the sums are exact,
-and a rebuild of the metrics with the same registry gives the same amounts.
+and a rebuild of the metrics with the same registry gives the same amounts. Rejected names are not stored; a sketch
+estimates how many distinct ones there were.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from xpander_server.domain.distinct_names import DistinctNames
 from xpander_server.domain.metrics import KIND_OF_MEASURE, OTHER, Amounts, parse_key
 
 MAX_NAMES = 1_000
@@ -43,6 +46,7 @@ class NameRegistry:
         # Kinds with a rejected name. From then on, a shorter name that would still fit is rejected too: rejected names
         # are not stored, so it may be one of them.
         self._full_kinds: set[str] = set()
+        self._rejected: dict[str, DistinctNames] = {}
 
     @property
     def is_full(self) -> bool:
@@ -59,7 +63,7 @@ class NameRegistry:
         return registry
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Sequence[str]]) -> "NameRegistry":
+    def from_document(cls, document: Mapping[str, Any]) -> "NameRegistry":
         """Return the registry that `to_document` has described."""
         registry = cls()
         registry.is_stored = True
@@ -68,27 +72,37 @@ class NameRegistry:
             registry._names[kind] = dict.fromkeys(names)
             registry._characters[kind] = sum(map(len, names))
         registry._full_kinds.update(document.get("full", ()))
+        registry._rejected = {kind: DistinctNames(text) for kind, text in document.get("rejected", {}).items()}
         return registry
 
-    def to_document(self) -> dict[str, list[str]]:
-        """Return the admitted names by kind, and the kinds that are full, as the store keeps them."""
-        return {**{kind: [*names] for kind, names in self._names.items()}, "full": sorted(self._full_kinds)}
+    def to_document(self) -> dict[str, Any]:
+        """Return the admitted names by kind, the kinds that are full, and the sketches of the rejected names."""
+        document: dict[str, Any] = {kind: [*names] for kind, names in self._names.items()}
+        rejected = {kind: names.to_text() for kind, names in sorted(self._rejected.items())}
+        return {**document, "full": sorted(self._full_kinds), "rejected": rejected}
 
     def admit(self, kind: str, name: str) -> bool:
         """Return whether a name is counted separately; admit a new name if the registry has space."""
         names = self._names[kind]
         if name in names:
             return True
-        if kind in self._full_kinds:
+        characters = self._characters[kind] + len(name)
+        if kind in self._full_kinds or len(names) >= MAX_NAMES or characters > MAX_CHARACTERS:
+            self._reject(kind, name)
             return False
         self.is_changed = True
-        characters = self._characters[kind] + len(name)
-        if len(names) >= MAX_NAMES or characters > MAX_CHARACTERS:
-            self._full_kinds.add(kind)
-            return False
         names[name] = None
         self._characters[kind] = characters
         return True
+
+    def _reject(self, kind: str, name: str) -> None:
+        if kind not in self._full_kinds:
+            self._full_kinds.add(kind)
+            self._rejected[kind] = DistinctNames()
+            self.is_changed = True
+        # Another version of this program may have stored a full registry without a sketch.
+        if self._rejected.setdefault(kind, DistinctNames()).add(name):
+            self.is_changed = True
 
     def fold(self, amounts: Mapping[str, int]) -> Amounts:
         """Return `amounts` with the names that are not admitted summed up; admit names in alphabetical order."""
@@ -102,14 +116,24 @@ class NameRegistry:
         return folded
 
 
-def limit_names(amounts: Amounts) -> Amounts:
-    """Return `amounts` with only the `MAX_NAMES` most used names of each kind; the others are summed up.
+def limit_names(amounts: Amounts) -> tuple[Amounts, NameRegistry]:
+    """Return `amounts` with only the `MAX_NAMES` most used names of each kind, and the registry that admits those.
 
-    A sum over several periods may have more names than the registry of each period.
+    The other names are summed up. A sum over several periods may have more names than the registry of each period.
     """
     if len(amounts) <= MAX_NAMES:
-        return amounts
-    return NameRegistry.from_amounts(amounts).fold(amounts)
+        return amounts, NameRegistry()
+    registry = NameRegistry.from_amounts(amounts)
+    return registry.fold(amounts), registry
+
+
+def count_rejected_names(registries: Iterable[NameRegistry]) -> dict[str, int]:
+    """Return about how many distinct names some registries have rejected, by kind; kinds without any are left out."""
+    joined: defaultdict[str, DistinctNames] = defaultdict(DistinctNames)
+    for registry in registries:
+        for kind, names in registry._rejected.items():
+            joined[kind].join(names)
+    return {kind: count for kind, names in joined.items() if (count := names.estimate())}
 
 
 def _rank_names(amounts: Mapping[str, int]) -> dict[str, list[str]]:

@@ -26,8 +26,8 @@ A key has the form "outcome measure" or "outcome measure label":
     cost             nano-dollars of runs with a known price
     unpriced         runs without a known price
     tool_calls NAME  calls of a tool                    tool_runs NAME       runs that called the tool
-    model_runs NAME  runs of a model                    model_tokens NAME    their prompt and completion tokens
-    model_cost NAME  nano-dollars of those with a price model_unpriced NAME  those without a price
+    model_runs NAME  runs that called a model           model_tokens NAME    prompt and completion tokens of these calls
+    model_cost NAME  nano-dollars of priced runs        model_unpriced NAME  runs with a call of unknown cost
     agent_runs ID    runs of an agent, in the amounts of an organization only
     other_MEASURE    sum of a measure with a NAME or an ID over the names that have no keys: see `metric_names`
 
@@ -44,8 +44,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from xpander_server.clock import SECOND
+from xpander_server.domain.model_calls import TOKEN_KINDS, ModelUsage, total_tokens, usage_by_model
 from xpander_server.domain.pricing import NANODOLLARS
-from xpander_server.domain.task import TOKEN_KINDS, Task, total_tokens
+from xpander_server.domain.task import Task
 
 Amounts = dict[str, int]
 """Amounts by key, as the module describes them."""
@@ -54,6 +55,8 @@ OUTCOMES = ("completed", "failed", "executing")
 
 MAX_TASK_TOOLS = 128
 """Tools that one task counts for by name; its further tools are summed up."""
+MAX_TASK_MODELS = 32
+"""Models that one task counts for by name; its further models are summed up."""
 
 KIND_OF_MEASURE = {
     "tool_calls": "tool", "tool_runs": "tool",
@@ -61,6 +64,7 @@ KIND_OF_MEASURE = {
     "agent_runs": "agent",
 }  # fmt: skip
 """Kind of the name that is the label of a measure."""
+_NO_NAMES: Mapping[str, int] = {}
 OTHER = "other_"
 """Prefix of the measures that sum up the names without keys."""
 
@@ -114,17 +118,26 @@ def task_amounts(task: Task) -> Amounts:
         amounts[f"{outcome} unpriced"] = 1
     else:
         amounts[f"{outcome} cost"] = task.cost
-    if task.model is not None:
-        amounts[f"{outcome} model_runs {task.model}"] = 1
-        amounts[f"{outcome} model_tokens {task.model}"] = total_tokens(
-            {kind: max(0, count) for kind, count in (task.tokens or _NO_TOKENS).items()}
-        )
-        if task.cost is None:
-            amounts[f"{outcome} model_unpriced {task.model}"] = 1
-        else:
-            amounts[f"{outcome} model_cost {task.model}"] = task.cost
+    for number, (model, usage) in enumerate(task_models(task).items()):
+        prefix, label = (f"{outcome} ", f" {model}") if number < MAX_TASK_MODELS else (f"{outcome} {OTHER}", "")
+        values = {"model_runs": 1, "model_tokens": usage.total_tokens}
+        values.update({"model_unpriced": 1} if usage.cost is None else {"model_cost": usage.cost})
+        for measure, amount in values.items():
+            key = f"{prefix}{measure}{label}"
+            amounts[key] = amounts.get(key, 0) + amount
     # A caller may report negative numbers, which do not count.
     return {key: amount for key, amount in amounts.items() if amount > 0}
+
+
+def task_models(task: Task) -> dict[str, ModelUsage]:
+    """Return the usage of each model that a task called: by its calls, or else by its response."""
+    if task.calls:
+        costs = task.call_costs or [None] * len(task.calls)
+        return usage_by_model(task.calls, costs, task.tokens)
+    if task.model is None:
+        return {}
+    tokens = {kind: max(0, count) for kind, count in (task.tokens or _NO_TOKENS).items()}
+    return {task.model: ModelUsage(total_tokens(tokens), task.cost)}
 
 
 def _add_other_tools(amounts: Amounts, outcome: str, names: list[str]) -> list[str]:
@@ -177,11 +190,21 @@ def with_agent_runs(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
     return {**amounts, **{key: amount for key, amount in runs.items() if amount}}
 
 
-def summarize(amounts: Mapping[str, int]) -> dict[str, Any]:
-    """Return the contract's summary of a sum of amounts, with its tools and models."""
+def has_other_names(amounts: Mapping[str, int]) -> bool:
+    """Return whether amounts contain a sum of several names without their names."""
+    return any(f" {OTHER}" in key and parse_key(key).measure.startswith(OTHER) for key in amounts)
+
+
+def summarize(amounts: Mapping[str, int], other_names: Mapping[str, int] = _NO_NAMES) -> dict[str, Any]:
+    """Return the contract's summary of a sum of amounts, with its tools and models.
+
+    Args:
+        amounts: The sum.
+        other_names: The number of distinct names in the overflow entries, by kind.
+    """
     by_label = _sum_by_label(amounts)
-    tools = _with_overflow(by_label, "tool_calls", "(other tools)")
-    models = _with_overflow(by_label, "model_runs", "(other models)")
+    tools = _with_overflow(by_label, "tool_calls", "(other tools)", other_names.get("tool"))
+    models = _with_overflow(by_label, "model_runs", "(other models)", other_names.get("model"))
     return {
         **summarize_point(amounts),
         "tools": [{**entry, "calls": calls, "runs": by_label["tool_runs"][label]} for label, entry, calls in tools],
@@ -228,8 +251,13 @@ def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the agents in an organization's amounts with their runs, those with the most runs first."""
+def summarize_agents(amounts: Mapping[str, int], other_names: Mapping[str, int] = _NO_NAMES) -> list[dict[str, Any]]:
+    """Return the agents in an organization's amounts with their runs, those with the most runs first.
+
+    Args:
+        amounts: The sum.
+        other_names: The number of distinct names in the overflow entries, by kind.
+    """
     runs: defaultdict[str | None, dict[str, int]] = defaultdict(lambda: dict.fromkeys(OUTCOMES, 0))
     for key, amount in amounts.items():
         outcome, measure, label, _ = parse_key(key)
@@ -238,7 +266,7 @@ def summarize_agents(amounts: Mapping[str, int]) -> list[dict[str, Any]]:
     totals = {"agent_runs": {agent_id: sum(counts.values()) for agent_id, counts in runs.items()}}
     return [
         {"agent_id": entry.pop("name"), **entry, "runs": {"total": total, **runs[agent_id]}}
-        for agent_id, entry, total in _with_overflow(totals, "agent_runs", "(other agents)")
+        for agent_id, entry, total in _with_overflow(totals, "agent_runs", "(other agents)", other_names.get("agent"))
     ]
 
 
@@ -253,12 +281,13 @@ def _sum_by_label(amounts: Mapping[str, int]) -> "defaultdict[str, defaultdict[s
 
 
 def _with_overflow(
-    by_label: Mapping[str, Mapping[str | None, int]], measure: str, overflow_name: str
+    by_label: Mapping[str, Mapping[str | None, int]], measure: str, overflow_name: str, names: int | None
 ) -> Iterator[tuple[str | None, dict[str, Any], int]]:
     """Yield the label, the start of the entry, and the sum of each name, largest first; the overflow entry is last."""
     counts = by_label[measure]
+    overflow: dict[str, Any] = {"name": overflow_name, "is_overflow": True, **({"names": names} if names else {})}
     for label, count in sorted(counts.items(), key=lambda item: (item[0] is None, -item[1], item[0])):
-        yield label, {"name": overflow_name, "is_overflow": True} if label is None else {"name": label}, count
+        yield label, overflow if label is None else {"name": label}, count
 
 
 def _bucket(microseconds: int) -> int:

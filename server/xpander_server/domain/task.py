@@ -1,9 +1,9 @@
 """Task: the record of one run, and the rules by which reports update it.
 
 Each field of a task is a last-writer-wins register: it keeps the value of the report with the latest time of report
-(`reported_at`), and that time. Absent and null fields of a report change nothing. Neither do a `duration` of 0 and an
-empty `used_tools`, which clients send by default. Reports of one task may therefore arrive late, repeatedly and in any
-order; the resulting fields are the same.
+(`reported_at`), and that time. Absent and null fields of a report change nothing. Neither do a `duration` of 0, empty
+`used_tools` and empty `calls`, which clients send by default. Reports of one task may therefore arrive late, repeatedly
+and in any order; the resulting fields are the same.
 
 Example: three reports of the task "t", and the fields after each of them.
 
@@ -21,7 +21,9 @@ Further rules:
     - `created_at` and `finished_at` default to the times at which the first report, and the first report with an
       outcome, arrived.
     - Equal times of report: the later arrival wins.
-    - The cost is computed when `llm_response` or `tokens` change, and is stored. New prices do not change it.
+    - `calls` has one entry for each `response_id`. If no report contains `tokens`, they are the sum of the calls.
+    - The costs are computed when `calls`, `llm_response` or `tokens` change, and are stored. New prices do not change
+      them. The cost of a task with calls is the sum of their costs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,17 +34,26 @@ from attrs import evolve, field, frozen
 
 from xpander_server.clock import SECOND, parse_timestamp
 from xpander_server.contract import Report
+from xpander_server.domain.model_calls import (
+    Call,
+    complete_tokens,
+    compute_call_costs,
+    main_model,
+    normalize_calls,
+    sum_costs,
+    sum_tokens,
+    usage_by_model,
+)
 from xpander_server.domain.pricing import compute_run_cost
 
 MAX_CLOCK_AHEAD = 300 * SECOND
 """Tolerated advance of a caller's clock. A time far in the future would win against all later reports, and would keep
 the task at the top of the history for years."""
 
-TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
-
 MAX_CHANGES = 20
 """Latest changes that a task keeps."""
 _MAX_BEFORE_LENGTH = 200  # characters of JSON
+_PRICED_FIELDS = frozenset({"llm_response", "tokens", "calls"})
 
 
 class Change(TypedDict):
@@ -82,16 +93,21 @@ class Task:
             meaning while `is_success` is None.
         input: Input of the run.
         llm_response: JSON text of the provider's response, exactly as reported.
-        tokens: Number of tokens by kind.
+        tokens: Number of tokens by kind: as reported, else the sum of the calls.
         is_success: Outcome; None while the run is executing.
         result: Result of the run.
         duration: Seconds.
         used_tools: Names of the tools that the run used.
+        error: Why the run failed.
+        calls: Model calls of the run, in the normal form of `model_calls`.
+        call_costs: Cost of each call in nano-dollars, computed with `cost`; None for a call with an unknown cost.
         user_id: User for whom the agent ran.
+        conversation_id: Conversation that the run belongs to.
         parent_task_id: Task that started this one.
         triggering_agent_id: Agent that started this one.
-        model: Model that `llm_response` names.
-        cost: Nano-dollars at the price of `created_at`, computed when `llm_response` or `tokens` last changed.
+        metadata: Pairs of texts that the caller defines.
+        model: Model of the calls with the most tokens, or the model that `llm_response` names if there are no calls.
+        cost: Nano-dollars at the price of `created_at`, computed when `calls`, `llm_response` or `tokens` last changed.
         reported_at: Time of report of each field that was reported.
         changes: Latest `MAX_CHANGES` updates in order of arrival; None before the first.
     """
@@ -109,9 +125,14 @@ class Task:
     result: str | None = None
     duration: float | None = None
     used_tools: list[str] | None = None
+    error: str | None = None
+    calls: list[Call] | None = None
+    call_costs: list[int | None] | None = None
     user_id: str | None = None
+    conversation_id: str | None = None
     parent_task_id: str | None = None
     triggering_agent_id: str | None = None
+    metadata: dict[str, str] | None = None
     model: str | None = None
     cost: int | None = None
     reported_at: dict[str, int] = field(factory=dict)
@@ -183,8 +204,8 @@ def merge(
         "updated_at": updated_at,
         "reported_at": times,
     }
-    if "llm_response" in changed or "tokens" in changed:
-        updates.update(_model_and_cost(stored, changed, created_at))
+    if not _PRICED_FIELDS.isdisjoint(changed):
+        updates.update(_price(stored, changed, created_at, has_reported_tokens="tokens" in times))
     if stored is None:
         return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, **updates)
     if changed:
@@ -205,10 +226,19 @@ def _change(stored: Task, changed_names: Iterable[str], reported_at: int, now: i
     return change
 
 
-def _model_and_cost(stored: Task | None, changed: Mapping[str, Any], created_at: int) -> dict[str, Any]:
-    """Return the model and the cost of a task whose `llm_response` or `tokens` have changed."""
-    response, tokens = (None, None) if stored is None else (stored.llm_response, stored.tokens)
-    run = compute_run_cost(changed.get("llm_response", response), changed.get("tokens", tokens), at=created_at)
+def _price(
+    stored: Task | None, changed: Mapping[str, Any], created_at: int, *, has_reported_tokens: bool
+) -> dict[str, Any]:
+    """Return the fields that are computed from `_PRICED_FIELDS`, for a task in which one of them has changed."""
+    calls = changed.get("calls", stored and stored.calls)
+    tokens = changed.get("tokens", stored and stored.tokens)
+    if calls:
+        tokens = tokens if has_reported_tokens else sum_tokens(calls)
+        costs = compute_call_costs(calls, tokens, at=created_at)
+        model = main_model(usage_by_model(calls, costs, tokens))
+        return {"tokens": tokens, "call_costs": costs, "model": model, "cost": sum_costs(costs)}
+    response = changed.get("llm_response", stored and stored.llm_response)
+    run = compute_run_cost(response, tokens, at=created_at)
     return {"model": run.model, "cost": run.cost}
 
 
@@ -216,14 +246,16 @@ def _reported_fields(report: Report, now: int) -> dict[str, Any]:
     """Return the fields that a report states, converted to the types of `Task`.
 
     null states nothing. Neither do a duration of 0 and empty `used_tools`: they are the defaults of the clients, and
-    must not replace a value that another process has measured.
+    must not replace a value that another process has measured. Empty `calls` are treated alike.
     """
     fields: dict[str, Any] = {name: value for name, value in report.items() if value is not None and name != "id"}
-    for name in ("duration", "used_tools"):
+    for name in ("duration", "used_tools", "calls"):
         if name in fields and not fields[name]:
             del fields[name]
     if "tokens" in fields:
-        fields["tokens"] = _complete_tokens(fields["tokens"])
+        fields["tokens"] = complete_tokens(fields["tokens"])
+    if "calls" in fields:
+        fields["calls"] = normalize_calls(fields["calls"])
     if "duration" in fields:
         fields["duration"] = float(fields["duration"])
     for name in ("created_at", "finished_at"):
@@ -232,13 +264,3 @@ def _reported_fields(report: Report, now: int) -> dict[str, Any]:
             if time <= now + MAX_CLOCK_AHEAD:
                 fields[name] = time
     return fields
-
-
-def _complete_tokens(reported: Mapping[str, int | float | None]) -> dict[str, int]:
-    # int(): JSON Schema accepts 17046.0 as an integer.
-    return {kind: int(reported.get(kind) or 0) for kind in TOKEN_KINDS}
-
-
-def total_tokens(tokens: Mapping[str, int]) -> int:
-    """Return the sum of completion and prompt tokens. Cached tokens are not added."""
-    return tokens["completion_tokens"] + tokens["prompt_tokens"]

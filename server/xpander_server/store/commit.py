@@ -12,6 +12,7 @@ from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.task import Conflict, Task, merge
 from xpander_server.store.bulk import BulkStatement
 from xpander_server.store.engine.errors import RowLocked
+from xpander_server.store.metadata_pairs import update_pairs
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
 from xpander_server.store.schema.tables import Json, as_text, tasks
@@ -45,6 +46,8 @@ _UPDATE = BulkStatement(
 _JSON_POSITIONS = [position for position, column in enumerate(tasks.columns) if isinstance(column.type, Json)]
 
 _SIZE_WITHOUT_TEXTS = 500
+_CALL_SIZE = 300
+_PAIR_SIZE = 100
 
 
 class TaskKey(NamedTuple):
@@ -76,10 +79,14 @@ class Submission:
     def size(self) -> int:
         """The approximate number of characters of the report."""
         report = self.report
-        texts = (report.get("input"), report.get("result"), report.get("llm_response"))
+        texts = (report.get("input"), report.get("result"), report.get("llm_response"), report.get("error"))
         size = _SIZE_WITHOUT_TEXTS + sum(len(text) for text in texts if text)
         if tools := report.get("used_tools"):
             size += sum(map(len, tools))
+        if calls := report.get("calls"):
+            size += sum(_CALL_SIZE + len(call.get("error") or "") for call in calls)
+        if pairs := report.get("metadata"):
+            size += sum(_PAIR_SIZE + len(value) for value in pairs.values())
         return size
 
     def merge_into(self, stored: Task | None) -> Task:
@@ -111,7 +118,8 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
     1. Read and lock the tasks that the reports name.
     2. Merge the reports in their order; several reports of one task build on each other.
     3. Insert the new tasks and update the changed ones.
-    4. Append one row of metric deltas for each organization, and sometimes compact them into rollups.
+    4. Update the index of the tasks' metadata.
+    5. Append one row of metric deltas for each organization, and sometimes compact them into rollups.
 
     Args:
         connection: The connection to use.
@@ -142,6 +150,7 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
     changed = [key for key in sorted(after) if after[key] is not before.get(key)]
     _INSERT.execute(connection, [_to_row(after[key]) for key in changed if key not in before])
     _UPDATE.execute(connection, [_to_row(after[key]) for key in changed if key in before])
+    update_pairs(connection, ((before.get(key), after[key]) for key in changed))
     changes = (change for key in changed for change in _metric_changes(before.get(key), after[key]))
     delta_sizes = append_deltas(connection, collect_deltas(changes))
     compact_by_chance(connection, delta_sizes)

@@ -5,7 +5,11 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from xpander_server.domain.task import Task
+from xpander_server.store.metadata_pairs import delete_pairs
 from xpander_server.store.schema.tables import retention, tasks
+
+_DELETED = [tasks.c[name] for name in ("organization_id", "id", "agent_id", "created_at", "updated_at", "metadata")]
 
 CHUNK = 1_000
 """Largest number of tasks that one transaction deletes."""
@@ -58,8 +62,11 @@ def delete_chunk(connection: Connection, organization_id: str, before: int, limi
     _mark(connection, organization_id, before)
     old = select(tasks.c.id).where(tasks.c.organization_id == organization_id, tasks.c.created_at < before)
     oldest = old.order_by(tasks.c.created_at).limit(limit)
-    result = connection.execute(delete(tasks).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(oldest)))
-    return result.rowcount
+    deleted = connection.execute(
+        delete(tasks).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(oldest)).returning(*_DELETED)
+    ).all()
+    delete_pairs(connection, (Task(**row._mapping) for row in deleted))
+    return len(deleted)
 
 
 def _mark(connection: Connection, organization_id: str, before: int) -> None:

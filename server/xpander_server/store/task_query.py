@@ -3,9 +3,11 @@
 A page starts after the last task of the page before it (keyset pagination), so tasks that arrive between two pages move
 nothing. The filters of a query are of two kinds:
 
-- `agent_id` or `user_id`: the first one that is set selects an index with the tasks of that agent or user by time. A
-  query without either uses the index with the organization's tasks by time.
-- The others are unindexed: the query reads the index, newest first, and tests each task.
+- Indexed: `parent_task_id`, `conversation_id`, `metadata`, `user_id` and `agent_id`. The first one of them that is set
+  selects an index with the tasks of that value by time; the filters are in the order of how few tasks they usually
+  select. `metadata` uses its first pair. A query without any uses the index with the organization's tasks by time.
+- All others, and all but the first indexed one, are unindexed: the query reads the index, newest first, and tests each
+  task.
 
 Each page reads a limited amount, so that no request takes long. A page that is not full then has a cursor with which
 the next page continues:
@@ -33,6 +35,9 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    FromClause,
+    Select,
+    Table,
     Text,
     and_,
     collate,
@@ -47,7 +52,8 @@ from sqlalchemy import (
 from xpander_server.domain.task import Task
 from xpander_server.store.engine.time_limit import statement_time_limit
 from xpander_server.store.excerpts import excerpt, first_characters
-from xpander_server.store.schema.tables import tasks
+from xpander_server.store.metadata_pairs import pair_digest
+from xpander_server.store.schema.tables import metadata_pairs, tasks
 
 SEEK_SECONDS = 0.03
 """Time after which a search with unindexed filters ends the page."""
@@ -63,6 +69,8 @@ SEARCHED_CHARACTERS = 16_000
 """Characters of JSON of `input` and `result` in which a text is searched."""
 RESULT_LENGTH = 4_096
 """Characters of JSON of a result in a list, and bytes of the decoded text."""
+ERROR_LENGTH = 500
+"""Characters of JSON of an error in a list."""
 PAGE_CHARACTERS = 8_000_000
 """Characters after which a page ends."""
 
@@ -70,16 +78,24 @@ _LISTED: list[ColumnElement[Any]] = [
     tasks.c[name]
     for name in (
         "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "user_id", "parent_task_id",
-        "triggering_agent_id",
+        "triggering_agent_id", "conversation_id",
     )
-] + [excerpt(tasks.c.result, RESULT_LENGTH, max_bytes=RESULT_LENGTH)]  # fmt: skip
+] + [
+    excerpt(tasks.c.result, RESULT_LENGTH, max_bytes=RESULT_LENGTH),
+    excerpt(tasks.c.error, ERROR_LENGTH),
+]  # fmt: skip
 _IS_SUCCESS = {"completed": True, "failed": False, "executing": None}
-_INDEX_COLUMNS = ("agent_id", "user_id")
-_EQUALITY_FILTERS = frozenset({*_INDEX_COLUMNS, "parent_task_id", "triggering_agent_id", "model"})
+_INDEXED_FILTERS = ("parent_task_id", "conversation_id", "metadata", "user_id", "agent_id")
+_EQUALITY_FILTERS = frozenset({*_INDEXED_FILTERS, "triggering_agent_id"} - {"metadata"})
 _SEARCHED_TEXTS = (tasks.c.input, tasks.c.result)
-_OTHER_FIELDS_LENGTH = 1_000  # characters of the other fields of a task in a list
+_EXACT_COLUMNS: dict[str, list[ColumnElement[Any]]] = {
+    "tool": [tasks.c.used_tools],
+    "model": [tasks.c.model, tasks.c.calls],
+    "metadata": [tasks.c.metadata],
+}
+"""Columns that the exact test of a filter needs."""
+_OTHER_FIELDS_LENGTH = 1_500  # characters of the other fields of a task in a list
 _TO_LOWERCASE = str.maketrans(ascii_uppercase, ascii_lowercase)
-_NEWEST_FIRST = (tasks.c.created_at.desc(), tasks.c.id.desc())
 
 
 @frozen
@@ -109,19 +125,41 @@ class _Position(NamedTuple):
         return urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
 
 
+class _Index(NamedTuple):
+    """Index that a query reads, and the range of it.
+
+    `source` and the two columns are those of the table of the index, so that the database reads the index in order.
+    """
+
+    source: FromClause
+    created_at: ColumnElement[int]
+    task_id: ColumnElement[str]
+    conditions: list[ColumnElement[bool]]
+
+    def select(self, columns: Sequence[ColumnElement[Any]], position: "_Position | None", limit: int) -> Select[Any]:
+        """Return the statement that reads the next `limit` tasks after a position, newest first."""
+        query = select(*columns).select_from(self.source).where(*self.conditions)
+        query = query.order_by(self.created_at.desc(), self.task_id.desc()).limit(limit)
+        return query if position is None else query.where(tuple_(self.created_at, self.task_id) < position)
+
+
+Filters = Mapping[str, str | Sequence[str]]
+"""Values by the names of the contract's filters, such as `status`, `tool` or `q`; a list of pairs for `metadata`."""
+
+
 @frozen(kw_only=True)
 class TaskQuery:
     """Query of an organization's tasks; a task must meet all conditions.
 
     Attributes:
         organization_id: The organization.
-        filters: Values by the names of the contract's filters, such as `status`, `tool` or `q`.
+        filters: Values by the names of the contract's filters.
         since: The earliest creation time of a task, in microseconds since 1970.
         until: The end of that time range, exclusive.
     """
 
     organization_id: str
-    filters: Mapping[str, str] = field(factory=dict)
+    filters: Filters = field(factory=dict)
     since: int | None = None
     until: int | None = None
 
@@ -145,33 +183,49 @@ class TaskQuery:
             ValueError: The cursor was not returned by this server.
         """
         position = None if cursor is None else _Position.from_cursor(cursor)
-        unindexed = dict(self.filters)
-        index_column = next((name for name in _INDEX_COLUMNS if name in unindexed), None)
-        conditions = [tasks.c.organization_id == self.organization_id]
-        if index_column is not None:
-            conditions.append(tasks.c[index_column] == unindexed.pop(index_column))
-        if self.since is not None:
-            conditions.append(tasks.c.created_at >= self.since)
-        if self.until is not None:
-            conditions.append(tasks.c.created_at < self.until)
+        index, unindexed = self._choose_index()
         with statement_time_limit(connection, STATEMENT_SECONDS):
             if unindexed:
-                return _Search(connection, self.organization_id, conditions, unindexed).page(limit, position, columns)
-            return _list(connection, conditions, limit, position, columns)
+                return _Search(connection, self.organization_id, index, unindexed).page(limit, position, columns)
+            return _list(connection, index, limit, position, columns)
+
+    def _choose_index(self) -> tuple[_Index, dict[str, str | Sequence[str]]]:
+        """Return the index to read, and the filters that it does not cover."""
+        filters = dict(self.filters)
+        name = next((name for name in _INDEXED_FILTERS if name in filters), None)
+        if name == "metadata":
+            pair, *others = filters.pop(name)
+            if others:
+                filters[name] = others
+            table: Table = metadata_pairs
+            is_same_task = and_(tasks.c.organization_id == table.c.organization_id, tasks.c.id == table.c.task_id)
+            index = _Index(table.join(tasks, is_same_task), table.c.created_at, table.c.task_id, [])
+            index.conditions.append(table.c.digest == pair_digest(*_split_pair(pair)))
+        else:
+            table = tasks
+            index = _Index(tasks, tasks.c.created_at, tasks.c.id, [])
+            if name is not None:
+                index.conditions.append(tasks.c[name] == filters.pop(name))
+        index.conditions.append(table.c.organization_id == self.organization_id)
+        if self.since is not None:
+            index.conditions.append(index.created_at >= self.since)
+        if self.until is not None:
+            index.conditions.append(index.created_at < self.until)
+        return index, filters
 
 
 def _list(
     connection: Connection,
-    conditions: Sequence[ColumnElement[bool]],
+    index: _Index,
     limit: int,
     position: _Position | None,
     columns: Sequence[ColumnElement[Any]],
 ) -> Page:
-    query = select(*columns).where(*conditions).order_by(*_NEWEST_FIRST).limit(limit + 1)
+    query = index.select(columns, position, limit + 1)
     deadline = time.monotonic() + LIST_SECONDS
     listed: list[Task] = []
     characters = 0
-    with connection.execute(_after(query, position)) as rows:
+    with connection.execute(query) as rows:
         for row in rows:
             # This row belongs to the next page.
             if len(listed) == limit or characters > PAGE_CHARACTERS or (listed and time.monotonic() > deadline):
@@ -187,7 +241,7 @@ class _Search:
     Args:
         connection: The connection to use.
         organization_id: The organization.
-        conditions: The conditions for which there is an index.
+        index: The index to read.
         filters: The unindexed filters.
     """
 
@@ -195,17 +249,17 @@ class _Search:
         self,
         connection: Connection,
         organization_id: str,
-        conditions: Sequence[ColumnElement[bool]],
-        filters: Mapping[str, str],
+        index: _Index,
+        filters: Filters,
     ) -> None:
         self._connection = connection
         self._organization_id = organization_id
         self._filters = filters
         dialect = connection.dialect.name
         may_match = and_(*(_may_match(dialect, *item) for item in filters.items()))
-        query = select(tasks.c.created_at, tasks.c.id, may_match).where(*conditions)
+        self._index = index
+        self._columns: list[ColumnElement[Any]] = [index.created_at, index.task_id, may_match]
         self._row_count = SEEK_ROWS[dialect]
-        self._query = query.order_by(*_NEWEST_FIRST).limit(self._row_count)
 
     def page(self, limit: int, position: _Position | None, columns: Sequence[ColumnElement[Any]]) -> Page:
         """Return a page of the tasks after `position`.
@@ -239,7 +293,8 @@ class _Search:
         candidates: list[str] = []
         count = 0
         last: tuple[int, str] | None = None
-        with self._connection.execute(_after(self._query, position)) as rows:
+        query = self._index.select(self._columns, position, self._row_count)
+        with self._connection.execute(query) as rows:
             row: Any
             for row in rows:
                 created_at, task_id, is_candidate = row
@@ -255,20 +310,19 @@ class _Search:
     def _read_matches(self, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]) -> Iterator[Task]:
         if not ids:
             return
-        text, tool = self._filters.get("q"), self._filters.get("tool")
-        searched: list[ColumnElement[Any]] = [] if tool is None else [tasks.c.used_tools]
-        if text is not None:
+        searched: list[ColumnElement[Any]] = []
+        for name in self._filters:
+            searched += _EXACT_COLUMNS.get(name, ())
+        if "q" in self._filters:
             searched += (excerpt(column, SEARCHED_CHARACTERS).label(_searched(column)) for column in _SEARCHED_TEXTS)
         query = select(*columns, *searched).where(tasks.c.organization_id == self._organization_id, tasks.c.id.in_(ids))
         matches = {}
         for row in self._connection.execute(query).mappings():
             values = dict(row)
             texts = [values.pop(_searched(column), None) for column in _SEARCHED_TEXTS]
-            if text is not None and not any(_contains(document, text) for document in texts):
-                continue
-            if tool is not None and tool not in (values["used_tools"] or []):
-                continue
-            matches[values["id"]] = Task(**values)
+            task = Task(**values)
+            if all(_matches(task, texts, *item) for item in self._filters.items()):
+                matches[task.id] = task
         # Sorted here and not by the database: with ORDER BY, SQLite would scan all tasks of the organization.
         yield from (matches[task_id] for task_id in ids if task_id in matches)
 
@@ -276,6 +330,26 @@ class _Search:
 def _searched(column: ColumnElement[Any]) -> str:
     """Return the name of the text of a column in which a search looks."""
     return f"searched_{column.name}"
+
+
+def _matches(task: Task, texts: Sequence[str | None], name: str, value: Any) -> bool:
+    """Return whether a task that the condition of `_may_match` has accepted matches the filter."""
+    if name == "q":
+        return any(_contains(document, value) for document in texts)
+    if name == "tool":
+        return value in (task.used_tools or [])
+    if name == "model":
+        return value == task.model or any(call.get("model") == value for call in task.calls or [])
+    if name == "metadata":
+        pairs = task.metadata or {}
+        return all(pairs.get(key) == text for key, text in map(_split_pair, value))
+    return True
+
+
+def _split_pair(pair: str) -> tuple[str, str]:
+    """Return the name and the value of a pair, which the contract writes as `name=value`."""
+    name, _, value = pair.partition("=")
+    return name, value
 
 
 def _contains(document: str | None, text: str) -> bool:
@@ -292,29 +366,36 @@ def read_tasks(
     return (by_id[task_id] for task_id in ids if task_id in by_id)
 
 
-def _after(query: Any, position: _Position | None) -> Any:
-    return query if position is None else query.where(tuple_(tasks.c.created_at, tasks.c.id) < position)
-
-
 def _cursor_after(task: Task) -> str:
     return _Position(task.created_at, task.id).to_cursor()
 
 
-def _may_match(dialect: str, name: str, value: str) -> ColumnElement[bool]:
+def _may_match(dialect: str, name: str, value: Any) -> ColumnElement[bool]:
     r"""Return an SQL condition that every matching task fulfills, and possibly other tasks too.
 
     The condition compares JSON text: `q` "nb" also matches the escape sequence in "line\nbreak".
     """
     position = func.instr if dialect == "sqlite" else func.strpos
+
+    def contains(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+        return func.coalesce(position(column, text) > 0, false())
+
     if name == "status" and value in _IS_SUCCESS:
         return tasks.c.is_success.is_(_IS_SUCCESS[value])
     if name in _EQUALITY_FILTERS:
         return func.coalesce(tasks.c[name] == value, false())
     if name == "tool":
-        return func.coalesce(position(type_coerce(tasks.c.used_tools, Text), _to_json(value)) > 0, false())
+        return contains(type_coerce(tasks.c.used_tools, Text), _to_json(value))
+    if name == "model":
+        is_main_model = func.coalesce(tasks.c.model == value, false())
+        return or_(is_main_model, contains(type_coerce(tasks.c.calls, Text), _to_json(value)))
+    if name == "metadata":
+        # msgspec writes an object without spaces.
+        pairs = (f"{_to_json(key)}:{_to_json(text)}" for key, text in map(_split_pair, value))
+        return and_(*(contains(type_coerce(tasks.c.metadata, Text), pair) for pair in pairs))
     if name == "q":
         searched = _to_lowercase(_to_json(value)[1:-1])
-        return or_(*(func.coalesce(position(_lower(dialect, text), searched) > 0, false()) for text in _SEARCHED_TEXTS))
+        return or_(*(contains(_lower(dialect, text), searched) for text in _SEARCHED_TEXTS))
     # The other filters and states exist in the contract, but no reported task has them (such as status "paused").
     return false()
 

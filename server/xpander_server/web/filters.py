@@ -20,7 +20,10 @@ TIME_RANGES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 d
 """Values of the parameter `last`, with their names on pages."""
 _RANGE_LENGTHS = {"24h": (HOUR, 24), "7d": (DAY, 7), "30d": (DAY, 30), "90d": (DAY, 90)}
 """Unit and number of units of each time range."""
-_TASK_FIELDS = ("agent_id", "user_id", "parent_task_id", "triggering_agent_id", "status", "tool", "model", "q")
+_TASK_FIELDS = (
+    "agent_id", "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "tool",
+    "model", "q",
+)  # fmt: skip
 _INPUT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
 """The value of a `datetime-local` input: no time zone, and the seconds are optional."""
 

@@ -84,8 +84,8 @@ class MetricsPage:
         summaries = [metrics.summarize_point(bucket.amounts) for bucket in buckets]
         bucket_links = [self._bucket_link(filters, bucket) for bucket in buckets]
         agents = _agent_rows(result)
-        summary = metrics.summarize(result.amounts)
-        tables = (("agents", agents), ("tools", summary["tools"]), ("models", summary["models"]))
+        summary = metrics.summarize(result.amounts, result.other_names)
+        tables = (("agents", agents), *((name, _label_overflow(summary[name])) for name in ("tools", "models")))
         return {
             "principal": principal,
             "filters": filters,
@@ -103,8 +103,7 @@ class MetricsPage:
         if name == "agents":
             return _agent_rows(result)
         if name in _TABLES:
-            rows: list[Row] = metrics.summarize(result.amounts)[name]
-            return rows
+            return _label_overflow(metrics.summarize(result.amounts, result.other_names)[name])
         return chart_rows(name, buckets, [metrics.summarize_point(bucket.amounts) for bucket in buckets])
 
     def _query(self, filters: PageFilters, organization_id: str, now: int) -> tuple[MetricsResult, list[TimeBucket]]:
@@ -129,10 +128,15 @@ class MetricsPage:
         )
 
 
+def _label_overflow(rows: Sequence[Row], key: str = "name") -> list[Row]:
+    """Return the rows; the name of an overflow entry states how many names it sums up."""
+    return [{**row, key: f"{str(row[key])[:-1]}: about {row['names']:,})"} if row.get("names") else row for row in rows]
+
+
 def _agent_rows(result: MetricsResult) -> list[Row]:
     """Return a row for each agent, the agent with the most runs first."""
     rows: list[Row] = []
-    for agent in metrics.summarize_agents(result.amounts):
+    for agent in _label_overflow(metrics.summarize_agents(result.amounts, result.other_names), "agent_id"):
         runs = agent["runs"]
         ended = runs["completed"] + runs["failed"]
         row: Row = {"agent_id": agent["agent_id"], **runs}

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from xpander_server.api import serializers
 from xpander_server.api.responses import json_response
 from xpander_server.auth.authentication import Principal
-from xpander_server.domain.task import MAX_CHANGES, Task, total_tokens
+from xpander_server.domain.model_calls import total_tokens
+from xpander_server.domain.task import MAX_CHANGES, Task
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import Store

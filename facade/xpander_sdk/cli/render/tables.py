@@ -65,6 +65,8 @@ def metrics_table(metrics: Metrics) -> Table:
         counts = plain_text(f"{name}: {count_noun(usage.calls, 'call')} in {count_noun(usage.runs, 'run')}")
         bar = stacked_bar([(usage.calls, "blue")], max_calls, _SHORT_BAR, console)
         table.add_row("tools" if number == 0 else "", counts, bar)
+    for kind, number in metrics.other_names.items():
+        table.add_row(f"other {kind}", f"about {number:,}, without a row of their own")
     return table
 
 

@@ -23,6 +23,8 @@ def _get_kwargs(
     *,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -40,6 +42,14 @@ def _get_kwargs(
     params["user_id"] = user_id
 
     params["parent_task_id"] = parent_task_id
+
+    params["conversation_id"] = conversation_id
+
+    json_metadata: list[str] | Unset = UNSET
+    if not isinstance(metadata, Unset):
+        json_metadata = metadata
+
+    params["metadata"] = json_metadata
 
     params["triggering_agent_id"] = triggering_agent_id
 
@@ -152,6 +162,8 @@ def sync_detailed(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -172,6 +184,9 @@ def sync_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -196,6 +211,8 @@ def sync_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -221,6 +238,8 @@ def sync(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -241,6 +260,9 @@ def sync(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -266,6 +288,8 @@ def sync(
         client=client,
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -285,6 +309,8 @@ async def asyncio_detailed(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -305,6 +331,9 @@ async def asyncio_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -329,6 +358,8 @@ async def asyncio_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -352,6 +383,8 @@ async def asyncio(
     client: AuthenticatedClient | Client,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -372,6 +405,9 @@ async def asyncio(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -398,6 +434,8 @@ async def asyncio(
             client=client,
             user_id=user_id,
             parent_task_id=parent_task_id,
+            conversation_id=conversation_id,
+            metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
             internal_status=internal_status,

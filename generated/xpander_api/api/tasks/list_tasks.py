@@ -22,6 +22,8 @@ def _get_kwargs(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -41,6 +43,14 @@ def _get_kwargs(
     params["user_id"] = user_id
 
     params["parent_task_id"] = parent_task_id
+
+    params["conversation_id"] = conversation_id
+
+    json_metadata: list[str] | Unset = UNSET
+    if not isinstance(metadata, Unset):
+        json_metadata = metadata
+
+    params["metadata"] = json_metadata
 
     params["triggering_agent_id"] = triggering_agent_id
 
@@ -151,6 +161,8 @@ def sync_detailed(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -171,6 +183,9 @@ def sync_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -195,6 +210,8 @@ def sync_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -220,6 +237,8 @@ def sync(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -240,6 +259,9 @@ def sync(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -265,6 +287,8 @@ def sync(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -284,6 +308,8 @@ async def asyncio_detailed(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -304,6 +330,9 @@ async def asyncio_detailed(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -328,6 +357,8 @@ async def asyncio_detailed(
         agent_id=agent_id,
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -351,6 +382,8 @@ async def asyncio(
     agent_id: str | Unset = UNSET,
     user_id: str | Unset = UNSET,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -371,6 +404,9 @@ async def asyncio(
             because they would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -397,6 +433,8 @@ async def asyncio(
             agent_id=agent_id,
             user_id=user_id,
             parent_task_id=parent_task_id,
+            conversation_id=conversation_id,
+            metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
             internal_status=internal_status,

@@ -22,6 +22,8 @@ def _get_kwargs(
     user_id: str,
     *,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -37,6 +39,14 @@ def _get_kwargs(
     params: dict[str, Any] = {}
 
     params["parent_task_id"] = parent_task_id
+
+    params["conversation_id"] = conversation_id
+
+    json_metadata: list[str] | Unset = UNSET
+    if not isinstance(metadata, Unset):
+        json_metadata = metadata
+
+    params["metadata"] = json_metadata
 
     params["triggering_agent_id"] = triggering_agent_id
 
@@ -148,6 +158,8 @@ def sync_detailed(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -166,6 +178,9 @@ def sync_detailed(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -189,6 +204,8 @@ def sync_detailed(
     kwargs = _get_kwargs(
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -213,6 +230,8 @@ def sync(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -231,6 +250,9 @@ def sync(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -255,6 +277,8 @@ def sync(
         user_id=user_id,
         client=client,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -273,6 +297,8 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -291,6 +317,9 @@ async def asyncio_detailed(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -314,6 +343,8 @@ async def asyncio_detailed(
     kwargs = _get_kwargs(
         user_id=user_id,
         parent_task_id=parent_task_id,
+        conversation_id=conversation_id,
+        metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
         internal_status=internal_status,
@@ -336,6 +367,8 @@ async def asyncio(
     *,
     client: AuthenticatedClient | Client,
     parent_task_id: str | Unset = UNSET,
+    conversation_id: str | Unset = UNSET,
+    metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
     internal_status: str | Unset = UNSET,
@@ -354,6 +387,9 @@ async def asyncio(
             would change the path.
         parent_task_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
+        conversation_id (str | Unset): An id without control characters. `.` and `..` are not
+            allowed because they would change the path.
+        metadata (list[str] | Unset):
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
@@ -379,6 +415,8 @@ async def asyncio(
             user_id=user_id,
             client=client,
             parent_task_id=parent_task_id,
+            conversation_id=conversation_id,
+            metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
             internal_status=internal_status,

@@ -1,15 +1,18 @@
 """Names of providers and models: from those that programs, gateways and clouds use to those of the price lists.
 
-model                                                       provider    reference in the provider's list
-gpt-4o-2024-08-06                                           -           gpt-4o-2024-08-06
-openai/gpt-4o                       litellm                 openai      gpt-4o
-openai:gpt-4o                       pydantic-ai             openai      gpt-4o
-openrouter/openai/gpt-4o            litellm                 openrouter  openai/gpt-4o
-models/gemini-2.5-pro               Gemini's API            -           gemini-2.5-pro
-publishers/google/models/gemini-…   Vertex AI               google      gemini-…
-us.anthropic.claude-…-v1:0          Bedrock                 aws         us.anthropic.claude-…-v1:0
-arn:aws:bedrock:…:inference-profile/us.anthropic.claude-…   aws         us.anthropic.claude-…
-deepseek-r1:7b                      Ollama                  (local)
+For example:
+
+    model                               used by        provider    reference in the provider's list
+    gpt-4o-2024-08-06                   OpenAI         -           gpt-4o-2024-08-06
+    openai/gpt-4o                       litellm        openai      gpt-4o
+    openai:gpt-4o                       pydantic-ai    openai      gpt-4o
+    openrouter/openai/gpt-4o            litellm        openrouter  openai/gpt-4o
+    models/gemini-2.5-pro               Gemini         -           gemini-2.5-pro
+    publishers/google/models/gemini-…   Vertex AI      google      gemini-…
+    us.anthropic.claude-…-v1:0          Bedrock        aws         us.anthropic.claude-…-v1:0
+    arn:aws:bedrock:…/us.anthropic.…    Bedrock        aws         us.anthropic.…
+    ft:gpt-4o-2024-08-06:org::id        OpenAI         openai      ft:gpt-4o-2024-08-06:org::id
+    deepseek-r1:7b                      Ollama         (none: it runs on the user's machine)
 """
 
 import re
@@ -117,6 +120,8 @@ def _resolve_name(provider: str | None, name: str) -> ModelReference | None:
         return ModelReference("aws", name)
     if provider is not None:
         return ModelReference(provider, _strip_own_prefix(provider, name))
+    if name.startswith("ft:"):
+        return ModelReference("openai", name)
     prefix, separator, rest = name.partition("/")
     if not separator:
         prefix, separator, rest = name.partition(":")

@@ -54,7 +54,7 @@ class Price:
 
     @property
     def is_per_token(self) -> bool:
-        """Whether tokens have a price. Models that are priced by the minute, character or page have none."""
+        """True if tokens have a price. Models that are priced by the minute, character or page have none."""
         return "input_mtok" in self._prices or "output_mtok" in self._prices
 
     def compute(self, tokens: Mapping[str, int]) -> int | None:

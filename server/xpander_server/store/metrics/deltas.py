@@ -26,7 +26,7 @@ METRIC_COLUMNS = [
     tasks.c[name]
     for name in (
         "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "duration", "tokens",
-        "used_tools", "model", "cost",
+        "used_tools", "model", "cost", "calls", "call_costs",
     )
 ]  # fmt: skip
 """Columns of a task that its amounts depend on, and those that every `Task` needs."""

@@ -11,11 +11,25 @@ from attrs import field, frozen
 from sqlalchemy import Connection, or_, select
 
 from xpander_server.clock import HOUR
-from xpander_server.domain.metric_names import limit_names
-from xpander_server.domain.metrics import Amounts, add_amounts, summarize_agents, task_amounts, with_agent_runs
+from xpander_server.domain.metric_names import NameRegistry, count_rejected_names, limit_names
+from xpander_server.domain.metrics import (
+    Amounts,
+    add_amounts,
+    has_other_names,
+    summarize_agents,
+    task_amounts,
+    with_agent_runs,
+)
 from xpander_server.domain.task import Task
 from xpander_server.store.metrics.deltas import METRIC_COLUMNS, read_delta
-from xpander_server.store.metrics.registries import ORGANIZATION, FoldedHour, fold_delta, read_registries
+from xpander_server.store.metrics.registries import (
+    ORGANIZATION,
+    FoldedHour,
+    fold_delta,
+    period_start,
+    read_all_registries,
+    read_registries,
+)
 from xpander_server.store.metrics.rollups import ROLLUP_HOURS
 from xpander_server.store.schema.tables import rollups, tasks
 
@@ -39,6 +53,8 @@ class MetricsResult:
     """Sums by time bucket, oldest first; buckets without tasks are left out. At most the newest `MAX_POINTS`."""
     by_agent: dict[str, Amounts] = field(factory=dict)
     """Sums of the agents with the most runs."""
+    other_names: dict[str, int] = field(factory=dict)
+    """About how many distinct names are summed up without their names, by kind: "tool", "model" and "agent"."""
 
 
 @frozen(kw_only=True)
@@ -65,22 +81,28 @@ class MetricsQuery:
         """Return the sums."""
         since = 0 if self.since is None else max(0, self.since)
         until = max(since, END_OF_TIME if self.until is None else min(END_OF_TIME, self.until))
-        uncompacted = _read_uncompacted(connection, self.organization_id)
+        uncompacted, registries = _read_uncompacted(connection, self.organization_id)
         reader = _Reader(connection, self.organization_id, self.agent_id, uncompacted)
-        amounts = limit_names(reader.sum(since, until))
+        amounts, registry = limit_names(reader.sum(since, until))
         series = None if self.bucket_hours is None else reader.series(since, until, self.bucket_hours)
         by_agent = {}
         agent_ids = [agent["agent_id"] for agent in summarize_agents(amounts) if not agent.get("is_overflow")]
         for agent_id in agent_ids[: self.top_agents]:
             by_agent[agent_id] = _Reader(connection, self.organization_id, agent_id, uncompacted).sum(since, until)
-        return MetricsResult(amounts, series, by_agent)
+        other_names = {}
+        if has_other_names(amounts):
+            # The registries of the uncompacted deltas have also the names that a compaction would reject.
+            stored = read_all_registries(connection, self.organization_id, period_start(since), until)
+            in_range = {start: each for start, each in registries.items() if period_start(since) <= start < until}
+            other_names = count_rejected_names([registry, *{**stored, **in_range}.values()])
+        return MetricsResult(amounts, series, by_agent, other_names)
 
 
-def _read_uncompacted(connection: Connection, organization_id: str) -> list[FoldedHour]:
-    """Return the uncompacted deltas, with the names that a compaction would keep."""
+def _read_uncompacted(connection: Connection, organization_id: str) -> tuple[list[FoldedHour], dict[int, NameRegistry]]:
+    """Return the uncompacted deltas, with the names that a compaction would keep, and the registries after it."""
     delta = read_delta(connection, organization_id)
     registries = read_registries(connection, organization_id, (hour for _, hour in delta.buckets))
-    return list(fold_delta(registries, delta))
+    return list(fold_delta(registries, delta)), registries
 
 
 class _Reader:

@@ -2,7 +2,8 @@
 
 A registry is a row of `metric_rollups`, so it is read and changed like the rollups that depend on it:
 
-    org |  | 0 | 1758412800000000 | {"tool": ["search", "fetch it"], "model": ["gpt-4o"], "agent": ["support"]}
+    org |  | 0 | 1758412800000000 | {"tool": ["search", "fetch it"], "model": ["gpt-4o"], "agent": ["support"],
+                                     "full": ["tool"], "rejected": {"tool": "0100200…"}}
 
 Its `hours` are 0, its agent id is empty, and its start is that of the longest rollups. The deltas that are not
 compacted yet have all names; `rollups.add_to_rollups` admits names. A query folds the deltas as a compaction would.
@@ -67,6 +68,19 @@ def read_registries(connection: Connection, organization_id: str, hours: Iterabl
         elif start not in registries:
             registries[start] = NameRegistry.from_amounts(document)
     return {start: registries.get(start) or NameRegistry() for start in starts}
+
+
+def read_all_registries(
+    connection: Connection, organization_id: str, since: int, until: int
+) -> dict[int, NameRegistry]:
+    """Return the stored registries of the periods that start from `since` to before `until`, by their start."""
+    query = select(rollups.c.start, rollups.c.amounts).where(
+        rollups.c.organization_id == organization_id,
+        rollups.c.agent_id == ORGANIZATION,
+        IS_REGISTRY,
+        rollups.c.start.between(since, until - 1),
+    )
+    return {start: NameRegistry.from_document(document) for start, document in connection.execute(query)}
 
 
 class FoldedHour(NamedTuple):

@@ -22,9 +22,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
-REVISION = "0006"
+REVISION = "0007"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -63,6 +64,12 @@ class Json(TypeDecorator[Any]):
         return None if value is None else self._decode(value)
 
 
+def _index_of_some(name: str, column: str) -> Index:
+    """Return an index of the tasks in which a column has a value, by that value and time."""
+    condition = text(f"{column} IS NOT NULL")
+    return Index(name, "organization_id", column, "created_at", sqlite_where=condition, postgresql_where=condition)
+
+
 ORGANIZATION_ID = String(100)
 ID = String(255)
 
@@ -91,10 +98,31 @@ tasks = Table(
     Column("model", ID),
     Column("cost", BigInteger),
     Column("changes", Json),
+    Column("error", Json),
+    Column("calls", Json),
+    Column("call_costs", Json),
+    Column("conversation_id", ID),
+    Column("metadata", Json),
     Index("tasks_of_organization", "organization_id", "created_at"),
     # Without the id: three ids of 255 characters could exceed the size of an index row in PostgreSQL.
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
     Index("tasks_of_user", "organization_id", "user_id", "created_at"),
+    # Partial: most tasks have neither, and an index entry costs as much time as a column of the row.
+    _index_of_some("tasks_of_conversation", "conversation_id"),
+    _index_of_some("tasks_of_parent", "parent_task_id"),
+)
+
+metadata_pairs = Table(
+    "metadata_pairs",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    # The digest of a pair: the pair itself could exceed the size of an index row in PostgreSQL.
+    Column("digest", LargeBinary(16), primary_key=True),
+    # The task's time of creation, in the order of the history.
+    Column("created_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("task_id", ID, primary_key=True),
+    # The primary key is the whole row: SQLite then stores it once.
+    sqlite_with_rowid=False,
 )
 
 rollups = Table(

@@ -14,6 +14,15 @@ CREATE TABLE api_keys (
 
 CREATE INDEX api_keys_by_tag ON api_keys (tag);
 
+CREATE TABLE metadata_pairs (
+    organization_id VARCHAR(100) NOT NULL,
+    digest BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    task_id VARCHAR(255) NOT NULL,
+    PRIMARY KEY (organization_id, digest, created_at, task_id)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE metric_deltas (
     organization_id VARCHAR(100) NOT NULL,
     id BIGINT NOT NULL,
@@ -66,11 +75,20 @@ CREATE TABLE tasks (
     model VARCHAR(255),
     cost BIGINT,
     changes TEXT,
+    error TEXT,
+    calls TEXT,
+    call_costs TEXT,
+    conversation_id VARCHAR(255),
+    metadata TEXT,
     PRIMARY KEY (organization_id, id)
 );
 
 CREATE INDEX tasks_of_agent ON tasks (organization_id, agent_id, created_at);
 
+CREATE INDEX tasks_of_conversation ON tasks (organization_id, conversation_id, created_at) WHERE conversation_id IS NOT NULL;
+
 CREATE INDEX tasks_of_organization ON tasks (organization_id, created_at);
+
+CREATE INDEX tasks_of_parent ON tasks (organization_id, parent_task_id, created_at) WHERE parent_task_id IS NOT NULL;
 
 CREATE INDEX tasks_of_user ON tasks (organization_id, user_id, created_at);
