@@ -64,6 +64,12 @@ def without_times(response: tuple[int, dict[str, str], bytes]) -> object:
     return status, {**headers, "date": bool(headers["date"])}, task
 
 
+def test_uvicorn_calls_the_method_that_starts_the_fast_path():
+    # A version that does not call it would answer every request on the regular path, without any error.
+    assert "_start_asgi_task" in vars(HttpToolsProtocol)
+    assert "_start_asgi_task" in vars(HttpProtocol)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "lines", "body"),
     [

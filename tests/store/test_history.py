@@ -11,7 +11,7 @@ from store.reports import NOON, submission
 from xpander_server.clock import HOUR
 from xpander_server.store import Excerpt, Store, StoreUnavailable, TaskQuery
 from xpander_server.store import task_query as task_query_module
-from xpander_server.store.engine.time_limit import statement_time_limit
+from xpander_server.store.engine.limits import Limits
 from xpander_server.store.schema.tables import metadata_pairs
 
 
@@ -245,11 +245,15 @@ def test_a_statement_that_takes_too_long_is_stopped(store):
     }
 
     def read(connection):
-        with statement_time_limit(connection, 0.05):
-            connection.exec_driver_sql(slow[connection.dialect.name])
+        connection.exec_driver_sql(slow[connection.dialect.name])
 
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        store._database.read(read)
+        store._database.read(read, Limits(total=10.0, statement=0.05))
     assert time.monotonic() - started < 5
+    # The next transaction on the connection has its own limit.
+    assert (
+        store._database.read(lambda connection: (time.sleep(0.1), connection.exec_driver_sql("SELECT 1").scalar())[1])
+        == 1
+    )
     assert pages(store, query(), 9) == [[]]

@@ -14,7 +14,8 @@ from xpander_server.clock import DAY
 from xpander_server.embedded import Embedded
 from xpander_server.store import StoreUnavailable
 from xpander_server.store.engine import sqlite as sqlite_engine
-from xpander_server.store.engine.limits import Limits
+from xpander_server.store.engine.limits import Limits, Watchdog
+from xpander_server.store.metrics.queries import MetricsQuery
 from xpander_server.store.retention import CHUNK, Pace
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
@@ -96,7 +97,7 @@ def test_a_statement_that_takes_too_long_is_interrupted(store, method):
     assert store.report(submission("t")).id == "t"
 
 
-def test_an_interrupted_store_lets_its_threads_end(store):
+def test_an_interrupted_store_lets_its_threads_end(store, caplog):
     is_inside = threading.Event()
     errors: list[Exception] = []
 
@@ -119,6 +120,33 @@ def test_an_interrupted_store_lets_its_threads_end(store):
     assert len(errors) == 1
     with pytest.raises(StoreUnavailable, match="the server stops"):
         store.report(submission("t"))
+    # A server that stops has no error to report.
+    assert caplog.records == []
+
+
+def test_transaction_limits_are_watched_after_a_thread_could_not_start(store, monkeypatch):
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def run(connection: Any) -> None:
+        connection.exec_driver_sql(ENDLESS).all()
+
+    watchdog = Watchdog(store._database._backend.interrupt)
+    monkeypatch.setattr(store._database, "_watchdog", watchdog)
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(threading.Thread, "start", fail)
+        assert store.task("org", "t") is None
+    with pytest.raises(StoreUnavailable, match=r"no response within 0\.5 seconds"):
+        store._database.read(run, Limits(total=0.5))
+
+
+def test_metrics_query_that_takes_too_long_is_stopped(store, monkeypatch):
+    monkeypatch.setattr("xpander_server.store.store.METRICS", Limits(total=10.0, statement=0.05))
+    monkeypatch.setattr(MetricsQuery, "run", lambda _, connection: connection.exec_driver_sql(ENDLESS).all())
+    started_at = time.monotonic()
+    with pytest.raises(StoreUnavailable, match="interrupted"):
+        store.metrics("org")
+    assert time.monotonic() - started_at < 3.0
 
 
 def test_the_write_ahead_log_shrinks_when_a_long_query_has_ended(store, tmp_path, monkeypatch):

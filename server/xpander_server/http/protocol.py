@@ -36,7 +36,8 @@ list before raising the upper bound. This module uses these names of `uvicorn.pr
                           written   keep_alive, response_started, response_complete, disconnected
     STATUS_LINE           status line by status code
 
-Where uvicorn does not call `_start_asgi_task` (0.40 does not have it), every request takes the regular path.
+Where uvicorn does not call `_start_asgi_task`, every request takes the regular path. uvicorn 0.45 is the first version
+that does.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from xpander_server.store import previews, retention
 from xpander_server.store.commit import Outcome, Submission, commit
 from xpander_server.store.engine.database import open_database
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
-from xpander_server.store.engine.limits import MAINTENANCE, WRITE, Limits
+from xpander_server.store.engine.limits import LIST, MAINTENANCE, METRICS, WRITE, Limits
 from xpander_server.store.health import HealthCheck
 from xpander_server.store.keys import KeyTable
 from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult
@@ -135,7 +135,7 @@ class Store:
         Raises:
             ValueError: The cursor was not returned by this server.
         """
-        return self._database.read(lambda connection: query.page(connection, limit=limit, cursor=cursor))
+        return self._database.read(lambda connection: query.page(connection, limit=limit, cursor=cursor), LIST)
 
     def previews(self, query: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page of tasks, newest first, in which `input` and `result` are cut after about 300 characters.
@@ -148,7 +148,9 @@ class Store:
         Raises:
             ValueError: The cursor was not returned by this server.
         """
-        return self._database.read(lambda connection: previews.read_page(connection, query, limit=limit, cursor=cursor))
+        return self._database.read(
+            lambda connection: previews.read_page(connection, query, limit=limit, cursor=cursor), LIST
+        )
 
     def metrics(
         self,
@@ -178,7 +180,7 @@ class Store:
             bucket_hours=hours,
             top_agents=top_agents,
         )
-        return self._database.read(query.run)
+        return self._database.read(query.run, METRICS)
 
     def rebuild_metrics(self) -> None:
         """Compute all metrics again from the tasks; reports wait until it is done."""

@@ -17,7 +17,7 @@ the next page continues:
     LIST_SECONDS              SQLite reads the whole of a long text to cut it
     PAGE_CHARACTERS           the page is one response
     SEARCHED_CHARACTERS       a document has up to 4 MiB; a text far inside it is not found
-    STATEMENT_SECONDS         the last resort: the database stops the statement, and the caller gets an error
+    limits.LIST               the last resort: the database stops the statement, and the caller gets an error
 
 A text is searched with `instr` and `strpos`, not with LIKE, whose time can be the product of the lengths of the text
 and the pattern.
@@ -50,7 +50,6 @@ from sqlalchemy import (
 )
 
 from xpander_server.domain.task import Task
-from xpander_server.store.engine.time_limit import statement_time_limit
 from xpander_server.store.excerpts import excerpt, first_characters
 from xpander_server.store.metadata_pairs import pair_digest
 from xpander_server.store.schema.tables import metadata_pairs, tasks
@@ -59,8 +58,6 @@ SEEK_SECONDS = 0.03
 """Time after which a search with unindexed filters ends the page."""
 LIST_SECONDS = 0.25
 """Time after which a list without such filters ends the page."""
-STATEMENT_SECONDS = 2.0
-"""Time after which the database stops a statement."""
 SEEK_ROWS = {"sqlite": 1_000, "postgresql": 200}
 """Tasks that one statement of a search tests. SQLite returns each row when it is tested, PostgreSQL all at once."""
 CANDIDATES = 32
@@ -184,10 +181,9 @@ class TaskQuery:
         """
         position = None if cursor is None else _Position.from_cursor(cursor)
         index, unindexed = self._choose_index()
-        with statement_time_limit(connection, STATEMENT_SECONDS):
-            if unindexed:
-                return _Search(connection, self.organization_id, index, unindexed).page(limit, position, columns)
-            return _list(connection, index, limit, position, columns)
+        if unindexed:
+            return _Search(connection, self.organization_id, index, unindexed).page(limit, position, columns)
+        return _list(connection, index, limit, position, columns)
 
     def _choose_index(self) -> tuple[_Index, dict[str, str | Sequence[str]]]:
         """Return the index to read, and the filters that it does not cover."""

@@ -174,7 +174,8 @@ class Database:
         except RowLocked:
             raise
         except StoreUnavailable as unavailable:
-            availability.record_failure(unavailable)
+            if not self._is_interrupted:  # A server that stops makes its own transactions fail.
+                availability.record_failure(unavailable)
             raise
         availability.record_success()
 

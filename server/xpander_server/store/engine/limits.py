@@ -20,14 +20,21 @@ class Limits:
     Attributes:
         total: The transaction with its repetitions; None for no limit.
         lock: One wait for a row that another transaction has locked.
+        statement: One statement on PostgreSQL, all statements together on SQLite; the database itself stops them. None
+            for the limit of the transaction.
     """
 
     total: float | None
     lock: float = BUSY_SECONDS
+    statement: float | None = None
 
 
 READ = Limits(total=10.0)
 """Limits of queries."""
+LIST = Limits(total=10.0, statement=2.0)
+"""Limits of lists and searches, whose cost callers choose."""
+METRICS = Limits(total=10.0, statement=5.0)
+"""Limits of metrics queries, which read many rollups."""
 WRITE = Limits(total=15.0)
 """Limits of transactions that change a few rows."""
 MAINTENANCE = Limits(total=None)
@@ -64,10 +71,11 @@ class Watchdog:
         with self._lock:
             self._deadlines[id(connection)] = (deadline, connection)
             if not self._is_running:
-                self._is_running = True
-                # An interpreter that is ending starts no thread; its transactions then have no limit here.
+                # No thread starts while the interpreter ends, or if there are too many. The transaction then has
+                # no limit here, and the next one tries again.
                 with suppress(RuntimeError):
                     threading.Thread(target=self._run, name="transaction limits", daemon=True).start()
+                    self._is_running = True
 
     def release(self, connection: Any) -> None:
         """Leave a connection alone; it is not interrupted after the return."""

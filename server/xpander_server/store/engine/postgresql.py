@@ -122,6 +122,8 @@ class Postgresql:
             timeouts["statement_timeout"] = limits.total + _STATEMENT_EXTRA_SECONDS
             timeouts["idle_in_transaction_session_timeout"] = _IDLE_SECONDS
             timeouts["transaction_timeout"] = limits.total + _TRANSACTION_EXTRA_SECONDS
+        if limits.statement is not None:
+            timeouts["statement_timeout"] = limits.statement
         if not has_transaction_timeout:
             del timeouts["transaction_timeout"]
         timeouts["lock_timeout"] = limits.lock

@@ -20,6 +20,7 @@ WAL_BYTES = 64 * 1024 * 1024
 """Size of the write-ahead log above which a commit copies all of it into the file and truncates it."""
 _CHECK_INTERVAL = 0.1  # seconds between two looks at the size
 _CHECKPOINT_INTERVAL = 1.0  # seconds between two attempts
+_OPERATIONS = 10_000  # of SQLite's virtual machine between two looks at the clock: about 0.1 ms
 _CHECKPOINT_WAIT = 0.1  # seconds that an attempt waits for readers
 
 
@@ -45,6 +46,7 @@ class Sqlite:
     def begin(self, connection: Connection, *, writes: bool, limits: Limits) -> None:
         """Begin a transaction; one that writes waits for the write lock."""
         driver: Any = connection.connection.driver_connection
+        _limit_statements(driver, limits.statement)
         try:
             if writes:
                 # BEGIN IMMEDIATE instead of BEGIN: a transaction that first reads and then writes would fail with
@@ -97,6 +99,15 @@ class Sqlite:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _limit_statements(driver: sqlite3.Connection, seconds: float | None) -> None:
+    """Stop the statements of the transaction after this time; remove the limit of the transaction before."""
+    if seconds is None:
+        driver.set_progress_handler(None, 0)
+        return
+    deadline = time.monotonic() + seconds
+    driver.set_progress_handler(lambda: time.monotonic() > deadline, _OPERATIONS)
 
 
 def _begin_immediate(driver: sqlite3.Connection, seconds: float) -> None:
