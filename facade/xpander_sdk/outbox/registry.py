@@ -60,6 +60,17 @@ def outbox_for(configuration: Configuration) -> Outbox:
     return outbox
 
 
+def forget(path: str) -> None:
+    """Close the outbox of a file without delivering its reports, for a file that will be deleted.
+
+    Args:
+        path: Absolute path.
+    """
+    outbox = _outboxes.pop(path, None)
+    if outbox is not None:
+        outbox.close(0)
+
+
 def submit(configuration: Configuration, report: Report, convert: Callable[[Any], T]) -> Receipt[T]:
     """Store a report for delivery, and return its receipt.
 
