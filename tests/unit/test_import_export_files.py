@@ -196,6 +196,14 @@ def test_compressed_traces_are_limited_by_their_size_after_decompression(monkeyp
         read_otlp(content)
 
 
+def test_error_of_a_file_of_traces_that_is_too_large_advises_no_second_attempt(cli, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reader, "MAX_OTLP_FILE", 1_000)
+    Path("traces.jsonl").write_bytes(VALID * 100)
+    result = cli("import", "traces.jsonl")
+    assert (result.exit_code, "split it between traces" in result.output) == (2, True), result.output
+    assert "again to resume" not in result.output
+
+
 def test_line_with_too_many_values_is_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reader, "MAX_LINE_VALUES", 100)
     runs, _ = reader.open_runs(io.BytesIO(b'{"llm_response": [' + b"1," * 200 + b'1]}\n{"id": "next"}'), "jsonl", None)

@@ -23,6 +23,7 @@ from xpander_sdk.import_export.reader import (
     ContentChanged,
     Format,
     Position,
+    SourceTooLarge,
     UnreadableSource,
     open_binary,
     open_runs,
@@ -182,7 +183,8 @@ def _messages_on_failure(path: str, checkpoint: Checkpoint) -> Iterator[None]:
         message = (
             f"import of {display_path(path)} is incomplete: {counts.recorded:,} recorded, {counts.rejected:,} rejected"
         )
-        click.echo(message + ("" if path == "-" else "; run the same command again to resume"), err=True)
+        can_resume = path != "-" and not isinstance(error, SourceTooLarge)
+        click.echo(message + ("; run the same command again to resume" if can_resume else ""), err=True)
         if isinstance(error, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
         if isinstance(error, UnreadableSource):

@@ -113,6 +113,10 @@ class UnreadableSource(ValueError):
     """The file cannot be read to its end."""
 
 
+class SourceTooLarge(UnreadableSource):
+    """The file exceeds a limit, so another attempt cannot succeed."""
+
+
 class ContentChanged(Exception):
     """The file has other contents than at the previous import."""
 
@@ -232,7 +236,7 @@ class _OtlpReader:
                     reason = (
                         f"more than {MAX_OTLP_PROBLEMS} documents are invalid, the last one in line {line}: {error}"
                     )
-                    raise UnreadableSource(f"cannot be imported: {reason}") from None
+                    raise SourceTooLarge(f"cannot be imported: {reason}") from None
         digest = content.digest()
         if after is not None and after.digest != digest:
             raise ContentChanged
@@ -267,7 +271,8 @@ class _HashedLines:
         """Return the next line; b"" at the end of the file.
 
         Raises:
-            UnreadableSource: the file cannot be read, or exceeds a limit.
+            SourceTooLarge: the file exceeds a limit.
+            UnreadableSource: the file cannot be read.
         """
         line = self._read(lambda: self._stream.readline(MAX_OTLP_DOCUMENT + 1))
         if len(line) > MAX_OTLP_DOCUMENT:
@@ -281,7 +286,8 @@ class _HashedLines:
             size: number of bytes that the document has already.
 
         Raises:
-            UnreadableSource: the file cannot be read, or the document is too large.
+            SourceTooLarge: the document is too large.
+            UnreadableSource: the file cannot be read.
         """
         rest = self._read(lambda: self._stream.read(MAX_OTLP_DOCUMENT - size + 1))
         if size + len(rest) > MAX_OTLP_DOCUMENT:
@@ -303,8 +309,8 @@ class _HashedLines:
         return content
 
 
-def _too_large(what: str, limit: str) -> UnreadableSource:
-    return UnreadableSource(f"cannot be imported: {what} of traces must have at most {limit}; split it between traces")
+def _too_large(what: str, limit: str) -> SourceTooLarge:
+    return SourceTooLarge(f"cannot be imported: {what} of traces must have at most {limit}; split it between traces")
 
 
 def _with_agent(record: Record, agent_id: str | None) -> Record:
