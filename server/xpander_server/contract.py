@@ -7,7 +7,7 @@ Schema validators are built from it at the first use.
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import islice
@@ -19,10 +19,16 @@ from jsonschema_rs import Draft202012Validator, ValidationError
 
 from xpander_server.body_json import decode_json, split_array
 from xpander_server.http.errors import HTTPError, Problem
+from xpander_server.report_decoder import decode_batch, decode_report
 
 JSON = "application/json"
 _MAX_PROBLEMS = 20
 _MAX_MESSAGE_LENGTH = 300
+_FAST_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    "#/components/schemas/TaskReport": decode_report,
+    "#/components/schemas/TaskReports": decode_batch,
+}
+"""Functions that decode and validate a body of a schema, or return None if the schema must be used."""
 _INTEGER = re.compile(r"-?[0-9]{1,30}", re.ASCII)
 
 
@@ -123,6 +129,7 @@ class Operation:
         }
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
         self._body_validator = _BodyValidator(description, body["schema"]) if body else None
+        self._decode_fast = _FAST_DECODERS.get(body["schema"].get("$ref", "")) if body else None
         items_name = operation.get("x-independent-items")
         self._items = _IndependentItems(description, body["schema"], items_name) if items_name else None
 
@@ -188,6 +195,12 @@ class Operation:
         if self._body_validator is None:
             raise TypeError(f"the operation {self.name} has no body")
         body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 permits to ignore it; programs on Windows send it
+        if self._decode_fast is not None and (value := self._decode_fast(body)) is not None:
+            return value
+        return self._read_by_schema(body)
+
+    def _read_by_schema(self, body: bytes) -> Any:
+        assert self._body_validator is not None
         if self._items is None:
             return _read_report(body, self._body_validator, ["body"])
         return self._items.read(body, self._body_validator)

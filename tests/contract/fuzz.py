@@ -18,6 +18,7 @@ import httpx
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+CONTRACT = ROOT / "openapi" / "task-report.yaml"
 sys.path.insert(0, str(HERE.parent))
 
 from support.postgres import Postgres  # noqa: E402
@@ -65,14 +66,14 @@ def run_schemathesis(folder: Path, store_url: str, seed: int, max_examples: int)
     with running_server(store_url) as server:
         command = [
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"),
-            "run", str(ROOT / "openapi" / "task-report.yaml"), "--url", server.url, "--header", f"x-api-key: {KEY}",
+            "run", str(CONTRACT), "--url", server.url, "--header", f"x-api-key: {KEY}",
             "--phases", "examples,coverage,fuzzing,stateful", "--checks", "all",
             "--seed", str(seed), "--max-examples", str(max_examples),
             "--report", "json", "--report-json-path", str(report),
         ]  # fmt: skip
         hooks_environment = {
             "FUZZ_HOOKS": str(HERE / "hooks.py"), "FUZZ_URL": server.url, "FUZZ_KEY": KEY,
-            "FUZZ_CURSOR": create_cursor(server.url),
+            "FUZZ_CURSOR": create_cursor(server.url), "FUZZ_CONTRACT": str(CONTRACT),
         }  # fmt: skip
         process = subprocess.run(
             command,

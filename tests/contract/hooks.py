@@ -1,25 +1,43 @@
 """Hooks and checks for schemathesis, which fuzz.py loads."""
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import schemathesis
+import yaml
+from jsonschema_rs import Draft202012Validator
 
 UNCHANGED_FIELDS = (
     "llm_response", "result", "duration", "used_tools", "user_id", "parent_task_id", "triggering_agent_id",
 )  # fmt: skip
 """Fields of a report that the task contains unchanged."""
 
+_contract = yaml.safe_load(Path(os.environ["FUZZ_CONTRACT"]).read_text("utf-8"))
+_batch_report = Draft202012Validator(
+    {"$ref": "#/components/schemas/BatchReport", "components": _contract["components"]}, validate_formats=True
+)
 _client = httpx.Client(base_url=os.environ["FUZZ_URL"], headers={"x-api-key": os.environ["FUZZ_KEY"]})
 
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Replace the generated cursor of a valid request by a real one, because only the server can create cursors."""
-    if not case.meta.generation.mode.is_negative and "cursor" in case.query:
+    """Replace values of valid requests.
+
+    Only the server can create cursors. The ids in batches must differ from those of single reports: most single reports
+    would have the id of another agent's task.
+    """
+    if case.meta.generation.mode.is_negative:
+        return
+    if "cursor" in case.query:
         case.query["cursor"] = os.environ["FUZZ_CURSOR"]
+    if case.operation.definition.raw.get("operationId") == "reportTasks":
+        for report in case.body["reports"]:
+            if report.get("id") is not None:
+                report["id"] = f"batch {report['id']}"[:255]
 
 
 @schemathesis.check
@@ -31,11 +49,51 @@ def report_is_stored(
         return
     task = response.json()
     if "x-reported-at" not in case.headers:
-        for name in UNCHANGED_FIELDS:
-            value = case.body.get(name)
-            # A duration of 0 and an empty list of tools count as not given: they never replace a value.
-            is_given = value is not None and not (name in ("duration", "used_tools") and not value)
-            assert not is_given or task[name] == value, f"{name} was reported as {value!r}, but is {task[name]!r}"
-    status = _client.get(f"/agent-execution/{quote(task['id'], safe='')}/status")
-    assert status.status_code == 200, f"getTask after a report returned {status.status_code}"
-    assert status.json() == task, f"getTask after a report returned another task: {status.text}"
+        _assert_fields_unchanged(case.body, task)
+    assert task == _get_task(task["id"]), "getTask after a report returned another task"
+
+
+@schemathesis.check
+def batch_is_stored(
+    context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+) -> None:
+    """Assert that each report of a batch has the right outcome: exactly the valid ones are stored, in their order."""
+    if case.operation.definition.raw.get("operationId") != "reportTasks" or response.status_code != 200:
+        return
+    reports, outcomes = json.loads(response.request.body)["reports"], response.json()["outcomes"]
+    assert len(outcomes) == len(reports), f"{len(outcomes)} outcomes of {len(reports)} reports"
+    for position, (report, outcome) in enumerate(zip(reports, outcomes, strict=True)):
+        problems = [error.message for error in _batch_report.iter_errors(report)]
+        assert ("task" in outcome) == (outcome["status"] in (200, 201)) != ("error" in outcome), outcome
+        if problems:
+            assert outcome["status"] == 422, f"{report!r} is invalid: {problems}, but has the outcome {outcome!r}"
+            for problem in outcome["error"]["detail"]:
+                assert problem["loc"][:3] == ["body", "reports", position]
+            continue
+        assert outcome["status"] in (200, 409), f"{report!r} is valid, but has the outcome {outcome!r}"
+        if outcome["status"] == 200:
+            task = outcome["task"]
+            assert task["agent_id"] == report["agent_id"]
+            assert report.get("id") in (None, task["id"])
+            stored = _get_task(task["id"])
+            is_last = all(
+                isinstance(later, dict) and later.get("id") != task["id"] for later in reports[position + 1 :]
+            )
+            if is_last:
+                assert {name: stored[name] for name in task} == task, "getTask after a batch returned another task"
+                if report.get("reported_at") is None:
+                    _assert_fields_unchanged(report, stored)
+
+
+def _assert_fields_unchanged(report: dict[str, Any], task: dict[str, Any]) -> None:
+    for name in UNCHANGED_FIELDS:
+        value = report.get(name)
+        # A duration of 0 and an empty list of tools count as not given: they never replace a value.
+        is_given = value is not None and not (name in ("duration", "used_tools") and not value)
+        assert not is_given or task[name] == value, f"{name} was reported as {value!r}, but is {task[name]!r}"
+
+
+def _get_task(task_id: str) -> Any:
+    response = _client.get(f"/agent-execution/{quote(task_id, safe='')}/status")
+    assert response.status_code == 200, f"getTask after a report returned {response.status_code}"
+    return response.json()

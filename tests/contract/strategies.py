@@ -48,6 +48,10 @@ REPORT_OFFSETS = st.sampled_from([None, None, None, -3600, -7200, -7200 * 2, 240
 None stands for the time of arrival. The others are far enough from it, so that their order is certain: in the past,
 less than five minutes in the future, and too far in the future to be used.
 """
+BATCHES = st.lists(
+    st.tuples(st.sampled_from(AGENTS), st.sampled_from(RUNS), REPORTS, REPORT_OFFSETS), min_size=1, max_size=5
+)
+"""Agents, runs, reports and times of report of a batch. Reports of the same run are frequent."""
 FILTERS = st.fixed_dictionaries(
     {},
     optional={

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from contract.strategies import AGENTS, FILTERS, REPORT_OFFSETS, REPORTS, RUNS, USERS
+from contract.strategies import AGENTS, BATCHES, FILTERS, REPORT_OFFSETS, REPORTS, RUNS, USERS
 from contract.task_model import (
     MAX_CLOCK_DIFFERENCE,
     ModelTask,
@@ -55,6 +55,36 @@ class ServerMachine(RuleBasedStateMachine):
     def update(self, run: str, report: dict[str, Any], offset: int | None) -> None:
         task = self.tasks.get(run)
         self._report(task.agent if task else AGENTS[0], run, report, offset)
+
+    @rule(reports=BATCHES)
+    def report_batch(self, reports: list[tuple[str, str, dict[str, Any], int | None]]) -> None:
+        sent_at = time.time_ns() // 1_000
+        body = []
+        for agent, run, report, offset in reports:
+            times = {} if offset is None else {"reported_at": self.started + offset * SECOND}
+            agent_and_id = {"agent_id": self.prefix + agent, "id": self._task_id(run)}
+            body.append({**self._with_prefix(report), **agent_and_id, **times})
+        response = self.client.post("/agent-execution/reports", json={"reports": body})
+        assert response.status_code == 200, response.text
+        outcomes = response.json()["outcomes"]
+        assert len(outcomes) == len(reports)
+        changed_runs: dict[str, bool] = {}
+        for (agent, run, report, offset), outcome in zip(reports, outcomes, strict=True):
+            task = self.tasks.setdefault(run, ModelTask(agent))
+            if task.agent != agent:
+                assert outcome["status"] == 409
+                assert isinstance(outcome["error"]["detail"], str)
+                continue
+            assert outcome["status"] in (200, 201), outcome
+            has_changed = task.apply(self._with_prefix(report), self._reported_at(sent_at, offset))
+            changed_runs[run] = changed_runs.get(run, False) or has_changed
+            assert outcome["task"]["id"] == self._task_id(run)
+            assert outcome["task"]["agent_id"] == self.prefix + agent
+            assert outcome["task"]["status"] == task.status
+        for run, has_changed in changed_runs.items():
+            before = self.tasks[run].last_response
+            self._compare(run, self._get_task(run).json())
+            assert has_changed or not before or self.tasks[run].last_response == before
 
     @rule(report=REPORTS)
     def report_without_id(self, report: dict[str, Any]) -> None:
@@ -149,9 +179,7 @@ class ServerMachine(RuleBasedStateMachine):
             return
         assert response.status_code in (200, 201), response.text
         task = self.tasks.setdefault(run, ModelTask(agent))
-        latest = sent_at + MAX_CLOCK_DIFFERENCE // timedelta(microseconds=1)
-        reported_at = sent_at if header_time is None or header_time > latest else header_time
-        has_changed = task.apply(self._with_prefix(report), reported_at)
+        has_changed = task.apply(self._with_prefix(report), self._reported_at(sent_at, offset))
         before = task.last_response
         self._compare(run, response.json())
         if before and not has_changed:
@@ -160,6 +188,12 @@ class ServerMachine(RuleBasedStateMachine):
             updated_at = parse_time(task.last_response["updated_at"])
             age = updated_at - datetime.fromtimestamp(sent_at / SECOND, UTC)
             assert -CLOCK_TOLERANCE < age < CLOCK_TOLERANCE + timedelta(seconds=20)
+
+    def _reported_at(self, sent_at: int, offset: int | None) -> int:
+        """Return the time of report that the server must use."""
+        latest = sent_at + MAX_CLOCK_DIFFERENCE // timedelta(microseconds=1)
+        reported_at = sent_at if offset is None else self.started + offset * SECOND
+        return sent_at if reported_at > latest else reported_at
 
     def _post(self, agent: str, report: dict[str, Any], reported_at: int | None) -> httpx.Response:
         headers = {} if reported_at is None else {"x-reported-at": str(reported_at)}

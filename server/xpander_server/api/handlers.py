@@ -196,7 +196,8 @@ class OperationHandlers:
 def _batch_submission(organization_id: str, report: BatchReport, now: int) -> Submission:
     fields = cast(dict[str, Any], report)
     agent_id, reported_at = fields.pop("agent_id"), fields.pop("reported_at", None)
-    return _submission(organization_id, agent_id, report, reported_at, now)
+    # int(): JSON Schema accepts 1767605400000001.0 as an integer.
+    return _submission(organization_id, agent_id, report, None if reported_at is None else int(reported_at), now)
 
 
 def _submission(organization_id: str, agent_id: str, report: Report, reported_at: int | None, now: int) -> Submission:

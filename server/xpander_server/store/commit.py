@@ -1,6 +1,6 @@
 """Commit of reports: merges many reports into their tasks in one transaction."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from xpander_server.contract import Report
 from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
+from xpander_server.domain.new_task import create_task
 from xpander_server.domain.task import Conflict, Task, merge
-from xpander_server.store.bulk import BulkStatement
+from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert
 from xpander_server.store.engine.errors import RowLocked
 from xpander_server.store.metadata_pairs import update_pairs
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
@@ -32,11 +33,9 @@ _SELECT = (
     .with_for_update()
 )
 _SELECT_UNLOCKED = _SELECT.with_for_update(skip_locked=True)
-_SELECT_IDS = select(tasks.c.id).where(
-    tasks.c.organization_id == bindparam("key_organization_id"),
-    tasks.c.id.in_(bindparam("key_ids", expanding=True)),
-)
+_SELECT_IDS = "SELECT id FROM tasks WHERE organization_id = ? AND id IN (SELECT value FROM json_each(?))"
 _INSERT = BulkStatement(insert(tasks), _COLUMNS)
+_INSERT_NEW = ConflictFreeInsert(tasks)
 _UPDATE = BulkStatement(
     update(tasks)
     .where(tasks.c.organization_id == bindparam("key_organization_id"), tasks.c.id == bindparam("key_id"))
@@ -95,6 +94,17 @@ class Submission:
         Raises:
             Conflict: The id belongs to another agent.
         """
+        if stored is None:
+            task = create_task(
+                self.report,
+                organization_id=self.organization_id,
+                agent_id=self.agent_id,
+                task_id=self.task_id,
+                reported_at=self.reported_at,
+                now=self.now,
+            )
+            if task is not None:
+                return task
         return merge(
             stored,
             self.report,
@@ -108,6 +118,7 @@ class Submission:
 
 Outcome = Task | Conflict | RowLocked
 """The task after a report, or the reason for which the report changes nothing."""
+_LEFT_OUT = RowLocked("the report is not merged yet")
 
 
 def commit(connection: Connection, submissions: Sequence[Submission], *, skip_locked: bool = False) -> list[Outcome]:
@@ -115,11 +126,14 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
 
     The steps, all in the transaction of `connection`:
 
-    1. Read and lock the tasks that the reports name.
-    2. Merge the reports in their order; several reports of one task build on each other.
-    3. Insert the new tasks and update the changed ones.
+    1. Insert the tasks that do not exist, as their reports state them. Most reports are the first ones of their tasks.
+    2. Read and lock the tasks that exist.
+    3. Merge their reports in order, and update the changed tasks.
     4. Update the index of the tasks' metadata.
     5. Append one row of metric deltas for each organization, and sometimes compact them into rollups.
+
+    SQLite has one writer, so a query finds out which tasks exist. PostgreSQL learns it from the INSERT: a query before
+    it would read all tasks of the organization in a new database, until the first ANALYZE.
 
     Args:
         connection: The connection to use.
@@ -131,13 +145,57 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
         For each report its task after the merge, or a `Conflict` or `RowLocked`.
     """
     keys = [submission.key for submission in submissions]
-    before = _read_tasks(connection, set(keys), _SELECT_UNLOCKED if skip_locked else _SELECT)
-    locked = _find_tasks(connection, set(keys) - before.keys()) if skip_locked else frozenset[TaskKey]()
-    after = dict(before)
+    after: dict[TaskKey, Task] = {}
+    existing: Collection[TaskKey]
+    if connection.dialect.name == "sqlite":
+        existing = _find_tasks(connection, keys)
+        outcomes = _merge(submissions, keys, after, existing)
+        _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)])
+    else:
+        outcomes = _merge(submissions, keys, after)
+        inserted = _INSERT_NEW.execute(connection, [_to_row(after[key]) for key in sorted(after)])
+        existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
+    before: dict[TaskKey, Task] = {}
+    if existing:
+        before = _read_tasks(connection, existing, _SELECT_UNLOCKED if skip_locked else _SELECT)
+        for key in existing:
+            after.pop(key, None)
+        after.update(before)
+        positions = [position for position, key in enumerate(keys) if key in existing]
+        readable = [position for position in positions if keys[position] in before]
+        for position in positions:
+            # If no other transaction has locked the task, one has deleted it since the INSERT.
+            outcomes[position] = RowLocked(f"another transaction has locked the task {keys[position].task_id!r}")
+        merged = _merge(
+            [submissions[position] for position in readable], [keys[position] for position in readable], after
+        )
+        for position, outcome in zip(readable, merged, strict=True):
+            outcomes[position] = outcome
+        # Sorted, so that two processes that write the same tasks do not deadlock.
+        _UPDATE.execute(connection, [_to_row(after[key]) for key in sorted(before) if after[key] is not before[key]])
+    changed = [(before.get(key), task) for key, task in after.items() if task is not before.get(key)]
+    update_pairs(connection, changed)
+    changes = (change for stored, task in changed for change in _metric_changes(stored, task))
+    delta_sizes = append_deltas(connection, collect_deltas(changes))
+    compact_by_chance(connection, delta_sizes)
+    return outcomes
+
+
+def _merge(
+    submissions: Sequence[Submission],
+    keys: Sequence[TaskKey],
+    after: dict[TaskKey, Task],
+    left_out: Collection[TaskKey] = (),
+) -> list[Outcome]:
+    """Merge reports in their order into the tasks in `after`; several reports of one task build on each other.
+
+    Returns:
+        The outcome of each report; of those that are left out, one without a meaning.
+    """
     outcomes: list[Outcome] = []
     for key, submission in zip(keys, submissions, strict=True):
-        if key in locked:
-            outcomes.append(RowLocked(f"another transaction has locked the task {key.task_id!r}"))
+        if key in left_out:
+            outcomes.append(_LEFT_OUT)
             continue
         try:
             task = submission.merge_into(after.get(key))
@@ -146,14 +204,6 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
         else:
             after[key] = task
             outcomes.append(task)
-    # Sorted, so that two processes that write the same tasks do not deadlock.
-    changed = [key for key in sorted(after) if after[key] is not before.get(key)]
-    _INSERT.execute(connection, [_to_row(after[key]) for key in changed if key not in before])
-    _UPDATE.execute(connection, [_to_row(after[key]) for key in changed if key in before])
-    update_pairs(connection, ((before.get(key), after[key]) for key in changed))
-    changes = (change for key in changed for change in _metric_changes(before.get(key), after[key]))
-    delta_sizes = append_deltas(connection, collect_deltas(changes))
-    compact_by_chance(connection, delta_sizes)
     return outcomes
 
 
@@ -175,11 +225,13 @@ def _read_tasks(connection: Connection, keys: Iterable[TaskKey], query: Select[A
 
 
 def _find_tasks(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKey]:
-    """Return the keys of the tasks that exist, also of locked ones."""
+    """Return the keys of the tasks that exist in a SQLite database."""
     return frozenset(
         TaskKey(parameters["key_organization_id"], task_id)
         for parameters in _key_parameters(keys)
-        for task_id in connection.scalars(_SELECT_IDS, parameters)
+        for (task_id,) in connection.exec_driver_sql(
+            _SELECT_IDS, (parameters["key_organization_id"], as_text(parameters["key_ids"]))
+        ).cursor.fetchall()
     )
 
 

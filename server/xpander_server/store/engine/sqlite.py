@@ -37,6 +37,8 @@ class Sqlite:
         self.engine = create_engine(
             URL.create("sqlite", database=str(self.path)),
             hide_parameters=True,
+            # Last in, first out: connections in turn would each find their cache outdated by the others' commits.
+            pool_use_lifo=True,
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         )
         # Before each connection, because the file may have been removed meanwhile.

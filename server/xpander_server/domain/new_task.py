@@ -1,0 +1,72 @@
+"""Fast form of `merge` for the first report of a task, which most reports are.
+
+`task.merge` is the reference. `create_task` handles reports with the fields in `_PLAIN_FIELDS` only, and gives the same
+task in a fraction of the time, because it has nothing to compare.
+"""
+
+from xpander_server.contract import Report
+from xpander_server.domain.model_calls import complete_tokens
+from xpander_server.domain.pricing import compute_run_cost
+from xpander_server.domain.task import MAX_CLOCK_AHEAD, Task
+
+_PLAIN_FIELDS = frozenset(
+    {
+        "input", "llm_response", "tokens", "is_success", "result", "duration", "used_tools", "error",
+        "user_id", "conversation_id", "parent_task_id", "triggering_agent_id",
+    }
+)  # fmt: skip
+
+
+def create_task(
+    report: Report, *, organization_id: str, agent_id: str, task_id: str, reported_at: int | None, now: int
+) -> Task | None:
+    """Return the task after its first report, as `merge(None, …)` does; None for reports with other fields.
+
+    The arguments are those of `merge`.
+    """
+    if reported_at is None or reported_at > now + MAX_CLOCK_AHEAD:
+        reported_at = now
+    times: dict[str, int] = {}
+    for name, value in report.items():
+        if value is None or name == "id":
+            continue
+        if name not in _PLAIN_FIELDS:
+            return None
+        times[name] = reported_at
+    duration, used_tools, llm_response = report.get("duration"), report.get("used_tools"), report.get("llm_response")
+    if not duration:  # 0 and an empty list state nothing
+        duration = None
+        times.pop("duration", None)
+    if not used_tools:
+        used_tools = None
+        times.pop("used_tools", None)
+    tokens = report.get("tokens")
+    counts = None if tokens is None else complete_tokens(tokens)
+    is_success = report.get("is_success")
+    model, cost = None, None
+    if llm_response is not None or counts is not None:
+        run = compute_run_cost(llm_response, counts, at=now)
+        model, cost = run.model, run.cost
+    return Task(
+        organization_id=organization_id,
+        id=task_id,
+        agent_id=agent_id,
+        created_at=now,
+        updated_at=now,
+        finished_at=None if is_success is None else now,
+        input=report.get("input"),
+        llm_response=llm_response,
+        tokens=counts,
+        is_success=is_success,
+        result=report.get("result"),
+        duration=None if duration is None else float(duration),
+        used_tools=used_tools,
+        error=report.get("error"),
+        user_id=report.get("user_id"),
+        conversation_id=report.get("conversation_id"),
+        parent_task_id=report.get("parent_task_id"),
+        triggering_agent_id=report.get("triggering_agent_id"),
+        model=model,
+        cost=cost,
+        reported_at=times,
+    )
