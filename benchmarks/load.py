@@ -1,7 +1,8 @@
 """Load generator for the server: sends reports of new runs over persistent connections, one at a time on each.
 
-`python -m benchmarks.load URL KEY CONNECTIONS SECONDS` prints the results as a JSON object. It sends prepared bytes,
-because it shares the CPU with the server.
+`python -m benchmarks.load URL KEY CONNECTIONS SECONDS [BATCH]` prints the results as a JSON object. With a BATCH, each
+request has this number of reports; 0 stands for single reports. It sends prepared bytes, because it shares the CPU with
+the server.
 """
 
 import asyncio
@@ -15,6 +16,10 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+BATCH_HEAD = (
+    "POST /agent-execution/reports HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    "x-api-key: {key}\r\nContent-Length: {length}\r\n\r\n"
+)
 HEAD = (
     "POST /agent-execution/agent-{agent}/report_task HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
     "x-api-key: {key}\r\nContent-Length: {length}\r\n\r\n"
@@ -57,6 +62,19 @@ def requests(key: str, count: int) -> list[bytes]:
     return prepared
 
 
+def batch_requests(key: str, count: int, size: int) -> list[bytes]:
+    """Return prepared requests with `size` reports in each."""
+    prepared = []
+    for first in range(0, count * size, size):
+        reports = [
+            {"agent_id": f"agent-{number % 10}", "reported_at": time.time_ns() // 1_000, **report(number)}
+            for number in range(first, first + size)
+        ]
+        body = json.dumps({"reports": reports}).encode()
+        prepared.append(BATCH_HEAD.format(key=key, length=len(body)).encode() + body)
+    return prepared
+
+
 class Connection(asyncio.Protocol):
     """Connection that sends the next request as soon as it has received the complete response to the one before."""
 
@@ -83,7 +101,10 @@ class Connection(asyncio.Protocol):
             return
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
         if len(body) >= length:
-            self._load.add_response(head.startswith(b"HTTP/1.1 200"), self._sent)
+            is_success = head.startswith(b"HTTP/1.1 200")
+            if is_success and self._load.batch:
+                is_success = body.count(b'"status":200') == self._load.batch
+            self._load.add_response(is_success, self._sent)
             self._received = b""
             self._send()
 
@@ -94,8 +115,9 @@ class Connection(asyncio.Protocol):
 class Load:
     """Requests that the connections share, and the measured latencies."""
 
-    def __init__(self, prepared: list[bytes], connections: int, seconds: float) -> None:
+    def __init__(self, prepared: list[bytes], connections: int, seconds: float, batch: int) -> None:
         self._prepared = prepared
+        self.batch = batch
         self._open_connections = connections
         self._until = time.perf_counter() + seconds
         self.latencies: list[float] = []
@@ -120,10 +142,12 @@ class Load:
             self.done.set_result(None)
 
 
-async def run(url: str, key: str, connections: int, seconds: float) -> dict[str, float]:
+async def run(url: str, key: str, connections: int, seconds: float, batch: int = 0) -> dict[str, float]:
     parts = urlsplit(url)
-    prepared = requests(key, int(seconds * 20_000))
-    load = Load(prepared, connections, seconds)
+    prepared = (
+        batch_requests(key, int(seconds * 30_000 / batch), batch) if batch else requests(key, int(seconds * 20_000))
+    )
+    load = Load(prepared, connections, seconds, batch)
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
     for _ in range(connections):
@@ -132,7 +156,8 @@ async def run(url: str, key: str, connections: int, seconds: float) -> dict[str,
     elapsed = time.perf_counter() - started
     ordered = sorted(load.latencies)
     return {
-        "rate": len(ordered) / elapsed,
+        "rate": len(ordered) * (batch or 1) / elapsed,
+        "reports": len(ordered) * (batch or 1),
         "p50": ordered[len(ordered) // 2] * 1_000,
         "p99": ordered[len(ordered) * 99 // 100] * 1_000,
         "failed": load.failed,
@@ -140,5 +165,5 @@ async def run(url: str, key: str, connections: int, seconds: float) -> dict[str,
 
 
 if __name__ == "__main__":
-    url, key, connections, seconds = sys.argv[1:]
-    print(json.dumps(uvloop.run(run(url, key, int(connections), float(seconds)))))
+    url, key, connections, seconds, *batch = sys.argv[1:]
+    print(json.dumps(uvloop.run(run(url, key, int(connections), float(seconds), *map(int, batch)))))

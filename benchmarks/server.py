@@ -18,8 +18,13 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
+from urllib.request import Request, urlopen
+
+import psycopg
+from psycopg.sql import SQL, Identifier
 
 from benchmarks import other_servers, report
+from benchmarks.load import batch_requests
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -29,6 +34,10 @@ from support.server import KEY, running_server  # noqa: E402
 from xpander_server.store import Store, Submission, TaskQuery  # noqa: E402
 
 CONNECTIONS = (1, 16, 64)
+BATCH = 100
+"""Reports in a batch."""
+BATCH_CONNECTIONS = 4
+FRESH_PARTS = 5
 YEAR = 365 * 24 * 3_600_000_000  # microseconds
 DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=256MB", "max_wal_size=4GB")
 
@@ -64,9 +73,9 @@ def ours(store_url: str) -> Iterator[str]:
         yield server.url
 
 
-def load(url: str, connections: int, seconds: float) -> dict[str, float]:
+def load(url: str, connections: int, seconds: float, batch: int = 0) -> dict[str, float]:
     """Send reports, and return the rate and the latencies."""
-    command = [sys.executable, "-m", "benchmarks.load", url, KEY, str(connections), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.load", url, KEY, str(connections), str(seconds), str(batch)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     measured: dict[str, float] = json.loads(done.stdout)
     assert measured["failed"] == 0, f"{measured['failed']} reports were rejected"
@@ -93,6 +102,66 @@ def measure_load(folder: Path, postgres: Postgres, seconds: float, rounds: int) 
         rows.append([name, *cells])
         print(" | ".join(rows[-1]), flush=True)
     return rows
+
+
+def measure_batches(folder: Path, postgres: Postgres, seconds: float, rounds: int) -> list[list[str]]:
+    """Return the rows of the table with batches: our server on new databases, in turns."""
+    rows = [["", "reports/s", "CPU of the server per report", "p50", "p99"]]
+    results: dict[str, list[dict[str, float]]] = {}
+    for number in range(rounds):
+        for kind, url in (
+            ("SQLite", f"sqlite:///{folder}/batches-{number}.db"),
+            ("PostgreSQL", new_database(postgres)),
+        ):
+            with ours(url) as server:
+                load(server, 4, 0.5, BATCH)  # warm-up
+                before = cpu_seconds(server)
+                result = load(server, BATCH_CONNECTIONS, seconds, BATCH)
+                result["cpu"] = (cpu_seconds(server) - before) / result["reports"] * 1_000_000
+            results.setdefault(kind, []).append(result)
+    for kind, measured in results.items():
+        rate, cpu, p50, p99 = (median(result[key] for result in measured) for key in ("rate", "cpu", "p50", "p99"))
+        rows.append([kind, f"{rate:,.0f}", f"{cpu:.0f} µs", f"{p50:.1f} ms", f"{p99:.1f} ms"])
+        print(" | ".join(rows[-1]), flush=True)
+    return rows
+
+
+def new_database(postgres: Postgres) -> str:
+    """Create a database, and return its URL."""
+    name = f"bench_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    return postgres.url(name)
+
+
+def cpu_seconds(url: str) -> float:
+    """Return the CPU time that a server of ours has used."""
+    with urlopen(Request(f"{url}/metrics", headers={"x-api-key": KEY})) as response:
+        text = response.read().decode()
+    return float(text.partition("\nprocess_cpu_seconds_total ")[2].split("\n", 1)[0])
+
+
+def measure_fresh_postgresql(url: str, count: int) -> list[list[str]]:
+    """Return the rows of the table with the rate of batches while a new PostgreSQL database fills."""
+    rates = []
+    with ours(url) as server:
+        for _ in range(FRESH_PARTS):
+            request_count = count // FRESH_PARTS // BATCH
+            seconds = 0.0
+            for body in batch_requests(KEY, request_count, BATCH):
+                _, _, content = body.partition(b"\r\n\r\n")
+                request = Request(f"{server}/agent-execution/reports", content, method="POST")
+                request.add_header("content-type", "application/json")
+                request.add_header("x-api-key", KEY)
+                started = time.perf_counter()
+                with urlopen(request) as response:
+                    outcomes = response.read()
+                seconds += time.perf_counter() - started
+                assert outcomes.count(b'"status":200') == BATCH
+            rates.append(request_count * BATCH / seconds)
+    size = count // FRESH_PARTS
+    titles = [f"{number * size:,} to {(number + 1) * size:,}" for number in range(FRESH_PARTS)]
+    return [["reports", *titles], ["reports/s, one connection", *(f"{rate:,.0f}" for rate in rates)]]
 
 
 def fill(store: Store, first: int, last: int, now: int) -> None:
@@ -181,11 +250,14 @@ def main() -> None:
         postgres = Postgres(Path(f"{name}-postgresql"), *DURABLE)
         try:
             loaded = measure_load(folder, postgres, seconds, rounds)
+            batches = measure_batches(folder, postgres, seconds, rounds)
+            fresh = measure_fresh_postgresql(new_database(postgres), 10_000 if arguments.quick else 100_000)
             logged = other_servers.table(other_servers.measure(folder, arguments.quick))
             grown = measure_sizes({"SQLite": f"sqlite:///{folder}/sizes.db", "PostgreSQL": postgres.url()}, sizes)
         finally:
             postgres.close()
-    print(f"\n{report.as_markdown(loaded)}\n\n{report.as_markdown(logged)}\n\n{report.as_markdown(grown)}")
+    print(f"\n{report.as_markdown(loaded)}\n\n{report.as_markdown(batches)}\n\n{report.as_markdown(fresh)}\n")
+    print(f"{report.as_markdown(logged)}\n\n{report.as_markdown(grown)}")
     if not arguments.quick:
         machine = report.Machine.this(rounds, seconds, {})
         machine_text = f"{machine.processor}, {machine.cores} cores, {machine.system}, Python {machine.python}"
@@ -193,6 +265,10 @@ def main() -> None:
             "make bench-server",
             TEXT.format(
                 loaded=report.as_markdown(loaded),
+                batches=report.as_markdown(batches),
+                fresh=report.as_markdown(fresh),
+                batch=BATCH,
+                batch_connections=BATCH_CONNECTIONS,
                 logged=report.as_markdown(logged),
                 grown=report.as_markdown(grown),
                 machine=machine_text,
@@ -215,6 +291,17 @@ exact metrics with models and costs, and a commit that is on disk before the res
 application without authentication and without a store. The last row executes one upsert for each request, on disk, in
 the event loop, and does nothing else; that is fastest for one connection. Ours commits several reports at once, in a
 thread. The load generator runs on the same CPUs. Each figure is the median of {rounds} rounds of {seconds} s.
+
+### Batches
+
+{batches}
+
+Each request has {batch} reports of new runs, of about 1 kB each, and waits for the commit. {batch_connections}
+connections send at the same time; the load generator runs on the same CPUs.
+
+A new PostgreSQL database keeps its rate while it fills, without `ANALYZE`:
+
+{fresh}
 
 ### Comparison with MLflow and Phoenix
 
