@@ -8,9 +8,18 @@ from xpander_server.auth.api_keys import ApiKeys
 from xpander_server.clock import format_timestamp
 from xpander_server.maintenance.backup import backup, restore
 from xpander_server.maintenance.retention import prune
-from xpander_server.store import Store, StoreError, StoreUnavailable
+from xpander_server.store import Store, StoreError, StoreUnavailable, missing_file
 
-__all__ = ["StoreError", "StoreUnavailable", "backup", "delete_older_than", "format_timestamp", "open_keys", "restore"]
+__all__ = [
+    "StoreError",
+    "StoreUnavailable",
+    "backup",
+    "delete_older_than",
+    "format_timestamp",
+    "missing_file",
+    "open_keys",
+    "restore",
+]
 
 
 @contextmanager

@@ -264,7 +264,7 @@ class _Parameter:
 
     @property
     def is_array(self) -> bool:
-        """Whether the parameter may be repeated (`explode`)."""
+        """True if the parameter may be repeated (`explode`)."""
         return self._type == "array"
 
     def convert(self, texts: list[str]) -> list[str] | str | int:

@@ -201,7 +201,7 @@ def test_missing_folder_or_store_is_an_error(store_with_keys: StoreWithKeys, tmp
     result = run_command("backup", tmp_path / "none" / "copy.db", "--store", store_with_keys.url)
     assert (result.exit_code, "cannot write to the folder" in result.output) == (2, True)
     shutil.rmtree(store_with_keys.path.parent)
-    assert "no file" in run_command("backup", tmp_path / "copy.db", "--store", store_with_keys.url).output
+    assert "there is no store at" in run_command("backup", tmp_path / "copy.db", "--store", store_with_keys.url).output
 
 
 @pytest.mark.parametrize(

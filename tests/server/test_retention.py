@@ -3,6 +3,7 @@
 import time
 
 import httpx
+import pytest
 from click.testing import CliRunner
 
 from server.conftest import StoreWithKeys
@@ -51,3 +52,13 @@ def test_server_without_keep_deletes_nothing(store_with_keys: StoreWithKeys):
     store_tasks(store_with_keys, old=10_000)
     with running_server(store_with_keys.url) as server:
         assert read_history_and_metrics(server.url) == (["old"], 1)
+
+
+@pytest.mark.parametrize("period", ["0d", "59m"])
+def test_prune_of_everything_asks_first(store_with_keys: StoreWithKeys, period: str):
+    store_with_keys.create_key("ci", "org")
+    command = ["prune", "--keep", period, "--store", store_with_keys.url]
+    refused = CliRunner().invoke(main, command, input="n\n")
+    assert refused.exit_code == 1
+    assert "Delete all tasks of the store?" in refused.output
+    assert "Deleted 0 tasks" in CliRunner().invoke(main, [*command, "--yes"]).output

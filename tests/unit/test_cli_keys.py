@@ -9,14 +9,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from xpander_sdk.cli import main
+from xpander_server.store import Store
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Callable[..., Result]:
     """Return a function that runs `xpander-report keys` on an empty store."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    Store(url).close()
 
     def run(command: str, *arguments: str) -> Result:
-        return CliRunner().invoke(main, ["keys", command, "--store", f"sqlite:///{tmp_path}/store.db", *arguments])
+        return CliRunner().invoke(main, ["keys", command, "--store", url, *arguments])
 
     return run
 
@@ -86,3 +89,25 @@ def test_errors_have_an_exit_code_and_a_message(keys, arguments, code, message):
     keys("create", "taken")
     result = keys(*arguments)
     assert (result.exit_code, message in result.output) == (code, True), result.output
+
+
+@pytest.mark.parametrize("command", [("list",), ("revoke", "ci"), ("rotate", "ci")])
+def test_commands_for_known_keys_refuse_a_missing_store(tmp_path: Path, command: tuple[str, ...]):
+    path = tmp_path / "wrong.db"
+    result = CliRunner().invoke(main, ["keys", *command, "--store", f"sqlite:///{path}"])
+    assert result.exit_code == 2
+    assert f"there is no store at {path}; name the store with --store or XPANDER_STORE" in result.output
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 1)])
+def test_create_asks_before_it_creates_a_store(tmp_path: Path, answer: str, code: int):
+    path = tmp_path / "new.db"
+    result = CliRunner().invoke(main, ["keys", "create", "ci", "--store", f"sqlite:///{path}"], input=answer)
+    assert f"There is no store at {path}. Create one?" in result.output
+    assert (result.exit_code, path.exists()) == (code, code == 0)
+
+
+def test_create_with_yes_creates_a_store(tmp_path: Path):
+    result = CliRunner().invoke(main, ["keys", "create", "ci", "--yes", "--store", f"sqlite:///{tmp_path}/new.db"])
+    assert result.exit_code == 0

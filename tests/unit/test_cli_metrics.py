@@ -25,6 +25,43 @@ def test_metrics_are_printed_as_a_table(cli):
         assert cell in output
 
 
+def test_cost_and_models_are_printed(cli, tmp_path):
+    (tmp_path / "response.json").write_text(json.dumps({"model": "gpt-4o-mini"}))
+    cli("send", "--agent-id", "a", "--llm-response", f"{tmp_path}/response.json", "--prompt-tokens", "1000000")
+    cli("send", "--agent-id", "a")
+    output = cli("metrics", "a").output
+    assert "$0.1500, 1 run not priced" in output
+    assert "gpt-4o-mini: 1 run, 1,000,000 tokens, $0.1500" in output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--by", "day")])
+def test_narrow_terminals_keep_the_numbers(cli, monkeypatch, arguments):
+    cli("send", "--agent-id", "a", "--prompt-tokens", "123456789")
+    monkeypatch.setenv("COLUMNS", "48")
+    output = cli("metrics", "a", *arguments).output
+    assert "123,456,789" in output
+    assert "█" not in output
+
+
+def test_agents_are_listed_with_their_runs(cli):
+    cli("send", "--agent-id", "a")
+    cli("send", "--agent-id", "b", "--failed")
+    cli("send", "--agent-id", "b")
+    assert [line.split() for line in cli("agents").output.splitlines()] == [
+        ["agent", "runs", "completed", "failed", "executing"],
+        ["b", "2", "1", "1", "0"],
+        ["a", "1", "1", "0", "0"],
+    ]
+    assert cli("agents", "--sort", "name", "--json").output.startswith('{"agent_id": "a", "runs": {"total": 1,')
+    assert cli("agents", "--until", "2020-01-01").output == "No agents with runs.\n"
+
+
+def test_times_may_be_periods_before_now(cli):
+    cli("send", "--agent-id", "a")
+    assert json.loads(cli("metrics", "a", "--since", "1h", "--json").output)["runs"]["total"] == 1
+    assert json.loads(cli("metrics", "a", "--until", "1h", "--json").output)["runs"]["total"] == 0
+
+
 def test_time_range(cli):
     cli("send", "--agent-id", "a")
     assert json.loads(cli("metrics", "a", "--until", "2020-01-01", "--json").output)["runs"]["total"] == 0

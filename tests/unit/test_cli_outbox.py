@@ -115,7 +115,7 @@ def test_discard_deletes_the_given_dead_letters(cli, backend):
     make_dead_letter(backend)
     assert cli("discard").exit_code == 2
     assert cli("discard", "999").output == "Discarded 0 dead letters.\n"
-    assert cli("discard", "--all").output == "Discarded 1 dead letter.\n"
+    assert cli("discard", "--all", "--yes").output == "Discarded 1 dead letter.\n"
     assert backend.outbox.stats().dropped == {"discarded": 1}
 
 
@@ -143,6 +143,14 @@ def test_move_names_the_known_urls(cli, backend):
     result = cli("move", "--destination", "https://other.test", "--to", "http://127.0.0.1:1")
     assert result.exit_code == 2
     assert "destination must be one of the outbox, got 'https://other.test'; the outbox has " in result.stderr
+
+
+def test_discard_of_all_asks_first(cli, backend):
+    make_dead_letter(backend)
+    refused = cli("discard", "--all")
+    assert refused.exit_code == 1
+    assert "nothing was done; answer y, or pass --yes" in refused.output
+    assert backend.outbox.stats().dead == 1
 
 
 def test_discard_of_a_destination_deletes_its_pending_reports(cli, backend):

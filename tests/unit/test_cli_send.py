@@ -2,7 +2,7 @@
 
 import pytest
 
-from xpander_sdk import Task
+from xpander_sdk import Configuration, Task
 
 
 def test_one_run_is_reported(cli, embedded):
@@ -39,7 +39,7 @@ def test_many_runs_are_read_from_standard_input(cli):
     [
         ("{", "the line must be JSON: "),
         ("5", "the line must be a JSON object, got int"),
-        ('{"resutl": 1}', "got an unexpected keyword argument 'resutl'"),
+        ('{"resutl": 1}', "unknown argument 'resutl'"),
         ('{"duration": "soon"}', "duration must be a number of seconds or a timedelta, got 'soon'"),
     ],
 )
@@ -50,6 +50,15 @@ def test_an_invalid_line_stops_the_command_with_its_number(cli, line, message):
     assert message in result.output
     assert "stopped at line 2; all 1 lines before it are recorded" in result.output
     assert "3: completed" not in result.output
+
+
+def test_lines_that_export_writes_are_reported(cli, embedded, tmp_path):
+    cli("send", "--agent-id", "a", "--id", "run-1", "--result", "done", "--duration", "4.7", "--failed")
+    cli("export", "a", "--output", f"{tmp_path}/runs.jsonl")
+    copy = Configuration(base_url=f"sqlite:///{tmp_path}/copy.db")
+    assert cli("send", "--from", f"{tmp_path}/runs.jsonl", "--base-url", copy.base_url).output == "run-1: failed\n"
+    task, original = Task.load("run-1", copy), Task.load("run-1", embedded)
+    assert (task.result, task.duration, task.created_at) == ("done", 4.7, original.created_at)
 
 
 def test_an_update_keeps_fields_that_it_does_not_contain(cli, embedded):

@@ -14,6 +14,7 @@ except ModuleNotFoundError as missing:
 
 from xpander_sdk import __version__, _exit
 from xpander_sdk.cli import (
+    agents,
     backup,
     conform,
     doctor,
@@ -53,6 +54,7 @@ for _command in (
     send.send,
     history.history,
     show.show,
+    agents.agents,
     metrics.metrics,
     import_runs.import_files,
     export.export,

@@ -6,7 +6,15 @@ from typing import Any
 import click
 from rich.table import Table
 
-from xpander_sdk.cli.options import PERIOD, examples, json_option, store_command
+from xpander_sdk.cli.options import (
+    PERIOD,
+    confirm,
+    creating_store_command,
+    examples,
+    json_option,
+    store_command,
+    yes_option,
+)
 from xpander_sdk.cli.render.output import new_table, print_json, print_table
 from xpander_sdk.cli.render.text import plain_text
 
@@ -35,7 +43,7 @@ def keys() -> None:
     )
 )
 @click.argument("name")
-@store_command
+@creating_store_command
 @_organization_option
 @click.option(
     "--scope",
@@ -46,13 +54,25 @@ def keys() -> None:
     "Repeatable. Default: report and read.",
 )
 @click.option("--expires", type=PERIOD, metavar="PERIOD", help="Period after which the key expires. Default: never.")
+@yes_option
 @json_option
 def create(
-    store: str, name: str, organization_id: str, scopes: tuple[str, ...], expires: timedelta | None, as_json: bool
+    store: str,
+    name: str,
+    organization_id: str,
+    scopes: tuple[str, ...],
+    expires: timedelta | None,
+    yes: bool,
+    as_json: bool,
 ) -> None:
-    """Create a key and show it once."""
-    from xpander_server.admin import open_keys
+    """Create a key and show it once.
 
+    If the store does not exist yet, the command asks before it creates one.
+    """
+    from xpander_server.admin import missing_file, open_keys
+
+    if (path := missing_file(store)) is not None:
+        confirm(f"There is no store at {path}. Create one?", is_confirmed=yes)
     with open_keys(store) as table:
         expires_at = None if expires is None else datetime.now(UTC) + expires
         secret = table.create(

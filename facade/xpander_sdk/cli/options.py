@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
 
@@ -30,6 +30,24 @@ class _Period(click.ParamType[timedelta]):
 
 PERIOD = _Period()
 
+
+class _Time(click.ParamType[str]):
+    """Point in time: an ISO 8601 time, which the SDK validates, or a period before the present time, such as 7d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not re.fullmatch(r"[0-9]+[smhd]", text, re.ASCII):
+            return text
+        try:
+            return (datetime.now(UTC) - PERIOD.convert(value, param, ctx)).isoformat()
+        except OverflowError:
+            self.fail(f"the time must not be before the year 1, got {text!r}", param, ctx)
+
+
+TIME = _Time()
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 in_flight_option = click.option(
     "--in-flight",
@@ -39,9 +57,13 @@ in_flight_option = click.option(
     help="Maximum number of concurrent requests.",
 )
 since_option = click.option(
-    "--since", metavar="TIME", help="Only tasks created at this time or later (ISO 8601; UTC without an offset)."
+    "--since",
+    type=TIME,
+    metavar="TIME",
+    help="Only tasks created at this time or later: ISO 8601 (UTC without an offset), or a period before now: 7d, 24h.",
 )
-until_option = click.option("--until", metavar="TIME", help="Only tasks created before this time.")
+until_option = click.option("--until", type=TIME, metavar="TIME", help="Only tasks created before this time.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 store_option = click.option(
     "--store",
     envvar="XPANDER_STORE",
@@ -81,8 +103,40 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def confirm(question: str, *, is_confirmed: bool) -> None:
+    """Ask a question; end the command unless the answer is yes, for example because nobody can answer.
+
+    Args:
+        question: Question that is asked.
+        is_confirmed: Whether the command line has `--yes`; nothing is asked then.
+    """
+    try:
+        if is_confirmed or click.confirm(question, err=True):
+            return
+    except click.Abort:  # no answer: standard input is at its end
+        click.echo(err=True)
+    fail("nothing was done; answer y, or pass --yes", REJECTED)
+
+
 def store_command(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the option `--store`; end the command with an exit code when the store raises an error."""
+    """Add the option `--store`; end the command with an exit code when the store is missing or raises an error.
+
+    A missing SQLite file is an error, because it is probably the wrong folder.
+    """
+
+    @wraps(command)
+    def run(store: str, **arguments: Any) -> None:
+        from xpander_server.admin import missing_file
+
+        if (path := missing_file(store)) is not None:
+            raise ValueError(f"there is no store at {path}; name the store with --store or XPANDER_STORE")
+        command(store=store, **arguments)
+
+    return creating_store_command(run)
+
+
+def creating_store_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option `--store` to a command that may create the store; end it with an exit code if the store fails."""
 
     @store_option
     @wraps(command)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from xpander_sdk import Configuration, ModuleException, Outbox, OutboxSettings
 from xpander_sdk.cli.exit_codes import TRY_AGAIN, USAGE, fail
-from xpander_sdk.cli.options import examples, json_option
+from xpander_sdk.cli.options import confirm, examples, json_option, yes_option
 from xpander_sdk.cli.render.output import key_value_table, new_table, print_json, print_table
 from xpander_sdk.cli.render.progress import delivery_progress
 from xpander_sdk.cli.render.text import count_noun, plain_text, printable
@@ -108,14 +108,17 @@ def retry(queue: Outbox, numbers: tuple[int, ...]) -> None:
 @click.option(
     "--destination", metavar="URL", help="Delete all pending reports and dead letters to this URL, see `outbox status`."
 )
+@yes_option
 @click.pass_obj
-def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool, destination: str | None) -> None:
+def discard(queue: Outbox, numbers: tuple[int, ...], is_all: bool, destination: str | None, yes: bool) -> None:
     """Delete dead letters or the reports to a URL.
 
-    NUMBERS are those of `outbox dead`.
+    NUMBERS are those of `outbox dead`. With --all, the command asks first.
     """
     if bool(numbers) + is_all + (destination is not None) != 1:
         fail("pass one of the NUMBERS of dead letters, --all and --destination", USAGE)
+    if is_all:
+        confirm(f"Delete {count_noun(queue.stats().dead, 'dead letter')}?", is_confirmed=yes)
     try:
         if destination is not None:
             click.echo(f"Discarded {count_noun(queue.discard(destination=destination), 'report')}.")

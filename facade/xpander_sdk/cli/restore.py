@@ -4,16 +4,16 @@ from pathlib import Path
 
 import click
 
-from xpander_sdk.cli.options import examples, store_command
+from xpander_sdk.cli.options import confirm, creating_store_command, examples, yes_option
 from xpander_sdk.cli.render.text import count_noun, printable
 from xpander_sdk.settings.base_url import without_password
 
 
 @click.command(epilog=examples("xpander-report restore copy.db --store sqlite:///xpander.db"))
 @click.argument("file", type=click.Path(path_type=Path))
-@store_command
-@click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask for confirmation.")
-def restore(store: str, file: Path, is_confirmed: bool) -> None:
+@creating_store_command
+@yes_option
+def restore(store: str, file: Path, yes: bool) -> None:
     """Replace a SQLite store by the copy FILE.
 
     All tasks, metrics and keys of the store are replaced. A server may use the store meanwhile.
@@ -21,6 +21,5 @@ def restore(store: str, file: Path, is_confirmed: bool) -> None:
     from xpander_server.admin import restore
 
     store_url, shown_file = printable(without_password(store)), printable(str(file))
-    if not is_confirmed:
-        click.confirm(f"Replace all tasks and keys in {store_url} by those of {shown_file}?", abort=True)
+    confirm(f"Replace all tasks and keys in {store_url} by those of {shown_file}?", is_confirmed=yes)
     click.echo(f"Restored {count_noun(restore(store, file), 'task')} of {shown_file} into {store_url}.")

@@ -2,14 +2,19 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import IO, Any
 
 import click
+from attrs import evolve
 
-from xpander_sdk import Backend, Configuration, Task, Tokens, errors
+from xpander_sdk import Configuration, Task, Tokens, errors
 from xpander_sdk.cli.options import backend_options, examples, json_option, require_agent_id
 from xpander_sdk.cli.render.output import print_json
 from xpander_sdk.cli.render.text import printable
+from xpander_sdk.client import client
+from xpander_sdk.import_export.importer import report_operation
+from xpander_sdk.import_export.jsonl import parse_record
 from xpander_sdk.reporting.usage import TOKEN_KINDS
 
 
@@ -37,7 +42,8 @@ from xpander_sdk.reporting.usage import TOKEN_KINDS
     "reports",
     type=click.File(encoding="utf-8-sig"),
     help="Report many runs from a file (- for standard input). Each line is a JSON object with the arguments of "
-    "report_external_task. The command stops at the first line that fails, and prints its number. "
+    "report_external_task, or a task as written by export. The command stops at the first line that fails, and prints "
+    "its number. "
     "--agent-id is the agent of lines without agent_id; the other options of a run are not allowed.",
 )
 @json_option
@@ -82,24 +88,22 @@ def send(
 
 
 def _report_lines(configuration: Configuration, agent_id: str | None, lines: Iterable[str]) -> Iterator[Task]:
-    backend = Backend(configuration)
     number = 0
     try:
         for number, line in enumerate(lines, start=1):  # noqa: B007 - used below the loop
             if line.strip():
-                report = _parse_json(line, "the line")
-                if not isinstance(report, dict):
-                    raise ValueError(f"the line must be a JSON object, got {type(report).__name__}")
-                yield backend.report_external_task(**{"agent_id": agent_id, **report})
-    except (ValueError, TypeError, errors.ModuleException) as error:
+                record = parse_record(_parse_json(line, "the line"))
+                if record.agent_id is None:
+                    record = evolve(record, agent_id=agent_id)
+                operation = report_operation(record)
+                yield client.send(configuration, operation.map(partial(Task._from_record, configuration)))
+    except (ValueError, errors.ModuleException) as error:
         if isinstance(error, UnicodeDecodeError):
             # The line could not be read, so the loop has not counted it.
             error = ValueError("the line must be UTF-8")
             number += 1
         recorded = f"; all {number - 1} lines before it are recorded" if number > 1 else ""
         click.echo(f"stopped at line {number}{recorded}", err=True)
-        if isinstance(error, TypeError):  # an unknown argument: the text names the method first
-            raise ValueError(str(error).removeprefix("Backend.report_external_task() ")) from None
         raise error from None
     if number == 0:
         click.echo("nothing was sent: the file is empty", err=True)

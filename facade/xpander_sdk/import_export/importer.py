@@ -25,6 +25,7 @@ from attrs import define, evolve, field, frozen
 from xpander_sdk import errors
 from xpander_sdk.client import client, operations
 from xpander_sdk.client.operations import Operation
+from xpander_sdk.client.task_record import TaskRecord
 from xpander_sdk.import_export.checkpoint import Checkpoint, Counts
 from xpander_sdk.import_export.reader import Entry, Position, UnreadableSource
 from xpander_sdk.import_export.record import Record
@@ -169,7 +170,7 @@ class _Importer:
         if entry.record is None:
             return Counts()
         try:
-            operation = _operation(entry.record)
+            operation = report_operation(entry.record)
         except ValueError as error:
             return self._reject(entry, str(error))
         try:
@@ -210,7 +211,12 @@ class _Importer:
         self.on_progress(self._counts)
 
 
-def _operation(record: Record) -> Operation[Any]:
+def report_operation(record: Record) -> Operation[TaskRecord]:
+    """Return the operation that reports a run of a file.
+
+    Raises:
+        ValueError: The run has no agent, or a value is invalid.
+    """
     if record.agent_id is None:
         raise ValueError("the run must have an agent_id; --agent-id sets it for all runs without one")
     agent_id = parse_id("agent_id", record.agent_id)

@@ -2,6 +2,7 @@
 
 from xpander_server.store.commit import Submission
 from xpander_server.store.engine.errors import QueueFull, StoreError, StoreUnavailable
+from xpander_server.store.engine.sqlite import missing_file
 from xpander_server.store.excerpts import Excerpt
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
 from xpander_server.store.metrics.queries import MetricsResult
@@ -27,4 +28,5 @@ __all__ = [
     "Submission",
     "TaskQuery",
     "Writer",
+    "missing_file",
 ]

@@ -11,11 +11,13 @@ from xpander_sdk import Metrics, Task, TasksListItem
 from xpander_sdk.cli.render.charts import stacked_bar
 from xpander_sdk.cli.render.output import new_table
 from xpander_sdk.cli.render.text import STATUS_STYLES, count_noun, fold, plain_text, printable, status_text
-from xpander_sdk.metrics import MetricsPoint
+from xpander_sdk.metrics import MetricsPoint, RunCounts
 
 # Columns of a bar. With the other columns, a line has at most 80.
 _SHORT_BAR, _LONG_BAR = 16, 30
-_MAX_TOOLS = 20
+_MAX_TOOLS = _MAX_MODELS = 20
+_MIN_WIDTH_OF_BARS = 72
+"""Columns of a terminal that has room for numbers and bars. On a narrower one, rich would cut the numbers."""
 
 
 def history_table(items: Iterable[TasksListItem]) -> Table:
@@ -47,24 +49,28 @@ def metrics_table(metrics: Metrics) -> Table:
     table = new_table(has_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_column(no_wrap=True)
     rate = "" if metrics.success_rate is None else f" ({metrics.success_rate:.1%} of ended runs)"
     table.add_row("agent", plain_text(metrics.agent_id or "all"))
     table.add_row("runs", f"{runs.total:,}")
     for name, count in (("completed", runs.completed), ("failed", runs.failed), ("executing", runs.executing)):
-        bar = stacked_bar([(count, STATUS_STYLES[name])], runs.total, _SHORT_BAR, console)
-        table.add_row(name, f"{count:,}{rate if name == 'completed' else ''}", bar)
+        bar = _bar([(count, STATUS_STYLES[name])], runs.total, _SHORT_BAR, console)
+        table.add_row(name, f"{count:,}{rate if name == 'completed' else ''}", *bar)
     percentiles = (metrics.duration.p50, metrics.duration.p95, metrics.duration.p99)
     durations = ("–" if seconds is None else f"{seconds:.2f} s" for seconds in percentiles)
     table.add_row("duration p50, p95, p99", ", ".join(durations))
     table.add_row("prompt tokens", f"{tokens.prompt_tokens:,}")
     table.add_row("completion tokens", f"{tokens.completion_tokens:,}")
     table.add_row("cache tokens", f"{tokens.cache_read_tokens:,} read, {tokens.cache_write_tokens:,} written")
+    table.add_row("cost", _cost_text(metrics.cost.total, metrics.cost.unpriced_runs))
+    for number, (name, model) in enumerate(islice(metrics.models.items(), _MAX_MODELS)):
+        cost = _cost_text(model.cost, model.unpriced_runs)
+        usage_text = f"{name}: {count_noun(model.runs, 'run')}, {model.total_tokens:,} tokens, {cost}"
+        table.add_row("models" if number == 0 else "", plain_text(usage_text))
     max_calls = max((usage.calls for usage in metrics.tools.values()), default=0)
     for number, (name, usage) in enumerate(islice(metrics.tools.items(), _MAX_TOOLS)):
         counts = plain_text(f"{name}: {count_noun(usage.calls, 'call')} in {count_noun(usage.runs, 'run')}")
-        bar = stacked_bar([(usage.calls, "blue")], max_calls, _SHORT_BAR, console)
-        table.add_row("tools" if number == 0 else "", counts, bar)
+        bar = _bar([(usage.calls, "blue")], max_calls, _SHORT_BAR, console)
+        table.add_row("tools" if number == 0 else "", counts, *bar)
     for kind, number in metrics.other_names.items():
         table.add_row(f"other {kind}", f"about {number:,}, without a row of their own")
     return table
@@ -82,7 +88,8 @@ def series_table(points: Sequence[MetricsPoint], bucket: str) -> Table:
     table.add_column(f"{bucket} (UTC)", no_wrap=True)
     for name in ("runs", "failed", "p95", "tokens"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("completed, failed, executing", no_wrap=True)
+    if _has_room_for_bars(console):
+        table.add_column("completed, failed, executing", no_wrap=True)
     max_runs = max((point.runs.total for point in points), default=0)
     for point in points:
         runs, p95 = point.runs, point.duration.p95
@@ -93,9 +100,35 @@ def series_table(points: Sequence[MetricsPoint], bucket: str) -> Table:
             f"{runs.failed:,}",
             "" if p95 is None else f"{p95:.2f} s",
             f"{point.tokens.total_tokens:,}",
-            stacked_bar(parts, max_runs, _LONG_BAR, console),
+            *_bar(parts, max_runs, _LONG_BAR, console),
         )
     return table
+
+
+def agents_table(rows: Sequence[tuple[str, RunCounts]]) -> Table:
+    """Return a table of agents with their numbers of runs by status."""
+    table = new_table()
+    table.add_column("agent", overflow="fold")
+    for name in ("runs", "completed", "failed", "executing"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for agent_id, runs in rows:
+        counts = (runs.total, runs.completed, runs.failed, runs.executing)
+        table.add_row(plain_text(agent_id), *(f"{count:,}" for count in counts))
+    return table
+
+
+def _has_room_for_bars(console: Console) -> bool:
+    return console.width >= _MIN_WIDTH_OF_BARS
+
+
+def _bar(parts: list[tuple[float, str]], maximum: float, width: int, console: Console) -> list[Text]:
+    """Return the cell with a bar; nothing on a narrow terminal."""
+    return [stacked_bar(parts, maximum, width, console)] if _has_room_for_bars(console) else []
+
+
+def _cost_text(dollars: float | None, unpriced_runs: int) -> str:
+    unpriced = f"{count_noun(unpriced_runs, 'run')} not priced" if unpriced_runs else ""
+    return ", ".join(filter(None, ("" if dollars is None else f"${dollars:,.4f}", unpriced))) or "–"
 
 
 def task_fields(task: Task) -> dict[str, str]:

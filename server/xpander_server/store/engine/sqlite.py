@@ -136,6 +136,15 @@ def _busy_timeout(driver: sqlite3.Connection, seconds: float) -> Iterator[None]:
         driver.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1_000:.0f}")
 
 
+def missing_file(url: str) -> Path | None:
+    """Return the file of a SQLite store if it does not exist; None for an existing file and for other stores."""
+    scheme, _, file = url.partition(":///")
+    if scheme != "sqlite" or file in ("", ":memory:"):
+        return None
+    path = Path(file).absolute()
+    return None if os.path.exists(path) else path
+
+
 def _path(url: str) -> Path:
     _, _, file = url.partition(":///")
     if not file:
