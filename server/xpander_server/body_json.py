@@ -1,7 +1,8 @@
 """JSON decoder for request bodies, with the contract's limits.
 
 A decoder holds Python's global lock, so no other request is handled while it runs. Decoding is therefore bounded: a
-large body is scanned in pieces first, and the decoder runs only if the body contains few enough values and digits.
+large body is scanned in pieces first, and the decoder runs only if the body contains few enough values and digits. The
+server decodes bodies with many values in another process (`api.body_reader`).
 """
 
 import gc
@@ -17,7 +18,7 @@ from xpander_server.http.errors import HTTPError
 
 MAX_DEPTH = 512
 """The contract's limit for nested arrays and objects in a body."""
-MAX_VALUES = 100_000
+MAX_VALUES = 1_000_000
 """The contract's limit for elements of arrays and members of objects in a body. An empty one counts as one more."""
 MAX_BATCH_VALUES = 400_000
 """The contract's limit for the values in the body of a batch; each report in it has the limit of a body by itself."""
@@ -30,15 +31,30 @@ _LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{101,}")
 _TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
 
 
-def decode_json(body: bytes) -> object:
+class TooManyValues(HTTPError):
+    """A body has more values than permitted.
+
+    Args:
+        max_values: Number of values that are permitted.
+    """
+
+    def __init__(self, max_values: int) -> None:
+        super().__init__(400, f"The body contains more than {max_values:,} values.")
+
+
+def decode_json(body: bytes, max_values: int = MAX_VALUES) -> object:
     """Return the value of a JSON text.
+
+    Args:
+        body: Text in UTF-8.
+        max_values: Number of values that a large body may contain.
 
     Raises:
         HTTPError: 400 if the text is not JSON, or exceeds a limit.
     """
     if len(body) <= LARGE_BODY_BYTES:
         return _decode(body)
-    _check_digits(body)
+    _check_digits(body, max_values)
     # A collection while the decoder creates objects finds nothing and takes longer than the decoder.
     was_enabled = gc.isenabled()
     gc.disable()
@@ -49,22 +65,27 @@ def decode_json(body: bytes) -> object:
             gc.enable()
 
 
-def split_array(body: bytes, name: str, max_items: int) -> list[bytes] | None:
+def split_array(body: bytes, name: str, max_items: int, max_values: int = MAX_BATCH_VALUES) -> list[bytes] | None:
     """Return the JSON texts of the elements of an array, which is the only member of the object in a JSON text.
 
     Args:
         body: The JSON text.
         name: The name of the member.
         max_items: The largest number of elements.
+        max_values: The largest number of values.
 
     Returns:
         The texts; None if the text is JSON, but not such an object.
 
     Raises:
         HTTPError: 400 if the text is not JSON; 413 if it has too many elements or values.
+        TooManyValues: It has more than `max_values` values.
     """
-    if sum(map(_count_values, _outside_strings(body))) > MAX_BATCH_VALUES:
+    values = sum(map(_count_values, _outside_strings(body)))
+    if values > MAX_BATCH_VALUES:
         raise HTTPError(413, f"The batch contains more than {MAX_BATCH_VALUES:,} values.")
+    if values > max_values:
+        raise TooManyValues(max_values)
     try:
         items: list[msgspec.Raw] = getattr(_array_decoder(name).decode(body), name)
     except msgspec.ValidationError:
@@ -84,13 +105,13 @@ def _array_decoder(name: str) -> "msgspec.json.Decoder[Any]":
     return msgspec.json.Decoder(struct)
 
 
-def _check_digits(body: bytes) -> None:
+def _check_digits(body: bytes, max_values: int) -> None:
     """Check the number of values and digits in a large body."""
     values, long_digits = 0, 0
     for outside in _outside_strings(body):
         values += _count_values(outside)
-        if values > MAX_VALUES:
-            raise HTTPError(400, f"The body contains more than {MAX_VALUES:,} values.")
+        if values > max_values:
+            raise TooManyValues(max_values)
         long_digits += sum(map(len, _LONG_NUMBER.findall(outside)))
         if long_digits > MAX_LONG_DIGITS:
             raise HTTPError(400, "The body contains too many numbers with more than 100 digits.")

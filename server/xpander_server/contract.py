@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from jsonschema_rs import Draft202012Validator, ValidationError
 
-from xpander_server.body_json import decode_json, split_array
+from xpander_server.body_json import MAX_VALUES, decode_json, split_array
 from xpander_server.http.errors import HTTPError, Problem
 from xpander_server.report_decoder import decode_batch, decode_report
 
@@ -181,8 +181,12 @@ class Operation:
             raise HTTPError(422, problems[:_MAX_PROBLEMS])
         return parameters
 
-    def read_body(self, body: bytes) -> Any:
+    def read_body(self, body: bytes, max_values: int = MAX_VALUES) -> Any:
         """Return the decoded and validated body of a request.
+
+        Args:
+            body: JSON text.
+            max_values: Number of values that a large body may contain.
 
         Returns:
             The body, such as a `Report`. For an operation with independent items, the list of its items, such as
@@ -202,8 +206,8 @@ class Operation:
     def _read_by_schema(self, body: bytes) -> Any:
         assert self._body_validator is not None
         if self._items is None:
-            return _read_report(body, self._body_validator, ["body"])
-        return self._items.read(body, self._body_validator)
+            return _read_report(body, self._body_validator, ["body"], max_values)
+        return self._items.read(body, self._body_validator, max_values)
 
 
 def decode_segment(segment: str) -> str:
@@ -215,8 +219,10 @@ def decode_segment(segment: str) -> str:
     return unquote_to_bytes(segment.encode("latin-1")).decode("utf-8")
 
 
-def _read_report(body: bytes, validator: "_BodyValidator", loc: list[str | int]) -> Report:
-    value = decode_json(body)
+def _read_report(
+    body: bytes, validator: "_BodyValidator", loc: list[str | int], max_values: int = MAX_VALUES
+) -> Report:
+    value = decode_json(body, max_values)
     if not validator.is_valid(value):
         raise HTTPError(422, list(islice(validator.problems(value, loc), _MAX_PROBLEMS)))
     report = cast(Report, value)
@@ -239,8 +245,8 @@ class _IndependentItems:
         self._validator = _BodyValidator(description, array["items"])
         self._max_items: int = array["maxItems"]
 
-    def read(self, body: bytes, envelope: "_BodyValidator") -> list[Report | HTTPError]:
-        items = split_array(body, self._name, self._max_items)
+    def read(self, body: bytes, envelope: "_BodyValidator", max_values: int) -> list[Report | HTTPError]:
+        items = split_array(body, self._name, self._max_items, max_values)
         if not items:
             problems = list(islice(envelope.envelope_problems(decode_json(body)), _MAX_PROBLEMS))
             # Without a problem, the body states the array twice, first with another type.

@@ -15,6 +15,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from xpander_server.api.app import create_app
+from xpander_server.api.body_reader import IsolatingBodyReader
+from xpander_server.api.body_worker import BodyWorkers
 from xpander_server.api.endpoint import require_scope
 from xpander_server.api.responses import handle_errors, static_response
 from xpander_server.auth.api_keys import ADMIN, ApiKeys
@@ -24,7 +26,7 @@ from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
-from xpander_server.http.concurrency import FairListRunner, LimitedThreadPool, run_in_threadpool
+from xpander_server.http.concurrency import FairListRunner, run_in_threadpool
 from xpander_server.http.descriptors import reserve_connections
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.forwarded import TrustedProxies
@@ -79,6 +81,7 @@ def serve(
     """
     bind.validate()
     store = Store(store_url)
+    body_workers = BodyWorkers()
     try:
         has_key = api_key is not None or store.keys.has_active_key(now())
         with bind.listen(has_key=has_key) as listener:
@@ -98,8 +101,7 @@ def serve(
                 writer=writer,
                 run_list=run_list,
                 body_timeout=BODY_TIMEOUT,
-                # One at a time: a decoder holds Python's global lock, so more of them would only delay other requests.
-                run_large=LimitedThreadPool(1),
+                read_large=IsolatingBodyReader(body_workers),
                 extra_routes=[
                     *_operations_routes(authenticator, request_metrics),
                     *page_routes(store, authenticator, run_list=run_list),
@@ -115,6 +117,7 @@ def serve(
                 with writer, nullcontext() if max_age is None else RetentionTask(store, max_age):
                     server.run(sockets=[listener])
     finally:
+        body_workers.close()
         store.interrupt()  # no request waits for its calls any more
         store.close()
 

@@ -5,9 +5,10 @@ import random
 
 import pytest
 
-from xpander_server.body_json import LARGE_BODY_BYTES, MAX_VALUES, decode_json
+from xpander_server.body_json import LARGE_BODY_BYTES, decode_json
 from xpander_server.http.errors import HTTPError
 
+MAX_VALUES = 100_000
 STRINGS = ["", "a", ",", "[{", '"', "\\", '\\"', '",', "\\\\", 'x"y,z', "é" * 50, "\n\t", "[" * 200]
 
 
@@ -37,16 +38,16 @@ def random_body(seed: int, values: int) -> bytes:
 def test_values_are_counted_exactly(seed: int):
     body = random_body(seed, MAX_VALUES)
     assert len(body) > LARGE_BODY_BYTES
-    assert decode_json(body) == json.loads(body)
+    assert decode_json(body, MAX_VALUES) == json.loads(body)
     with pytest.raises(HTTPError) as error_info:
-        decode_json(random_body(seed, MAX_VALUES + 1))
+        decode_json(random_body(seed, MAX_VALUES + 1), MAX_VALUES)
     assert error_info.value.detail == "The body contains more than 100,000 values."
 
 
 @pytest.mark.parametrize("offset", range(8))
 def test_escape_at_end_of_piece(offset: int):
     body = b'["%s%s", 1]' % (b"a" * (LARGE_BODY_BYTES - offset), rb"\\\"," * MAX_VALUES)
-    assert decode_json(body) == json.loads(body)
+    assert decode_json(body, MAX_VALUES) == json.loads(body)
 
 
 @pytest.mark.parametrize(("digits", "count", "is_valid"), [(100, 5_000, True), (101, 648, True), (101, 700, False)])

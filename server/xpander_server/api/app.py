@@ -18,8 +18,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from xpander_server import contract
+from xpander_server.api.body_reader import BodyReader, without_isolation
 from xpander_server.api.endpoint import Endpoint
 from xpander_server.api.handlers import OperationHandlers, ReportWriter
+from xpander_server.api.request_body import BodyMemory
 from xpander_server.api.responses import error_response, handle_errors, static_response
 from xpander_server.auth.authentication import Authenticator
 from xpander_server.clock import now
@@ -27,6 +29,9 @@ from xpander_server.http.concurrency import BlockingRunner, ListRunner, without_
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.http.forwarded import TrustedProxies
 from xpander_server.store import Store
+
+MAX_BODIES_BYTES = 256 * 1024 * 1024
+"""Bytes of all bodies that arrive or wait to be decoded; one organization may use a half of them."""
 
 
 def create_app(
@@ -37,7 +42,7 @@ def create_app(
     writer: ReportWriter | None = None,
     run_list: ListRunner | None = None,
     body_timeout: float | None = None,
-    run_large: BlockingRunner | None = None,
+    read_large: BodyReader | None = None,
     clock: Callable[[], int] = now,
     extra_routes: Sequence[BaseRoute] = (),
     observer: RequestObserver | None = None,
@@ -53,21 +58,21 @@ def create_app(
         writer: Stores reports. Default: `run` with a transaction for each request.
         run_list: Executes lists and searches. Default: `run`, without limits.
         body_timeout: Seconds in which a body must arrive. None for no limit, and for use without an event loop.
-        run_large: Executes the decompression and validation of large bodies. Default: `run`.
+        read_large: Decodes and validates large bodies. Default: `run`, in this process.
         clock: Returns the current time in microseconds since 1970 (UTC).
         extra_routes: Routes outside the contract, such as the web pages.
         observer: Called after each request.
         proxies: Proxies whose statements about the client are trusted.
         root_path: Path below which a proxy publishes the server. Default: none.
     """
+    read_large, memory = read_large or without_isolation(run), BodyMemory(MAX_BODIES_BYTES)
     handlers = OperationHandlers(store, run, run_list or without_limits(run), writer, clock).by_operation_id()
     # The dispatcher tries the routes in this order. The contract lists the most frequent operation first.
     plain_routes: list[Route] = []
     prefixed_routes: list[Route] = []
     for name, operation in contract.operations().items():
-        handle = handle_errors(
-            Endpoint(operation, handlers[name], authenticator, body_timeout, run_large or run).handle
-        )
+        endpoint = Endpoint(operation, handlers[name], authenticator, body_timeout, read_large, memory)
+        handle = handle_errors(endpoint.handle)
         plain_routes.append(Route(operation.path, handle, methods=[operation.method]))
         if operation.scope is not None:
             # Clients of self-hosted controllers prefix the path with their organization.

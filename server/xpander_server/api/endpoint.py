@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server import contract
-from xpander_server.api.request_body import read_body
+from xpander_server.api.body_reader import BodyReader
+from xpander_server.api.request_body import BodyMemory, read_body
 from xpander_server.auth.api_keys import READ
 from xpander_server.auth.authentication import Authenticator, Principal
 from xpander_server.contract import Operation
-from xpander_server.http.concurrency import BlockingRunner
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 
@@ -52,7 +52,8 @@ class Endpoint:
         handler: Function that executes the operation.
         authenticator: Identifies the caller.
         body_timeout: Seconds in which the body must arrive; None for no limit.
-        run_large: Executes the decompression and validation of large bodies.
+        read_large: Decodes and validates large bodies.
+        memory: Bounds the bytes of bodies.
     """
 
     def __init__(
@@ -61,13 +62,15 @@ class Endpoint:
         handler: Handler,
         authenticator: Authenticator,
         body_timeout: float | None,
-        run_large: BlockingRunner,
+        read_large: BodyReader,
+        memory: BodyMemory,
     ) -> None:
         self._operation = operation
         self._handler = handler
         self._authenticator = authenticator
         self._body_timeout = body_timeout
-        self._run_large = run_large
+        self._read_large = read_large
+        self._memory = memory
 
     async def handle(self, request: Request) -> Response:
         """Return the response to `request`.
@@ -91,19 +94,20 @@ class Endpoint:
             raise HTTPError(403, f"The API key does not belong to the organization {prefix[:100]!r} of the path.")
         query = request.query_params.multi_items() if request.scope["query_string"] else ()
         parameters = operation.read_parameters(segments, query, request.scope["headers"])
-        body = await self._read_body(request) if operation.has_body else None
+        body = await self._read_body(request, organization_id) if operation.has_body else None
         charge = partial(self._charge, request, principal)
         return OperationRequest(organization_id, parameters, body, may_read, charge)
 
     def _charge(self, request: Request, principal: Principal, count: int) -> None:
         self._authenticator.charge(principal, count, request_state(request.scope).headers)
 
-    async def _read_body(self, request: Request) -> Any:
-        encoded = await read_body(request, self._body_timeout)
-        body = encoded.decode_small()
-        if body is not None:
-            return self._operation.read_body(body)
-        return await self._run_large(lambda: self._operation.read_body(encoded.decode()))
+    async def _read_body(self, request: Request, organization_id: str) -> Any:
+        with self._memory.reserve(organization_id) as reservation:
+            encoded = await read_body(request, self._body_timeout, reservation)
+            body = encoded.decode_small()
+            if body is not None:
+                return self._operation.read_body(body)
+            return await self._read_large(organization_id, self._operation, encoded)
 
 
 async def require_scope(authenticator: Authenticator, request: Request, scope: str) -> Principal:

@@ -52,22 +52,24 @@ class EncodedBody:
         return body
 
 
-async def read_body(request: Request, max_seconds: float | None) -> EncodedBody:
+async def read_body(request: Request, max_seconds: float | None, memory: "Reservation | None" = None) -> EncodedBody:
     """Return the whole JSON body.
 
     Args:
         request: Request to read.
         max_seconds: Seconds in which the body must arrive. None for no limit, and for use without an event loop.
+        memory: Reservation that grows with the body. None for no limit.
 
     Raises:
-        HTTPError: 415 for an unsupported type or coding, 413 for a body above the limit, 408 after the timeout.
+        HTTPError: 415 for an unsupported type or coding, 413 for a body above the limit, 408 after the timeout, 503 if
+            there is no memory left for the organization.
     """
     _require_content_type(request, JSON, "body")
     coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
     if coding not in _DECOMPRESS:
         accepted = {"Accept-Encoding": "gzip, zstd"}
         raise HTTPError(415, "Send the body uncompressed, or with one Content-Encoding: gzip or zstd.", accepted)
-    return EncodedBody(await _receive(request, max_seconds, MAX_BODY_BYTES), coding)
+    return EncodedBody(await _receive(request, max_seconds, MAX_BODY_BYTES, memory), coding)
 
 
 async def read_form(request: Request, max_seconds: float) -> bytes:
@@ -89,7 +91,9 @@ def _require_content_type(request: Request, media_type: str, subject: str) -> No
         raise HTTPError(415, f"Send the {subject} as {media_type}.")
 
 
-async def _receive(request: Request, max_seconds: float | None, max_bytes: int) -> bytes:
+async def _receive(
+    request: Request, max_seconds: float | None, max_bytes: int, memory: "Reservation | None" = None
+) -> bytes:
     content_length = request.headers.get("content-length", "")
     if content_length.isdecimal() and int(content_length) > max_bytes:
         raise _too_large(max_bytes)
@@ -105,9 +109,70 @@ async def _receive(request: Request, max_seconds: float | None, max_bytes: int) 
                 body += chunk
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
+                if memory is not None:
+                    memory.add(len(chunk))
     except TimeoutError:
         raise HTTPError(408, "The body did not arrive in time.", {"Connection": "close"}) from None
     return bytes(body)
+
+
+class BodyMemory:
+    """Bound of the bytes of all bodies that arrive or wait to be decoded.
+
+    An organization may use as much as is left free (as in `store.fair_queue`), so one alone can use a half, and another
+    one always finds space.
+
+    Args:
+        max_bytes: Largest sum.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._free = max_bytes
+        self._used: dict[str, int] = {}
+
+    def reserve(self, organization_id: str) -> "Reservation":
+        """Return an empty reservation, which is released at the end of its `with` block."""
+        return Reservation(self, organization_id)
+
+    def change(self, organization_id: str, count: int) -> None:
+        """Add bytes to those of an organization, or remove them.
+
+        Raises:
+            HTTPError: 503 if the organization has no space left.
+        """
+        used = self._used.get(organization_id, 0) + count
+        if count > 0 and used > self._free:
+            raise HTTPError(503, "Too many large bodies of this organization wait.", {"Retry-After": "1"})
+        self._free -= count
+        if used:
+            self._used[organization_id] = used
+        else:
+            self._used.pop(organization_id, None)
+
+
+class Reservation:
+    """Part of a `BodyMemory` that one request uses."""
+
+    def __init__(self, memory: BodyMemory, organization_id: str) -> None:
+        self._memory = memory
+        self._organization_id = organization_id
+        self._count = 0
+
+    def __enter__(self) -> "Reservation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._count:
+            self._memory.change(self._organization_id, -self._count)
+
+    def add(self, count: int) -> None:
+        """Reserve further bytes.
+
+        Raises:
+            HTTPError: 503 if the organization has no space left.
+        """
+        self._memory.change(self._organization_id, count)
+        self._count += count
 
 
 # The functions return None for a body above the limit. It applies during decompression, so a decompression bomb never

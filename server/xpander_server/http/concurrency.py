@@ -32,21 +32,6 @@ async def run_in_threadpool(call: Callable[[], T], /) -> T:
     return await anyio.to_thread.run_sync(call)
 
 
-class LimitedThreadPool:
-    """Execution in worker threads of which at most a given number run at once; other calls are queued.
-
-    Args:
-        max_threads: Calls that run at the same time.
-    """
-
-    def __init__(self, max_threads: int) -> None:
-        self._limiter = anyio.CapacityLimiter(max_threads)
-
-    async def __call__(self, call: Callable[[], T], /) -> T:
-        """Execute `call` in a worker thread."""
-        return await anyio.to_thread.run_sync(call, limiter=self._limiter)
-
-
 async def run_inline(call: Callable[[], T], /) -> T:
     """Execute `call` in the current thread, for callers that have no event loop."""
     return call()
@@ -69,15 +54,26 @@ def without_limits(run: BlockingRunner) -> ListRunner:
     return run_list
 
 
-class FairListRunner:
-    """Runner of lists and searches in separate worker threads, with limits for all and for each organization.
+class FairRunner:
+    """Runner of expensive calls in worker threads, with limits for all organizations and for each one.
 
-    Lists and searches may read much, so they are slower than other requests. The limits keep threads and connections
-    for other requests, and for the lists of other organizations.
+    The limits keep threads and connections for other requests, and for the calls of other organizations: of each
+    organization, at most `max_running_of_organization` calls compete for the `max_running` threads.
+
+    Args:
+        subject: Name of the calls in the error.
+        max_running: Calls that are executed at a time.
+        max_running_of_organization: Calls of one organization that are executed at a time, or are next.
+        max_waiting_of_organization: Further calls of one organization that wait.
     """
 
-    def __init__(self) -> None:
-        self._threads = CapacityLimiter(MAX_LISTS)
+    def __init__(
+        self, subject: str, *, max_running: int, max_running_of_organization: int, max_waiting_of_organization: int
+    ) -> None:
+        self._subject = subject
+        self._threads = CapacityLimiter(max_running)
+        self._max_running_of_organization = max_running_of_organization
+        self._max_of_organization = max_running_of_organization + max_waiting_of_organization
         self._limiters: dict[str, CapacityLimiter] = {}
         self._counts: dict[str, int] = {}
 
@@ -85,13 +81,13 @@ class FairListRunner:
         """Execute `call` in a worker thread, and return its result.
 
         Raises:
-            HTTPError: 503 if too many lists of the organization wait.
+            HTTPError: 503 if too many calls of the organization wait.
         """
         count = self._counts.get(organization_id, 0)
-        if count >= MAX_LISTS_OF_ORGANIZATION + MAX_WAITING_LISTS:
-            raise HTTPError(503, "Too many lists and searches of this organization wait.", {"Retry-After": "1"})
+        if count >= self._max_of_organization:
+            raise HTTPError(503, f"Too many {self._subject} of this organization wait.", {"Retry-After": "1"})
         self._counts[organization_id] = count + 1
-        limiter = self._limiters.setdefault(organization_id, CapacityLimiter(MAX_LISTS_OF_ORGANIZATION))
+        limiter = self._limiters.setdefault(organization_id, CapacityLimiter(self._max_running_of_organization))
         try:
             async with limiter:
                 return await anyio.to_thread.run_sync(call, limiter=self._threads)
@@ -99,3 +95,15 @@ class FairListRunner:
             self._counts[organization_id] -= 1
             if not self._counts[organization_id]:
                 del self._counts[organization_id], self._limiters[organization_id]
+
+
+class FairListRunner(FairRunner):
+    """Runner of lists and searches, which may read much, so they are slower than other requests."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "lists and searches",
+            max_running=MAX_LISTS,
+            max_running_of_organization=MAX_LISTS_OF_ORGANIZATION,
+            max_waiting_of_organization=MAX_WAITING_LISTS,
+        )
