@@ -84,27 +84,25 @@ def test_worker_that_was_killed_is_replaced(workers: BodyWorkers):
     read(reader, MANY_VALUES)
     (killed,) = workers.process_ids
     os.kill(killed, signal.SIGKILL)
-    assert read(reader, MANY_VALUES)["id"] == "many"
+    assert read(reader, MANY_VALUES).get("id") == "many"
     assert killed not in workers.process_ids
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 def test_worker_that_does_not_answer_is_ended_and_replaced():
-    workers = BodyWorkers(max_seconds=4)
+    workers = BodyWorkers()
     try:
         reader = IsolatingBodyReader(workers)
-        for _ in range(3):  # a busy machine may need more time to start the process
-            with suppress(HTTPError):
-                read(reader, MANY_VALUES)
-                break
+        read(reader, MANY_VALUES)
         (frozen,) = workers.process_ids
         os.kill(frozen, signal.SIGSTOP)
-        started_at = time.monotonic()
-        with suppress(HTTPError):
+        workers.max_seconds = 2
+        with suppress(HTTPError):  # the worker that replaces it may start slowly on a busy machine
             read(reader, MANY_VALUES)
-        assert time.monotonic() - started_at >= 4
         assert frozen not in workers.process_ids
         wait_for_end(frozen)
+        workers.max_seconds = 20
+        assert read(reader, MANY_VALUES).get("id") == "many"
     finally:
         workers.close()
 
@@ -115,7 +113,7 @@ def test_idle_worker_ends():
         reader = IsolatingBodyReader(workers)
         read(reader, MANY_VALUES)
         wait_for_end(workers.process_ids[0])
-        assert read(reader, MANY_VALUES)["id"] == "many"
+        assert read(reader, MANY_VALUES).get("id") == "many"
     finally:
         workers.close()
 

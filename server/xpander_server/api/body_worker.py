@@ -35,12 +35,15 @@ class BodyWorkers:
     """Processes that decode bodies: as many as threads call `read` at the same time.
 
     Args:
-        max_seconds: Time in which a worker must start and decode a body.
         idle_seconds: Time after which an idle worker ends.
+
+    Attributes:
+        max_seconds: Time in which a worker must start and decode a body.
     """
 
-    def __init__(self, max_seconds: float = MAX_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
-        self._max_seconds, self._idle_seconds = max_seconds, idle_seconds
+    def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
+        self.max_seconds = MAX_SECONDS
+        self._idle_seconds = idle_seconds
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
         self._lock = threading.Lock()
@@ -62,7 +65,7 @@ class BodyWorkers:
         for _ in range(2):
             worker = self._take()
             try:
-                result = worker.call((operation_name, body))
+                result = worker.call((operation_name, body), self.max_seconds)
             except (OSError, EOFError):
                 is_new = worker.is_new
                 self._discard(worker)
@@ -92,7 +95,7 @@ class BodyWorkers:
                 return self._idle.pop()
             if self._is_closed:
                 raise HTTPError(503, "The server stops.", {"Retry-After": "1"})
-            worker = _Worker(self._max_seconds, self._idle_seconds)
+            worker = _Worker(self._idle_seconds)
             self._all.add(worker)
             return worker
 
@@ -116,16 +119,15 @@ class _Worker:
         process_id: Id of the process.
     """
 
-    def __init__(self, max_seconds: float, idle_seconds: float) -> None:
+    def __init__(self, idle_seconds: float) -> None:
         self.is_new = True
-        self._max_seconds = max_seconds
         # -P: the current folder, in which anybody may have put modules, is not searched for modules.
         self._process = subprocess.Popen(  # noqa: S603 - a fixed command
             [sys.executable, "-P", "-m", __name__, str(idle_seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.process_id = self._process.pid
 
-    def call(self, request: object) -> Any:
+    def call(self, request: object, max_seconds: float) -> Any:
         """Send a request, and return the response.
 
         Raises:
@@ -133,7 +135,7 @@ class _Worker:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        timer = threading.Timer(self._max_seconds, self._process.kill)
+        timer = threading.Timer(max_seconds, self._process.kill)
         timer.daemon = True
         timer.start()
         try:
