@@ -20,8 +20,8 @@ MAX_DEPTH = 512
 """The contract's limit for nested arrays and objects in a body."""
 MAX_VALUES = 1_000_000
 """The contract's limit for elements of arrays and members of objects in a body. An empty one counts as one more."""
-MAX_BATCH_VALUES = 400_000
-"""The contract's limit for the values in the body of a batch; each report in it has the limit of a body by itself."""
+MAX_BATCH_VALUES = 1_000_000
+"""The contract's limit for the values in the body of a batch."""
 MAX_LONG_DIGITS = 64 * 1024
 """The contract's limit for the digits of all numbers in a body that have more than 100 digits."""
 LARGE_BODY_BYTES = 64 * 1024

@@ -13,7 +13,7 @@ from xpander_server.auth.api_keys import ApiKeys
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.rate_limit import Rate
 from xpander_server.auth.verifier import Verifier
-from xpander_server.body_json import MAX_BATCH_VALUES, MAX_DEPTH, MAX_VALUES
+from xpander_server.body_json import MAX_BATCH_VALUES, MAX_DEPTH, MAX_LONG_DIGITS
 from xpander_server.embedded import Embedded, _request
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.store import Store
@@ -213,7 +213,7 @@ def test_a_batch_that_is_not_json_is_refused_as_a_whole(app, body):
 
 def test_a_report_that_exceeds_a_limit_of_a_body_fails_alone(app):
     nested = b'{"agent_id": "a", "llm_response": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
-    large = b'{"agent_id": "a", "llm_response": [' + b",".join([b"0"] * (MAX_VALUES + 1)) + b"]}"
+    large = b'{"agent_id": "a", "llm_response": [' + b",".join([b"9" * 1_000] * (MAX_LONG_DIGITS // 1_000 + 1)) + b"]}"
     not_utf_8 = b'{"agent_id": "a", "result": "\xff"}'
     body = b'{"reports": [%s, %s, %s, {"agent_id": "a"}]}' % (nested, large, not_utf_8)
     status, _, response = call(app, "POST", REPORTS, body)

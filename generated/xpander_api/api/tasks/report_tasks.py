@@ -126,7 +126,7 @@ def sync_detailed(
     The statuses below, other than 200, apply to the request as a whole; then none of its reports is
     stored,
     except that 500 and 503 leave it open. The body may be compressed as that of `reportTask`. Each
-    report has the limits of a body; the whole body has at most 4 MiB after decompression and 400,000
+    report has the limits of a body; the whole body has at most 4 MiB after decompression and 1,000,000
     values. A rate limit counts each report. A key without the scope `read` gets tasks that contain only
     what the reports of the batch state, with their time of arrival.
 
@@ -171,7 +171,7 @@ def sync(
     The statuses below, other than 200, apply to the request as a whole; then none of its reports is
     stored,
     except that 500 and 503 leave it open. The body may be compressed as that of `reportTask`. Each
-    report has the limits of a body; the whole body has at most 4 MiB after decompression and 400,000
+    report has the limits of a body; the whole body has at most 4 MiB after decompression and 1,000,000
     values. A rate limit counts each report. A key without the scope `read` gets tasks that contain only
     what the reports of the batch state, with their time of arrival.
 
@@ -211,7 +211,7 @@ async def asyncio_detailed(
     The statuses below, other than 200, apply to the request as a whole; then none of its reports is
     stored,
     except that 500 and 503 leave it open. The body may be compressed as that of `reportTask`. Each
-    report has the limits of a body; the whole body has at most 4 MiB after decompression and 400,000
+    report has the limits of a body; the whole body has at most 4 MiB after decompression and 1,000,000
     values. A rate limit counts each report. A key without the scope `read` gets tasks that contain only
     what the reports of the batch state, with their time of arrival.
 
@@ -254,7 +254,7 @@ async def asyncio(
     The statuses below, other than 200, apply to the request as a whole; then none of its reports is
     stored,
     except that 500 and 503 leave it open. The body may be compressed as that of `reportTask`. Each
-    report has the limits of a body; the whole body has at most 4 MiB after decompression and 400,000
+    report has the limits of a body; the whole body has at most 4 MiB after decompression and 1,000,000
     values. A rate limit counts each report. A key without the scope `read` gets tasks that contain only
     what the reports of the batch state, with their time of arrival.
 
