@@ -23,9 +23,11 @@ def child(value: Any, name: str) -> Any:
         value: Mapping or object.
         name: Key or attribute in snake case.
     """
-    found = _child(value, name)
+    # A dict, which servers read from JSON for each report, is tested by its class: isinstance() of an ABC is slow.
+    is_dict = type(value) is dict
+    found = value.get(name) if is_dict else _child(value, name)
     if found is None and (camel := _camel_case(name)) != name:
-        return _child(value, camel)
+        return value.get(camel) if is_dict else _child(value, camel)
     return found
 
 
@@ -94,7 +96,7 @@ def join(parts: Iterator[str] | list[str]) -> str | None:
 
 def is_record(value: Any) -> bool:
     """Return whether a value has names: a mapping, or an object that is no text, number, list or class."""
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return True
     return not (
         value is None

@@ -8,6 +8,7 @@ import msgspec
 from xpander_capture.responses import ResponseSummary, include_cache, summarize_response
 from xpander_server.domain.pricing.cost import MAX_COST, compute_cost
 from xpander_server.domain.pricing.own_prices import NO_OWN_PRICES, OwnPrices
+from xpander_server.domain.pricing.response_text import decode_response
 
 _MAX_MODEL_LENGTH = 255
 
@@ -69,10 +70,10 @@ def compute_run_cost(
 
 
 def _summarize(llm_response: str | None) -> ResponseSummary:
-    if not llm_response or llm_response.lstrip()[:1] not in ("{", "["):
+    if not llm_response:
         return ResponseSummary()
     try:
-        return summarize_response(msgspec.json.decode(llm_response))
+        return summarize_response(decode_response(llm_response))
     except (msgspec.DecodeError, RecursionError):  # stored by an older version, or nested too deeply
         return ResponseSummary()
 
