@@ -27,6 +27,7 @@ from xpander_sdk.errors import (
     TooLargeError,
 )
 from xpander_sdk.metrics import CostSummary, DurationSummary, Metrics, MetricsPoint, ModelUsage, RunCounts, ToolUse
+from xpander_sdk.model_call import ModelCall
 from xpander_sdk.receipt import Receipt, ReceiptState
 from xpander_sdk.reporting.tokens import Tokens
 from xpander_sdk.runs.run import Run, current_run
@@ -77,6 +78,7 @@ __all__ = [
     "InvalidReportError",
     "Metrics",
     "MetricsPoint",
+    "ModelCall",
     "ModelUsage",
     "ModuleException",
     "NotFoundError",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
     from uuid import UUID
 
+    from xpander_sdk.model_call import ModelCall
     from xpander_sdk.outbox.outbox import Outbox
     from xpander_sdk.receipt import Receipt
     from xpander_sdk.reporting.fields import ReportFields
@@ -118,11 +119,21 @@ class Backend(BackendMetrics):
         duration: "SupportsFloat | timedelta | None" = 0,
         used_tools: Iterable[Any] | None = None,
         configuration: Configuration | None = None,
+        *,
+        error: str | BaseException | None = None,
+        calls: "Iterable[ModelCall | Mapping[str, Any]] | None" = None,
+        user_id: "str | UUID | int | None" = None,
+        conversation_id: "str | UUID | int | None" = None,
+        parent_task_id: "str | UUID | int | None" = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Task:
         """Record a run that was executed outside xpander.ai, or update its record.
 
         Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None, a
         duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
+
+        The keyword-only arguments are extended fields. A backend that does not support them gets the others only,
+        and `error` in place of an empty `result`.
 
         Args:
             agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
@@ -143,6 +154,17 @@ class Backend(BackendMetrics):
             used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
                 SDK. Default: no tools.
             configuration: Backend and credentials of this call. Default: the backend's configuration.
+            error: Why the run failed: text, or an exception. It does not change `is_success`. Of a text of more than
+                16,384 characters, the middle is left out. Default: None.
+            calls: The model calls of the run, at most 1,000: dicts or objects with the fields of `ModelCall`, or
+                summaries of `xpander_sdk.responses`. Each is priced by its own model. Without `tokens`, the task has
+                their sum. Default: None.
+            user_id: The user for whom the agent worked: str, UUID or int. Default: None.
+            conversation_id: The conversation that the run belongs to: str, UUID or int. Default: None.
+            parent_task_id: The run that started this one: str, UUID or int. Default: None.
+            metadata: Pairs of texts by which history can be filtered: at most 64, names of at most 64 characters
+                without "=", values of at most 512 characters. Numbers, booleans, UUIDs and enums are converted.
+                Default: None.
 
         Returns:
             The task in the backend after this report.
@@ -169,11 +191,21 @@ class Backend(BackendMetrics):
         duration: "SupportsFloat | timedelta | None" = 0,
         used_tools: Iterable[Any] | None = None,
         configuration: Configuration | None = None,
+        *,
+        error: str | BaseException | None = None,
+        calls: "Iterable[ModelCall | Mapping[str, Any]] | None" = None,
+        user_id: "str | UUID | int | None" = None,
+        conversation_id: "str | UUID | int | None" = None,
+        parent_task_id: "str | UUID | int | None" = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Task:
         """Record a run that was executed outside xpander.ai, or update its record.
 
         Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None, a
         duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
+
+        The keyword-only arguments are extended fields. A backend that does not support them gets the others only,
+        and `error` in place of an empty `result`.
 
         Args:
             agent_id: The agent that executed the run. Default: the configuration's, else XPANDER_AGENT_ID.
@@ -194,6 +226,17 @@ class Backend(BackendMetrics):
             used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
                 SDK. Default: no tools.
             configuration: Backend and credentials of this call. Default: the backend's configuration.
+            error: Why the run failed: text, or an exception. It does not change `is_success`. Of a text of more than
+                16,384 characters, the middle is left out. Default: None.
+            calls: The model calls of the run, at most 1,000: dicts or objects with the fields of `ModelCall`, or
+                summaries of `xpander_sdk.responses`. Each is priced by its own model. Without `tokens`, the task has
+                their sum. Default: None.
+            user_id: The user for whom the agent worked: str, UUID or int. Default: None.
+            conversation_id: The conversation that the run belongs to: str, UUID or int. Default: None.
+            parent_task_id: The run that started this one: str, UUID or int. Default: None.
+            metadata: Pairs of texts by which history can be filtered: at most 64, names of at most 64 characters
+                without "=", values of at most 512 characters. Numbers, booleans, UUIDs and enums are converted.
+                Default: None.
 
         Returns:
             The task in the backend after this report.
@@ -240,6 +283,15 @@ class Backend(BackendMetrics):
                 - `duration`: Wall-clock time of the run: seconds or a timedelta. 0 means unknown. Default: 0.
                 - `used_tools`: The tools that were called, one entry per call: names, or tool calls as dicts or
                   objects of an SDK. Default: no tools.
+                - `error`: Why the run failed: text, or an exception. It does not change `is_success`. Of a text of more
+                  than 16,384 characters, the middle is left out. Default: None.
+                - `calls`: The model calls of the run, at most 1,000: dicts or objects with the fields of `ModelCall`,
+                  or summaries of `xpander_sdk.responses`. Default: None.
+                - `user_id`: The user for whom the agent worked: str, UUID or int. Default: None.
+                - `conversation_id`: The conversation that the run belongs to: str, UUID or int. Default: None.
+                - `parent_task_id`: The run that started this one: str, UUID or int. Default: None.
+                - `metadata`: Pairs of texts by which history can be filtered: at most 64, names of at most 64
+                  characters without "=", values of at most 512 characters. Default: None.
 
         Returns:
             A receipt: the report is stored. Its `wait`, or `await`, waits for the delivery.
@@ -292,6 +344,15 @@ class Backend(BackendMetrics):
                 - `duration`: Wall-clock time of the run: seconds or a timedelta. 0 means unknown. Default: 0.
                 - `used_tools`: The tools that were called, one entry per call: names, or tool calls as dicts or
                   objects of an SDK. Default: no tools.
+                - `error`: Why the run failed: text, or an exception. It does not change `is_success`. Of a text of more
+                  than 16,384 characters, the middle is left out. Default: None.
+                - `calls`: The model calls of the run, at most 1,000: dicts or objects with the fields of `ModelCall`,
+                  or summaries of `xpander_sdk.responses`. Default: None.
+                - `user_id`: The user for whom the agent worked: str, UUID or int. Default: None.
+                - `conversation_id`: The conversation that the run belongs to: str, UUID or int. Default: None.
+                - `parent_task_id`: The run that started this one: str, UUID or int. Default: None.
+                - `metadata`: Pairs of texts by which history can be filtered: at most 64, names of at most 64
+                  characters without "=", values of at most 512 characters. Default: None.
 
         Returns:
             A receipt: the report is stored. Its `wait`, or `await`, waits for the delivery.

@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 from xpander_sdk import _lazy
 from xpander_sdk.api_object import ApiObject, ConfigurationReference
 from xpander_sdk.errors import ModuleException
+from xpander_sdk.model_call import ModelCall
 from xpander_sdk.reporting.tokens import Tokens, TokenUsage
 from xpander_sdk.reporting.validation import Scalar, resolve_agent_id
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
@@ -60,8 +61,10 @@ class Task(ApiObject):
         internal_status: Status in the executing system's own terms.
         agent_version: Version of the agent.
         result: The final answer.
+        error: Why the run failed.
         llm_response: The provider's response, as it was reported.
-        tokens: Token usage.
+        tokens: Token usage: as reported, else the sum of the calls.
+        calls: Model calls of the run.
         used_tools: Names of the tools that were called, one entry per call.
         duration: Wall-clock time of the run, in seconds.
         source: Origin of the task; "external" for a reported run.
@@ -71,6 +74,7 @@ class Task(ApiObject):
         triggering_agent_id: Agent that started this task.
         parent_execution: Execution that started this one.
         conversation_id: Conversation that the run belongs to.
+        metadata: Pairs of texts that the caller defines.
         execution_kind: Kind of the execution.
         output_format: Requested format of the result.
         output_schema: Requested JSON schema of the result.
@@ -83,7 +87,7 @@ class Task(ApiObject):
     """
 
     _first_fields: ClassVar[tuple[str, ...]] = (
-        "id", "agent_id", "status", "result", "input", "duration", "tokens", "used_tools", "title", "user_id",
+        "id", "agent_id", "status", "error", "result", "input", "duration", "tokens", "used_tools", "title", "user_id",
     )  # fmt: skip
 
     id: str
@@ -99,8 +103,10 @@ class Task(ApiObject):
     internal_status: str | None = None
     agent_version: str | None = None
     result: str | None = None
+    error: str | None = None
     llm_response: Any = None
     tokens: Tokens | None = None
+    calls: list[ModelCall] = field(factory=list)
     used_tools: list[str] = field(factory=list)
     duration: float | None = None
     source: str | None = None
@@ -110,6 +116,7 @@ class Task(ApiObject):
     triggering_agent_id: str | None = None
     parent_execution: str | None = None
     conversation_id: str | None = None
+    metadata: dict[str, str] = field(factory=dict)
     execution_kind: str | None = None
     output_format: str | None = None
     output_schema: Any = None
@@ -140,11 +147,21 @@ class Task(ApiObject):
         result: Any | None = None,
         duration: "SupportsFloat | timedelta | None" = 0,
         used_tools: Iterable[Any] | None = [],
+        *,
+        error: str | BaseException | None = None,
+        calls: "Iterable[ModelCall | Mapping[str, Any]] | None" = None,
+        user_id: "str | UUID | int | None" = None,
+        conversation_id: "str | UUID | int | None" = None,
+        parent_task_id: "str | UUID | int | None" = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Self:
         """Record a run that was executed outside xpander.ai, or update its record.
 
         Blocks until the backend has responded. `areport_external_task` is the asynchronous form. In an update, None, a
         duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
+
+        The keyword-only arguments are extended fields. A backend that does not support them gets the others only, and
+        `error` in place of an empty `result`.
 
         Args:
             configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
@@ -164,6 +181,17 @@ class Task(ApiObject):
                 duration as zero. Default: 0.
             used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
                 SDK. Default: no tools.
+            error: Why the run failed: text, or an exception. It does not change `is_success`. Of a text of more than
+                16,384 characters, the middle is left out. Default: None.
+            calls: The model calls of the run, at most 1,000: dicts or objects with the fields of `ModelCall`, or
+                summaries of `xpander_sdk.responses`. Each is priced by its own model. Without `tokens`, the task has
+                their sum. Default: None.
+            user_id: The user for whom the agent worked: str, UUID or int. Default: None.
+            conversation_id: The conversation that the run belongs to: str, UUID or int. Default: None.
+            parent_task_id: The run that started this one: str, UUID or int. Default: None.
+            metadata: Pairs of texts by which history can be filtered: at most 64, names of at most 64 characters
+                without "=", values of at most 512 characters. Numbers, booleans, UUIDs and enums are converted.
+                Default: None.
 
         Returns:
             The task in the backend after this report.
@@ -197,11 +225,21 @@ class Task(ApiObject):
         result: Any | None = None,
         duration: "SupportsFloat | timedelta | None" = 0,
         used_tools: Iterable[Any] | None = [],
+        *,
+        error: str | BaseException | None = None,
+        calls: "Iterable[ModelCall | Mapping[str, Any]] | None" = None,
+        user_id: "str | UUID | int | None" = None,
+        conversation_id: "str | UUID | int | None" = None,
+        parent_task_id: "str | UUID | int | None" = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Self:
         """Record a run that was executed outside xpander.ai, or update its record.
 
         Runs on asyncio and on trio. `report_external_task` is the synchronous form. In an update, None, a
         duration of 0 and empty `used_tools` keep the stored value. The default of `is_success` replaces the outcome.
+
+        The keyword-only arguments are extended fields. A backend that does not support them gets the others only, and
+        `error` in place of an empty `result`.
 
         Args:
             configuration: Backend and credentials. Default: a new `Configuration()`, from the environment.
@@ -221,6 +259,17 @@ class Task(ApiObject):
                 duration as zero. Default: 0.
             used_tools: The tools that were called, one entry per call: names, or tool calls as dicts or objects of an
                 SDK. Default: no tools.
+            error: Why the run failed: text, or an exception. It does not change `is_success`. Of a text of more than
+                16,384 characters, the middle is left out. Default: None.
+            calls: The model calls of the run, at most 1,000: dicts or objects with the fields of `ModelCall`, or
+                summaries of `xpander_sdk.responses`. Each is priced by its own model. Without `tokens`, the task has
+                their sum. Default: None.
+            user_id: The user for whom the agent worked: str, UUID or int. Default: None.
+            conversation_id: The conversation that the run belongs to: str, UUID or int. Default: None.
+            parent_task_id: The run that started this one: str, UUID or int. Default: None.
+            metadata: Pairs of texts by which history can be filtered: at most 64, names of at most 64 characters
+                without "=", values of at most 512 characters. Numbers, booleans, UUIDs and enums are converted.
+                Default: None.
 
         Returns:
             The task in the backend after this report.
@@ -333,6 +382,7 @@ class Task(ApiObject):
                 "created_at": None,
                 **values,
                 "input": TaskInput(**values.get("input", {})),
+                "calls": [ModelCall(**call) for call in values.get("calls", ())],
                 "status": AgentExecutionStatus(values["status"]),
                 "extra": record.extra,
                 "configuration": configuration,

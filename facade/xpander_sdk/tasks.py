@@ -79,9 +79,10 @@ class Tasks:
         Args:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -100,9 +101,10 @@ class Tasks:
         Args:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -121,9 +123,10 @@ class Tasks:
         Args:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -142,9 +145,10 @@ class Tasks:
         Args:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -161,9 +165,10 @@ class Tasks:
         Args:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -179,9 +184,10 @@ class Tasks:
         Args:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -197,9 +203,10 @@ class Tasks:
         Args:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -217,9 +224,10 @@ class Tasks:
         Args:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
-                `parent_task_id`, `triggering_agent_id`, `status`, `internal_status`, `tool`, `model`, `q` (text in
-                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
-                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
+                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
+                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
+                datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.

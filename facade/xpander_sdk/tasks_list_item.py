@@ -36,7 +36,9 @@ class TasksListItem(ApiObject):
         triggering_agent_id: Agent that started this task.
         created_at: Time at which the backend created the record.
         updated_at: Time of the last change of the record.
+        conversation_id: Conversation that the run belongs to.
         source_node_type: Type of the system that recorded the run.
+        error: Why the run failed, or only the start of the text. `load` returns all of it.
         result: The final answer; only its start if `result_truncated` is True.
         result_truncated: Whether the backend has cut `result`. `load` returns all of it.
         title: Title of the run.
@@ -45,7 +47,9 @@ class TasksListItem(ApiObject):
         conversation_kind: Kind of the conversation that the run belongs to.
     """
 
-    _first_fields: ClassVar[tuple[str, ...]] = ("id", "agent_id", "status", "created_at", "title", "result", "user_id")
+    _first_fields: ClassVar[tuple[str, ...]] = (
+        "id", "agent_id", "status", "created_at", "title", "error", "result", "user_id",
+    )  # fmt: skip
 
     id: str
     agent_id: str
@@ -56,7 +60,9 @@ class TasksListItem(ApiObject):
     triggering_agent_id: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    conversation_id: str | None = None
     source_node_type: str | None = None
+    error: str | None = None
     result: str | None = None
     result_truncated: bool = False
     title: str | None = None

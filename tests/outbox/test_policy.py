@@ -13,8 +13,15 @@ from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.policy import FailureKind
 from xpander_server.contract import Report
 from xpander_server.domain import task as tasks
+from xpander_server.domain.model_calls import TOKEN_KINDS
 
-tokens = st.fixed_dictionaries({kind: st.integers(0, 9) for kind in tasks.TOKEN_KINDS})
+tokens = st.fixed_dictionaries({kind: st.integers(0, 9) for kind in TOKEN_KINDS})
+calls = st.lists(
+    st.fixed_dictionaries(
+        {"response_id": st.sampled_from("ab"), "model": st.just("gpt-4o")}, optional={"tokens": tokens}
+    ),
+    max_size=2,
+)
 report_fields = st.fixed_dictionaries(
     {},
     optional={
@@ -25,6 +32,10 @@ report_fields = st.fixed_dictionaries(
         "is_success": st.none() | st.booleans(),
         "duration": st.none() | st.floats(0, 9),
         "used_tools": st.none() | st.lists(st.sampled_from("ab"), max_size=2),
+        "error": st.none() | st.text("ab", max_size=3),
+        "calls": st.none() | calls,
+        "metadata": st.none() | st.dictionaries(st.sampled_from("ab"), st.just("1")),
+        "conversation_id": st.none() | st.sampled_from("ab"),
     },
 )
 NOW = 1_800_000_000 * SECOND
@@ -67,10 +78,11 @@ def test_repeating_earlier_reports_in_a_merged_one_changes_nothing(bodies, split
 
 
 def test_merging_keeps_values_that_a_later_report_has_only_by_default():
-    first = make_report("run-1", 1, duration=4.7, used_tools=["search"])
-    second = make_report("run-1", 2, result="done", duration=0.0, used_tools=[])
+    first = make_report("run-1", 1, duration=4.7, used_tools=["search"], calls=[{"model": "m"}])
+    second = make_report("run-1", 2, result="done", duration=0.0, used_tools=[], calls=[])
     merged = json.loads(policy.merge_reports([first, second]).content)
     assert (merged["result"], merged["duration"], merged["used_tools"]) == ("done", 4.7, ["search"])
+    assert merged["calls"] == [{"model": "m"}]
 
 
 def test_single_report_is_not_changed():

@@ -321,3 +321,29 @@ def test_characters_that_html_forbids_are_shown_as_symbols(client, store):
         assert "␀" in page
         assert not [character for character in page if ord(character) < 0x20 and character not in "\t\n\r"]
         assert not any(0x7F <= ord(character) <= 0x9F for character in page)
+
+
+def test_run_is_shown_with_its_error_calls_and_context(client, store):
+    report(
+        store,
+        "t",
+        is_success=False,
+        error="the <model> did not respond",
+        calls=[
+            {"model": "gpt-4o", "provider": "openai", "tokens": {"prompt_tokens": 1_000_000}},
+            {"model": "gpt-4o-mini", "error": "overloaded"},
+        ],
+        conversation_id="chat & 42",
+        parent_task_id="p/1",
+        metadata={"environment": "a=b&c"},
+    )
+    page = client.get("/ui/task?id=t").text
+    for text in ("the &lt;model&gt; did not respond", "gpt-4o-mini", "overloaded", "$2.50", "1,000,000"):
+        assert text in page
+    links = [html.unescape(link) for link in re.findall(r'href="(/ui/history\?[^"]*)"', page)]
+    filters = [link for link in links if "conversation_id" in link or "metadata" in link]
+    assert len(filters) == 2
+    for link in filters:
+        assert 'data-id="t"' in client.get(link).text
+    assert 'data-id="t"' not in client.get("/ui/history?metadata=environment%3Dother").text
+    assert "the &lt;model&gt; did not respond" in client.get("/ui/history").text

@@ -73,3 +73,22 @@ def test_a_failed_export_leaves_no_file(cli, monkeypatch):
     result = cli("export", "a", "-o", "no/such/folder.jsonl")
     assert (result.exit_code, "cannot write no/such/folder.jsonl" in result.output) == (2, True)
     assert list(Path().glob("out*")) == []
+
+
+def test_extended_fields_survive_an_export_and_an_import(cli, tmp_path):
+    run = {
+        "id": "r", "agent_id": "a", "is_success": False, "error": "timeout", "user_id": "u", "conversation_id": "c",
+        "parent_task_id": "p", "metadata": {"environment": "test"}, "created_at": "2026-01-05T09:30:00Z",
+        "calls": [{"provider": "openai", "model": "gpt-4o", "response_id": "1", "tokens": {"prompt_tokens": 5}}],
+    }  # fmt: skip
+    write_lines("runs.jsonl", run)
+    assert cli("import", "runs.jsonl").exit_code == 0
+    exported = cli("export", "a").stdout
+    Path("tasks.jsonl").write_text(exported)
+    other = f"sqlite:///{tmp_path}/other.db"
+    assert cli("import", "tasks.jsonl", "--base-url", other).exit_code == 0
+    task, copy = json.loads(exported), json.loads(cli("export", "a", "--base-url", other).stdout)
+    for name in ("error", "user_id", "conversation_id", "parent_task_id", "metadata", "calls", "tokens", "created_at"):
+        assert copy[name] == task[name], name
+    assert task["error"] == "timeout"
+    assert task["calls"][0]["model"] == "gpt-4o"

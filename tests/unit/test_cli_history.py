@@ -127,3 +127,30 @@ def test_follower_returns_an_older_task_when_it_starts_to_match_the_filter(embed
     assert [item.id for item in follower.read_initial(5)] == ["2"]
     report(embedded, "1", is_success=False)
     assert [item.id for item in follower.poll()] == ["1"]
+
+
+def test_history_is_filtered_by_conversation_and_metadata(cli):
+    pairs = ("--metadata", "environment=test", "--metadata", "note=a=b")
+    cli("send", "--agent-id", "a", "--id", "one", "--conversation", "c1", "--user", "u1", *pairs)
+    cli("send", "--agent-id", "a", "--id", "two", "--parent-task", "one", "--metadata", "environment=test")
+
+    def ids(*filters: str) -> list[str]:
+        return [json.loads(line)["id"] for line in cli("history", "a", "--json", *filters).stdout.splitlines()]
+
+    assert ids("--conversation", "c1") == ["one"]
+    assert ids("--parent-task", "one") == ["two"]
+    assert ids("--metadata", "environment=test") == ["two", "one"]
+    assert ids(*pairs) == ids("--user", "u1", *pairs) == ["one"]
+    assert ids("--metadata", "environment=production") == []
+
+
+def test_metadata_without_a_value_is_rejected_with_the_form(cli):
+    result = cli("history", "a", "--metadata", "environment")
+    assert (result.exit_code, "--metadata must have the form NAME=VALUE" in result.output) == (2, True)
+
+
+def test_history_shows_the_error_of_a_failed_run(cli):
+    cli("send", "--agent-id", "a", "--failed", "--error", "no answer\nat all", "--result", "half")
+    output = cli("history", "a").output
+    assert "no answer" in output
+    assert "half" not in output

@@ -42,3 +42,16 @@ def test_tree_counts_items_and_characters_beyond_its_limits():
     assert tree_lines(list(range(250)), 1)[-1] == "└── … 150 more"
     assert "… 500 more characters" in " ".join(" ".join(tree_lines({"text": "x" * 2_500}, 1)).split())
     assert len(tree_lines([[]] * 3, 100)) == 4
+
+
+def test_show_prints_error_calls_and_context(cli):
+    run = {
+        "id": "r", "is_success": False, "error": "the model\ndid not respond", "user_id": "u7",
+        "conversation_id": "chat-42", "parent_task_id": "p1", "metadata": {"environment": "test"},
+        "calls": [{"provider": "openai", "model": "gpt-4o", "tokens": {"prompt_tokens": 1234}, "cost": 0.5}],
+    }  # fmt: skip
+    cli("send", "--agent-id", "a", "--from", "-", input=json.dumps(run))
+    output = cli("show", "r").output
+    for text in ("the model", "u7", "chat-42", "p1", "environment=test", "openai", "gpt-4o", "1,234", "$0.500000"):
+        assert text in output
+    assert json.loads(cli("show", "r", "--json").output)["calls"][0]["cost"] == 0.5

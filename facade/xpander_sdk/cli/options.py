@@ -171,3 +171,15 @@ def require_agent_id(configuration: Configuration, agent_id: str | None, paramet
     if agent_id is None and not (configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
         raise ValueError(f"the agent is missing; pass {parameter}, or set XPANDER_AGENT_ID")
     return resolve_agent_id(configuration, agent_id=agent_id)
+
+
+def metadata_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option --metadata; its value is a dict, or None."""
+    return click.option("--metadata", metavar="NAME=VALUE", multiple=True, callback=_parse_pairs, help=help_text)
+
+
+def _parse_pairs(context: click.Context, parameter: click.Parameter, pairs: tuple[str, ...]) -> dict[str, str] | None:
+    for pair in pairs:
+        if "=" not in pair:
+            raise click.BadParameter(f"--metadata must have the form NAME=VALUE, got {pair!r}", context, parameter)
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)} or None

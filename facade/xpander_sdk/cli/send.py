@@ -9,7 +9,7 @@ import click
 from attrs import evolve
 
 from xpander_sdk import Configuration, Task, Tokens, errors
-from xpander_sdk.cli.options import backend_options, examples, json_option, require_agent_id
+from xpander_sdk.cli.options import backend_options, examples, json_option, metadata_option, require_agent_id
 from xpander_sdk.cli.render.output import print_json
 from xpander_sdk.cli.render.text import printable
 from xpander_sdk.client import client
@@ -35,6 +35,11 @@ from xpander_sdk.reporting.usage import TOKEN_KINDS
 @click.option("--cache-write-tokens", type=int, help="Number of tokens written to the provider's cache.")
 @click.option("--duration", type=float, metavar="SECONDS", help="Duration of the run.")
 @click.option("--tool", "tools", metavar="NAME", multiple=True, help="Tool that the run called. Repeatable.")
+@click.option("--error", metavar="TEXT", help="Why the run failed. It does not change the status; use --failed.")
+@click.option("--user", "user_id", metavar="ID", help="User for whom the agent ran.")
+@click.option("--conversation", "conversation_id", metavar="ID", help="Conversation that the run belongs to.")
+@click.option("--parent-task", "parent_task_id", metavar="ID", help="Run that started this one.")
+@metadata_option("Pair to store with the run. Repeatable.")
 @click.option("--failed", is_flag=True, help="The run failed.")
 @click.option("--in-progress", is_flag=True, help="The run has not ended yet.")
 @click.option(

@@ -5,7 +5,7 @@ import click
 from xpander_sdk import Configuration, Task
 from xpander_sdk.cli.options import backend_options, examples, json_option
 from xpander_sdk.cli.render.output import key_value_table, print_json, print_table
-from xpander_sdk.cli.render.tables import task_fields
+from xpander_sdk.cli.render.tables import calls_table, task_fields
 from xpander_sdk.cli.render.tree import json_tree
 
 
@@ -27,6 +27,9 @@ def show(configuration: Configuration, as_json: bool, task_id: str, depth: int) 
         print_json(task)
         return
     print_table(key_value_table(task_fields(task)))
+    if task.calls:
+        click.echo()
+        print_table(calls_table(task.calls))
     if task.llm_response is not None:
         click.echo()
         print_table(json_tree("llm_response", task.llm_response, depth))

@@ -9,7 +9,7 @@ import click
 from attrs import field, frozen
 
 from xpander_sdk import AgentExecutionStatus, Configuration, Tasks, TasksListItem
-from xpander_sdk.cli.options import require_agent_id, since_option, until_option
+from xpander_sdk.cli.options import metadata_option, require_agent_id, since_option, until_option
 from xpander_sdk.import_export.exporter import TimeRange
 from xpander_sdk.reporting.validation import parse_datetime
 
@@ -20,7 +20,7 @@ class TaskSelection:
 
     agent_id: str | None
     user_id: str | None
-    filters: Mapping[str, str | None]
+    filters: Mapping[str, Any]
     time_range: TimeRange = field(factory=TimeRange)
 
     def list(self, configuration: Configuration, limit: int) -> Iterator[TasksListItem]:
@@ -38,7 +38,7 @@ class TaskSelection:
         iterate = tasks.aiterate_user_tasks if is_by_user else tasks.aiterate
         return self.time_range.aselect(iterate(owner_id, filters))
 
-    def _query(self, configuration: Configuration) -> tuple[bool, str, Mapping[str, str | None]]:
+    def _query(self, configuration: Configuration) -> tuple[bool, str, Mapping[str, Any]]:
         """Return whether the owner is a user, the owner's id, and the filters."""
         if self.user_id is not None and self.agent_id is None:
             return True, self.user_id, self.filters
@@ -60,11 +60,14 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--triggering-agent", "triggering_agent_id", metavar="ID", help="Only tasks that this agent triggered."
     )
+    @click.option("--conversation", "conversation_id", metavar="ID", help="Only tasks of this conversation.")
+    @metadata_option("Only tasks whose metadata contain this pair. Repeatable.")
     @since_option
     @until_option
     @wraps(command)
     def run(agent_id: str | None, user_id: str | None, since: str | None, until: str | None, **arguments: Any) -> None:
-        filters = {name: arguments.pop(name) for name in ("status", "parent_task_id", "triggering_agent_id")}
+        names = ("status", "parent_task_id", "triggering_agent_id", "conversation_id", "metadata")
+        filters = {name: arguments.pop(name) for name in names}
         time_range = TimeRange(parse_datetime("since", since), parse_datetime("until", until))
         command(selection=TaskSelection(agent_id, user_id, filters, time_range), **arguments)
 

@@ -50,6 +50,29 @@ class DestinationHealth:
             )
 
 
+@define
+class SupportedFields:
+    """Extended fields of reports that a backend supports.
+
+    Attributes:
+        names: The fields; None if the backend has not been asked yet.
+    """
+
+    target: str
+    names: frozenset[str] | None = None
+    _has_warned: bool = False
+
+    def warn_of_dropped(self, names: frozenset[str]) -> None:
+        """Log that fields of a report are not sent, once."""
+        if names and not self._has_warned:
+            self._has_warned = True
+            _log.warning(
+                "%s does not support the report fields %s, which are left out of this report and all further ones",
+                self.target,
+                ", ".join(sorted(names)),
+            )
+
+
 @frozen(eq=False)
 class Destination:
     """State that all configurations of one destination share.
@@ -62,6 +85,7 @@ class Destination:
         headers: Headers of each request. They may contain credentials, and are not part of the repr.
         budget: Retries that are left.
         health: Availability of the backend.
+        report_fields: Extended fields that the backend supports.
     """
 
     url: SplitResult
@@ -71,6 +95,7 @@ class Destination:
     headers: list[tuple[bytes, bytes]] = field(repr=False)
     budget: RetryBudget
     health: DestinationHealth
+    report_fields: SupportedFields
 
 
 def destination_key(configuration: Configuration) -> tuple[Any, ...]:
@@ -97,6 +122,7 @@ def build_destination(configuration: Configuration) -> Destination:
         headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
         budget=RetryBudget(configuration.retry.budget),
         health=DestinationHealth(configuration.target),
+        report_fields=SupportedFields(configuration.target),
     )
 
 

@@ -5,6 +5,7 @@ All operations are idempotent: a report carries its id, and the others only read
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, field, frozen
@@ -12,11 +13,14 @@ from attrs import evolve, field, frozen
 from xpander_api import models
 from xpander_api.api.metrics import get_agent_metrics as get_agent_metrics_endpoint
 from xpander_api.api.metrics import get_organization_metrics as get_organization_metrics_endpoint
+from xpander_api.api.service import get_health as get_health_endpoint
 from xpander_api.api.tasks import get_task as get_task_endpoint
 from xpander_api.api.tasks import list_agent_tasks as list_agent_tasks_endpoint
 from xpander_api.api.tasks import list_user_tasks as list_user_tasks_endpoint
 from xpander_api.api.tasks import report_task as report_task_endpoint
+from xpander_sdk.client import report_fields
 from xpander_sdk.client.task_record import TaskRecord, read_loaded_task, read_reported_task
+from xpander_sdk.reporting.metadata import parse_metadata
 from xpander_sdk.reporting.report import Report
 from xpander_sdk.reporting.validation import parse_datetime, parse_id
 
@@ -41,6 +45,9 @@ class Operation(Generic[T]):
         content: The body, or None.
         report_id: The id of the report; None for other operations.
         may_be_empty: True if a 2xx response may have an empty body, which `parse` receives as an empty object.
+        extended_fields: Fields of the report that not every backend supports.
+        limit: Function that returns the operation for a backend that supports only some extended fields; None for
+            operations other than reports.
     """
 
     name: str
@@ -52,6 +59,8 @@ class Operation(Generic[T]):
     content: bytes | None = field(default=None, repr=False)
     report_id: str | None = None
     may_be_empty: bool = False
+    extended_fields: frozenset[str] = frozenset()
+    limit: "Callable[[frozenset[str]], Operation[T]] | None" = None
 
     def map(self, convert: Callable[[T], U]) -> "Operation[U]":
         """Return the operation with a converted result. An exception of `convert` counts as one of `parse`."""
@@ -65,7 +74,15 @@ class Operation(Generic[T]):
             content=self.content,
             report_id=self.report_id,
             may_be_empty=self.may_be_empty,
+            extended_fields=self.extended_fields,
+            limit=None if self.limit is None else partial(_map_limited, self.limit, convert),
         )
+
+
+def _map_limited(
+    limit: Callable[[frozenset[str]], Operation[T]], convert: Callable[[T], U], supported: frozenset[str]
+) -> Operation[U]:
+    return limit(supported).map(convert)
 
 
 @frozen
@@ -77,9 +94,10 @@ class Page:
 
 
 FILTERS = (
-    "user_id", "parent_task_id", "triggering_agent_id", "status", "internal_status", "tool", "model", "q", "since",
-    "until",
+    "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "internal_status",
+    "tool", "model", "q", "since", "until",
 )  # fmt: skip
+_MAX_FILTERED_PAIRS = 8
 _TIME_FILTERS = frozenset({"since", "until"})
 
 
@@ -88,7 +106,27 @@ def report_task(report: Report) -> Operation[TaskRecord]:
     request = report_task_endpoint._get_kwargs(
         report.agent_id, body=models.TaskReport(), x_reported_at=report.reported_at
     )
-    return _operation("report_task", request, lambda body, _: read_reported_task(body, report), report)
+    operation = _operation("report_task", request, lambda body, _: read_reported_task(body, report), report)
+    extended = report_fields.extended_fields(report)
+    if not extended:
+        return operation
+    return evolve(
+        operation,
+        extended_fields=extended,
+        limit=lambda supported: report_task(report_fields.limit_report(report, supported)),
+    )
+
+
+def get_report_fields(report_id: str | None) -> Operation[frozenset[str]]:
+    """Return the operation that asks for the extended fields of reports that the backend supports.
+
+    Args:
+        report_id: The id of the report that waits for the answer, for errors.
+    """
+    operation = _operation(
+        "get_health", get_health_endpoint._get_kwargs(), lambda body, _: report_fields.read_supported_fields(body)
+    )
+    return evolve(operation, report_id=report_id)
 
 
 def invalid_report(agent_id: object) -> Operation[None]:
@@ -177,6 +215,8 @@ def _page_parameters(filters: Filters, limit: int | None, cursor: str | None) ->
     for name in _TIME_FILTERS & values.keys():
         if (time := parse_datetime(f"filters[{name!r}]", values[name])) is not None:
             values[name] = time.isoformat()
+    if (pairs := values.pop("metadata", None)) is not None:
+        pairs = _metadata_parameter(pairs)
     for name, value in values.items():
         if not isinstance(value, str):
             raise ValueError(f"filters[{name!r}] must be a str, got {type(value).__name__}")
@@ -184,6 +224,15 @@ def _page_parameters(filters: Filters, limit: int | None, cursor: str | None) ->
         raise ValueError(f"filters['status'] must be one of {', '.join(models.TaskStatus)}, got {status!r}")
     return {
         **{name: str(getattr(value, "value", value)) for name, value in values.items()},
+        **({"metadata": pairs} if pairs else {}),
         **({"limit": limit} if limit is not None else {}),
         **({"cursor": cursor} if cursor is not None else {}),
     }
+
+
+def _metadata_parameter(pairs: Any) -> list[str]:
+    if not isinstance(pairs, Mapping):
+        raise ValueError(f"filters['metadata'] must be a mapping of names to texts, got {type(pairs).__name__}")
+    if len(pairs) > _MAX_FILTERED_PAIRS:
+        raise ValueError(f"filters['metadata'] must contain at most {_MAX_FILTERED_PAIRS} pairs, got {len(pairs)}")
+    return [f"{name}={text}" for name, text in parse_metadata("filters['metadata']", pairs).items()]

@@ -136,7 +136,7 @@ def build_request(
 
 
 def _path(destination: Destination, operation: Operation[Any]) -> bytes:
-    query = f"?{urlencode(operation.params)}" if operation.params else ""
+    query = f"?{urlencode(operation.params, doseq=True)}" if operation.params else ""
     return f"{destination.prefix}{operation.url}{query}".encode("ascii")
 
 

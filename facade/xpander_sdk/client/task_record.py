@@ -173,6 +173,31 @@ def _read_tokens(value: Any) -> Tokens:
     return Tokens(**counts)
 
 
+def _read_calls(value: Any) -> list[dict[str, Any]]:
+    """Return the arguments of each `ModelCall`. Unknown fields are left out."""
+    if not isinstance(value, list):
+        raise TypeError
+    return [_read_call(call) for call in value]
+
+
+def _read_call(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError
+    call = {name: read(value[name]) for name, read in _CALL_READERS.items() if value.get(name) is not None}
+    if "tokens" in call:
+        counts = {kind: count for kind, count in call["tokens"].items() if count is not None}
+        if any(type(count) is not int for count in counts.values()):
+            raise TypeError
+        call["tokens"] = counts
+    return call
+
+
+def _read_metadata(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise TypeError
+    return value
+
+
 def _read_input(value: Any) -> dict[str, Any]:
     """Return the arguments of `TaskInput`."""
     if not isinstance(value, dict):
@@ -184,9 +209,16 @@ def _read_input(value: Any) -> dict[str, Any]:
 
 
 _read_text = _reader(str)
+_CALL_READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("provider", "model", "response_id", "error"), _read_text),
+    "tokens": _reader(dict),
+    "prompt_includes_cache": _reader(bool),
+    **dict.fromkeys(("duration", "cost"), _reader((int, float))),
+}
 _READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
-        ("id", "agent_id", "organization_id", "status", "internal_status", "agent_version", "result", "source", "title",
+        ("id", "agent_id", "organization_id", "status", "internal_status", "agent_version", "result", "error", "source",
+         "title",
          "user_id", "parent_task_id", "triggering_agent_id", "parent_execution", "conversation_id", "execution_kind",
          "output_format"),
         _read_text,
@@ -196,6 +228,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("used_tools", "sub_executions"), _read_texts),
     "input": _read_input,
     "tokens": _read_tokens,
+    "calls": _read_calls,
+    "metadata": _read_metadata,
     "duration": _reader((int, float)),
     "is_manually_stopped": _reader(bool),
     "execution_attempts": _reader(int),

@@ -18,8 +18,8 @@ from xpander_sdk.import_export.record import Record, time_of_report
 from xpander_sdk.reporting.validation import parse_run_time
 
 _COMMON_FIELDS = (
-    "llm_response", "tokens", "result", "duration", "used_tools", "user_id", "parent_task_id", "triggering_agent_id",
-    "created_at", "finished_at",
+    "llm_response", "tokens", "result", "duration", "used_tools", "error", "calls", "user_id", "conversation_id",
+    "parent_task_id", "metadata", "triggering_agent_id", "created_at", "finished_at",
 )  # fmt: skip
 _REPORT_FIELDS = frozenset({*_COMMON_FIELDS, "agent_id", "id", "input", "is_success", "updated_at"})
 # A report has three outcomes: success, failure, or still executing (None).

@@ -13,6 +13,7 @@ from xpander_sdk.reporting.report import Report
 
 _log = logging.getLogger("xpander_sdk")
 _FIELDS_WITHOUT_TEXT = ("tokens", "is_success", "duration")
+_CALL_FIELDS_WITHOUT_TEXT = ("provider", "model", "response_id", "tokens", "prompt_includes_cache", "duration", "cost")
 
 
 def apply_mask(report: Report, mask: Callable[[dict[str, Any]], Mapping[str, Any]]) -> Report:
@@ -23,6 +24,10 @@ def apply_mask(report: Report, mask: Callable[[dict[str, Any]], Mapping[str, Any
     fields = json.loads(report.content)
     # Read before the mask runs: it may change the dict in place.
     without_text = {name: fields.get(name) for name in _FIELDS_WITHOUT_TEXT}
+    if "calls" in fields:
+        without_text["calls"] = [
+            {name: call[name] for name in _CALL_FIELDS_WITHOUT_TEXT if name in call} for call in fields["calls"]
+        ]
     try:
         masked = mask(fields)
         if not isinstance(masked, Mapping):
@@ -32,4 +37,4 @@ def apply_mask(report: Report, mask: Callable[[dict[str, Any]], Mapping[str, Any
         # The text of the error is not logged: it may quote private data.
         _log.error("the mask of the outbox failed, so the texts of the run were removed: %s", type(error).__name__)
         body = {**dict.fromkeys(fields), **without_text}
-    return evolve(report, content=plain_json.encode({**body, "id": report.id}))
+    return evolve(report, extended_fields=None, content=plain_json.encode({**body, "id": report.id}))

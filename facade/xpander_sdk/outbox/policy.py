@@ -93,9 +93,9 @@ def destination_backoff(failures: int, retry_after: float | None, draw: Callable
 def merge_reports(reports: Sequence[Report]) -> Report:
     """Merge reports of one run into one, with the same result as if each were sent.
 
-    Each field has its latest value. null replaces no value, and neither do the defaults: a duration of 0 and empty
-    `used_tools`. As on the server, "latest" is the order of `reported_at`, and for equal times the order of submission.
-    For example:
+    Each field has its latest value. null replaces no value, and neither do the defaults: a duration of 0, empty
+    `used_tools` and empty `calls`. As on the server, "latest" is the order of `reported_at`, and for equal times the
+    order of submission. For example:
 
         {"id": "r", "input": "2+2?", "is_success": null}   reported_at 1
         {"id": "r", "result": "4", "is_success": true}     reported_at 2
@@ -117,4 +117,4 @@ def merge_reports(reports: Sequence[Report]) -> Report:
 
 
 def _is_stated(name: str, value: object) -> bool:
-    return value is not None and (bool(value) or name not in ("duration", "used_tools"))
+    return value is not None and (bool(value) or name not in ("duration", "used_tools", "calls"))

@@ -18,8 +18,10 @@ from typing import Annotated, Any, SupportsFloat, TypedDict, get_type_hints
 from attrs import frozen
 
 from xpander_sdk.reporting import validation
+from xpander_sdk.reporting.calls import parse_calls
 from xpander_sdk.reporting.json_encoder import to_jsonable
 from xpander_sdk.reporting.messages import parse_input, parse_result
+from xpander_sdk.reporting.metadata import parse_metadata
 from xpander_sdk.reporting.plain_json import is_plain
 from xpander_sdk.reporting.run_ids import new_run_id
 from xpander_sdk.reporting.tokens import Tokens, TokenUsage
@@ -88,7 +90,8 @@ class Field:
     Attributes:
         parse: Function of the argument's name and value that returns the value to send. It raises `ValueError`.
         default: Value of an argument that is not passed.
-        is_always_sent: Send null for None. Fields that the official client does not send are left out instead.
+        is_always_sent: Send null for None. Fields that the official client does not send (extended fields) are left out
+            instead.
     """
 
     parse: Callable[[str, Any], Any]
@@ -107,13 +110,17 @@ class ReportFields(TypedDict, total=False):
     result: Annotated[Any, Field(parse_result)]
     duration: Annotated[SupportsFloat | timedelta | None, Field(_parse_duration, default=0)]
     used_tools: Annotated[Iterable[Any] | None, Field(parse_tool_names, default=())]
+    error: Annotated[str | BaseException | None, Field(validation.parse_error, is_always_sent=False)]
+    calls: Annotated[Iterable[Any] | None, Field(parse_calls, is_always_sent=False)]
+    user_id: Annotated[str | uuid.UUID | int | None, Field(validation.parse_id, is_always_sent=False)]
+    conversation_id: Annotated[str | uuid.UUID | int | None, Field(validation.parse_id, is_always_sent=False)]
+    parent_task_id: Annotated[str | uuid.UUID | int | None, Field(validation.parse_id, is_always_sent=False)]
+    metadata: Annotated[Mapping[str, Any] | None, Field(parse_metadata, is_always_sent=False)]
 
 
 class ImportFields(ReportFields, total=False):
     """Further fields that an import can set, but no public form. To make one public, move it to `ReportFields`."""
 
-    user_id: Annotated[str | None, Field(validation.parse_id, is_always_sent=False)]
-    parent_task_id: Annotated[str | None, Field(validation.parse_id, is_always_sent=False)]
     triggering_agent_id: Annotated[str | None, Field(validation.parse_id, is_always_sent=False)]
     created_at: Annotated[datetime | date | str | None, Field(_parse_run_time, is_always_sent=False)]
     finished_at: Annotated[datetime | date | str | None, Field(_parse_run_time, is_always_sent=False)]
@@ -145,5 +152,13 @@ def parse(arguments: Mapping[str, Any]) -> dict[str, Any]:
     for name, declared in declarations().items():
         value = arguments.get(name, declared.default)
         if value is not None or declared.is_always_sent:
-            values[name] = declared.parse(name, value)
+            values[name] = parsed = declared.parse(name, value)
+            if parsed is None and not declared.is_always_sent:
+                del values[name]
     return values
+
+
+@cache
+def documented_names() -> tuple[str, ...]:
+    """Return the names of the fields that every backend supports. All others are extended fields."""
+    return tuple(name for name, declared in declarations().items() if declared.is_always_sent)

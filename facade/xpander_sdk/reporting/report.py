@@ -17,12 +17,14 @@ class Report:
         id: The id of the run.
         reported_at: Time of the report, in microseconds since 1970 (UTC). Of two reports of one run the later one wins.
         content: Body of the request, as JSON.
+        extended_fields: Fields of the body that not every backend supports; None if they are not known.
     """
 
     agent_id: str
     id: str
     reported_at: int
     content: bytes = field(repr=False)
+    extended_fields: frozenset[str] | None = field(default=None, eq=False, repr=False)
 
 
 def new_report(agent_id: str, *, reported_at: int | None = None, **arguments: Any) -> Report:
@@ -40,7 +42,13 @@ def new_report(agent_id: str, *, reported_at: int | None = None, **arguments: An
     values = fields.parse(arguments)
     if reported_at is None:
         reported_at = _now()
-    return Report(agent_id=agent_id, id=values["id"], reported_at=reported_at, content=plain_json.encode(values))
+    return Report(
+        agent_id=agent_id,
+        id=values["id"],
+        reported_at=reported_at,
+        content=plain_json.encode(values),
+        extended_fields=frozenset(values).difference(fields.documented_names()),
+    )
 
 
 _latest = 0

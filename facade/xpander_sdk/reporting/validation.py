@@ -22,6 +22,8 @@ from xpander_sdk.settings.validators import environment_variable
 MAX_ID = 255  # characters
 MAX_TOKENS = 10**12
 MAX_DURATION = 1e9  # seconds
+MAX_NAME = 255  # characters
+MAX_ERROR = 16_384  # characters
 MIN_YEAR, MAX_YEAR = 1971, 2999
 
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
@@ -82,9 +84,47 @@ def parse_id(name: str, value: object) -> str:
         raise ValueError(f"{name} must not be {text!r}, which would change the path of the request")
     if len(text) > MAX_ID:
         raise ValueError(f"{name} must have at most {MAX_ID} characters, got {len(text)}")
-    if not text.isprintable() and any(character < " " or character == "\x7f" for character in text):
+    if has_control_characters(text):
         raise ValueError(f"{name} must not contain control characters")
     return text
+
+
+def has_control_characters(text: str) -> bool:
+    """Return whether a text contains control characters of ASCII."""
+    return not text.isprintable() and any(character < " " or character == "\x7f" for character in text)
+
+
+def parse_name(name: str, value: object) -> str:
+    """Return a name, such as that of a model: 1 to 255 characters, no control characters."""
+    text = parse_str(name, value)
+    if not text or len(text) > MAX_NAME:
+        raise ValueError(f"{name} must have 1 to {MAX_NAME} characters, got {describe(value)}")
+    if has_control_characters(text):
+        raise ValueError(f"{name} must not contain control characters")
+    return text
+
+
+def parse_error(name: str, value: object) -> str | None:
+    """Return the text of an error: a text, or an exception as `TypeName: message`.
+
+    The middle of a text of more than `MAX_ERROR` characters is left out: a traceback begins with the first call and
+    ends with the cause.
+    """
+    if isinstance(value, BaseException):
+        kind = type(value).__name__
+        try:
+            message = str(value)
+        except Exception:  # a faulty exception of the caller
+            message = ""
+        value = f"{kind}: {message}" if message else kind
+    text = parse_str(name, value)
+    if text is None or len(text) <= MAX_ERROR:
+        return text
+    half = (MAX_ERROR - len(_GAP)) // 2
+    return f"{text[:half]}{_GAP}{text[-half:]}"
+
+
+_GAP = "\n…\n"
 
 
 def resolve_agent_id(configuration: Configuration, *, agent_id: object = None, agent: Any = None) -> str:

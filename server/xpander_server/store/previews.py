@@ -23,6 +23,7 @@ _SHOWN = [
     ),
     excerpt(tasks.c.input, PREVIEW_LENGTH),
     excerpt(tasks.c.result, PREVIEW_LENGTH),
+    excerpt(tasks.c.error, PREVIEW_LENGTH),
 ]
 
 
@@ -34,7 +35,15 @@ def read_page(connection: Connection, query: TaskQuery, *, limit: int, cursor: s
     """
     page = query.page(connection, limit=limit, cursor=cursor, columns=_REQUIRED)
     tasks = read_tasks(connection, query.organization_id, [task.id for task in page.tasks], _SHOWN)
-    previews = [evolve(task, input=_with_ellipsis(task.input), result=_with_ellipsis(task.result)) for task in tasks]
+    previews = [
+        evolve(
+            task,
+            input=_with_ellipsis(task.input),
+            result=_with_ellipsis(task.result),
+            error=_with_ellipsis(task.error),
+        )
+        for task in tasks
+    ]
     return Page(previews, page.next_cursor)
 
 

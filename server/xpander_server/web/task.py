@@ -25,6 +25,7 @@ from xpander_server.web.template_filters import format_time
 
 _MAX_VALUE_LENGTH = 200
 """Characters of a changed value; of a longer value, the page shows only the length."""
+_EMPTY_CALL: dict[str, Any] = {"model": None, "provider": None, "tokens": {}, "duration": None, "error": None}
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
@@ -79,6 +80,10 @@ class TaskPage:
         context = {
             "principal": principal,
             "task": task,
+            "calls": [
+                ({**_EMPTY_CALL, **call}, cost)
+                for call, cost in zip(task.calls or [], task.call_costs or [], strict=True)
+            ],
             "total_tokens": task.tokens and total_tokens(task.tokens),
             "tools": Counter(task.used_tools or []).most_common(),
             "updates": list_updates(task),

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xpander_sdk import Metrics, Task, TasksListItem
+from xpander_sdk import Metrics, ModelCall, Task, TasksListItem
 from xpander_sdk.cli.render.charts import stacked_bar
 from xpander_sdk.cli.render.output import new_table
 from xpander_sdk.cli.render.text import STATUS_STYLES, count_noun, fold, plain_text, printable, status_text
@@ -145,14 +145,43 @@ def task_fields(task: Task) -> dict[str, str]:
         "duration": "" if task.duration is None else f"{task.duration:g} s",
         "tokens": "" if tokens is None else f"{tokens.prompt_tokens} prompt, {tokens.completion_tokens} completion",
         "tools": ", ".join(task.used_tools),
+        "user": task.user_id or "",
+        "conversation": task.conversation_id or "",
+        "parent": task.parent_task_id or "",
+        "metadata": "\n".join(f"{name}={value}" for name, value in task.metadata.items()),
+        "error": task.error or "",
         "input": task.input.text or "",
         "result": task.result or "",
     }
     return {name: value for name, value in fields.items() if value}
 
 
+def calls_table(calls: Sequence[ModelCall]) -> Table:
+    """Return a table of the model calls of a task."""
+    table = new_table()
+    table.add_column("model call", no_wrap=True)
+    table.add_column("provider", no_wrap=True)
+    for name in ("prompt", "completion", "duration", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("error", overflow="ellipsis", no_wrap=True)
+    for call in calls:
+        table.add_row(
+            plain_text(call.model or "–"),
+            plain_text(call.provider or "–"),
+            *(_count(call.tokens.get(kind)) for kind in ("prompt_tokens", "completion_tokens")),
+            "–" if call.duration is None else f"{call.duration:.2f} s",
+            "–" if call.cost is None else f"${call.cost:,.6f}",
+            plain_text(printable((call.error or "").partition("\n")[0])),
+        )
+    return table
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
+
+
 def _history_row(item: TasksListItem, width: int) -> tuple[str, Text, Text, Text]:
     created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M:%S}"
-    first_line = printable((item.result or "").partition("\n")[0])[:500]
+    first_line = printable((item.error or item.result or "").partition("\n")[0])[:500]
     result = Text(first_line, no_wrap=True, overflow="ellipsis")
     return created, plain_text(fold(item.id, width)), status_text(item.status), result
