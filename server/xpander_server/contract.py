@@ -201,9 +201,9 @@ class Operation:
         body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 permits to ignore it; programs on Windows send it
         if self._decode_fast is not None and (value := self._decode_fast(body)) is not None:
             return value
-        return self._read_by_schema(body)
+        return self._read_by_schema(body, max_values)
 
-    def _read_by_schema(self, body: bytes) -> Any:
+    def _read_by_schema(self, body: bytes, max_values: int) -> Any:
         assert self._body_validator is not None
         if self._items is None:
             return _read_report(body, self._body_validator, ["body"], max_values)
