@@ -5,12 +5,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from xpander_server.auth.api_keys import ApiKeys
-from xpander_server.clock import format_timestamp
+from xpander_server.clock import format_timestamp, parse_timestamp
+from xpander_server.domain.pricing import OwnPrice
 from xpander_server.maintenance.backup import backup, restore
 from xpander_server.maintenance.retention import prune
 from xpander_server.store import Store, StoreError, StoreUnavailable, missing_file
+from xpander_server.store.own_prices import OwnPriceTable
+from xpander_server.store.repricing import Repriced
 
 __all__ = [
+    "OwnPrice",
     "StoreError",
     "StoreUnavailable",
     "backup",
@@ -18,6 +22,8 @@ __all__ = [
     "format_timestamp",
     "missing_file",
     "open_keys",
+    "open_prices",
+    "reprice",
     "restore",
 ]
 
@@ -32,6 +38,57 @@ def open_keys(store_url: str) -> Iterator[ApiKeys]:
     store = Store(store_url)
     try:
         yield ApiKeys(store.keys)
+    finally:
+        store.close()
+
+
+@contextmanager
+def open_prices(store_url: str) -> Iterator[OwnPriceTable]:
+    """Open a store and yield the prices that organizations have set.
+
+    Raises:
+        StoreError: The store cannot be opened.
+    """
+    store = Store(store_url)
+    try:
+        yield store.own_prices
+    finally:
+        store.close()
+
+
+def reprice(
+    store_url: str,
+    organization_id: str | None,
+    *,
+    since: str | None = None,
+    model: str | None = None,
+    is_all: bool = False,
+    is_dry_run: bool = False,
+) -> Repriced:
+    """Compute the costs of stored tasks at the prices that are known now.
+
+    Args:
+        store_url: URL of the store.
+        organization_id: Organization; None for all of them.
+        since: Time of the oldest task (ISO 8601); None for no limit.
+        model: Model whose tasks are repriced, whether they have a cost or not.
+        is_all: Reprice tasks that have a cost, too.
+        is_dry_run: Change nothing.
+
+    Raises:
+        ValueError: `since` is not a time.
+        StoreError: The store cannot be opened.
+        StoreUnavailable: The store is locked or unreachable at present. Tasks that were repriced before stay repriced.
+    """
+    store = Store(store_url)
+    try:
+        return store.reprice(
+            organization_id,
+            since=None if since is None else parse_timestamp(since),
+            model=model,
+            is_all=is_all,
+            is_dry_run=is_dry_run,
+        )
     finally:
         store.close()
 

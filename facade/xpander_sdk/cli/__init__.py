@@ -24,7 +24,9 @@ from xpander_sdk.cli import (
     keys,
     metrics,
     outbox,
+    prices,
     prune,
+    reprice,
     restore,
     send,
     serve,
@@ -66,6 +68,8 @@ for _command in (
     backup.backup,
     restore.restore,
     prune.prune,
+    prices.prices,
+    reprice.reprice,
 ):
     main.add_command(_command)
 

@@ -14,7 +14,7 @@ tokens made that call with the tokens of the run.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xpander_server.domain.pricing import MAX_COST, NANODOLLARS, compute_cost
+from xpander_server.domain.pricing import MAX_COST, NANODOLLARS, NO_OWN_PRICES, OwnPrices, compute_cost
 
 TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
 """Kinds of tokens that runs and calls count. Calls may report further kinds, which are stored only."""
@@ -72,15 +72,18 @@ def total_tokens(tokens: Mapping[str, int]) -> int:
     return tokens["completion_tokens"] + tokens["prompt_tokens"]
 
 
-def compute_call_costs(calls: Sequence[Call], run_tokens: Mapping[str, int] | None, at: int) -> list[int | None]:
+def compute_call_costs(
+    calls: Sequence[Call], run_tokens: Mapping[str, int] | None, at: int, own_prices: OwnPrices = NO_OWN_PRICES
+) -> list[int | None]:
     """Return the cost of each call in nano-dollars; None for a call with an unknown cost.
 
     Args:
         calls: The calls of a run.
         run_tokens: The tokens that the run reports; those of a single call without tokens.
         at: The time of the run, in microseconds since 1970; the prices of that time apply.
+        own_prices: Prices of the organization, which take precedence.
     """
-    return [_call_cost(call, _call_tokens(calls, call, run_tokens), at) for call in calls]
+    return [_call_cost(call, _call_tokens(calls, call, run_tokens), at, own_prices) for call in calls]
 
 
 def sum_costs(costs: Sequence[int | None]) -> int | None:
@@ -125,7 +128,7 @@ def _call_tokens(calls: Sequence[Call], call: Call, run_tokens: Mapping[str, int
     return run_tokens if not tokens and len(calls) == 1 else tokens
 
 
-def _call_cost(call: Call, tokens: Mapping[str, int] | None, at: int) -> int | None:
+def _call_cost(call: Call, tokens: Mapping[str, int] | None, at: int, own_prices: OwnPrices) -> int | None:
     if (cost := call.get("cost")) is not None:
         nanodollars: int = round(cost * NANODOLLARS)
         return nanodollars
@@ -138,4 +141,5 @@ def _call_cost(call: Call, tokens: Mapping[str, int] | None, at: int) -> int | N
         at=at,
         provider=call.get("provider"),
         is_cache_included=call.get("prompt_includes_cache"),
+        own_prices=own_prices,
     )

@@ -6,7 +6,7 @@ task in a fraction of the time, because it has nothing to compare.
 
 from xpander_server.contract import Report
 from xpander_server.domain.model_calls import complete_tokens
-from xpander_server.domain.pricing import compute_run_cost
+from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices, compute_run_cost
 from xpander_server.domain.task import MAX_CLOCK_AHEAD, Task
 
 _PLAIN_FIELDS = frozenset(
@@ -18,7 +18,14 @@ _PLAIN_FIELDS = frozenset(
 
 
 def create_task(
-    report: Report, *, organization_id: str, agent_id: str, task_id: str, reported_at: int | None, now: int
+    report: Report,
+    *,
+    organization_id: str,
+    agent_id: str,
+    task_id: str,
+    reported_at: int | None,
+    now: int,
+    own_prices: OwnPrices = NO_OWN_PRICES,
 ) -> Task | None:
     """Return the task after its first report, as `merge(None, …)` does; None for reports with other fields.
 
@@ -45,7 +52,7 @@ def create_task(
     is_success = report.get("is_success")
     model, cost = None, None
     if llm_response is not None or counts is not None:
-        run = compute_run_cost(llm_response, counts, at=now)
+        run = compute_run_cost(llm_response, counts, at=now, own_prices=own_prices)
         model, cost = run.model, run.cost
     return Task(
         organization_id=organization_id,

@@ -22,8 +22,8 @@ Further rules:
       outcome, arrived.
     - Equal times of report: the later arrival wins.
     - `calls` has one entry for each `response_id`. If no report contains `tokens`, they are the sum of the calls.
-    - The costs are computed when `calls`, `llm_response` or `tokens` change, and are stored. New prices do not change
-      them. The cost of a task with calls is the sum of their costs.
+    - The costs are computed when `calls`, `llm_response` or `tokens` change, and are stored. Only `reprice` applies new
+      prices to them. The cost of a task with calls is the sum of their costs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,7 +44,7 @@ from xpander_server.domain.model_calls import (
     sum_tokens,
     usage_by_model,
 )
-from xpander_server.domain.pricing import compute_run_cost
+from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices, compute_run_cost
 
 MAX_CLOCK_AHEAD = 300 * SECOND
 """Tolerated advance of a caller's clock. A time far in the future would win against all later reports, and would keep
@@ -160,6 +160,7 @@ def merge(
     task_id: str,
     reported_at: int | None,
     now: int,
+    own_prices: OwnPrices = NO_OWN_PRICES,
 ) -> Task:
     """Return the task after a report. If the report changes nothing, return `stored` itself.
 
@@ -171,6 +172,7 @@ def merge(
         task_id: Id of the task.
         reported_at: Time of report by the caller's clock, in microseconds. None stands for `now`.
         now: Time of arrival, in microseconds.
+        own_prices: Prices of the organization.
 
     Raises:
         Conflict: The task belongs to another agent.
@@ -205,7 +207,7 @@ def merge(
         "reported_at": times,
     }
     if not _PRICED_FIELDS.isdisjoint(changed):
-        updates.update(_price(stored, changed, created_at, has_reported_tokens="tokens" in times))
+        updates.update(_price(stored, changed, created_at, own_prices, has_reported_tokens="tokens" in times))
     if stored is None:
         return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, **updates)
     if changed:
@@ -226,19 +228,30 @@ def _change(stored: Task, changed_names: Iterable[str], reported_at: int, now: i
     return change
 
 
+def reprice(task: Task, own_prices: OwnPrices = NO_OWN_PRICES) -> Task:
+    """Return the task with the costs at the prices that are known now. If nothing changes, return `task` itself."""
+    updates = _price(task, {}, task.created_at, own_prices, has_reported_tokens="tokens" in task.reported_at)
+    return task if all(getattr(task, name) == value for name, value in updates.items()) else evolve(task, **updates)
+
+
 def _price(
-    stored: Task | None, changed: Mapping[str, Any], created_at: int, *, has_reported_tokens: bool
+    stored: Task | None,
+    changed: Mapping[str, Any],
+    created_at: int,
+    own_prices: OwnPrices,
+    *,
+    has_reported_tokens: bool,
 ) -> dict[str, Any]:
     """Return the fields that are computed from `_PRICED_FIELDS`, for a task in which one of them has changed."""
     calls = changed.get("calls", stored and stored.calls)
     tokens = changed.get("tokens", stored and stored.tokens)
     if calls:
         tokens = tokens if has_reported_tokens else sum_tokens(calls)
-        costs = compute_call_costs(calls, tokens, at=created_at)
+        costs = compute_call_costs(calls, tokens, at=created_at, own_prices=own_prices)
         model = main_model(usage_by_model(calls, costs, tokens))
         return {"tokens": tokens, "call_costs": costs, "model": model, "cost": sum_costs(costs)}
     response = changed.get("llm_response", stored and stored.llm_response)
-    run = compute_run_cost(response, tokens, at=created_at)
+    run = compute_run_cost(response, tokens, at=created_at, own_prices=own_prices)
     return {"model": run.model, "cost": run.cost}
 
 

@@ -1,6 +1,7 @@
 """Commit of reports: merges many reports into their tasks in one transaction."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select, update
 from xpander_server.contract import Report
 from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.new_task import create_task
+from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.task import Conflict, Task, merge
 from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert
 from xpander_server.store.engine.errors import RowLocked
@@ -88,7 +90,7 @@ class Submission:
             size += sum(_PAIR_SIZE + len(value) for value in pairs.values())
         return size
 
-    def merge_into(self, stored: Task | None) -> Task:
+    def merge_into(self, stored: Task | None, own_prices: OwnPrices = NO_OWN_PRICES) -> Task:
         """Return the task after this report; None creates it.
 
         Raises:
@@ -102,6 +104,7 @@ class Submission:
                 task_id=self.task_id,
                 reported_at=self.reported_at,
                 now=self.now,
+                own_prices=own_prices,
             )
             if task is not None:
                 return task
@@ -113,6 +116,7 @@ class Submission:
             task_id=self.task_id,
             reported_at=self.reported_at,
             now=self.now,
+            own_prices=own_prices,
         )
 
 
@@ -121,7 +125,21 @@ Outcome = Task | Conflict | RowLocked
 _LEFT_OUT = RowLocked("the report is not merged yet")
 
 
-def commit(connection: Connection, submissions: Sequence[Submission], *, skip_locked: bool = False) -> list[Outcome]:
+PricesOf = Callable[[Connection, str], OwnPrices]
+"""Function that returns the own prices of an organization."""
+
+
+def _no_own_prices(connection: Connection, organization_id: str) -> OwnPrices:
+    return NO_OWN_PRICES
+
+
+def commit(
+    connection: Connection,
+    submissions: Sequence[Submission],
+    *,
+    skip_locked: bool = False,
+    prices_of: PricesOf = _no_own_prices,
+) -> list[Outcome]:
     """Merge reports into their tasks and update the metrics.
 
     The steps, all in the transaction of `connection`:
@@ -140,19 +158,21 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
         submissions: The reports.
         skip_locked: Whether to leave out the reports of tasks that another transaction has locked. A task that another
             transaction has inserted is not left out: the INSERT waits for it.
+        prices_of: Function that returns the own prices of an organization.
 
     Returns:
         For each report its task after the merge, or a `Conflict` or `RowLocked`.
     """
     keys = [submission.key for submission in submissions]
+    own_prices = partial(prices_of, connection)
     after: dict[TaskKey, Task] = {}
     existing: Collection[TaskKey]
     if connection.dialect.name == "sqlite":
         existing = _find_tasks(connection, keys)
-        outcomes = _merge(submissions, keys, after, existing)
+        outcomes = _merge(submissions, keys, after, own_prices, existing)
         _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)])
     else:
-        outcomes = _merge(submissions, keys, after)
+        outcomes = _merge(submissions, keys, after, own_prices)
         inserted = _INSERT_NEW.execute(connection, [_to_row(after[key]) for key in sorted(after)])
         existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
     before: dict[TaskKey, Task] = {}
@@ -167,7 +187,10 @@ def commit(connection: Connection, submissions: Sequence[Submission], *, skip_lo
             # If no other transaction has locked the task, one has deleted it since the INSERT.
             outcomes[position] = RowLocked(f"another transaction has locked the task {keys[position].task_id!r}")
         merged = _merge(
-            [submissions[position] for position in readable], [keys[position] for position in readable], after
+            [submissions[position] for position in readable],
+            [keys[position] for position in readable],
+            after,
+            own_prices,
         )
         for position, outcome in zip(readable, merged, strict=True):
             outcomes[position] = outcome
@@ -185,6 +208,7 @@ def _merge(
     submissions: Sequence[Submission],
     keys: Sequence[TaskKey],
     after: dict[TaskKey, Task],
+    prices_of: Callable[[str], OwnPrices],
     left_out: Collection[TaskKey] = (),
 ) -> list[Outcome]:
     """Merge reports in their order into the tasks in `after`; several reports of one task build on each other.
@@ -198,13 +222,18 @@ def _merge(
             outcomes.append(_LEFT_OUT)
             continue
         try:
-            task = submission.merge_into(after.get(key))
+            task = submission.merge_into(after.get(key), prices_of(submission.organization_id))
         except Conflict as conflict:
             outcomes.append(conflict)
         else:
             after[key] = task
             outcomes.append(task)
     return outcomes
+
+
+def update_tasks(connection: Connection, changed: Sequence[Task]) -> None:
+    """Store tasks that exist already."""
+    _UPDATE.execute(connection, [_to_row(task) for task in changed])
 
 
 def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:

@@ -1,13 +1,15 @@
 """The store: every operation of the server on its database."""
 
 import re
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from xpander_server.clock import HOUR
+from xpander_server.clock import HOUR, now
+from xpander_server.domain.pricing import OwnPrices
 from xpander_server.domain.task import Task
-from xpander_server.store import previews, retention
+from xpander_server.store import previews, repricing, retention
 from xpander_server.store.commit import Outcome, Submission, commit
 from xpander_server.store.engine.database import open_database
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
@@ -16,6 +18,8 @@ from xpander_server.store.health import HealthCheck
 from xpander_server.store.keys import KeyTable
 from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult
 from xpander_server.store.metrics.rebuild import complete_upgrade, rebuild_metrics
+from xpander_server.store.own_prices import OwnPriceTable
+from xpander_server.store.repricing import Repriced, Selection
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
@@ -38,6 +42,7 @@ class Store:
     Attributes:
         keys: The API keys.
         sessions: The sessions of the web pages.
+        own_prices: The prices that organizations have set.
         health: The check of whether the store can be read and written.
 
     Raises:
@@ -53,6 +58,7 @@ class Store:
             raise StoreError(f"Cannot open the store {_without_password(url)}: {error}") from None
         self.keys = KeyTable(self._database.read, self._database.write)
         self.sessions = SessionTable(self._database)
+        self.own_prices = OwnPriceTable(self._database)
         self.health = HealthCheck(self._database)
 
     def close(self) -> None:
@@ -88,7 +94,10 @@ class Store:
             RowLocked: Another transaction has locked a task for too long; nothing is changed.
             StoreUnavailable: The database does not respond; the reports may be stored or not.
         """
-        return self._database.write(lambda connection: commit(connection, submissions, skip_locked=skip_locked), limits)
+        prices_of = self.own_prices.of_organization
+        return self._database.write(
+            lambda connection: commit(connection, submissions, skip_locked=skip_locked, prices_of=prices_of), limits
+        )
 
     def report(self, submission: Submission) -> Task:
         """Merge one report into its task durably, and return the task.
@@ -185,6 +194,57 @@ class Store:
     def rebuild_metrics(self) -> None:
         """Compute all metrics again from the tasks; reports wait until it is done."""
         self._database.write(rebuild_metrics, MAINTENANCE)
+
+    def reprice(
+        self,
+        organization_id: str | None = None,
+        *,
+        since: int | None = None,
+        model: str | None = None,
+        is_all: bool = False,
+        is_dry_run: bool = False,
+    ) -> Repriced:
+        """Compute stored costs at the prices that are known now; the metrics change by the difference.
+
+        The repricing uses small transactions with pauses between them, so that reports get half of the time.
+
+        Args:
+            organization_id: The organization; None for all of them.
+            since: The time of the oldest task, in microseconds since 1970; None for no limit.
+            model: The model whose tasks are repriced, whether they have a cost or not; None for any model.
+            is_all: Whether tasks that have a cost are repriced, too.
+            is_dry_run: Whether nothing is changed.
+
+        Returns:
+            The numbers of examined, newly priced and changed tasks.
+        """
+        started_at = now()
+        organizations = [organization_id] if organization_id else self._database.read(repricing.find_organizations)
+        total = Repriced(0, 0, 0)
+        for name in organizations:
+            own_prices = OwnPrices(self.own_prices.list_prices(name))
+            selection = Selection(organization_id=name, since=since, until=started_at, model=model, is_all=is_all)
+            total += self._reprice(selection, own_prices, is_dry_run=is_dry_run)
+        return total
+
+    def _reprice(self, selection: Selection, own_prices: OwnPrices, *, is_dry_run: bool) -> Repriced:
+        total = Repriced(0, 0, 0)
+        after: repricing.Position | None = None
+        while True:
+            started_at = time.monotonic()
+            result, after = self._database.write(
+                lambda connection: repricing.reprice_chunk(
+                    connection,
+                    selection,
+                    after,  # noqa: B023 - the function runs at once
+                    own_prices,
+                    is_dry_run=is_dry_run,
+                )
+            )
+            total += result
+            if after is None:
+                return total
+            time.sleep(min(time.monotonic() - started_at, 1.0))
 
     def delete_before(self, before: int) -> int:
         """Delete the tasks created before a time; their metrics stay.

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0007"
+REVISION = "0008"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -151,6 +151,21 @@ retention = Table(
     Column("organization_id", ORGANIZATION_ID, primary_key=True),
     # The start of an hour. Tasks created before it may have been deleted; their metrics stay.
     Column("deleted_before", BigInteger, nullable=False),
+)
+
+own_prices = Table(
+    "own_prices",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    # Empty for the price of a model at any provider.
+    Column("provider", String(100), primary_key=True),
+    # A name that ends with "*" stands for all names that begin so.
+    Column("model", ID, primary_key=True),
+    # Nano-dollars for a million tokens.
+    Column("prompt", BigInteger, nullable=False),
+    Column("completion", BigInteger, nullable=False),
+    Column("cache_read", BigInteger),
+    Column("cache_write", BigInteger),
 )
 
 keys = Table(

@@ -38,6 +38,17 @@ CREATE TABLE metric_rollups (
     PRIMARY KEY (organization_id, agent_id, hours, start)
 );
 
+CREATE TABLE own_prices (
+    organization_id VARCHAR(100) NOT NULL,
+    provider VARCHAR(100) NOT NULL,
+    model VARCHAR(255) NOT NULL,
+    prompt BIGINT NOT NULL,
+    completion BIGINT NOT NULL,
+    cache_read BIGINT,
+    cache_write BIGINT,
+    PRIMARY KEY (organization_id, provider, model)
+);
+
 CREATE TABLE retention (
     organization_id VARCHAR(100) NOT NULL,
     deleted_before BIGINT NOT NULL,
