@@ -108,6 +108,19 @@ def test_repricing_of_all_changes_what_has_a_cost(store):
     assert cost(store, "priced") == 3_500_000
 
 
+def test_calls_are_repriced_by_their_own_models(store):
+    calls = [{"model": model, "tokens": TOKENS} for model in ("gpt-4o", "my-llama")]
+    task = store.report(submission("t", calls=calls))
+    assert (task.cost, task.call_costs) == (None, [3_500_000, None])
+    store.own_prices.set("org", LLAMA)
+    assert store.reprice(model="my-llama") == Repriced(examined=1, priced=1, changed=1)
+    repriced = store.task("org", "t")
+    assert (repriced.cost, repriced.call_costs) == (3_500_000 + COST, [3_500_000, COST])
+    metrics = all_metrics(store)
+    store.rebuild_metrics()
+    assert all_metrics(store) == metrics
+
+
 def test_repricing_without_a_price_makes_a_task_unpriced(store):
     store.own_prices.set("org", LLAMA)
     report(store, "t")

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Connection, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Text, or_, select, tuple_, type_coerce
 
 from xpander_server.domain.metrics import task_delta
 from xpander_server.domain.pricing import OwnPrices
@@ -11,7 +11,7 @@ from xpander_server.domain.task import Task, reprice
 from xpander_server.store.commit import update_tasks
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
-from xpander_server.store.schema.tables import tasks
+from xpander_server.store.schema.tables import as_text, tasks
 
 CHUNK = 200
 """Largest number of tasks that one transaction reprices: reports to a SQLite file wait meanwhile."""
@@ -41,9 +41,12 @@ class Selection:
         if self.since is not None:
             conditions.append(tasks.c.created_at >= self.since)
         if self.model is not None:
-            conditions.append(tasks.c.model == self.model)
+            # Also tasks that called it besides their main model. A text that contains the name for another reason does
+            # no harm: its task is examined and keeps its cost.
+            is_called = type_coerce(tasks.c.calls, Text).contains(as_text(self.model), autoescape=True)
+            conditions.append(or_(tasks.c.model == self.model, is_called))
         elif not self.is_all:
-            # A task without a response and without tokens has nothing to price.
+            # A task without a response, tokens and calls has nothing to price.
             conditions += [
                 tasks.c.cost.is_(None),
                 or_(*(tasks.c[name].is_not(None) for name in ("llm_response", "tokens", "calls"))),
