@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from xpander_server.auth.api_keys import ApiKeys
 from xpander_server.clock import format_timestamp, parse_timestamp
@@ -60,7 +60,7 @@ def reprice(
     store_url: str,
     organization_id: str | None,
     *,
-    since: str | None = None,
+    since: datetime | None = None,
     model: str | None = None,
     is_all: bool = False,
     is_dry_run: bool = False,
@@ -70,13 +70,12 @@ def reprice(
     Args:
         store_url: URL of the store.
         organization_id: Organization; None for all of them.
-        since: Time of the oldest task (ISO 8601); None for no limit.
+        since: Time of the oldest task, with a time zone; None for no limit.
         model: Model whose tasks are repriced, whether they have a cost or not.
         is_all: Reprice tasks that have a cost, too.
         is_dry_run: Change nothing.
 
     Raises:
-        ValueError: `since` is not a time.
         StoreError: The store cannot be opened.
         StoreUnavailable: The store is locked or unreachable at present. Tasks that were repriced before stay repriced.
     """
@@ -84,7 +83,7 @@ def reprice(
     try:
         return store.reprice(
             organization_id,
-            since=None if since is None else parse_timestamp(since),
+            since=None if since is None else parse_timestamp(since.isoformat()),
             model=model,
             is_all=is_all,
             is_dry_run=is_dry_run,

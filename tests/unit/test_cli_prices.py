@@ -10,13 +10,17 @@ from click.testing import CliRunner, Result
 
 from xpander_sdk import Backend, Configuration, Tokens
 from xpander_sdk.cli import main
+from xpander_server.store import Store
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
 def store_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/store.db"
+    """Return the URL of an empty store."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    Store(url).close()
+    return url
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Command `reprice`: compute the costs of stored runs at the prices that are known now."""
 
-from datetime import UTC, datetime
-
 import click
 
-from xpander_sdk.cli.options import PERIOD, examples, store_command
+from xpander_sdk.cli.options import examples, since_option, store_command
 from xpander_sdk.cli.render.text import count_noun
 from xpander_sdk.reporting.validation import parse_datetime
 
@@ -18,11 +16,7 @@ from xpander_sdk.reporting.validation import parse_datetime
 )
 @store_command
 @click.option("--organization-id", metavar="ID", help="Only runs of this organization.")
-@click.option(
-    "--since",
-    metavar="TIME",
-    help="Only runs recorded at this time or later: ISO 8601 (UTC without an offset), or a period such as 30d.",
-)
+@since_option
 @click.option("--model", metavar="NAME", help="All runs of this model, whether they have a cost or not.")
 @click.option("--all", "is_all", is_flag=True, help="Include runs that have a cost.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Count the changes without making them.")
@@ -39,7 +33,7 @@ def reprice(
     result = reprice_store(
         store,
         organization_id,
-        since=None if since is None else _parse_since(since),
+        since=parse_datetime("since", since),
         model=model,
         is_all=is_all,
         is_dry_run=is_dry_run,
@@ -49,14 +43,3 @@ def reprice(
         f"Examined {count_noun(result.examined, 'run')}; {verb} the cost of {result.changed:,}, "
         f"of which {result.priced:,} had none."
     )
-
-
-def _parse_since(since: str) -> str:
-    """Return the time as RFC 3339 text."""
-    if since[-1:] in "smhd" and since[:-1].isdigit():
-        time = datetime.now(UTC) - PERIOD.convert(since, None, None)
-    else:
-        parsed = parse_datetime("since", since)
-        assert parsed is not None
-        time = parsed
-    return time.isoformat()
