@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from starlette.requests import Request
@@ -27,6 +29,7 @@ from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.http.bind import BindSettings
 from xpander_server.http.concurrency import FairListRunner, run_in_threadpool
+from xpander_server.http.connection_limits import ConnectionLimits
 from xpander_server.http.descriptors import reserve_connections
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.forwarded import TrustedProxies
@@ -94,6 +97,7 @@ def serve(
             writer = Writer(store)
             request_metrics = RequestMetrics(writer)
             run_list = FairListRunner()
+            proxies = TrustedProxies(bind.behind_proxy) if bind.behind_proxy else None
             app = create_app(
                 store,
                 authenticator,
@@ -107,10 +111,10 @@ def serve(
                     *page_routes(store, authenticator, run_list=run_list),
                 ],
                 observer=request_metrics,
-                proxies=TrustedProxies(bind.behind_proxy) if bind.behind_proxy else None,
+                proxies=proxies,
                 root_path=bind.root_path,
             )
-            server = _Server(_uvicorn_config(app, bind), store)
+            server = _Server(_uvicorn_config(app, bind, proxies), store)
             with _stopped_by_signals(server):
                 on_started(bind.url(listener), has_key)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
@@ -146,19 +150,23 @@ def _create_first_key(keys: ApiKeys, organization_id: str, show_key: Callable[[s
         raise
 
 
-def _uvicorn_config(app: Dispatcher, bind: BindSettings) -> uvicorn.Config:
+def _uvicorn_config(app: Dispatcher, bind: BindSettings, proxies: TrustedProxies | None) -> uvicorn.Config:
+    max_connections = reserve_connections()
+    per_address = bind.max_connections_per_address
+    if per_address is None and max_connections is not None:
+        per_address = max_connections // 2
+    limits = ConnectionLimits(max_connections, per_address, proxies)
     return uvicorn.Config(
         app,
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        http=HttpProtocol,
+        http=cast(type[HttpProtocol], partial(HttpProtocol, limits=limits)),  # uvicorn only calls it
         ws="none",
         ssl_certfile=bind.tls_certificate,
         ssl_keyfile=bind.tls_key,
         proxy_headers=False,  # `TrustedProxies` replaces it
-        limit_concurrency=reserve_connections(),
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )

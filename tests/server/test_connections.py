@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
+from typing import cast
 
 import anyio
 import pytest
@@ -17,6 +19,7 @@ from starlette.types import ASGIApp
 from support.server import serve_command, server_url
 from support.uvicorn_server import Connect, running_uvicorn
 from xpander_server.api.responses import handle_errors
+from xpander_server.http.connection_limits import ConnectionLimits
 from xpander_server.http.protocol import MAX_HEAD_BYTES, HttpProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
@@ -206,6 +209,22 @@ def test_connection_above_limit_gets_503():
         for connection in connections:
             connection.sendall(REQUEST)
             assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+        connections[0].close()
+        time.sleep(2)  # the refused connection is closed within a second
+        with connect() as further:
+            further.sendall(REQUEST)
+            assert read_response(further).startswith(b"HTTP/1.1 200 ")
+
+
+def test_connection_above_limit_of_its_address_gets_503():
+    protocol = partial(HttpProtocol, limits=ConnectionLimits(MAX_CONNECTIONS, 2))
+    with run_server(cast(type[HttpProtocol], protocol)) as connect, ExitStack() as stack:
+        connections = [stack.enter_context(connect()) for _ in range(2)]
+        for connection in connections:
+            connection.sendall(REQUEST)
+            assert read_response(connection).startswith(b"HTTP/1.1 200 ")
+        with connect() as further:
+            assert b"too many open connections of this address" in read_to_end(further)
         connections[0].close()
         time.sleep(2)  # the refused connection is closed within a second
         with connect() as further:

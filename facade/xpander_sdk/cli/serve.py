@@ -64,6 +64,12 @@ from xpander_sdk.settings.base_url import without_password
     "--allow-plain-http", is_flag=True, help="Accept connections from other machines without TLS and without a proxy."
 )
 @click.option(
+    "--max-connections-per-address",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Open connections of one client address; --behind-proxy exempts proxies. Default: a half of all.",
+)
+@click.option(
     "--rate-limit", metavar="RATE", help="Maximum number of requests for each API key: 100/s, 600/m. Default: no limit."
 )
 @click.option(
@@ -91,6 +97,7 @@ def serve(
     behind_proxy: tuple[str, ...],
     root_path: str,
     allow_plain_http: bool,
+    max_connections_per_address: int | None,
     rate_limit: str | None,
     keep: timedelta | None,
     log_format: Literal["text", "json"],
@@ -133,6 +140,7 @@ def serve(
                 tls_key=tls_key,
                 behind_proxy=behind_proxy,
                 allow_plain_http=allow_plain_http,
+                max_connections_per_address=max_connections_per_address,
                 root_path=root_path,
             ),
             # An empty environment variable means that the value is not set.

@@ -28,6 +28,8 @@ class BindSettings:
         behind_proxy: Addresses or networks of TLS proxies whose `X-Forwarded-For` header is trusted; `*` for any.
         allow_plain_http: Permit unencrypted connections from other machines.
         root_path: Path below which a proxy publishes the server: `/reports`. Default: none.
+        max_connections_per_address: Open connections of one client address; trusted proxies have no such limit.
+            Default: a half of all connections.
     """
 
     host: str = "127.0.0.1"
@@ -37,6 +39,7 @@ class BindSettings:
     behind_proxy: Sequence[str] = ()
     allow_plain_http: bool = False
     root_path: str = ""
+    max_connections_per_address: int | None = None
 
     def validate(self) -> None:
         """Check everything that can be checked without binding the address.

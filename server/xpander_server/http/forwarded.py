@@ -37,7 +37,7 @@ class TrustedProxies:
         """Replace the client and the scheme in `scope` by those that a trusted proxy states."""
         client = scope.get("client")
         peer = parse_address(client[0]) if client else None
-        if peer is None or not (self._trusts_any_peer or self._trusts(peer)):
+        if peer is None or not self.trusts(peer):
             return
         forwarded: list[str] = []
         for name, value in scope["headers"]:
@@ -49,6 +49,10 @@ class TrustedProxies:
                     scope["scheme"] = scheme
         if forwarded:
             scope["client"] = (str(self._find_client(peer, forwarded)), 0)
+
+    def trusts(self, peer: Address) -> bool:
+        """Return whether a direct peer is a trusted proxy."""
+        return self._trusts_any_peer or self._trusts(peer)
 
     def _find_client(self, peer: Address, forwarded: list[str]) -> Address:
         address = peer

@@ -15,8 +15,8 @@ Time limits. Each connection is checked at intervals of `CHECK_INTERVAL`:
     idle                             uvicorn's timeout_keep_alive     close
     TLS handshake                    60 seconds (asyncio, uvloop)     abort
 
-Connections. Above `limit_concurrency` of uvicorn's configuration, a new connection gets 503 and is closed. uvicorn's
-own use of that setting, which refuses requests on connections that are open already, is off.
+Connections. Above the `ConnectionLimits` of all connections and of one client address, a new connection gets 503 and is
+closed. uvicorn's own `limit_concurrency`, which refuses requests on connections that are open already, is off.
 
 Fast path. Most requests are reports: the body arrives together with the head, and the response is one piece. For these
 `_respond` reads the body from the cycle without ASGI messages, and writes the response with one `transport.write`. With
@@ -51,6 +51,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from xpander_server.http import framing
+from xpander_server.http.connection_limits import ConnectionLimits, CountedAddress
 from xpander_server.http.dispatcher import RECEIVED_BODY, Dispatcher
 from xpander_server.http.framing import Refusal
 
@@ -81,9 +82,11 @@ class HttpProtocol(HttpToolsProtocol):
     write_timeout = WRITE_TIMEOUT
     check_interval = CHECK_INTERVAL
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limits: ConnectionLimits | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._max_connections, self.limit_concurrency = self.limit_concurrency, None
+        self._limits = limits or ConnectionLimits(self.limit_concurrency)
+        self.limit_concurrency = None
+        self._counted_address: CountedAddress | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._head_since: float | None = None
         self._head_size = 0
@@ -101,16 +104,24 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_since = self.loop.time()
         self._timer = self.loop.call_later(self.check_interval, self._check)
-        excess = 0 if self._max_connections is None else len(self.connections) - self._max_connections
+        peer = transport.get_extra_info("peername")
+        self._counted_address = self._limits.add(peer[0] if isinstance(peer, tuple) else None)
+        limit = self._limits.max_connections
+        excess = 0 if limit is None else len(self.connections) - limit
         if excess > 0:
             self._refuse(framing.TOO_MANY_CONNECTIONS)
             if excess > _MAX_LINGERING:
                 transport.close()
+        elif self._counted_address is not None and self._counted_address.is_above_limit:
+            self._refuse(framing.TOO_MANY_CONNECTIONS_OF_ADDRESS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the checks."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._counted_address is not None:
+            self._counted_address.remove()
+            self._counted_address = None
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:

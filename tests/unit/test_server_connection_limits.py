@@ -1,0 +1,41 @@
+"""Limit of the connections of one client address."""
+
+from xpander_server.http.connection_limits import ConnectionLimits
+from xpander_server.http.forwarded import TrustedProxies
+
+
+def are_above_limit(limits: ConnectionLimits, *hosts: str) -> list[bool]:
+    entries = [limits.add(host) for host in hosts]
+    return [entry is not None and entry.is_above_limit for entry in entries]
+
+
+def test_each_address_has_its_own_limit():
+    limits = ConnectionLimits(None, 2)
+    assert are_above_limit(limits, "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.1") == [False, False, False, True]
+
+
+def test_ended_connections_do_not_count():
+    limits = ConnectionLimits(None, 1)
+    for _ in range(3):
+        entry = limits.add("192.0.2.1")
+        assert entry is not None
+        assert not entry.is_above_limit
+        entry.remove()
+
+
+def test_network_of_ipv6_and_mapped_addresses_count_as_one_address():
+    limits = ConnectionLimits(None, 1)
+    hosts = ("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.1")
+    assert are_above_limit(limits, *hosts) == [False, True, False, False, True]
+
+
+def test_trusted_proxies_have_no_limit():
+    limits = ConnectionLimits(None, 1, TrustedProxies(["192.0.2.0/24"]))
+    assert are_above_limit(limits, *["192.0.2.1"] * 3) == [False] * 3
+    assert are_above_limit(limits, *["203.0.113.7"] * 2) == [False, True]
+
+
+def test_peers_without_an_address_have_no_limit():
+    limits = ConnectionLimits(None, 1)
+    assert limits.add(None) is None
+    assert limits.add("socket") is None
