@@ -30,17 +30,23 @@ async def application(scope: dict[str, Any], receive: Callable[[], Awaitable[dic
         body = gzip.decompress(body)
     marks = [mark.decode() for mark in _MARKS.findall(body)]
     arrived.update(marks)
-    status, response = _respond(scope["path"], marks)
+    status, response = _respond(scope["path"], marks, body)
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(response)).encode())]
+    if scope["path"].endswith("/report_task"):
+        head.append((b"x-report-batch", b"256"))
     await send({"type": "http.response.start", "status": status, "headers": [] if status == 204 else head})
     await send({"type": "http.response.body", "body": response})
 
 
-def _respond(path: str, marks: list[str]) -> tuple[int, bytes]:
+def _respond(path: str, marks: list[str], body: bytes) -> tuple[int, bytes]:
     if path == "/arrived":
         return 200, json.dumps(sorted(arrived)).encode()
     if path.endswith("/report_task"):
         return 200, json.dumps({"id": marks[0], "agent_id": "agent-123", "status": "completed"}).encode()
+    if path.endswith("/agent-execution/reports"):
+        tasks = [{"id": report["id"], "agent_id": report["agent_id"], "status": "completed"}
+            for report in json.loads(body)["reports"]]  # fmt: skip
+        return 200, json.dumps({"outcomes": [{"status": 200, "task": task} for task in tasks]}).encode()
     if "/otel/" in path:  # langfuse expects an empty protobuf message
         return 200, b""
     if "/private/" in path and marks:  # opik expects no body

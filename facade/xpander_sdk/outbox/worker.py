@@ -22,7 +22,7 @@ _POLL_SECONDS = 5.0  # Time between two searches for reports that other processe
 _MIN_POLL_SECONDS = 0.005
 _BACKOFF_POLL_SECONDS = 0.05
 _SENDING_POLL_SECONDS = 0.02
-_LINGER_SECONDS = 0.01  # Time that a destination with batches is given to collect reports.
+_LINGER_SECONDS = 0.02  # Time that a destination with batches is given to collect reports.
 _ERROR_PAUSE_SECONDS = 1.0
 _REPEATED_ERROR_SECONDS = 60.0  # The same error is logged again after this time.
 
