@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from xpander_sdk._fork import import_lock
 
-__all__ = ["client", "fields", "json_encoder", "operations", "outbox", "registry", "report"]
+__all__ = ["bulk_reports", "client", "fields", "json_encoder", "operations", "outbox", "registry", "report"]
 
 if TYPE_CHECKING:
-    from xpander_sdk._runtime import client, fields, json_encoder, operations, report
+    from xpander_sdk._runtime import bulk_reports, client, fields, json_encoder, operations, report
     from xpander_sdk.outbox import outbox, registry
 else:
 

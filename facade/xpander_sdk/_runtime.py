@@ -14,11 +14,11 @@ from contextlib import suppress
 import anyio  # noqa: F401
 import sniffio  # noqa: F401
 
-from xpander_sdk.client import client, operations
+from xpander_sdk.client import bulk_reports, client, operations
 from xpander_sdk.reporting import fields, json_encoder, report
 from xpander_sdk.transport import http  # noqa: F401
 
 with suppress(ImportError):  # optional
     import opentelemetry.trace  # noqa: F401
 
-__all__ = ["client", "fields", "json_encoder", "operations", "report"]
+__all__ = ["bulk_reports", "client", "fields", "json_encoder", "operations", "report"]

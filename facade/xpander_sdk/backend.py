@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, SupportsFloat, cast
 
 from xpander_sdk import _lazy
 from xpander_sdk.backend_metrics import BackendMetrics
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from typing import Unpack
     from uuid import UUID
 
+    from xpander_sdk.errors import ModuleException
     from xpander_sdk.model_call import ModelCall
     from xpander_sdk.outbox.outbox import Outbox
     from xpander_sdk.receipt import Receipt
-    from xpander_sdk.reporting.fields import ReportFields
+    from xpander_sdk.reporting.fields import ReportArguments, ReportFields
     from xpander_sdk.reporting.report import Report
 
 
@@ -250,6 +251,77 @@ class Backend(BackendMetrics):
         configuration, report = self._new_report(configuration, agent_id, agent, _lazy.fields.select(locals()))
         return await Task._asend_report(configuration, report)
 
+    def report_external_tasks(
+        self, reports: "Iterable[ReportArguments]", *, configuration: Configuration | None = None
+    ) -> "list[Task | ModuleException | ValueError | TypeError]":
+        """Record many runs that were executed outside xpander.ai, or update their records.
+
+        Blocks until the backend has responded. `areport_external_tasks` is the asynchronous form. Against a backend
+        that takes many reports in one request, it sends batches of at most 256 reports and 1 MiB; against all others,
+        one request for each report. Each report has its own outcome: an invalid one does not affect the others.
+        Reports of one run are recorded in their order.
+
+        Args:
+            reports: A mapping for each report, with the arguments of `report_external_task` by name: `agent_id` or
+                `agent`, `id`, `input`, `llm_response`, `tokens`, `is_success`, `result`, `duration`, `used_tools` and
+                all other fields of a report. What is left out has the same default.
+            configuration: Backend and credentials of this call. Default: the backend's configuration.
+
+        Returns:
+            An outcome for each report, in their order: the task in the backend after the report, or the exception that
+            `report_external_task` would raise. That is a `ValueError` or a `TypeError` for an argument that is missing
+            or invalid, else a `ModuleException`. With an outbox in the configuration, a report that can still be
+            delivered is stored there, and the error's `receipt` is its receipt. Documents (`input`, `llm_response` and
+            `result`) of a task of a batch are those of the report. After an error that concerns the backend, the
+            remaining reports are not sent and have this error as well.
+
+        Raises:
+            ValueError: The configuration is incomplete, or `reports` is not a list of mappings. Nothing was sent.
+
+        Example:
+            >>> runs = [{"agent_id": "agent-123", "id": f"job-{number}", "result": "done"} for number in range(3)]
+            >>> [task.id for task in Backend().report_external_tasks(runs)]
+            ['job-0', 'job-1', 'job-2']
+        """
+        configuration, valid, outcomes = self._new_reports(configuration, reports)
+        return _merged(outcomes, Task._send_reports(configuration, valid))
+
+    async def areport_external_tasks(
+        self, reports: "Iterable[ReportArguments]", *, configuration: Configuration | None = None
+    ) -> "list[Task | ModuleException | ValueError | TypeError]":
+        """Record many runs that were executed outside xpander.ai, or update their records.
+
+        Runs on asyncio and on trio. `report_external_tasks` is the synchronous form. Against a backend that
+        takes many reports in one request, it sends batches of at most 256 reports and 1 MiB; against all others, one
+        request for each report. Each report has its own outcome: an invalid one does not affect the others. Reports of
+        one run are recorded in their order.
+
+        Args:
+            reports: A mapping for each report, with the arguments of `report_external_task` by name: `agent_id` or
+                `agent`, `id`, `input`, `llm_response`, `tokens`, `is_success`, `result`, `duration`, `used_tools` and
+                all other fields of a report. What is left out has the same default.
+            configuration: Backend and credentials of this call. Default: the backend's configuration.
+
+        Returns:
+            An outcome for each report, in their order: the task in the backend after the report, or the exception that
+            `report_external_task` would raise. That is a `ValueError` or a `TypeError` for an argument that is missing
+            or invalid, else a `ModuleException`. With an outbox in the configuration, a report that can still be
+            delivered is stored there, and the error's `receipt` is its receipt. Documents (`input`, `llm_response` and
+            `result`) of a task of a batch are those of the report. After an error that concerns the backend, the
+            remaining reports are not sent and have this error as well.
+
+        Raises:
+            ValueError: The configuration is incomplete, or `reports` is not a list of mappings. Nothing was sent.
+
+        Example:
+            >>> import asyncio
+            >>> runs = [{"agent_id": "agent-123", "id": f"job-{number}", "result": "done"} for number in range(3)]
+            >>> [task.id for task in asyncio.run(Backend().areport_external_tasks(runs))]
+            ['job-0', 'job-1', 'job-2']
+        """
+        configuration, valid, outcomes = self._new_reports(configuration, reports)
+        return _merged(outcomes, await Task._asend_reports(configuration, valid))
+
     def submit_external_task(
         self,
         agent_id: str | None = None,
@@ -451,6 +523,29 @@ class Backend(BackendMetrics):
             }
         )  # fmt: skip
 
+    def _new_reports(
+        self, configuration: Configuration | None, reports: "Iterable[ReportArguments]"
+    ) -> "tuple[Configuration, list[Report], list[ValueError | TypeError | None]]":
+        """Return the configuration, the valid reports, and for each report its error or None."""
+        configuration = self.configuration if configuration is None else resolve_configuration(configuration)
+        all_arguments = list(reports) if not isinstance(reports, str | bytes | Mapping) else [reports]
+        valid: list[Report] = []
+        outcomes: list[ValueError | TypeError | None] = []
+        for arguments in all_arguments:
+            if isinstance(reports, Mapping) or not isinstance(arguments, Mapping):
+                kind = type(reports if isinstance(reports, Mapping) else arguments).__name__
+                raise ValueError(f"reports must be a list of mappings with the arguments of each report, got {kind}")
+            fields: dict[str, Any] = dict(cast("Mapping[str, Any]", arguments))
+            try:
+                _, report = self._new_report(
+                    configuration, fields.pop("agent_id", None), fields.pop("agent", None), fields
+                )
+                valid.append(report)
+                outcomes.append(None)
+            except (ValueError, TypeError) as error:
+                outcomes.append(error)
+        return configuration, valid, outcomes
+
     def _new_report(
         self, configuration: Configuration | None, agent_id: object, agent: object, fields: Mapping[str, Any]
     ) -> "tuple[Configuration, Report]":
@@ -460,3 +555,11 @@ class Backend(BackendMetrics):
         if is_empty_builtin(fields.get("used_tools")):
             fields = {**fields, "used_tools": []}
         return configuration, _lazy.report.new_report(agent_id, **fields)
+
+
+def _merged(
+    outcomes: "list[ValueError | TypeError | None]", results: "list[Task | ModuleException]"
+) -> "list[Task | ModuleException | ValueError | TypeError]":
+    """Return an outcome for each report: its own error, else the next result."""
+    following = iter(results)
+    return [next(following) if error is None else error for error in outcomes]

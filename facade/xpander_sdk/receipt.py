@@ -107,6 +107,7 @@ class Receipt(Generic[T]):
     def task(self) -> T | None:
         """Task as the backend returned it, if this process has delivered the report; else None.
 
+        The `input`, `llm_response` and `result` are those of this report if it was delivered together with other runs.
         If another process has delivered the report, `Task.load(receipt.id)` reads the task from the backend.
         """
         return self._task

@@ -1,6 +1,6 @@
 """Task: the record of one run in a backend."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat
@@ -354,6 +354,37 @@ class Task(ApiObject):
             if configuration.outbox is not None:
                 await _lazy.registry.akeep(configuration, report, partial(cls._from_record, configuration), error)
             raise
+
+    @classmethod
+    def _send_reports(cls, configuration: Configuration, reports: "Sequence[Report]") -> "list[Self | ModuleException]":
+        if _lazy.client.is_about_own_logs():
+            return [cls._from_report(configuration, report) for report in reports]
+        results = _lazy.bulk_reports.send_all(configuration, reports)
+        for report, result in zip(reports, results, strict=True):
+            if isinstance(result, ModuleException) and configuration.outbox is not None:
+                _lazy.registry.keep(configuration, report, partial(cls._from_record, configuration), result)
+        return cls._from_results(configuration, results)
+
+    @classmethod
+    async def _asend_reports(
+        cls, configuration: Configuration, reports: "Sequence[Report]"
+    ) -> "list[Self | ModuleException]":
+        if _lazy.client.is_about_own_logs():
+            return [cls._from_report(configuration, report) for report in reports]
+        results = await _lazy.bulk_reports.asend_all(configuration, reports)
+        for report, result in zip(reports, results, strict=True):
+            if isinstance(result, ModuleException) and configuration.outbox is not None:
+                await _lazy.registry.akeep(configuration, report, partial(cls._from_record, configuration), result)
+        return cls._from_results(configuration, results)
+
+    @classmethod
+    def _from_results(
+        cls, configuration: Configuration, results: "Iterable[TaskRecord | ModuleException]"
+    ) -> "list[Self | ModuleException]":
+        return [
+            result if isinstance(result, ModuleException) else cls._from_record(configuration, result)
+            for result in results
+        ]
 
     @classmethod
     def _report_operation(cls, configuration: Configuration, report: "Report") -> "Operation[Self]":

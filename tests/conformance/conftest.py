@@ -25,6 +25,9 @@ class Sync:
     def backend_report(self, **arguments: Any) -> Task:
         return Backend(self.configuration).report_external_task(**arguments)
 
+    def report_many(self, reports: Any) -> list[Any]:
+        return Backend(self.configuration).report_external_tasks(reports)
+
     def send_report(self, report: Report) -> None:
         client.send(self.configuration, operations.report_task(report))
 
@@ -64,6 +67,9 @@ class Async:
 
     def backend_report(self, **arguments: Any) -> Task:
         return asyncio.run(Backend(self.configuration).areport_external_task(**arguments))
+
+    def report_many(self, reports: Any) -> list[Any]:
+        return asyncio.run(Backend(self.configuration).areport_external_tasks(reports))
 
     def send_report(self, report: Report) -> None:
         asyncio.run(client.asend(self.configuration, operations.report_task(report)))

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from outbox.helpers import KEY, DeliveryBench, error_of_status, make_report
 from xpander_sdk import Configuration, ConnectionFailedError, ContractError
-from xpander_sdk.client import report_batch
-from xpander_sdk.outbox import batch_size
+from xpander_sdk.client import batch_size, report_batch
 from xpander_sdk.outbox.storage import run_selection
 from xpander_sdk.outbox.storage.stats import DeadLetters
 

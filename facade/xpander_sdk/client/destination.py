@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from attrs import define, field, frozen
 
+from xpander_sdk.client.batch_size import BatchSize
 from xpander_sdk.client.retry_budget import RetryBudget
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.transport import TransportSettings
@@ -86,6 +87,7 @@ class Destination:
         budget: Retries that are left.
         health: Availability of the backend.
         report_fields: Extended fields that the backend supports.
+        batch_size: Number of reports that one request may carry.
     """
 
     url: SplitResult
@@ -96,6 +98,7 @@ class Destination:
     budget: RetryBudget
     health: DestinationHealth
     report_fields: SupportedFields
+    batch_size: BatchSize = field(factory=BatchSize)
 
 
 def destination_key(configuration: Configuration) -> tuple[Any, ...]:

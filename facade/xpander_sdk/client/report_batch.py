@@ -11,7 +11,7 @@ the report take their place.
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -54,7 +54,8 @@ class ReportOutcome:
 
     def record(self) -> TaskRecord:
         """Return the task of a recorded report; the report supplies the values that the outcome lacks."""
-        return read_reported_task(self.body, self.report)
+        record = read_reported_task(self.body, self.report)
+        return evolve(record, unusual=tuple(name for name in record.unusual if name != "input"))
 
     def error(self, redact: Callable[[str], str]) -> ModuleException:
         """Return the error of a report that was not recorded.
@@ -75,19 +76,19 @@ def batch_size(headers: Mapping[str, str]) -> int:
     return min(MAX_REPORTS, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def report_one(report: Report, learn: Callable[[int], None]) -> Operation[TaskRecord]:
+def report_one(report: Report, announce: Callable[[int], None]) -> Operation[TaskRecord]:
     """Return the operation that records one report.
 
     Args:
         report: The report.
-        learn: Function that is called with the size of batches that the response announces, if it announces one.
+        announce: Function that is called with the size of batches that the response announces, if it announces one.
     """
     operation = operations.report_task(report)
 
     def parse(body: Any, headers: Mapping[str, str]) -> TaskRecord:
         record = operation.parse(body, headers)
         if (size := batch_size(headers)) > 1:
-            learn(size)
+            announce(size)
         return record
 
     return evolve(operation, parse=parse)
@@ -123,23 +124,16 @@ def compressed(operation: Operation[Any]) -> Operation[Any]:
     return evolve(operation, content=body, headers={**operation.headers, "Content-Encoding": "gzip"})
 
 
-def size_of(report: Report) -> int:
-    """Return the size of a report in the body of a batch, in bytes; approximate by a few bytes."""
-    return len(report.content) + len(report.agent_id) + _OVERHEAD_BYTES
-
-
-def split(reports: Iterable[Report], max_reports: int) -> Iterator[list[Report]]:
-    """Yield batches within the limits of number and size; a report that is larger than the limit is alone."""
+def first_batch(reports: Sequence[Report], first: int, max_reports: int) -> list[Report]:
+    """Return the reports from index `first` that one request can carry; a report that is too large is alone."""
     batch: list[Report] = []
     size = 0
-    for report in reports:
-        size += size_of(report)
-        if batch and (len(batch) >= max_reports or size > MAX_BYTES):
-            yield batch
-            batch, size = [], size_of(report)
+    for report in reports[first : first + max_reports]:
+        size += len(report.content) + len(report.agent_id) + _OVERHEAD_BYTES
+        if batch and size > MAX_BYTES:
+            break
         batch.append(report)
-    if batch:
-        yield batch
+    return batch
 
 
 def _encode(report: Report) -> bytes:

@@ -23,10 +23,10 @@ from attrs import evolve, field, frozen
 from xpander_sdk import errors
 from xpander_sdk._clock import monotonic
 from xpander_sdk.client import client, operations, report_batch
+from xpander_sdk.client.batch_size import BatchSize
 from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.errors import OutboxError
 from xpander_sdk.outbox import policy
-from xpander_sdk.outbox.batch_size import BatchSize
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.owner import is_dead
 from xpander_sdk.outbox.policy import SECOND, FailureKind
@@ -288,10 +288,10 @@ class Delivery:
         return [failed] * len(reports)
 
     def _send_one(self, destination: Destination, configuration: Configuration, report: Report) -> Outcome:
-        def learn(announced: int) -> None:
-            self._batch_sizes.setdefault(destination.key, BatchSize()).announced = announced
+        def announce(size: int) -> None:
+            self._batch_sizes.setdefault(destination.key, BatchSize()).announce(size)
 
-        operation = report_batch.report_one(report, learn)
+        operation = report_batch.report_one(report, announce)
         if destination.key in self._batch_sizes and not configuration.is_embedded:
             operation = report_batch.compressed(operation)
         record = self._send(configuration, operation)

@@ -118,6 +118,13 @@ class ReportFields(TypedDict, total=False):
     metadata: Annotated[Mapping[str, Any] | None, Field(parse_metadata, is_always_sent=False)]
 
 
+class ReportArguments(ReportFields, total=False):
+    """Arguments of one report of `Backend.report_external_tasks`."""
+
+    agent_id: str | None
+    agent: Any
+
+
 class ImportFields(ReportFields, total=False):
     """Further fields that an import can set, but no public form. To make one public, move it to `ReportFields`."""
 

@@ -55,7 +55,7 @@ class OutboxSettings:
             stay. Default: no mask.
         worker: "thread" delivers in threads of this process. "none" leaves the delivery to `Backend.outbox.drain`, to
             `xpander-report outbox drain`, or to another process. Default "thread".
-        parallel: Maximum number of reports that this process sends at the same time. They belong to different runs.
+        parallel: Maximum number of requests that this process sends at the same time. They belong to different runs.
             Default 8.
         exit_seconds: Maximum time to deliver pending reports at the end of the program, in seconds; the remaining ones
             stay in the file. Default 2.

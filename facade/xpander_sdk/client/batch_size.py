@@ -34,6 +34,10 @@ class BatchSize:
         is_reduced = self._reduced and monotonic() < self._reduced_until
         return min(self._reduced, self.announced) if is_reduced else self.announced
 
+    def announce(self, size: int) -> None:
+        """Record the number of reports in a request that the backend has announced."""
+        self.announced = size
+
     def reduce(self, sent: int, status: int | None) -> bool:
         """Lower the size after a rejected batch; return whether that may help.
 
