@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from xpander_capture.responses import ResponseSummary, include_cache, summarize_response
+from xpander_server.domain.pricing.chat_completion import read_chat_completion
 from xpander_server.domain.pricing.cost import MAX_COST, compute_cost
 from xpander_server.domain.pricing.own_prices import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.pricing.response_text import decode_response
@@ -72,6 +73,8 @@ def compute_run_cost(
 def _summarize(llm_response: str | None) -> ResponseSummary:
     if not llm_response:
         return ResponseSummary()
+    if (summary := read_chat_completion(llm_response)) is not None:
+        return summary
     try:
         return summarize_response(decode_response(llm_response))
     except (msgspec.DecodeError, RecursionError):  # stored by an older version, or nested too deeply
