@@ -203,7 +203,7 @@ class Operation:
             return value
         return self._read_by_schema(body, max_values)
 
-    def _read_by_schema(self, body: bytes, max_values: int) -> Any:
+    def _read_by_schema(self, body: bytes, max_values: int = MAX_VALUES) -> Any:
         assert self._body_validator is not None
         if self._items is None:
             return _read_report(body, self._body_validator, ["body"], max_values)
