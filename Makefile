@@ -8,7 +8,7 @@ DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract interop bench bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract interop bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -111,6 +111,9 @@ $(OFFICIAL): requirements/interop.txt
 
 bench: setup $(OFFICIAL) ## compare our client with the official SDK, httpx and aiohttp; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.client $(if $(QUICK),--quick)
+
+bench-runs: setup ## measure how much Backend.run adds to its reports, and a run that is off (QUICK=1: fewer repetitions)
+	@$(BIN)/python -m benchmarks.runs $(if $(QUICK),--quick)
 
 bench-outbox: setup $(RECORDERS) ## compare our outbox with langsmith, langfuse and opik; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.outbox $(if $(QUICK),--quick)

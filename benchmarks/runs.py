@@ -38,17 +38,14 @@ def measure_outbox(folder: Path, repetitions: int) -> dict[str, float]:
     """Return the medians of a block and of two submissions; nothing is delivered meanwhile."""
     settings = OutboxSettings(file=str(folder / "outbox.db"), worker="none")
     backend = Backend(Configuration(base_url=f"sqlite:///{folder}/runs.db", agent_id="agent-1", outbox=settings))
-    number = 0
 
     def block() -> None:
         with backend.run(input=INPUT) as run:
             run.result = RESULT
 
     def submit() -> None:
-        nonlocal number
-        number += 1
-        backend.submit_external_task(id=f"run-{number}", input=INPUT, is_success=None, duration=None)
-        backend.submit_external_task(id=f"run-{number}", input=INPUT, result=RESULT, duration=1.5)
+        receipt = backend.submit_external_task(input=INPUT, is_success=None, duration=None)
+        backend.submit_external_task(id=receipt.id, input=INPUT, result=RESULT, duration=1.5)
 
     return measure({"block": block, "submit": submit}, repetitions)
 

@@ -1,5 +1,6 @@
 """Public API as users call it: mypy --strict and pyright check the types; no test runs this module."""
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import assert_type
 from uuid import UUID
@@ -14,10 +15,12 @@ from xpander_sdk import (
     Configuration,
     Metrics,
     Receipt,
+    Run,
     Task,
     Tasks,
     TasksListItem,
     Tokens,
+    current_run,
 )
 
 
@@ -55,3 +58,39 @@ async def asynchronous(configuration: Configuration) -> None:
     assert_type(await Tasks().alist_user_tasks("user"), list[TasksListItem])
     async for item in Tasks().aiterate("agent"):
         assert_type(item, TasksListItem)
+
+
+def runs(backend: Backend) -> None:
+    with backend.run(agent_id="agent", input=[{"role": "user"}], metadata={"a": "b"}, parent=current_run()) as run:
+        assert_type(run, Run)
+        assert_type(run.record([1]), list[int])
+        assert_type(run.watch([1]), Iterator[int])
+        run.update(result={"a": 1}, is_success=None)
+    backend.run(id=UUID(int=1)).start().finish(tokens={"prompt_tokens": 1})
+
+    @backend.run()
+    def answer(question: str, *, limit: int = 1) -> str:
+        return question * limit
+
+    assert_type(answer("a", limit=2), str)
+    answer(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    @backend.run(input=lambda question: question)
+    def words(question: str) -> Iterator[str]:
+        yield question
+
+    assert_type(words("a"), Iterator[str])
+
+
+async def async_runs(backend: Backend, stream: AsyncIterator[bytes]) -> None:
+    async with backend.run() as run:
+        assert_type(run, Run)
+        assert_type(run.watch(stream), AsyncIterator[bytes])
+        await run.aupdate(result="half way")
+    await (await backend.run().astart()).afinish(error="no answer")
+
+    @backend.run()
+    async def answer(question: str) -> int:
+        return len(question)
+
+    assert_type(await answer("a"), int)

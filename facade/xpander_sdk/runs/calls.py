@@ -25,6 +25,9 @@ class Calls:
         self._by_id: dict[str, dict[str, Any]] = {}
         self._sums: dict[tuple[Any, ...], dict[str, Any]] = {}  # calls beyond MAX_CALLS
 
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
     def add(self, call: Mapping[str, Any]) -> bool:
         """Add a call, and return whether it is a new one.
 

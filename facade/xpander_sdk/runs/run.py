@@ -73,6 +73,7 @@ class Run:
         parent_task_id: The run that started this one. Default: the run around this one.
         metadata: Facts that the program defines: at most 64 pairs of texts.
         outer: The run around this one, or None.
+        has_given_id: Whether the program has chosen the id.
 
     Example:
         >>> from xpander_sdk import Backend
@@ -81,13 +82,15 @@ class Run:
     """
 
     __slots__ = (
-        "__weakref__", "_entries", "_id", "_tracker", "agent_id", "conversation_id", "duration", "error", "input",
+        "__weakref__", "_entries", "_id", "_tracker", "agent_id", "conversation_id", "duration", "error",
+        "has_given_id", "input",
         "is_success", "llm_response", "metadata", "outer", "parent_task_id", "result", "tokens", "used_tools",
         "user_id",
     )  # fmt: skip
 
     def __init__(self, id: "str | UUID | int | None" = None, agent_id: str | None = None, input: Any = None) -> None:
         self._id: Any = id
+        self.has_given_id = id is not None
         self._tracker: Tracker | None = None
         self._entries: list[Run | None] = []
         self.agent_id = agent_id

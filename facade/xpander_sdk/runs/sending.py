@@ -40,19 +40,13 @@ def new_report(
         reason: Reason of a failure.
         duration: Measured duration in seconds; None while the run is in progress.
     """
-    known = _lazy.fields.declarations()
-    values = tracker.values(run, reason, duration)
-    if "error" not in known:
-        values.setdefault("result", values.get("error"))
-    values = {name: value for name, value in values.items() if name in known}
-    # Without these, the defaults of a report would be sent, as if the run were known to have no duration and no tools.
-    unknown = {"duration": None, "used_tools": None}
+    values = tracker.values(run, is_success, reason, duration)
     agent_id = run.agent_id or ""
     try:
-        report = _lazy.report.new_report(agent_id, **{**unknown, **values, "is_success": is_success})
-    except (ValueError, TypeError):
+        report = _lazy.report.new_report(agent_id, **values)
+    except ValueError:
         valid, errors = _valid_values(values)
-        report = _lazy.report.new_report(agent_id, **{**unknown, **valid, "id": run.id, "is_success": is_success})
+        report = _lazy.report.new_report(agent_id, **valid)
         tracker.note_invalid(errors)
     if tracker.mask is not None:
         from xpander_sdk.outbox.masking import apply_mask
@@ -132,6 +126,7 @@ def _valid_values(values: dict[str, Any]) -> tuple[dict[str, Any], list[Exceptio
             _lazy.fields.declarations()[name].parse(name, value)
         except Exception as error:
             errors.append(error)
+            valid[name] = None
         else:
             valid[name] = value
     return valid, errors

@@ -53,7 +53,8 @@ class Tracker:
     """
 
     __slots__ = (
-        "_calls", "_failure", "_has_recorded", "_is_resolved", "_output", "_recent", "_started_at", "_via", "_watches",
+        "_calls", "_failure", "_has_recorded", "_is_paused", "_is_resolved", "_output", "_recent", "_started_at",
+        "_via", "_watches",
         "configuration", "has_ended", "is_kept_open", "is_recording", "llm_response", "options", "report_errors",
         "returned",
     )  # fmt: skip
@@ -74,6 +75,7 @@ class Tracker:
         self._has_recorded = False  # also by a run within this one
         self._output: Any = None  # text or data of the last recorded response or result
         self._failure: str | None = None
+        self._is_paused = False
         self._recent: list[Any] = []
         self._watches: list[WatchedStream[Any]] = []
 
@@ -148,10 +150,9 @@ class Tracker:
         self._via = options.via or ("direct" if self.configuration.outbox is None else "outbox")
         # The caller may have replaced the attributes of the run since it was created.
         run.agent_id = resolve_agent_id(self.configuration, agent_id=run.agent_id, agent=options.agent)
-        run_id = run.id
-        parse_id("id", run_id)
-        is_sampled = self._join_parent(run) and _is_sampled(run_id, options.sample)
-        self.is_recording = is_sampled
+        if run.has_given_id:
+            parse_id("id", run.id)
+        self.is_recording = self._join_parent(run) and _is_sampled(run.id, options.sample)
 
     def _join_parent(self, run: "Run") -> bool:
         """Set the parent and what the run inherits from it; return whether the parent is recorded."""
@@ -267,7 +268,7 @@ class Tracker:
         if output is not None and _is_data(output):
             self._output = output
         self._failure = recorded.error
-        self.is_kept_open = self.is_kept_open or recorded.is_paused
+        self._is_paused = recorded.is_paused
         if recorded.response is not None:
             self.llm_response = recorded.response
 
@@ -319,49 +320,58 @@ class Tracker:
         for watch in self._watches:
             watch.record_received()
         self._watches, self._recent = [], []
-        end = end_of(error)
-        is_success, reason = end
+        is_success, reason = end_of(error)
         if is_success:
             reason = run.error or self._failure
             is_success = run.is_success if run.is_success is not None else not reason
-            if self.is_kept_open and run.is_success is None and not reason:
+            if (self.is_kept_open or self._is_paused) and run.is_success is None and not reason:
                 is_success = None
         duration = None if self._started_at is None else ended_at - self._started_at
         report = sending.new_report(self, run, is_success, reason=reason, duration=duration)
-        self.returned = None
+        # Tasks that outlive the run keep it in their context; it must not keep the caller's objects.
+        self.returned = self.llm_response = self._output = None
         return report
 
     # Values of a report
 
-    def values(self, run: "Run", reason: str | None, duration: float | None) -> dict[str, Any]:
+    def values(self, run: "Run", is_success: bool | None, reason: str | None, duration: float | None) -> dict[str, Any]:
         """Return the known fields of the run.
 
         Args:
             run: The run.
+            is_success: Outcome; None for a run in progress.
             reason: Reason of a failure.
             duration: Measured duration in seconds, if the run has ended.
         """
         result = run.result
         if result is None:
             result = self._output if self.returned is None else self.returned
-        calls = self._calls
+        tokens, calls = run.tokens, None
+        if self._calls:
+            tokens, calls = self._calls.tokens() if tokens is None else tokens, self._calls.to_list()
         error = run.error or reason
-        values = {
+        values: dict[str, Any] = {
             "id": run.id,
-            "input": run.input,
-            "llm_response": self.llm_response if run.llm_response is None else run.llm_response,
-            "tokens": calls.tokens() if run.tokens is None else run.tokens,
-            "result": result,
+            "is_success": is_success,
+            # Without these two, the defaults of a report would be sent: a run that is known to have no duration and no
+            # tools.
             "duration": duration if run.duration is None else run.duration,
             "used_tools": run.used_tools or None,
-            "error": error[:MAX_ERROR] if isinstance(error, str) else error,
-            "calls": calls.to_list() or None,
-            "user_id": run.user_id,
-            "conversation_id": run.conversation_id,
-            "parent_task_id": run.parent_task_id,
-            "metadata": run.metadata,
         }
-        return {name: value for name, value in values.items() if value is not None}
+        known = (
+            ("input", run.input),
+            ("llm_response", self.llm_response if run.llm_response is None else run.llm_response),
+            ("tokens", tokens),
+            ("result", result),
+            ("error", error[:MAX_ERROR] if isinstance(error, str) else error),
+            ("calls", calls),
+            ("user_id", run.user_id),
+            ("conversation_id", run.conversation_id),
+            ("parent_task_id", run.parent_task_id),
+            ("metadata", run.metadata),
+        )
+        values.update((name, value) for name, value in known if value is not None)
+        return values
 
     @property
     def mask(self) -> Callable[[dict[str, Any]], Any] | None:
