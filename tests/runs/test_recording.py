@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -59,6 +60,20 @@ def test_same_object_counts_once_without_an_id(direct: Recorder):
         run.record(value)
         run.record(value)
     assert direct.report["tokens"]["prompt_tokens"] == 9
+
+
+def test_threads_record_into_one_run(direct: Recorder):
+    with direct.sdk.run() as run, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: run.record(response(f"chatcmpl-{number // 2}")), range(400)))
+    report = direct.report
+    assert (report["tokens"]["prompt_tokens"], len(report["used_tools"])) == (1_800, 200)
+
+
+def test_tools_that_the_caller_replaces_are_kept(direct: Recorder):
+    with direct.sdk.run() as run:
+        run.used_tools = ("calculator",)  # type: ignore[assignment]
+        run.record(response())
+    assert direct.report["used_tools"] == ["calculator", "search"]
 
 
 def test_stream_that_was_watched_and_recorded_counts_once(direct: Recorder):

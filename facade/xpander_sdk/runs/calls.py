@@ -37,13 +37,13 @@ class Calls:
         entry = {name: value for name, value in call.items() if value is not None}
         response_id = entry.get("response_id")
         if response_id is not None:
-            known = self._by_id.get(response_id)
-            if known is not None:
+            # Threads may record at the same time; `setdefault` is one step.
+            is_full = len(self._by_id) >= _MAX_IDS
+            known = self._by_id.get(response_id, entry) if is_full else self._by_id.setdefault(response_id, entry)
+            if known is not entry:
                 if known is not _EXCLUDED and not known.get("tokens") and entry.get("tokens"):
                     known.update(entry)
                 return False
-            if len(self._by_id) < _MAX_IDS:
-                self._by_id[response_id] = entry
         if len(self._calls) < MAX_CALLS // 2:
             self._calls.append(entry)
         else:

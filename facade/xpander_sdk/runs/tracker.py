@@ -258,7 +258,9 @@ class Tracker:
             are_new = [self._calls.add(call) for call in recorded.calls]
             # A response that another source has recorded adds no tools: they are known.
             if not recorded.calls or any(are_new):
-                run.used_tools = [*(run.used_tools or ()), *_new_names(recorded, run.used_tools)]
+                if type(run.used_tools) is not list:  # replaced by the caller
+                    run.used_tools = list(run.used_tools or ())
+                run.used_tools.extend(_new_names(recorded, run.used_tools))  # one step, for threads
             self._note_recorded(recorded, source)
             outer = run.outer
             while outer is not None and outer._tracker is not None:
