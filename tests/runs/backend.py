@@ -20,15 +20,19 @@ class RecordingBackend:
         reports: Bodies of the reports, in the order in which they arrived.
         status: Status of all responses.
         has_outage: Whether no response arrives.
+        report_fields: Fields that `/health` names; empty for a backend that supports the documented ones only.
     """
 
     reports: list[dict[str, Any]] = field(factory=list)
     status: int = 200
     has_outage: bool = False
+    report_fields: tuple[str, ...] = (
+        "error", "calls", "user_id", "conversation_id", "parent_task_id", "metadata",
+    )  # fmt: skip
 
     def respond(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            return httpx.Response(404, json={"detail": "not found"})
+            return httpx.Response(200, json={"status": "ok", "version": "1", "report_fields": self.report_fields})
         body = json.loads(request.content)
         self.reports.append(body)
         if self.has_outage:

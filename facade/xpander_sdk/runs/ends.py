@@ -11,8 +11,6 @@ KeyboardInterrupt, SystemExit with another code
 
 from typing import NamedTuple
 
-MAX_ERROR = 16_000  # characters; the API accepts 16,384
-
 
 class End(NamedTuple):
     """Outcome of a run.
@@ -44,4 +42,4 @@ def describe_error(error: BaseException) -> str:
         text = str(error)
     except Exception:  # the caller's __str__ failed
         return name
-    return f"{name}: {text}"[:MAX_ERROR] if text else name
+    return f"{name}: {text}" if text else name

@@ -20,7 +20,7 @@ from xpander_sdk.reporting.validation import parse_id, resolve_agent_id
 from xpander_sdk.runs import recording, sending
 from xpander_sdk.runs.calls import Calls
 from xpander_sdk.runs.current import current
-from xpander_sdk.runs.ends import MAX_ERROR, end_of
+from xpander_sdk.runs.ends import end_of
 from xpander_sdk.runs.options import RunOptions
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 
@@ -365,7 +365,7 @@ class Tracker:
             ("llm_response", self.llm_response if run.llm_response is None else run.llm_response),
             ("tokens", tokens),
             ("result", result),
-            ("error", error[:MAX_ERROR] if isinstance(error, str) else error),
+            ("error", error),
             ("calls", calls),
             ("user_id", run.user_id),
             ("conversation_id", run.conversation_id),
