@@ -51,6 +51,8 @@ class Task(ApiObject):
             it.
         input: Input of the run.
         status: Status of the run.
+        is_stale: True for an executing run that no report has changed for the time that the backend states in
+            `/health`: it has probably been killed. None if the backend does not tell.
         created_at: Time at which the backend created the record; if the response to a report lacks it, the time of the
             report.
         started_at: Time at which the run started: its end, minus its duration.
@@ -96,6 +98,7 @@ class Task(ApiObject):
     input: TaskInput
     status: AgentExecutionStatus
     created_at: datetime | None
+    is_stale: bool | None = None
     started_at: datetime | None = None
     paused_at: datetime | None = None
     finished_at: datetime | None = None

@@ -80,9 +80,9 @@ class Tasks:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -102,9 +102,9 @@ class Tasks:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -124,9 +124,9 @@ class Tasks:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -146,9 +146,9 @@ class Tasks:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -166,9 +166,9 @@ class Tasks:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -185,9 +185,9 @@ class Tasks:
             agent_id: The agent.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -204,9 +204,9 @@ class Tasks:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -225,9 +225,9 @@ class Tasks:
             user_id: The user.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
-                task must contain), `status`, `internal_status`, `tool`, `model`, `q` (text in input or result; the
-                letters A to Z match in both cases), `since` and `until` (time at which the backend created the task; a
-                datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
+                input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
+                created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.

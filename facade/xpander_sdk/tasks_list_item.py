@@ -31,6 +31,8 @@ class TasksListItem(ApiObject):
         agent_id: The agent that executed the run.
         organization_id: The organization that owns the agent.
         status: Status of the run.
+        is_stale: True for an executing run that no report has changed for the time that the backend states in
+            `/health`: it has probably been killed. None if the backend does not tell.
         user_id: The user for whom the agent worked.
         parent_task_id: Task that started this one.
         triggering_agent_id: Agent that started this task.
@@ -61,6 +63,7 @@ class TasksListItem(ApiObject):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     conversation_id: str | None = None
+    is_stale: bool | None = None
     source_node_type: str | None = None
     error: str | None = None
     result: str | None = None

@@ -29,6 +29,7 @@ _FAST_DECODERS: dict[str, Callable[[bytes], Any]] = {
     "#/components/schemas/TaskReports": decode_batch,
 }
 """Functions that decode and validate a body of a schema, or return None if the schema must be used."""
+_BOOLEANS: dict[str, str | bool] = {"true": True, "false": False}
 _INTEGER = re.compile(r"-?[0-9]{1,30}", re.ASCII)
 
 
@@ -273,9 +274,11 @@ class _Parameter:
         """True if the parameter may be repeated (`explode`)."""
         return self._type == "array"
 
-    def convert(self, texts: list[str]) -> list[str] | str | int:
+    def convert(self, texts: list[str]) -> list[str] | str | int | bool:
         if self.is_array:
             return texts
+        if self._type == "boolean":
+            return _BOOLEANS.get(texts[0], texts[0])
         # Only ASCII digits: int() would accept "１", "1_0" and " 1" as well.
         return int(texts[0]) if self._type == "integer" and _INTEGER.fullmatch(texts[0]) else texts[0]
 

@@ -27,6 +27,7 @@ from xpander_server.auth.rate_limit import Rate
 from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import now
 from xpander_server.domain import pricing
+from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.bind import BindSettings
 from xpander_server.http.concurrency import FairListRunner, run_in_threadpool
 from xpander_server.http.connection_limits import ConnectionLimits
@@ -58,6 +59,7 @@ def serve(
     organization_id: str | None,
     rate: Rate | None = None,
     max_age: timedelta | None = None,
+    stale_after: timedelta | None = None,
     show_key: Callable[[str], None] | None,
     on_started: Callable[[str, bool], None],
 ) -> None:
@@ -73,6 +75,7 @@ def serve(
         organization_id: Organization of `api_key` or of the created key. Default: "local".
         rate: Rate limit of each key. None for no limit.
         max_age: Age at which tasks are deleted; their metrics stay. None keeps tasks forever.
+        stale_after: Time without a change after which an executing task is stale. Default: one day.
         show_key: Receives the key that is created if the store has none and only this machine can reach the server. If
             it raises, the key is revoked. None creates no key.
         on_started: Called once the socket listens, with the URL and whether the store has a key.
@@ -98,6 +101,7 @@ def serve(
             request_metrics = RequestMetrics(writer)
             run_list = FairListRunner()
             proxies = TrustedProxies(bind.behind_proxy) if bind.behind_proxy else None
+            stale_microseconds = STALE_AFTER if stale_after is None else stale_after // timedelta(microseconds=1)
             app = create_app(
                 store,
                 authenticator,
@@ -108,11 +112,12 @@ def serve(
                 read_large=IsolatingBodyReader(body_workers),
                 extra_routes=[
                     *_operations_routes(authenticator, request_metrics),
-                    *page_routes(store, authenticator, run_list=run_list),
+                    *page_routes(store, authenticator, run_list=run_list, stale_after=stale_microseconds),
                 ],
                 observer=request_metrics,
                 proxies=proxies,
                 root_path=bind.root_path,
+                stale_after=stale_microseconds,
             )
             server = _Server(_uvicorn_config(app, bind, proxies), store)
             with _stopped_by_signals(server):

@@ -21,6 +21,7 @@ from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.auth.rate_limit import Rate
 from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import SECOND
+from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.store import Store, Submission
 from xpander_server.web import page_routes
@@ -347,3 +348,17 @@ def test_run_is_shown_with_its_error_calls_and_context(client, store):
         assert 'data-id="t"' in client.get(link).text
     assert 'data-id="t"' not in client.get("/ui/history?metadata=environment%3Dother").text
     assert "the &lt;model&gt; did not respond" in client.get("/ui/history").text
+
+
+def test_stale_run_is_marked_and_found(client, store, clock):
+    at = clock.now - STALE_AFTER - SECOND
+    store.report(Submission("org", "agent", "killed", {"is_success": None}, reported_at=None, now=at))
+    store.report(Submission("org", "agent", "done", {"is_success": True}, reported_at=None, now=at))
+    store.report(Submission("org", "agent", "new", {"is_success": None}, reported_at=None, now=clock.now))
+    assert "stale" not in client.get("/ui/task?id=new").text
+    for path in ("/ui/task?id=killed", "/ui/history?is_stale=true"):
+        page = client.get(path).text
+        assert ">stale<" in page
+        assert "executing" in page
+    found = client.get("/ui/history?is_stale=true").text
+    assert [name for name in ("killed", "done", "new") if f'data-id="{name}"' in found] == ["killed"]

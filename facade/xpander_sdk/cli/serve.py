@@ -76,6 +76,12 @@ from xpander_sdk.settings.base_url import without_password
     "--keep", type=PERIOD, metavar="PERIOD", help="Delete tasks after this period: 90d. Metrics stay. Default: never."
 )
 @click.option(
+    "--stale-after",
+    type=PERIOD,
+    metavar="PERIOD",
+    help="Mark tasks as stale that are executing and were not changed for this period: 6h. Default: 24h.",
+)
+@click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Format of the log."
 )
 @click.option(
@@ -100,6 +106,7 @@ def serve(
     max_connections_per_address: int | None,
     rate_limit: str | None,
     keep: timedelta | None,
+    stale_after: timedelta | None,
     log_format: Literal["text", "json"],
     log_level: str,
 ) -> None:
@@ -148,6 +155,7 @@ def serve(
             organization_id=organization_id or None,
             rate=None if rate_limit is None else server.Rate.parse(rate_limit),
             max_age=keep,
+            stale_after=stale_after,
             # A pipe or a file, such as a journal, is read by others: a key must not be in it.
             show_key=show_key if key_file is not None or sys.stdout.isatty() else None,
             on_started=print_url,

@@ -56,6 +56,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(list(AgentExecutionStatus), case_sensitive=False),
         help="Only tasks with this status.",
     )
+    @click.option("--stale", "is_stale", is_flag=True, help="Only tasks that are executing and stale: probably killed.")
     @click.option("--parent-task", "parent_task_id", metavar="ID", help="Only subtasks of this task.")
     @click.option(
         "--triggering-agent", "triggering_agent_id", metavar="ID", help="Only tasks that this agent triggered."
@@ -68,6 +69,7 @@ def selection_options(command: Callable[..., None]) -> Callable[..., None]:
     def run(agent_id: str | None, user_id: str | None, since: str | None, until: str | None, **arguments: Any) -> None:
         names = ("status", "parent_task_id", "triggering_agent_id", "conversation_id", "metadata")
         filters = {name: arguments.pop(name) for name in names}
+        filters["is_stale"] = arguments.pop("is_stale") or None
         time_range = TimeRange(parse_datetime("since", since), parse_datetime("until", until))
         command(selection=TaskSelection(agent_id, user_id, filters, time_range), **arguments)
 

@@ -94,8 +94,8 @@ class Page:
 
 
 FILTERS = (
-    "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "internal_status",
-    "tool", "model", "q", "since", "until",
+    "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "is_stale",
+    "internal_status", "tool", "model", "q", "since", "until",
 )  # fmt: skip
 _MAX_FILTERED_PAIRS = 8
 _TIME_FILTERS = frozenset({"since", "until"})
@@ -217,6 +217,8 @@ def _page_parameters(filters: Filters, limit: int | None, cursor: str | None) ->
             values[name] = time.isoformat()
     if (pairs := values.pop("metadata", None)) is not None:
         pairs = _metadata_parameter(pairs)
+    if (is_stale := values.pop("is_stale", None)) is not None and not isinstance(is_stale, bool):
+        raise ValueError(f"filters['is_stale'] must be True, False or None, got {type(is_stale).__name__}")
     for name, value in values.items():
         if not isinstance(value, str):
             raise ValueError(f"filters[{name!r}] must be a str, got {type(value).__name__}")
@@ -225,6 +227,7 @@ def _page_parameters(filters: Filters, limit: int | None, cursor: str | None) ->
     return {
         **{name: str(getattr(value, "value", value)) for name, value in values.items()},
         **({"metadata": pairs} if pairs else {}),
+        **({"is_stale": str(is_stale).lower()} if is_stale is not None else {}),
         **({"limit": limit} if limit is not None else {}),
         **({"cursor": cursor} if cursor is not None else {}),
     }

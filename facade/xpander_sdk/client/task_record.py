@@ -231,6 +231,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "calls": _read_calls,
     "metadata": _read_metadata,
     "duration": _reader((int, float)),
-    "is_manually_stopped": _reader(bool),
+    **dict.fromkeys(("is_stale", "is_manually_stopped"), _reader(bool)),
     "execution_attempts": _reader(int),
 }  # fmt: skip

@@ -20,6 +20,8 @@ class Health:
     report_batch: int | Unset = UNSET
     """ The largest number of reports in a request of `reportTasks`. Absent if the backend has no such operation.
     """
+    stale_after: float | Unset = UNSET
+    """ The number of seconds without a change after which an executing task is stale. """
     report_fields: list[str] | Unset = UNSET
     """ The properties of `TaskReport` that this backend supports beyond the eight that every backend
     does. A client leaves out all others.
@@ -32,6 +34,8 @@ class Health:
         version = self.version
 
         report_batch = self.report_batch
+
+        stale_after = self.stale_after
 
         report_fields: list[str] | Unset = UNSET
         if not isinstance(self.report_fields, Unset):
@@ -47,6 +51,8 @@ class Health:
         )
         if report_batch is not UNSET:
             field_dict["report_batch"] = report_batch
+        if stale_after is not UNSET:
+            field_dict["stale_after"] = stale_after
         if report_fields is not UNSET:
             field_dict["report_fields"] = report_fields
 
@@ -63,12 +69,15 @@ class Health:
 
         report_batch = d.pop("report_batch", UNSET)
 
+        stale_after = d.pop("stale_after", UNSET)
+
         report_fields = cast(list[str], d.pop("report_fields", UNSET))
 
         health = cls(
             status=status,
             version=version,
             report_batch=report_batch,
+            stale_after=stale_after,
             report_fields=report_fields,
         )
 

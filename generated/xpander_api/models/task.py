@@ -43,6 +43,8 @@ class Task:
     """ The time at which a report last changed the task. """
     internal_status: None | str | Unset = UNSET
     agent_version: None | str | Unset = UNSET
+    is_stale: bool | Unset = UNSET
+    """ True for an executing task that no report has changed for the time `stale_after` of `/health`. """
     result: None | str | Unset = UNSET
     error: None | str | Unset = UNSET
     """ Why the run failed. """
@@ -136,6 +138,8 @@ class Task:
             agent_version = UNSET
         else:
             agent_version = self.agent_version
+
+        is_stale = self.is_stale
 
         result: None | str | Unset
         if isinstance(self.result, Unset):
@@ -297,6 +301,8 @@ class Task:
             field_dict["internal_status"] = internal_status
         if agent_version is not UNSET:
             field_dict["agent_version"] = agent_version
+        if is_stale is not UNSET:
+            field_dict["is_stale"] = is_stale
         if result is not UNSET:
             field_dict["result"] = result
         if error is not UNSET:
@@ -477,6 +483,8 @@ class Task:
             return cast(None | str | Unset, data)
 
         agent_version = _parse_agent_version(d.pop("agent_version", UNSET))
+
+        is_stale = d.pop("is_stale", UNSET)
 
         def _parse_result(data: object) -> None | str | Unset:
             if data is None:
@@ -713,6 +721,7 @@ class Task:
             updated_at=updated_at,
             internal_status=internal_status,
             agent_version=agent_version,
+            is_stale=is_stale,
             result=result,
             error=error,
             llm_response=llm_response,

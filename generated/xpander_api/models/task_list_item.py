@@ -28,6 +28,8 @@ class TaskListItem:
     triggering_agent_id: None | str | Unset = UNSET
     created_at: datetime.datetime | None | Unset = UNSET
     updated_at: datetime.datetime | None | Unset = UNSET
+    is_stale: bool | Unset = UNSET
+    """ True for an executing task that no report has changed for the time `stale_after` of `/health`. """
     source_node_type: None | str | Unset = UNSET
     conversation_id: None | str | Unset = UNSET
     error: None | str | Unset = UNSET
@@ -87,6 +89,8 @@ class TaskListItem:
 
         else:
             updated_at = self.updated_at
+
+        is_stale = self.is_stale
 
         source_node_type: None | str | Unset
         if isinstance(self.source_node_type, Unset):
@@ -158,6 +162,8 @@ class TaskListItem:
             field_dict["created_at"] = created_at
         if updated_at is not UNSET:
             field_dict["updated_at"] = updated_at
+        if is_stale is not UNSET:
+            field_dict["is_stale"] = is_stale
         if source_node_type is not UNSET:
             field_dict["source_node_type"] = source_node_type
         if conversation_id is not UNSET:
@@ -263,6 +269,8 @@ class TaskListItem:
 
         updated_at = _parse_updated_at(d.pop("updated_at", UNSET))
 
+        is_stale = d.pop("is_stale", UNSET)
+
         def _parse_source_node_type(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -347,6 +355,7 @@ class TaskListItem:
             triggering_agent_id=triggering_agent_id,
             created_at=created_at,
             updated_at=updated_at,
+            is_stale=is_stale,
             source_node_type=source_node_type,
             conversation_id=conversation_id,
             error=error,

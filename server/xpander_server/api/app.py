@@ -25,6 +25,7 @@ from xpander_server.api.request_body import BodyMemory
 from xpander_server.api.responses import error_response, handle_errors, static_response
 from xpander_server.auth.authentication import Authenticator
 from xpander_server.clock import now
+from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import BlockingRunner, ListRunner, without_limits
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.http.forwarded import TrustedProxies
@@ -48,6 +49,7 @@ def create_app(
     observer: RequestObserver | None = None,
     proxies: TrustedProxies | None = None,
     root_path: str = "",
+    stale_after: int = STALE_AFTER,
 ) -> Dispatcher:
     """Return the ASGI application that answers the contract's operations from `store`.
 
@@ -64,9 +66,12 @@ def create_app(
         observer: Called after each request.
         proxies: Proxies whose statements about the client are trusted.
         root_path: Path below which a proxy publishes the server. Default: none.
+        stale_after: Time without a change after which an executing task is stale, in microseconds.
     """
     read_large, memory = read_large or without_isolation(run), BodyMemory(MAX_BODIES_BYTES)
-    handlers = OperationHandlers(store, run, run_list or without_limits(run), writer, clock).by_operation_id()
+    handlers = OperationHandlers(
+        store, run, run_list or without_limits(run), writer, clock, stale_after
+    ).by_operation_id()
     # The dispatcher tries the routes in this order. The contract lists the most frequent operation first.
     plain_routes: list[Route] = []
     prefixed_routes: list[Route] = []

@@ -12,7 +12,7 @@ from xpander_server.api import serializers
 from xpander_server.api.endpoint import Handler, OperationRequest
 from xpander_server.api.execution_reports import report_from_execution
 from xpander_server.api.responses import http_error, json_response
-from xpander_server.clock import format_timestamp, parse_timestamp
+from xpander_server.clock import SECOND, format_timestamp, parse_timestamp
 from xpander_server.contract import BatchReport, Report
 from xpander_server.domain import metrics
 from xpander_server.domain.task import Task
@@ -65,12 +65,14 @@ class OperationHandlers:
         run_list: ListRunner,
         writer: ReportWriter | None,
         clock: Callable[[], int],
+        stale_after: int,
     ) -> None:
         self._store = store
         self._run = run
         self._run_list = run_list
         self._writer: ReportWriter = writer or _DirectWriter(store, run)
         self._clock = clock
+        self._stale_after = stale_after
 
     def by_operation_id(self) -> Mapping[str, Handler]:
         """Return the handlers by the contract's operationId."""
@@ -102,7 +104,7 @@ class OperationHandlers:
         if not request.may_read:
             # Whoever may not read tasks learns only what the report alone states.
             task = submission.merge_into(None)
-        return json_response(serializers.task(task), headers=BATCH_HEADERS)
+        return json_response(serializers.task(task, self._stale_before()), headers=BATCH_HEADERS)
 
     async def report_tasks(self, request: OperationRequest) -> Response:
         """Store a batch of reports, and return the outcome of each."""
@@ -130,14 +132,21 @@ class OperationHandlers:
         task = await self._run(lambda: self._store.task(request.organization_id, task_id))
         if task is None:
             raise HTTPError(404, f"There is no task {task_id!r} in this organization.")
-        return json_response(serializers.task(task))
+        return json_response(serializers.task(task, self._stale_before()))
 
     async def list_tasks(self, request: OperationRequest) -> Response:
         """Return a page of tasks of the organization, of an agent or of a user: the path's parameters are filters."""
         filters = dict(request.parameters)
         limit, cursor = filters.pop("limit", MAX_PAGE_SIZE), filters.pop("cursor", None)
         since, until = _pop_time_range(filters)
-        query = TaskQuery(organization_id=request.organization_id, filters=filters, since=since, until=until)
+        stale_before = self._stale_before()
+        query = TaskQuery(
+            organization_id=request.organization_id,
+            filters=filters,
+            since=since,
+            until=until,
+            stale_before=stale_before,
+        )
 
         def respond() -> Response:
             try:
@@ -146,7 +155,7 @@ class OperationHandlers:
                 raise validation_error("query", "cursor", str(error), "cursor") from None
             headers = {} if page.next_cursor is None else {"x-next-cursor": page.next_cursor}
             # Encoded in the worker thread too, because a page has up to 8 MiB.
-            return json_response([serializers.list_item(task) for task in page.tasks], headers=headers)
+            return json_response([serializers.list_item(task, stale_before) for task in page.tasks], headers=headers)
 
         return await self._run_list(request.organization_id, respond)
 
@@ -178,6 +187,9 @@ class OperationHandlers:
         }
         return summary, result
 
+    def _stale_before(self) -> int:
+        return self._clock() - self._stale_after
+
     async def get_health(self, request: OperationRequest) -> Response:
         """Return the version, if the store can be read and written (readiness)."""
         failed_part = await self._run(self._store.health.failed_part)
@@ -188,6 +200,7 @@ class OperationHandlers:
                 "status": "ok",
                 "version": version("xpander-report"),
                 "report_batch": MAX_REPORTS,
+                "stale_after": self._stale_after / SECOND,
                 "report_fields": contract.extended_report_fields(),
             }
         )

@@ -12,14 +12,20 @@ from xpander_server.domain.task import Task
 from xpander_server.store import Excerpt
 
 
-def task(task: Task) -> dict[str, Any]:
-    """Return the contract's `Task`."""
+def task(task: Task, stale_before: int) -> dict[str, Any]:
+    """Return the contract's `Task`.
+
+    Args:
+        task: The task.
+        stale_before: Time before which an executing task was last changed if it is stale.
+    """
     return {
         "id": task.id,
         "agent_id": task.agent_id,
         "organization_id": task.organization_id,
         "input": {"text": task.input, "files": [], "user": None},
         "status": task.status,
+        "is_stale": task.is_stale(stale_before),
         "created_at": format_timestamp(task.created_at),
         "started_at": format_timestamp(task.started_at),
         "finished_at": None if task.is_success is None else format_timestamp(task.finished_at),
@@ -40,10 +46,11 @@ def task(task: Task) -> dict[str, Any]:
     }
 
 
-def list_item(task: Task) -> dict[str, Any]:
-    """Return the contract's `TaskListItem`."""
+def list_item(task: Task, stale_before: int) -> dict[str, Any]:
+    """Return the contract's `TaskListItem`; the arguments are those of `task`."""
     return {
         **reported_task(task),
+        "is_stale": task.is_stale(stale_before),
         "error": task.error if task.error is None else str(task.error),
         "result": task.result if task.result is None else str(task.result),
         "result_truncated": isinstance(task.result, Excerpt),

@@ -32,7 +32,7 @@ from typing import Any, TypedDict
 import msgspec
 from attrs import evolve, field, frozen
 
-from xpander_server.clock import SECOND, parse_timestamp
+from xpander_server.clock import HOUR, SECOND, parse_timestamp
 from xpander_server.contract import Report
 from xpander_server.domain.model_calls import (
     Call,
@@ -49,6 +49,9 @@ from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices, compute_run_
 MAX_CLOCK_AHEAD = 300 * SECOND
 """Tolerated advance of a caller's clock. A time far in the future would win against all later reports, and would keep
 the task at the top of the history for years."""
+
+STALE_AFTER = 24 * HOUR
+"""Default time without a change after which an executing task is stale: its process has probably been killed."""
 
 MAX_CHANGES = 20
 """Latest changes that a task keeps."""
@@ -142,6 +145,10 @@ class Task:
     def status(self) -> str:
         """One of `completed`, `failed` and `executing`."""
         return {True: "completed", False: "failed", None: "executing"}[self.is_success]
+
+    def is_stale(self, stale_before: int) -> bool:
+        """Return whether the run is executing, and the task was last changed before a time."""
+        return self.is_success is None and self.updated_at < stale_before
 
     @property
     def started_at(self) -> int | None:

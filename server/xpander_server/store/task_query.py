@@ -43,6 +43,7 @@ from sqlalchemy import (
     collate,
     false,
     func,
+    not_,
     or_,
     select,
     tuple_,
@@ -140,7 +141,14 @@ class _Index(NamedTuple):
         return query if position is None else query.where(tuple_(self.created_at, self.task_id) < position)
 
 
-Filters = Mapping[str, str | Sequence[str]]
+class _Staleness(NamedTuple):
+    """Value of the filter `is_stale`, and the time before which a stale task was last changed."""
+
+    is_stale: bool
+    before: int
+
+
+Filters = Mapping[str, str | bool | Sequence[str]]
 """Values by the names of the contract's filters, such as `status`, `tool` or `q`; a list of pairs for `metadata`."""
 
 
@@ -153,12 +161,14 @@ class TaskQuery:
         filters: Values by the names of the contract's filters.
         since: The earliest creation time of a task, in microseconds since 1970.
         until: The end of that time range, exclusive.
+        stale_before: Time before which an executing task was last changed if it is stale; for the filter `is_stale`.
     """
 
     organization_id: str
     filters: Filters = field(factory=dict)
     since: int | None = None
     until: int | None = None
+    stale_before: int = 0
 
     def page(
         self,
@@ -185,9 +195,11 @@ class TaskQuery:
             return _Search(connection, self.organization_id, index, unindexed).page(limit, position, columns)
         return _list(connection, index, limit, position, columns)
 
-    def _choose_index(self) -> tuple[_Index, dict[str, str | Sequence[str]]]:
+    def _choose_index(self) -> tuple[_Index, dict[str, Any]]:
         """Return the index to read, and the filters that it does not cover."""
-        filters = dict(self.filters)
+        filters: dict[str, Any] = dict(self.filters)
+        if "is_stale" in filters:
+            filters["is_stale"] = _Staleness(filters["is_stale"], self.stale_before)
         name = next((name for name in _INDEXED_FILTERS if name in filters), None)
         if name == "metadata":
             pair, *others = filters.pop(name)
@@ -378,6 +390,9 @@ def _may_match(dialect: str, name: str, value: Any) -> ColumnElement[bool]:
 
     if name == "status" and value in _IS_SUCCESS:
         return tasks.c.is_success.is_(_IS_SUCCESS[value])
+    if name == "is_stale":
+        condition = and_(tasks.c.is_success.is_(None), tasks.c.updated_at < value.before)
+        return condition if value.is_stale else not_(condition)
     if name in _EQUALITY_FILTERS:
         return func.coalesce(tasks.c[name] == value, false())
     if name == "tool":

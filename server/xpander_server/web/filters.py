@@ -21,8 +21,8 @@ TIME_RANGES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 d
 _RANGE_LENGTHS = {"24h": (HOUR, 24), "7d": (DAY, 7), "30d": (DAY, 30), "90d": (DAY, 90)}
 """Unit and number of units of each time range."""
 _TASK_FIELDS = (
-    "agent_id", "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "tool",
-    "model", "q",
+    "agent_id", "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "is_stale",
+    "tool", "model", "q",
 )  # fmt: skip
 _INPUT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
 """The value of a `datetime-local` input: no time zone, and the seconds are optional."""
@@ -48,9 +48,20 @@ class PageFilters:
     until: int | None
     last: str | None
 
-    def task_query(self, organization_id: str) -> TaskQuery:
-        """Return the query for the tasks of an organization that match the filters."""
-        return TaskQuery(organization_id=organization_id, filters=self.fields, since=self.since, until=self.until)
+    def task_query(self, organization_id: str, stale_before: int) -> TaskQuery:
+        """Return the query for the tasks of an organization that match the filters.
+
+        Args:
+            organization_id: The organization.
+            stale_before: Time before which an executing task was last changed if it is stale.
+        """
+        return TaskQuery(
+            organization_id=organization_id,
+            filters=self.fields,
+            since=self.since,
+            until=self.until,
+            stale_before=stale_before,
+        )
 
 
 def has_empty_fields(request: Request) -> bool:

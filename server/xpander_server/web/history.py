@@ -28,9 +28,11 @@ class HistoryPage:
         store: The store whose tasks are shown.
         clock: Returns the current time in microseconds since 1970 (UTC).
         run_list: Executes lists and searches.
+        stale_after: Time without a change after which an executing task is stale, in microseconds.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], int], run_list: ListRunner) -> None:
+    def __init__(self, store: Store, clock: Callable[[], int], run_list: ListRunner, stale_after: int) -> None:
+        self._stale_after = stale_after
         self._store = store
         self._run_list = run_list
         self._clock = clock
@@ -52,6 +54,7 @@ class HistoryPage:
             "is_filtered": bool(filters.parameters),
             "server_url": _server_url(request),
             "statuses": STATUSES,
+            "stale_before": self._clock() - self._stale_after,
         }
         if "part" in request.query_params:
             return _with_etag(request, render_template("runs.html", context))
@@ -66,7 +69,7 @@ class HistoryPage:
 
     def _read_page(self, filters: PageFilters, organization_id: str) -> Page:
         try:
-            query = filters.task_query(organization_id)
+            query = filters.task_query(organization_id, self._clock() - self._stale_after)
             return self._store.previews(query, limit=TASKS_PER_PAGE, cursor=filters.cursor)
         except ValueError as error:
             raise validation_error("query", "cursor", str(error), "cursor") from None

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from xpander_server.api.responses import handle_errors
 from xpander_server.auth.authentication import KeyAuthenticator
 from xpander_server.clock import now
+from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool, without_limits
 from xpander_server.store import Store
 from xpander_server.web.history import HistoryPage
@@ -24,6 +25,7 @@ def page_routes(
     authenticator: KeyAuthenticator,
     clock: Callable[[], int] = now,
     run_list: ListRunner | None = None,
+    stale_after: int = STALE_AFTER,
 ) -> list[BaseRoute]:
     """Return the routes of the pages, which are below `/ui`.
 
@@ -34,12 +36,13 @@ def page_routes(
         authenticator: Verifies the keys at sign-in and limits the rate of requests.
         clock: Returns the current time in microseconds since 1970 (UTC).
         run_list: Executes lists and searches. Default: in worker threads, without limits.
+        stale_after: Time without a change after which an executing task is stale, in microseconds.
     """
     sessions = SessionManager(store.sessions, authenticator, clock)
     login = LoginPages(sessions)
     history, task, metrics = (
-        HistoryPage(store, clock, run_list or without_limits(run_in_threadpool)),
-        TaskPage(store),
+        HistoryPage(store, clock, run_list or without_limits(run_in_threadpool), stale_after),
+        TaskPage(store, clock, stale_after),
         MetricsPage(store, clock),
     )
     # Pages that require a session. The operation appears in logs and in Prometheus metrics.

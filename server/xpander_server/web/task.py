@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -68,10 +69,14 @@ class TaskPage:
 
     Args:
         store: The store that contains the task.
+        clock: Returns the current time in microseconds since 1970 (UTC).
+        stale_after: Time without a change after which an executing task is stale, in microseconds.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Callable[[], int], stale_after: int) -> None:
         self._store = store
+        self._clock = clock
+        self._stale_after = stale_after
 
     async def show(self, request: Request, principal: Principal) -> Response:
         """Render the page."""
@@ -80,6 +85,7 @@ class TaskPage:
         context = {
             "principal": principal,
             "task": task,
+            "is_stale": task.is_stale(self._clock() - self._stale_after),
             "calls": [
                 ({**_EMPTY_CALL, **call}, cost)
                 for call, cost in zip(task.calls or [], task.call_costs or [], strict=True)
@@ -99,7 +105,8 @@ class TaskPage:
 
     async def task_json(self, request: Request, principal: Principal) -> Response:
         """Return the task as JSON."""
-        return json_response(serializers.task(await self._find_task(request, principal)))
+        task = await self._find_task(request, principal)
+        return json_response(serializers.task(task, self._clock() - self._stale_after))
 
     async def response_json(self, request: Request, principal: Principal) -> Response:
         """Return the model response of the task as JSON."""

@@ -138,7 +138,7 @@ def task_fields(task: Task) -> dict[str, str]:
         "task": task.id,
         "agent": task.agent_id,
         "organization": task.organization_id,
-        "status": task.status.value,
+        "status": f"{task.status.value} (stale)" if task.is_stale else task.status.value,
         "created": str(task.created_at),
         "started": str(task.started_at or ""),
         "finished": str(task.finished_at or ""),
@@ -184,4 +184,4 @@ def _history_row(item: TasksListItem, width: int) -> tuple[str, Text, Text, Text
     created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M:%S}"
     first_line = printable((item.error or item.result or "").partition("\n")[0])[:500]
     result = Text(first_line, no_wrap=True, overflow="ellipsis")
-    return created, plain_text(fold(item.id, width)), status_text(item.status), result
+    return created, plain_text(fold(item.id, width)), status_text(item.status, is_stale=item.is_stale is True), result

@@ -17,9 +17,10 @@ def plain_text(value: str) -> Text:
     return Text(printable(value))
 
 
-def status_text(status: str) -> Text:
-    """Return the status of a task in its color."""
-    return Text(printable(str(status)), style=STATUS_STYLES.get(status, ""))
+def status_text(status: str, *, is_stale: bool = False) -> Text:
+    """Return the status of a task in its color; "stale" for a stale task, which is executing."""
+    name = status.partition(" ")[0]
+    return Text("stale" if is_stale else printable(str(status)), style=STATUS_STYLES.get(name, ""))
 
 
 def fold(text: str, width: int) -> str:

@@ -27,6 +27,7 @@ def _get_kwargs(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -58,6 +59,8 @@ def _get_kwargs(
         json_status = status.value
 
     params["status"] = json_status
+
+    params["is_stale"] = is_stale
 
     params["internal_status"] = internal_status
 
@@ -166,6 +169,7 @@ def sync_detailed(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -190,6 +194,7 @@ def sync_detailed(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -215,6 +220,7 @@ def sync_detailed(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -242,6 +248,7 @@ def sync(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -266,6 +273,7 @@ def sync(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -292,6 +300,7 @@ def sync(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -313,6 +322,7 @@ async def asyncio_detailed(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -337,6 +347,7 @@ async def asyncio_detailed(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -362,6 +373,7 @@ async def asyncio_detailed(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -387,6 +399,7 @@ async def asyncio(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -411,6 +424,7 @@ async def asyncio(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -438,6 +452,7 @@ async def asyncio(
             metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
+            is_stale=is_stale,
             internal_status=internal_status,
             tool=tool,
             model=model,

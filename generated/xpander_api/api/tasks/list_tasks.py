@@ -26,6 +26,7 @@ def _get_kwargs(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -59,6 +60,8 @@ def _get_kwargs(
         json_status = status.value
 
     params["status"] = json_status
+
+    params["is_stale"] = is_stale
 
     params["internal_status"] = internal_status
 
@@ -165,6 +168,7 @@ def sync_detailed(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -189,6 +193,7 @@ def sync_detailed(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -214,6 +219,7 @@ def sync_detailed(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -241,6 +247,7 @@ def sync(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -265,6 +272,7 @@ def sync(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -291,6 +299,7 @@ def sync(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -312,6 +321,7 @@ async def asyncio_detailed(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -336,6 +346,7 @@ async def asyncio_detailed(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -361,6 +372,7 @@ async def asyncio_detailed(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -386,6 +398,7 @@ async def asyncio(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -410,6 +423,7 @@ async def asyncio(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -437,6 +451,7 @@ async def asyncio(
             metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
+            is_stale=is_stale,
             internal_status=internal_status,
             tool=tool,
             model=model,

@@ -26,6 +26,7 @@ def _get_kwargs(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -55,6 +56,8 @@ def _get_kwargs(
         json_status = status.value
 
     params["status"] = json_status
+
+    params["is_stale"] = is_stale
 
     params["internal_status"] = internal_status
 
@@ -162,6 +165,7 @@ def sync_detailed(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -184,6 +188,7 @@ def sync_detailed(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -208,6 +213,7 @@ def sync_detailed(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -234,6 +240,7 @@ def sync(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -256,6 +263,7 @@ def sync(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -281,6 +289,7 @@ def sync(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -301,6 +310,7 @@ async def asyncio_detailed(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -323,6 +333,7 @@ async def asyncio_detailed(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -347,6 +358,7 @@ async def asyncio_detailed(
         metadata=metadata,
         triggering_agent_id=triggering_agent_id,
         status=status,
+        is_stale=is_stale,
         internal_status=internal_status,
         tool=tool,
         model=model,
@@ -371,6 +383,7 @@ async def asyncio(
     metadata: list[str] | Unset = UNSET,
     triggering_agent_id: str | Unset = UNSET,
     status: TaskStatus | Unset = UNSET,
+    is_stale: bool | Unset = UNSET,
     internal_status: str | Unset = UNSET,
     tool: str | Unset = UNSET,
     model: str | Unset = UNSET,
@@ -393,6 +406,7 @@ async def asyncio(
         triggering_agent_id (str | Unset): An id without control characters. `.` and `..` are not
             allowed because they would change the path.
         status (TaskStatus | Unset): The state of a run.
+        is_stale (bool | Unset):
         internal_status (str | Unset):
         tool (str | Unset):
         model (str | Unset):
@@ -419,6 +433,7 @@ async def asyncio(
             metadata=metadata,
             triggering_agent_id=triggering_agent_id,
             status=status,
+            is_stale=is_stale,
             internal_status=internal_status,
             tool=tool,
             model=model,
