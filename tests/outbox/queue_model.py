@@ -13,6 +13,7 @@ MAX_BYTES = 8 * REPORT_OVERHEAD_BYTES + 400
 MAX_DEAD = (3, 4 * REPORT_OVERHEAD_BYTES)
 MAX_BATCH_REPORTS = 4
 MAX_BATCH_BYTES = 120
+MAX_CLAIM_BYTES = 200
 LEASE = 35 * SECOND
 OWNERS = ("owner-1", "owner-2")
 URLS = ("http://one", "http://two")
@@ -99,6 +100,38 @@ class Model:
                 break
             seqs.append(seq)
         return seqs
+
+    def runs_to_claim(self, run: Run, now: int, max_runs: int) -> dict[Run, list[int]]:
+        """Return the runs that a claim takes together, `run` first, with the sequence numbers of their reports."""
+        if max_runs == 1 or self.destinations[run[0]].failures:
+            return {run: self.batch_seqs(run)}
+        chosen: dict[Run, list[int]] = {}
+        complete: set[Run] = set()
+        size = 0
+        for seq, (at, report) in sorted(self.pending.items()):
+            each = (at, report.id)
+            if at != run[0] or not self.is_due(each, now):
+                continue
+            size += len(report.content)
+            if chosen and size > MAX_CLAIM_BYTES:
+                return chosen
+            lease = self.leases.get(each, Lease())
+            is_isolated = seq <= lease.isolate_through_seq
+            if each not in chosen:
+                attempts = [self.leases.get(other, Lease()).failed_attempts for other in (*chosen, each)]
+                limit = max(1, max_runs // 4 ** max(attempts))
+                if chosen and (is_isolated or len(chosen) >= limit):
+                    return chosen
+                chosen[each] = [seq]
+                if is_isolated:
+                    return chosen
+                continue
+            first = self.pending[chosen[each][0]][1]
+            if len(chosen[each]) >= MAX_BATCH_REPORTS or report.agent_id != first.agent_id:
+                complete.add(each)
+            if each not in complete:
+                chosen[each].append(seq)
+        return chosen
 
     def has_lease(self, claim: Claim) -> bool:
         lease = self.leases.get(claim.run)

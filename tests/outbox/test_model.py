@@ -16,6 +16,7 @@ from outbox.queue_model import (
     MAX_BATCH_BYTES,
     MAX_BATCH_REPORTS,
     MAX_BYTES,
+    MAX_CLAIM_BYTES,
     MAX_DEAD,
     MAX_REPORTS,
     OWNERS,
@@ -32,6 +33,7 @@ from outbox.queue_model import (
 from xpander_sdk import OutboxFullError
 from xpander_sdk.outbox.policy import MAX_WAIT
 from xpander_sdk.outbox.storage import run_selection
+from xpander_sdk.outbox.storage.models import Batch
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.outbox.storage.schema import REPORT_OVERHEAD_BYTES
 from xpander_sdk.outbox.storage.stats import Counters, DeadLetters
@@ -111,23 +113,34 @@ class QueueMachine(RuleBasedStateMachine):
 
     # Claims and their outcomes
 
-    @rule(owner=st.sampled_from(OWNERS), order=st.permutations([1, 2, 3]))
-    def claim(self, owner: str, order: list[int]) -> None:
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        order=st.permutations([1, 2, 3]),
+        max_runs=st.dictionaries(st.sampled_from([1, 2]), st.sampled_from([1, 2, 8])),
+    )
+    def claim(self, owner: str, order: list[int], max_runs: dict[int, int]) -> None:
         model, now = self.model, self.clock.now
-        expected = model.next_run(order, now)
-        batch = self.stores[owner].claim(owner, order, LEASE)
-        if expected is None:
-            assert batch is None
+        first = model.next_run(order, now)
+        batches = self.stores[owner].claim_together(owner, order, LEASE, max_runs)
+        if first is None:
+            assert batches == []
             return
-        assert batch is not None
-        assert (batch.destination.id, batch.task_id) == expected
+        expected = model.runs_to_claim(first, now, max_runs.get(first[0], 1))
+        assert {(batch.destination.id, batch.task_id): batch.seqs for batch in batches} == expected
+        assert len({batch.lease_id for batch in batches}) == 1
+        claimed = sum(len(batch.seqs) for batch in batches)
+        for batch in batches:
+            assert batch.other_pending == len(model.pending) - claimed
+            self._add_claim(owner, batch)
+
+    def _add_claim(self, owner: str, batch: Batch) -> None:
+        model, now = self.model, self.clock.now
+        expected = batch.destination.id, batch.task_id
         for claim in model.claims:
             if claim.run == expected:
                 assert claim.is_lost or not is_in_force(claim.expires_at, now), "two owners have a lease of one run"
                 claim.is_lost = True
-        assert batch.seqs == model.batch_seqs(expected)
         assert batch.reports == [model.pending[seq][1] for seq in batch.seqs]
-        assert batch.other_pending == len(model.pending) - len(batch.seqs)
         lease = model.leases.setdefault(expected, Lease())
         assert batch.failed_attempts == lease.failed_attempts
         lease.lease_id, lease.expires_at = batch.lease_id, now + LEASE
@@ -152,6 +165,31 @@ class QueueMachine(RuleBasedStateMachine):
         model.merged += max(0, len(deleted) - 1)
         model.end_lease(claim)
         model.mark_as_working(claim)
+
+    @precondition(lambda self: self.model.claims)
+    @rule(data=st.data())
+    def delivered_together(self, data: Any) -> None:
+        """Settle all batches of one request that no other outcome has settled."""
+        first, model = self._finish_claim(data), self.model
+        lease_id = first.batch.lease_id
+        others = [claim for claim in model.claims if claim.batch.lease_id == lease_id]
+        model.claims = [claim for claim in model.claims if claim.batch.lease_id != lease_id]
+        self.stores[first.owner].delivered_together([claim.batch for claim in (first, *others)])
+        for claim in (first, *others):
+            deleted = [seq for seq in claim.batch.seqs if model.pending.pop(seq, None)]
+            model.delivered |= set(deleted)
+            model.merged += max(0, len(deleted) - 1)
+            model.end_lease(claim)
+        model.mark_as_working(first)
+
+    @precondition(lambda self: self.model.claims)
+    @rule(data=st.data())
+    def isolate(self, data: Any) -> None:
+        claim, model = self._finish_claim(data), self.model
+        self.stores[claim.owner].isolate([claim.batch])
+        if model.has_lease(claim):
+            model.release_lease(claim.run)
+            model.leases[claim.run].isolate_through_seq = claim.batch.seqs[-1]
 
     @precondition(lambda self: self.model.claims)
     @rule(data=st.data())
@@ -329,6 +367,7 @@ class QueueMachine(RuleBasedStateMachine):
 def test_queue_equals_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_selection, "MAX_BATCH_REPORTS", MAX_BATCH_REPORTS)
     monkeypatch.setattr(run_selection, "MAX_BATCH_BYTES", MAX_BATCH_BYTES)
+    monkeypatch.setattr(run_selection, "MAX_CLAIM_BYTES", MAX_CLAIM_BYTES)
     run_state_machine_as_test(
         QueueMachine,
         settings=settings(
