@@ -12,8 +12,8 @@ from xpander_sdk import Configuration, Task, Tokens, errors
 from xpander_sdk.cli.options import backend_options, examples, json_option, metadata_option, require_agent_id
 from xpander_sdk.cli.render.output import print_json
 from xpander_sdk.cli.render.text import printable
-from xpander_sdk.client import client
-from xpander_sdk.import_export.importer import report_operation
+from xpander_sdk.client import client, operations
+from xpander_sdk.import_export.importer import report_of
 from xpander_sdk.import_export.jsonl import parse_record
 from xpander_sdk.reporting.usage import TOKEN_KINDS
 
@@ -100,7 +100,7 @@ def _report_lines(configuration: Configuration, agent_id: str | None, lines: Ite
                 record = parse_record(_parse_json(line, "the line"))
                 if record.agent_id is None:
                     record = evolve(record, agent_id=agent_id)
-                operation = report_operation(record)
+                operation = operations.report_task(report_of(record))
                 yield client.send(configuration, operation.map(partial(Task._from_record, configuration)))
     except (ValueError, errors.ModuleException) as error:
         if isinstance(error, UnicodeDecodeError):

@@ -1,6 +1,8 @@
 """Importer: reports the entries of a file concurrently, and keeps the checkpoint up to date.
 
-The sequence for each entry is: read (in a thread) → wait for the previous entry of the same id → send → advance.
+The sequence is: read (in a thread) → wait for the previous entries of the same ids → send → advance. A backend that
+takes many reports in one request gets groups of entries: those that the thread has read already, so that a slow pipe
+delays nothing. All other backends get one request for each entry.
 
 Entries finish in any order, but the checkpoint is one position: all entries before it are finished. Results of later
 entries wait in `_finished`:
@@ -18,18 +20,17 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from attrs import define, evolve, field, frozen
 
 from xpander_sdk import errors
-from xpander_sdk.client import client, operations
-from xpander_sdk.client.operations import Operation
-from xpander_sdk.client.task_record import TaskRecord
+from xpander_sdk.client import bulk_reports
+from xpander_sdk.client.report_batch import MAX_REPORTS
+from xpander_sdk.client.transport_registry import transports
 from xpander_sdk.import_export.checkpoint import Checkpoint, Counts
 from xpander_sdk.import_export.reader import Entry, Position, UnreadableSource
 from xpander_sdk.import_export.record import Record
-from xpander_sdk.reporting.report import new_report
+from xpander_sdk.reporting.report import Report, new_report
 from xpander_sdk.reporting.validation import parse_id
 from xpander_sdk.settings.configuration import Configuration
 
@@ -85,9 +86,10 @@ async def import_runs(
         async with asyncio.TaskGroup() as group:
             saver = group.create_task(importer.save_periodically())
             try:
-                async for entry in _read_in_thread(entries, 2 * in_flight, importer.size):
+                read = _read_in_thread(entries, max(2 * in_flight, MAX_REPORTS), importer.size, importer.group_size)
+                async for together in read:
                     await importer.slots.acquire()
-                    group.create_task(importer.process(entry, importer.enqueue(entry)))
+                    group.create_task(importer.process(together, importer.enqueue(together)))
             except UnreadableSource as error:
                 # Entries that were read before the failure are still reported.
                 read_error = error
@@ -106,16 +108,16 @@ async def import_runs(
 
 @frozen
 class _Order:
-    """Place of an entry among the entries of the same id.
+    """Place of a group of entries among the entries of the same ids.
 
     Attributes:
-        run_id: the id; None if the entry has none.
-        previous: event of the previous entry of the same id; None for the first one.
-        finished: event that is set when this entry is finished.
+        run_ids: the ids of its entries.
+        previous: events of the previous groups with one of these ids.
+        finished: event that is set when this group is finished.
     """
 
-    run_id: str | None
-    previous: asyncio.Event | None
+    run_ids: set[str]
+    previous: list[asyncio.Event]
     finished: asyncio.Event
 
 
@@ -134,28 +136,33 @@ class _Importer:
     def __attrs_post_init__(self) -> None:
         self._counts = evolve(self.checkpoint.counts)
 
-    def enqueue(self, entry: Entry) -> _Order:
-        """Return the place of an entry among those of the same id. Must be called in the order of the file."""
-        if self._next_number is None:
-            self._next_number = entry.position.number
-        run_id = entry.record.id if entry.record is not None and isinstance(entry.record.id, str) else None
-        finished = asyncio.Event()
-        previous = None if run_id is None else self._last_by_id.get(run_id)
-        if run_id is not None:
-            self._last_by_id[run_id] = finished
-        return _Order(run_id, previous, finished)
+    def group_size(self) -> int:
+        """Return the number of entries that are sent together."""
+        return transports.destination(self.configuration).batch_size.current()
 
-    async def process(self, entry: Entry, order: _Order) -> None:
-        """Report an entry after the previous one of the same id, and advance the checkpoint."""
+    def enqueue(self, entries: list[Entry]) -> _Order:
+        """Return the place of entries among those of the same ids. Must be called in the order of the file."""
+        if self._next_number is None:
+            self._next_number = entries[0].position.number
+        records = [entry.record for entry in entries if entry.record is not None]
+        run_ids = {record.id for record in records if isinstance(record.id, str)}
+        finished = asyncio.Event()
+        previous = [self._last_by_id[run_id] for run_id in run_ids if run_id in self._last_by_id]
+        self._last_by_id.update(dict.fromkeys(run_ids, finished))
+        return _Order(run_ids, previous, finished)
+
+    async def process(self, entries: list[Entry], order: _Order) -> None:
+        """Report entries after the previous ones of the same ids, and advance the checkpoint."""
         try:
-            if order.previous is not None:
-                await order.previous.wait()
-            self._advance(entry.position, await self._report(entry))
+            for event in order.previous:
+                await event.wait()
+            await self._report(entries)
         finally:
-            self.size.release(entry.size)
+            self.size.release(sum(entry.size for entry in entries))
             order.finished.set()
-            if order.run_id is not None and self._last_by_id.get(order.run_id) is order.finished:
-                del self._last_by_id[order.run_id]
+            for run_id in order.run_ids:
+                if self._last_by_id.get(run_id) is order.finished:
+                    del self._last_by_id[run_id]
             self.slots.release()
 
     async def save_periodically(self) -> None:
@@ -164,34 +171,44 @@ class _Importer:
             await asyncio.sleep(_SAVE_SECONDS)
             self.checkpoint.save()
 
-    async def _report(self, entry: Entry) -> Counts:
-        if entry.problem is not None:
-            return self._reject(entry, entry.problem)
-        if entry.record is None:
-            return Counts()
-        try:
-            operation = report_operation(entry.record)
-        except ValueError as error:
-            return self._reject(entry, str(error))
-        try:
-            await self._send(operation)
-        except _REJECTIONS as error:
-            return self._reject(entry, str(error))
-        except errors.ModuleException as error:
-            raise ImportStopped(error) from None
-        return Counts(recorded=1)
+    async def _report(self, entries: list[Entry]) -> None:
+        reports: dict[int, Report] = {}
+        problems: dict[int, str] = {}
+        for index, entry in enumerate(entries):
+            if entry.problem is not None:
+                problems[index] = entry.problem
+            elif entry.record is not None:
+                try:
+                    reports[index] = report_of(entry.record)
+                except ValueError as error:
+                    problems[index] = str(error)
+        results = dict(zip(reports, await self._send(list(reports.values())), strict=True))
+        for index, entry in enumerate(entries):
+            result = results.get(index)
+            if isinstance(result, _REJECTIONS):
+                problems[index] = str(result)
+            elif isinstance(result, errors.ModuleException):
+                raise ImportStopped(result) from None
+            is_rejected = index in problems
+            counts = self._reject(entry, problems[index]) if is_rejected else Counts(recorded=int(index in reports))
+            self._advance(entry.position, counts)
 
-    async def _send(self, operation: Operation[Any]) -> None:
+    async def _send(self, reports: list[Report]) -> list[bulk_reports.Result]:
+        """Send reports, again if the backend names a time to retry, and return the result of each."""
         end = time.monotonic() + _MAX_RETRY_TIME
-        while True:
-            try:
-                await client.asend(self.configuration, operation)
-                return
-            except (errors.RateLimitedError, errors.ServerError) as error:
-                # A backend that names a time to retry is overloaded, not broken.
-                if error.retry_after is None or time.monotonic() + error.retry_after > end:
-                    raise
-                await asyncio.sleep(max(error.retry_after, _MIN_RETRY_DELAY))
+        results: dict[int, bulk_reports.Result] = {}
+        remaining = list(range(len(reports)))
+        while remaining:
+            sent = await bulk_reports.asend_all(self.configuration, [reports[index] for index in remaining])
+            results.update(zip(remaining, sent, strict=True))
+            # A backend that names a time to retry is overloaded, not broken.
+            delays = {index: _retry_after(results[index]) for index in remaining}
+            remaining = [index for index, delay in delays.items() if delay is not None]
+            delay = max((delay for delay in delays.values() if delay is not None), default=0.0)
+            if not remaining or time.monotonic() + delay > end:
+                break
+            await asyncio.sleep(max(delay, _MIN_RETRY_DELAY))
+        return [results[index] for index in range(len(reports))]
 
     def _reject(self, entry: Entry, reason: str) -> Counts:
         self.checkpoint.reject(entry, reason)
@@ -211,8 +228,8 @@ class _Importer:
         self.on_progress(self._counts)
 
 
-def report_operation(record: Record) -> Operation[TaskRecord]:
-    """Return the operation that reports a run of a file.
+def report_of(record: Record) -> Report:
+    """Return the report of a run of a file.
 
     Raises:
         ValueError: The run has no agent, or a value is invalid.
@@ -220,9 +237,11 @@ def report_operation(record: Record) -> Operation[TaskRecord]:
     if record.agent_id is None:
         raise ValueError("the run must have an agent_id; --agent-id sets it for all runs without one")
     agent_id = parse_id("agent_id", record.agent_id)
-    return operations.report_task(
-        new_report(agent_id, id=record.id, reported_at=record.reported_at, **record.arguments)
-    )
+    return new_report(agent_id, id=record.id, reported_at=record.reported_at, **record.arguments)
+
+
+def _retry_after(result: bulk_reports.Result) -> float | None:
+    return result.retry_after if isinstance(result, errors.RateLimitedError | errors.ServerError) else None
 
 
 class _SizeLimit:
@@ -252,13 +271,16 @@ class _SizeLimit:
             self._changed.notify_all()
 
 
-async def _read_in_thread(entries: Iterator[Entry], max_ahead: int, size: _SizeLimit) -> AsyncIterator[Entry]:
-    """Yield entries that a thread reads, so that a slow pipe does not block requests.
+async def _read_in_thread(
+    entries: Iterator[Entry], max_ahead: int, size: _SizeLimit, group_size: Callable[[], int]
+) -> AsyncIterator[list[Entry]]:
+    """Yield groups of entries that a thread reads, so that a slow pipe does not block requests.
 
     Args:
         entries: entries to read.
         max_ahead: maximum number of entries that are read but not yielded yet.
         size: limit of the size of the unfinished entries; the caller releases each entry.
+        group_size: function that returns the maximum number of entries in the next group.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Entry | Exception | None] = asyncio.Queue()
@@ -284,11 +306,22 @@ async def _read_in_thread(entries: Iterator[Entry], max_ahead: int, size: _SizeL
     # A daemon thread: the interpreter must not wait at exit for a pipe without data.
     threading.Thread(target=read, name="xpander-import", daemon=True).start()
     try:
-        while (item := await queue.get()) is not None:
+        while True:
+            group: list[Entry] = []
+            item = await queue.get()
+            limit = group_size()
+            while isinstance(item, Entry):
+                group.append(item)
+                free_places.release()
+                if len(group) >= limit or queue.empty():
+                    break
+                item = queue.get_nowait()
+            if group:
+                yield group
             if isinstance(item, Exception):
                 raise item
-            free_places.release()
-            yield item
+            if item is None:
+                return
     finally:
         is_abandoned.set()
         free_places.release()
