@@ -47,6 +47,8 @@ def at(value: Any, path: str) -> Any:
 
 def text(value: Any) -> str | None:
     """Return a str that is not empty, or the text of an enum's member; None for any other value."""
+    if value is None or type(value) is str:  # most values
+        return value or None
     if isinstance(value, str):
         value = getattr(value, "value", value)  # the member of a str enum
         return value if isinstance(value, str) and value else None
@@ -59,7 +61,7 @@ def count(value: Any) -> int | None:
 
     Programs in JavaScript and Go write counts as floats and as texts.
     """
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
         if not (value.isascii() and value.isdigit()) or len(value) > len(str(MAX_COUNT)):

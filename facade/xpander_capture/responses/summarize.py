@@ -154,6 +154,9 @@ def _summarize(response: Any, provider: str | None, model: str | None, depth: in
         return _summarize_list(items(response), provider, model, depth)
     if not is_record(response):
         return []
+    if _is_flat(response):
+        generic = ollama.read(response) or _read_generic(response)
+        return [_to_summary(generic, response, provider, model)] if generic is not None else []
     if summaries := _summarize_one(response, provider, model, response):
         return summaries
     if streams.is_stream([response]) and (folded := streams.accumulate([response])):
@@ -163,6 +166,17 @@ def _summarize(response: Any, provider: str | None, model: str | None, depth: in
     if inner:
         return _fill(inner, generic)
     return [_to_summary(generic, response, provider, model)] if generic is not None else []
+
+
+def _is_flat(response: Any) -> bool:
+    """Return whether a dict has only numbers and texts that are not JSON, such as the model that a caller states."""
+    return type(response) is dict and all(map(_is_plain, response.values()))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.startswith(("{", "["))
+    return value is None or isinstance(value, int | float)
 
 
 def _summarize_list(
