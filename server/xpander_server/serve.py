@@ -29,16 +29,17 @@ from xpander_server.clock import now
 from xpander_server.domain import pricing
 from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.bind import BindSettings
-from xpander_server.http.concurrency import FairListRunner, run_in_threadpool
+from xpander_server.http.concurrency import FairListRunner, LimitedThreadPool, run_in_threadpool
 from xpander_server.http.connection_limits import ConnectionLimits
 from xpander_server.http.descriptors import reserve_connections
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.forwarded import TrustedProxies
 from xpander_server.http.protocol import HttpProtocol
 from xpander_server.maintenance.retention import RetentionTask
+from xpander_server.maintenance.traces import TraceTask
 from xpander_server.observability.logging import LogFormat, configure_logging
 from xpander_server.observability.prometheus import MEDIA_TYPE, RequestMetrics
-from xpander_server.store import DEFAULT_ORGANIZATION, Store, StoreError, Writer
+from xpander_server.store import DEFAULT_ORGANIZATION, SpanWriter, Store, StoreError, Writer
 from xpander_server.web import page_routes
 
 __all__ = ["BindSettings", "LogFormat", "Rate", "StoreError", "configure_logging", "serve"]
@@ -98,7 +99,8 @@ def serve(
                 has_key = True
             authenticator = KeyAuthenticator(Verifier(store.keys), rate)
             writer = Writer(store)
-            request_metrics = RequestMetrics(writer)
+            span_writer = SpanWriter(store)
+            request_metrics = RequestMetrics(writer, span_writer)
             run_list = FairListRunner()
             proxies = TrustedProxies(bind.behind_proxy) if bind.behind_proxy else None
             stale_microseconds = STALE_AFTER if stale_after is None else stale_after // timedelta(microseconds=1)
@@ -110,6 +112,9 @@ def serve(
                 run_list=run_list,
                 body_timeout=BODY_TIMEOUT,
                 read_large=IsolatingBodyReader(body_workers),
+                span_writer=span_writer,
+                # One at a time, because the spans of a body take much more memory than the body.
+                run_spans=LimitedThreadPool(1),
                 extra_routes=[
                     *_operations_routes(authenticator, request_metrics),
                     *page_routes(store, authenticator, run_list=run_list, stale_after=stale_microseconds),
@@ -123,7 +128,8 @@ def serve(
             with _stopped_by_signals(server):
                 on_started(bind.url(listener), has_key)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
-                with writer, nullcontext() if max_age is None else RetentionTask(store, max_age):
+                retention = nullcontext() if max_age is None else RetentionTask(store, max_age)
+                with writer, span_writer, TraceTask(store), retention:
                     server.run(sockets=[listener])
     finally:
         body_workers.close()

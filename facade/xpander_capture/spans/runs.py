@@ -42,7 +42,7 @@ class Run:
         agent_fallback: Name of the run's topmost span, for a run without any other name.
         trace_id, span_id: Span of the run.
         is_provisional: Whether the run may be part of another run, whose span has not arrived.
-        is_likely: Whether a provisional run is probably one: its calls are what an agent's span has directly below it.
+        is_likely: Whether the missing span of the run is probably that of an agent: it has calls directly below it.
         reported_at: Latest time that a span of the run states.
         The other attributes are those of a report.
     """
@@ -226,7 +226,7 @@ def _run(found: _Found) -> Run:
         trace_id=span.trace_id,
         span_id=span.id,
         is_provisional=found.is_provisional,
-        is_likely=not found.is_virtual or any(child.span.has_call_semantics for child in top.children),
+        is_likely=found.is_virtual and any(child.span.has_call_semantics for child in top.children),
         reported_at=max(times) // 1_000 if times else None,
         input=_first(below.input for below in [span, *ordered]),
         tokens=tokens,

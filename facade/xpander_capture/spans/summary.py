@@ -13,7 +13,7 @@ from typing import Any
 from xpander_capture.spans.conventions import CONVENTIONS, OTHER_KINDS, USAGE_KINDS, Path, merge
 from xpander_capture.spans.messages import input_text, output_messages, output_text
 from xpander_capture.spans.span import Kind, Span
-from xpander_capture.spans.values import look_up, parse_json, read_count, read_name, read_number
+from xpander_capture.spans.values import clean_text, look_up, parse_json, read_count, read_name, read_number
 
 TASK_ID = "xpander.task.id"
 """Attribute with the id of the task that a span belongs to. The SDK sets it, so that its reports and the span update
@@ -144,8 +144,8 @@ def _agent_summary(base: SpanSummary, span: Span) -> SpanSummary:
         agent=_agent(attributes),
         workflow=_name(_WORKFLOW, attributes) if kind == "agent" else None,
         tool=(_name(_TOOL, attributes) or read_name(span.name) or "unknown") if kind == "tool" else None,
-        input=None if kind in ("tool", "embedding") else input_text(attributes, span.events),
-        output=None if kind in ("tool", "embedding") else output_text(attributes, span.events),
+        input=None if kind in ("tool", "embedding") else clean_text(input_text(attributes, span.events)),
+        output=None if kind in ("tool", "embedding") else clean_text(output_text(attributes, span.events)),
         error=_error(span),
         has_exception=any(event.name == "exception" for event in span.events),
         provider=_provider(attributes) if is_call or usage else None,
@@ -177,7 +177,7 @@ def _kind(attributes: Mapping[str, Any]) -> Kind:
 def _label(span: Span, kind: Kind) -> str:
     operation = span.attributes.get("gen_ai.operation.name")
     if isinstance(operation, str) and kind != "other":
-        return operation[:64]
+        return (read_name(operation) or kind)[:64]
     if kind != "other":
         return kind
     for label, prefixes in OTHER_KINDS.items():
@@ -231,6 +231,10 @@ def _usage(attributes: Mapping[str, Any]) -> dict[str, int]:
 
 def _error(span: Span) -> str | None:
     """Return why a span failed: its exception, else the description of its status, else the type of the error."""
+    return clean_text(_error_text(span))
+
+
+def _error_text(span: Span) -> str | None:
     for event in reversed(span.events):
         if event.name == "exception" and span.is_error:
             kind = str(event.attributes.get("exception.type") or "").rpartition(".")[2]
@@ -262,7 +266,8 @@ def _response(span: Span) -> dict[str, Any]:
     try:
         if len(json.dumps(response["output"])) > _MAX_RESPONSE:
             response["output"] = None  # the text is in the result
-        json.dumps(response["finish_reasons"])
+        text = json.dumps({name: value for name, value in response.items() if value}, ensure_ascii=False)
+        cleaned: dict[str, Any] = json.loads(text.encode("utf-8", "replace"))
     except (TypeError, ValueError, RecursionError):
-        response["output"] = response["finish_reasons"] = None
-    return {name: value for name, value in response.items() if value}
+        return {}
+    return cleaned

@@ -8,6 +8,8 @@ MAX_COUNT = 10**12
 """Largest count of tokens that is believed: the contract's maximum of a count."""
 MAX_NAME = 255
 """Characters of a name or an id; the contract accepts no more."""
+MAX_TEXT = 1_000_000
+"""Characters of a text; longer ones are cut, because a report has at most 4 MiB."""
 _MAX_JSON = 4 * 1024 * 1024
 
 
@@ -56,6 +58,13 @@ def read_name(value: Any) -> str | None:
         return None
     text = "".join(character for character in str(value) if character.isprintable()).strip()
     return text[:MAX_NAME].strip() or None
+
+
+def clean_text(text: str | None) -> str | None:
+    """Return a text with at most `MAX_TEXT` characters, and without parts of characters, which UTF-8 cannot encode."""
+    if text is None:
+        return None
+    return text[:MAX_TEXT].encode("utf-8", "replace").decode()
 
 
 def look_up(value: Any, path: tuple[str, ...]) -> Any:

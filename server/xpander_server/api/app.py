@@ -23,13 +23,14 @@ from xpander_server.api.endpoint import Endpoint
 from xpander_server.api.handlers import OperationHandlers, ReportWriter
 from xpander_server.api.request_body import BodyMemory
 from xpander_server.api.responses import error_response, handle_errors, static_response
+from xpander_server.api.trace_export import TraceExport, direct_record, trace_routes
 from xpander_server.auth.authentication import Authenticator
 from xpander_server.clock import now
 from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import BlockingRunner, ListRunner, without_limits
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.http.forwarded import TrustedProxies
-from xpander_server.store import Store
+from xpander_server.store import SpanWriter, Store
 
 MAX_BODIES_BYTES = 256 * 1024 * 1024
 """Bytes of all bodies that arrive or wait to be decoded; one organization may use a half of them."""
@@ -44,6 +45,8 @@ def create_app(
     run_list: ListRunner | None = None,
     body_timeout: float | None = None,
     read_large: BodyReader | None = None,
+    span_writer: SpanWriter | None = None,
+    run_spans: BlockingRunner | None = None,
     clock: Callable[[], int] = now,
     extra_routes: Sequence[BaseRoute] = (),
     observer: RequestObserver | None = None,
@@ -61,6 +64,8 @@ def create_app(
         run_list: Executes lists and searches. Default: `run`, without limits.
         body_timeout: Seconds in which a body must arrive. None for no limit, and for use without an event loop.
         read_large: Decodes and validates large bodies. Default: `run`, in this process.
+        span_writer: Stores spans. Default: `run` with a transaction for each request.
+        run_spans: Executes the decoding of exports of traces. Default: `run`.
         clock: Returns the current time in microseconds since 1970 (UTC).
         extra_routes: Routes outside the contract, such as the web pages.
         observer: Called after each request.
@@ -86,14 +91,27 @@ def create_app(
         Route("/openapi.yaml", static_response(contract.document("yaml"), "application/yaml")),
         Route("/openapi.json", static_response(contract.document("json"), contract.JSON)),
     ]
+    trace_export = TraceExport(
+        direct_record(store, run) if span_writer is None else span_writer.record,
+        authenticator,
+        body_timeout,
+        run_spans or run,
+        clock,
+        memory,
+        _ignore if span_writer is None else span_writer.count_refused,
+    )
     operation_routes = [*plain_routes, *prefixed_routes]
     # Starlette gets the operations too, to answer 405 if the path of an operation is used with another method.
     fallback = Starlette(
-        routes=[*operation_routes, *contract_routes, *extra_routes],
+        routes=[*operation_routes, *contract_routes, *trace_routes(trace_export), *extra_routes],
         exception_handlers={HTTPException: _handle_http_exception},
     )
     fallback.router.redirect_slashes = False
     return Dispatcher(operation_routes, fallback, observer, proxies, root_path)
+
+
+def _ignore(count: int) -> None:
+    """Do nothing with a number."""
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:

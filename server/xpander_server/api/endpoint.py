@@ -110,14 +110,22 @@ class Endpoint:
             return await self._read_large(organization_id, self._operation, encoded)
 
 
-async def require_scope(authenticator: Authenticator, request: Request, scope: str) -> Principal:
+async def require_scope(
+    authenticator: Authenticator, request: Request, scope: str, *, accepts_bearer: bool = False
+) -> Principal:
     """Authenticate a request, require a scope, and note the caller in the state of the request.
+
+    Args:
+        authenticator: Identifies the caller.
+        request: The request.
+        scope: Scope that the key must have.
+        accepts_bearer: Whether the key may be in `Authorization: Bearer`, whatever the scope is.
 
     Raises:
         HTTPError: 401 without a valid key, 403 without the scope, 429 above the rate limit.
     """
     state = request_state(request.scope)
-    principal = await authenticator.authenticate(request, scope, state.headers)
+    principal = await authenticator.authenticate(request, scope, state.headers, accepts_bearer=accepts_bearer)
     state.organization_id, state.key_name = principal.organization_id, principal.key_name
     return principal
 

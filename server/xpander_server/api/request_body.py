@@ -40,15 +40,18 @@ class EncodedBody:
         """
         return _DECOMPRESS[self.coding](self.data, LARGE_BODY_BYTES)
 
-    def decode(self) -> bytes:
+    def decode(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
         """Return the decompressed body.
+
+        Args:
+            max_bytes: Largest size.
 
         Raises:
             HTTPError: 413 for a body above the limit, 400 for invalid compressed data.
         """
-        body = _DECOMPRESS[self.coding](self.data, MAX_BODY_BYTES)
+        body = _DECOMPRESS[self.coding](self.data, max_bytes)
         if body is None:
-            raise _too_large(MAX_BODY_BYTES)
+            raise _too_large(max_bytes)
         return body
 
 
@@ -65,11 +68,29 @@ async def read_body(request: Request, max_seconds: float | None, memory: "Reserv
             there is no memory left for the organization.
     """
     _require_content_type(request, JSON, "body")
+    return await read_encoded_body(request, max_seconds, MAX_BODY_BYTES, memory)
+
+
+async def read_encoded_body(
+    request: Request, max_seconds: float | None, max_bytes: int, memory: "Reservation | None" = None
+) -> EncodedBody:
+    """Return the whole body, whatever its type is.
+
+    Args:
+        request: Request to read.
+        max_seconds: Seconds in which the body must arrive. None for no limit, and for use without an event loop.
+        max_bytes: Largest size as received.
+        memory: Reservation that grows with the body. None for no limit.
+
+    Raises:
+        HTTPError: 415 for an unsupported coding, 413 for a body above the limit, 408 after the timeout, 503 if there is
+            no memory left for the organization.
+    """
     coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
     if coding not in _DECOMPRESS:
         accepted = {"Accept-Encoding": "gzip, zstd"}
         raise HTTPError(415, "Send the body uncompressed, or with one Content-Encoding: gzip or zstd.", accepted)
-    return EncodedBody(await _receive(request, max_seconds, MAX_BODY_BYTES, memory), coding)
+    return EncodedBody(await _receive(request, max_seconds, max_bytes, memory), coding)
 
 
 async def read_form(request: Request, max_seconds: float) -> bytes:

@@ -39,13 +39,16 @@ class Principal:
 class Authenticator(Protocol):
     """Authenticates requests and checks scopes."""
 
-    async def authenticate(self, request: Request, scope: str, headers: dict[str, str]) -> Principal:
+    async def authenticate(
+        self, request: Request, scope: str, headers: dict[str, str], *, accepts_bearer: bool = False
+    ) -> Principal:
         """Return the caller of `request`.
 
         Args:
             request: Request to authenticate.
             scope: Scope that the operation requires.
             headers: Receives headers for the response, for every status.
+            accepts_bearer: Whether the key may be in `Authorization: Bearer`, whatever the scope is.
 
         Raises:
             HTTPError: The caller is unknown, or has no permission, or exceeds a rate limit.
@@ -72,7 +75,9 @@ class SingleOrganizationAuthenticator:
     def __init__(self, organization_id: str) -> None:
         self._principal = Principal(organization_id)
 
-    async def authenticate(self, request: Request, scope: str, headers: dict[str, str]) -> Principal:
+    async def authenticate(
+        self, request: Request, scope: str, headers: dict[str, str], *, accepts_bearer: bool = False
+    ) -> Principal:
         """Return the principal of the organization."""
         return self._principal
 
@@ -97,14 +102,18 @@ class KeyAuthenticator:
         self._scrypt_limiter = anyio.CapacityLimiter(1)
         self._pending_verifications = 0
 
-    async def authenticate(self, request: Request, scope: str, headers: dict[str, str]) -> Principal:
+    async def authenticate(
+        self, request: Request, scope: str, headers: dict[str, str], *, accepts_bearer: bool = False
+    ) -> Principal:
         """Return the owner of the request's key. See `Authenticator.authenticate`.
 
         Raises:
             HTTPError: 401 without a valid key, 403 without the scope, 429 above a rate limit, 503 if too many keys are
                 queued for verification.
         """
-        return self.authorize(await self._grant_of(request, accepts_bearer=scope == ADMIN), scope, headers)
+        return self.authorize(
+            await self._grant_of(request, accepts_bearer=accepts_bearer or scope == ADMIN), scope, headers
+        )
 
     def authorize(self, grant: KeyGrant, scope: str, headers: dict[str, str]) -> Principal:
         """Count one use of a valid key, and check its scope.

@@ -32,6 +32,21 @@ async def run_in_threadpool(call: Callable[[], T], /) -> T:
     return await anyio.to_thread.run_sync(call)
 
 
+class LimitedThreadPool:
+    """Execution in worker threads of which at most a given number run at once; other calls are queued.
+
+    Args:
+        max_threads: Calls that run at the same time.
+    """
+
+    def __init__(self, max_threads: int) -> None:
+        self._limiter = CapacityLimiter(max_threads)
+
+    async def __call__(self, call: Callable[[], T], /) -> T:
+        """Execute `call` in a worker thread."""
+        return await anyio.to_thread.run_sync(call, limiter=self._limiter)
+
+
 async def run_inline(call: Callable[[], T], /) -> T:
     """Execute `call` in the current thread, for callers that have no event loop."""
     return call()

@@ -6,6 +6,7 @@
 | `xpander_request_seconds` | histogram | `operation` |
 | `xpander_commits_total`, `xpander_reports_committed_total` | counter | |
 | `xpander_reports_waiting` | gauge | |
+| `xpander_spans_total`, `xpander_spans_refused_total` | counter | |
 | `xpander_store_failures_total` | counter | |
 """
 
@@ -20,7 +21,7 @@ from starlette.types import Scope
 
 from xpander_server.http.dispatcher import RequestState
 from xpander_server.observability.logging import with_fields
-from xpander_server.store import Writer
+from xpander_server.store import SpanWriter, Writer
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -34,9 +35,10 @@ class RequestMetrics:
 
     Args:
         writer: Group commit, whose counters are exported too.
+        span_writer: Group commit of spans, whose counters are exported too.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, span_writer: SpanWriter | None = None) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -54,6 +56,8 @@ class RequestMetrics:
             "xpander_store_failures", "Requests that failed because the store was unavailable.", registry=self.registry
         )
         self.registry.register(_WriterCollector(writer))
+        if span_writer is not None:
+            self.registry.register(_SpanCollector(span_writer))
         # Counter.labels() is slower than the increment, so its results are kept.
         self._counters: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -91,6 +95,19 @@ class _WriterCollector(Collector):
         yield GaugeMetricFamily("xpander_reports_waiting", "Reports queued for their commit.", writer.queue_size)
         yield CounterMetricFamily("xpander_commits", "Transactions with reports.", writer.commit_count)
         yield CounterMetricFamily("xpander_reports_committed", "Reports in those transactions.", writer.report_count)
+
+
+class _SpanCollector(Collector):
+    """Collector of the counters of spans."""
+
+    def __init__(self, writer: SpanWriter) -> None:
+        self._writer = writer
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("xpander_spans", "Spans received and stored.", self._writer.span_count)
+        yield CounterMetricFamily(
+            "xpander_spans_refused", "Spans received and refused; exporters do not notice.", self._writer.refused_count
+        )
 
 
 def _log_request(scope: Scope, state: RequestState, status: int, seconds: float) -> None:

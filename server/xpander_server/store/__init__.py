@@ -7,8 +7,10 @@ from xpander_server.store.excerpts import Excerpt
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
 from xpander_server.store.metrics.queries import MetricsResult
 from xpander_server.store.sessions import SessionRow, SessionTable
+from xpander_server.store.span_writer import SpanWriter
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
 from xpander_server.store.task_query import Page, TaskQuery
+from xpander_server.store.traces import SpanBatch, StoredSpan
 from xpander_server.store.writer import Writer
 
 __all__ = [
@@ -22,9 +24,12 @@ __all__ = [
     "QueueFull",
     "SessionRow",
     "SessionTable",
+    "SpanBatch",
+    "SpanWriter",
     "Store",
     "StoreError",
     "StoreUnavailable",
+    "StoredSpan",
     "Submission",
     "TaskQuery",
     "Writer",

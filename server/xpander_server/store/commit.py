@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from attrs import fields, frozen
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 
 from xpander_server.contract import Report
 from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
@@ -36,6 +36,10 @@ _SELECT = (
 )
 _SELECT_UNLOCKED = _SELECT.with_for_update(skip_locked=True)
 _SELECT_IDS = "SELECT id FROM tasks WHERE organization_id = ? AND id IN (SELECT value FROM json_each(?))"
+_DELETE = delete(tasks).where(
+    tasks.c.organization_id == bindparam("key_organization_id"),
+    tasks.c.id.in_(bindparam("key_ids", expanding=True)),
+)
 _INSERT = BulkStatement(insert(tasks), _COLUMNS)
 _INSERT_NEW = ConflictFreeInsert(tasks)
 _UPDATE = BulkStatement(
@@ -234,6 +238,15 @@ def _merge(
 def update_tasks(connection: Connection, changed: Sequence[Task]) -> None:
     """Store tasks that exist already."""
     _UPDATE.execute(connection, [_to_row(task) for task in changed])
+
+
+def delete_tasks(connection: Connection, keys: Iterable[TaskKey]) -> None:
+    """Delete tasks that should not exist, and subtract them from the metrics."""
+    stored = _read_tasks(connection, set(keys), _SELECT)
+    for parameters in _key_parameters(stored):
+        connection.execute(_DELETE, parameters)
+    changes = ((task, {name: -amount for name, amount in task_amounts(task).items()}) for task in stored.values())
+    append_deltas(connection, collect_deltas(changes))
 
 
 def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:

@@ -24,6 +24,7 @@ from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
 from xpander_server.store.task_query import Page, TaskQuery
+from xpander_server.store.traces import SpanBatch, commit_spans, recompute_due
 
 DEFAULT_ORGANIZATION = "local"
 """The organization of tasks that name none, as on a developer's machine."""
@@ -98,6 +99,38 @@ class Store:
         return self._database.write(
             lambda connection: commit(connection, submissions, skip_locked=skip_locked, prices_of=prices_of), limits
         )
+
+    def commit_spans(self, batches: Sequence[SpanBatch], *, limits: Limits = WRITE) -> list[int]:
+        """Store spans, and merge the runs of their traces into tasks, in one durable transaction.
+
+        Args:
+            batches: The spans of one or more requests.
+            limits: The limits of the transaction.
+
+        Returns:
+            For each batch the number of spans that were refused, because their trace has too many.
+
+        Raises:
+            RowLocked: Another transaction has locked a row for too long; nothing is changed.
+            StoreUnavailable: The database does not respond; the spans may be stored or not.
+        """
+        prices_of = self.own_prices.of_organization
+        return self._database.write(lambda connection: commit_spans(connection, batches, prices_of), limits)
+
+    def recompute_traces(self, now: int) -> int:
+        """Compute the runs of traces whose time has come, and delete the spans of old traces.
+
+        Args:
+            now: The present time, in microseconds since 1970.
+
+        Returns:
+            The number of traces.
+        """
+        total = 0
+        prices_of = self.own_prices.of_organization
+        while count := self._database.write(lambda connection: recompute_due(connection, now, prices_of)):
+            total += count
+        return total
 
     def report(self, submission: Submission) -> Task:
         """Merge one report into its task durably, and return the task.

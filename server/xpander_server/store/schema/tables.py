@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0008"
+REVISION = "0009"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -72,6 +72,7 @@ def _index_of_some(name: str, column: str) -> Index:
 
 ORGANIZATION_ID = String(100)
 ID = String(255)
+TRACE_ID = String(64)
 
 metadata = MetaData()
 
@@ -193,4 +194,32 @@ sessions = Table(
     Column("key_salt", LargeBinary(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+)
+
+traces = Table(
+    "traces",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("trace_id", TRACE_ID, primary_key=True),
+    # The arrival of the first and of the latest span.
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # The time at which the trace is computed again without a new span: its runs may not be held back any longer, no
+    # further spans are expected, or the spans are deleted.
+    Column("due_at", BigInteger, nullable=False),
+    # The agent that a request has named for runs without one.
+    Column("agent_id", ID),
+    # The agent of each task that the trace's runs are recorded in.
+    Column("tasks", Json, nullable=False),
+    Index("traces_by_due_at", "due_at"),
+)
+
+spans = Table(
+    "spans",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("trace_id", TRACE_ID, primary_key=True),
+    Column("span_id", TRACE_ID, primary_key=True),
+    # What the rule of runs needs, as `xpander_capture.spans.to_json` writes it.
+    Column("summary", Text, nullable=False),
 )

@@ -64,6 +64,14 @@ CREATE TABLE sessions (
     PRIMARY KEY (organization_id, digest)
 );
 
+CREATE TABLE spans (
+    organization_id VARCHAR(100) NOT NULL,
+    trace_id VARCHAR(64) NOT NULL,
+    span_id VARCHAR(64) NOT NULL,
+    summary TEXT NOT NULL,
+    PRIMARY KEY (organization_id, trace_id, span_id)
+);
+
 CREATE TABLE tasks (
     organization_id VARCHAR(100) NOT NULL,
     id VARCHAR(255) NOT NULL,
@@ -102,3 +110,16 @@ CREATE INDEX tasks_of_organization ON tasks (organization_id, created_at);
 CREATE INDEX tasks_of_parent ON tasks (organization_id, parent_task_id, created_at) WHERE parent_task_id IS NOT NULL;
 
 CREATE INDEX tasks_of_user ON tasks (organization_id, user_id, created_at);
+
+CREATE TABLE traces (
+    organization_id VARCHAR(100) NOT NULL,
+    trace_id VARCHAR(64) NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    due_at BIGINT NOT NULL,
+    agent_id VARCHAR(255),
+    tasks TEXT NOT NULL,
+    PRIMARY KEY (organization_id, trace_id)
+);
+
+CREATE INDEX traces_by_due_at ON traces (due_at);

@@ -1,0 +1,234 @@
+"""Decoder of OTLP: the body of an export of traces to summaries of spans.
+
+The messages of Protobuf have no type in their bytes. An export of logs or metrics is therefore parsed as one of traces
+without an error, but gives spans whose ids are not ids. The decoder then tries the other messages, to say what it got.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from attrs import frozen
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtobufSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from xpander_capture.spans import Event, Span, parse_spans, summarize, to_json
+from xpander_server.body_json import decode_json
+from xpander_server.http.errors import HTTPError
+from xpander_server.store import StoredSpan
+
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
+"""Media types of the two forms of an export."""
+MAX_VALUES = 2_000_000
+"""Largest number of values in a JSON body."""
+_MAX_TIME = 2**63
+_TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
+_TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
+_ONLY_TRACES = (
+    "This server records traces only. Turn the exporter of {0} off (OTEL_{1}_EXPORTER=none), or set "
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT instead of OTEL_EXPORTER_OTLP_ENDPOINT."
+)
+
+
+@frozen
+class DecodedExport:
+    """Content of an export.
+
+    Attributes:
+        spans: Spans that may belong to a run of an agent.
+        invalid_count: Number of spans that are not stored because they are invalid.
+        reason: Why the first of them is invalid; empty if none is.
+    """
+
+    spans: list[StoredSpan]
+    invalid_count: int = 0
+    reason: str = ""
+
+
+def decode_protobuf(body: bytes) -> DecodedExport:
+    """Return the spans of an export in the binary form of Protobuf.
+
+    Raises:
+        HTTPError: 400 if the body is not an export of traces.
+    """
+    try:
+        request = ExportTraceServiceRequest.FromString(body)
+    except DecodeError:
+        _refuse_other_signal(body)
+        raise HTTPError(400, "The body is not an ExportTraceServiceRequest in the binary form of Protobuf.") from None
+    spans: list[Span] = []
+    invalid_count, reason = 0, ""
+    for resource_spans in request.resource_spans:
+        resource = _attributes(resource_spans.resource.attributes)
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                if problem := _problem(span):
+                    invalid_count, reason = invalid_count + 1, reason or problem
+                else:
+                    spans.append(_span(span, resource))
+    if invalid_count and not spans:
+        _refuse_other_signal(body)
+    return DecodedExport(_summaries(spans), invalid_count, reason)
+
+
+def decode_json_export(body: bytes) -> DecodedExport:
+    """Return the spans of an export in JSON.
+
+    Raises:
+        HTTPError: 400 if the body is not an export of traces.
+    """
+    document = decode_json(body, MAX_VALUES)
+    for signal in ("logs", "metrics"):
+        keys = (f"resource{signal.title()}", f"resource_{signal}")
+        if isinstance(document, dict) and any(key in document for key in keys):
+            raise HTTPError(400, _ONLY_TRACES.format(signal, signal.upper()))
+    if document == {}:
+        return DecodedExport([])  # an export without spans
+    try:
+        return _with_valid_ids(parse_spans(document))
+    except ValueError as error:
+        return _decode_valid_spans(document, error)
+
+
+def _with_valid_ids(spans: list[Span], invalid_count: int = 0, reason: str = "") -> DecodedExport:
+    valid = [span for span in spans if _TRACE_ID.fullmatch(span.trace_id) and _SPAN_ID.fullmatch(span.id)]
+    if len(valid) < len(spans):
+        invalid_count += len(spans) - len(valid)
+        reason = reason or "a trace id must have 32 hexadecimal digits, and a span id 16"
+    # An invalid id of a parent is no parent.
+    valid = [span if _SPAN_ID.fullmatch(span.parent_id) else replace(span, parent_id="") for span in valid]
+    return DecodedExport(_summaries(valid), invalid_count, reason)
+
+
+def _decode_valid_spans(document: Any, error: ValueError) -> DecodedExport:
+    """Return the valid spans of a document that has invalid ones."""
+    spans: list[Span] = []
+    invalid_count = 0
+    try:
+        for single in _single_spans(document):
+            try:
+                spans += parse_spans(single)
+            except ValueError:
+                invalid_count += 1
+    except (AttributeError, KeyError, TypeError):
+        raise HTTPError(400, f"The body is not an export of traces: {error}.") from None
+    if not spans:
+        raise HTTPError(400, f"The body is not an export of traces: {error}.")
+    return _with_valid_ids(spans, invalid_count, str(error))
+
+
+def _single_spans(document: Any) -> Iterator[Any]:
+    for resource_spans in document["resourceSpans"]:
+        resource = resource_spans.get("resource")
+        for scope_spans in resource_spans.get("scopeSpans") or []:
+            for span in scope_spans.get("spans") or []:
+                yield {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+
+
+def _summaries(spans: Iterable[Span]) -> list[StoredSpan]:
+    """Return the summaries of spans, without queries of databases: they have no spans below them."""
+    summaries = (summarize(span) for span in spans)
+    return [
+        StoredSpan(summary, to_json(summary))
+        for summary in summaries
+        if summary.kind != "other" or summary.label != "database"
+    ]
+
+
+def _refuse_other_signal(body: bytes) -> None:
+    """Raise an error if the body is an export of logs or of metrics.
+
+    Raises:
+        HTTPError: 400; the text names the signal.
+    """
+    for signal, message in (("logs", ExportLogsServiceRequest), ("metrics", ExportMetricsServiceRequest)):
+        try:
+            request: Any = message.FromString(body)
+        except DecodeError:
+            continue
+        if signal == "logs":
+            is_match = any(
+                record.time_unix_nano or record.observed_time_unix_nano
+                for resource in request.resource_logs
+                for scope in resource.scope_logs
+                for record in scope.log_records
+            )
+        else:
+            is_match = any(
+                metric.name and metric.WhichOneof("data")
+                for resource in request.resource_metrics
+                for scope in resource.scope_metrics
+                for metric in scope.metrics
+            )
+        if is_match:
+            raise HTTPError(400, _ONLY_TRACES.format(signal, signal.upper()))
+
+
+def _problem(span: ProtobufSpan) -> str:
+    if len(span.trace_id) != _TRACE_ID_BYTES or not any(span.trace_id):
+        return f"a trace id must have {_TRACE_ID_BYTES} bytes that are not all zero, got {len(span.trace_id)} bytes"
+    if len(span.span_id) != _SPAN_ID_BYTES or not any(span.span_id):
+        return f"a span id must have {_SPAN_ID_BYTES} bytes that are not all zero, got {len(span.span_id)} bytes"
+    if span.start_time_unix_nano >= _MAX_TIME or span.end_time_unix_nano >= _MAX_TIME:
+        return "a time must be nanoseconds since 1970"
+    return ""
+
+
+def _span(span: ProtobufSpan, resource: dict[str, Any]) -> Span:
+    parent_id = span.parent_span_id
+    return Span(
+        trace_id=span.trace_id.hex(),
+        id=span.span_id.hex(),
+        parent_id=parent_id.hex() if any(parent_id) and len(parent_id) == _SPAN_ID_BYTES else "",
+        name=span.name,
+        start=span.start_time_unix_nano,
+        end=span.end_time_unix_nano,
+        attributes=_attributes(span.attributes),
+        resource=resource,
+        events=tuple(Event(event.name, _attributes(event.attributes)) for event in span.events),
+        is_error=span.status.code == Status.STATUS_CODE_ERROR,
+        message=span.status.message,
+    )
+
+
+def _attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    return {attribute.key: _value(attribute.value) for attribute in attributes}
+
+
+def _value(value: AnyValue) -> Any:
+    # Protobuf limits the depth of a message, so the recursion ends.
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return _attributes(value.kvlist_value.values)
+    return None if kind is None or kind == "bytes_value" else getattr(value, kind)
+
+
+def encode_response(content_type: str, refused_count: int, reason: str) -> bytes:
+    """Return the response to an export, as the type of the request requires.
+
+    Args:
+        content_type: Media type of the request.
+        refused_count: Number of spans that were not stored.
+        reason: Reason for which they were not stored.
+    """
+    if content_type == JSON:
+        partial = {"rejectedSpans": str(refused_count), "errorMessage": reason} if refused_count else None
+        return msgspec.json.encode({} if partial is None else {"partialSuccess": partial})
+    if not refused_count:
+        return b""
+    partial_success = ExportTracePartialSuccess(rejected_spans=refused_count, error_message=reason)
+    encoded: bytes = ExportTraceServiceResponse(partial_success=partial_success).SerializeToString()
+    return encoded

@@ -1,0 +1,181 @@
+"""Endpoint of OTLP/HTTP for traces: `POST /v1/traces`.
+
+An exporter of OpenTelemetry repeats a request after 429, 502, 503 and 504, and drops its spans after any other error.
+So whatever may succeed later is 503 with `Retry-After`, also a body that did not arrive in time or an unexpected error.
+Exporters ignore a partial success; therefore the number of refused spans is in the log and in the metrics too.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from attrs import define, field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from xpander_server.api.endpoint import require_scope
+from xpander_server.api.otlp import JSON, PROTOBUF, DecodedExport, decode_json_export, decode_protobuf, encode_response
+from xpander_server.api.request_body import BodyMemory, read_encoded_body
+from xpander_server.api.responses import error_response, handle_errors
+from xpander_server.auth.api_keys import REPORT
+from xpander_server.auth.authentication import Authenticator
+from xpander_server.http.concurrency import BlockingRunner
+from xpander_server.http.dispatcher import request_state
+from xpander_server.http.errors import HTTPError
+from xpander_server.store import SpanBatch, Store
+
+PATH = "/v1/traces"
+MAX_BYTES = 64 * 1024 * 1024
+"""Largest body, compressed and decompressed."""
+_MAX_AGENT = 255
+_LOG_SECONDS = 60.0
+_RETRY = {"Retry-After": "2"}
+_ONLY_TRACES = f"This server records traces only: POST {PATH}. Turn the exporters of logs and metrics off."
+_WRONG_PATH = (
+    f"Traces are received at {PATH}: end OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, or the endpoint argument, with it."
+)
+
+_log = logging.getLogger(__name__)
+
+
+class TraceExport:
+    """Endpoint that stores the spans of an export.
+
+    Args:
+        record: Stores spans, and returns the number of refused ones.
+        authenticator: Identifies the caller.
+        body_timeout: Seconds in which the body must arrive; None for no limit.
+        run: Executes the decoding of bodies. A few at a time, because a decoded body may be large.
+        clock: Returns the current time in microseconds since 1970.
+        memory: Bounds the bytes of bodies.
+        on_refused: Called with the number of spans that were refused.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[SpanBatch], Awaitable[int]],
+        authenticator: Authenticator,
+        body_timeout: float | None,
+        run: BlockingRunner,
+        clock: Callable[[], int],
+        memory: BodyMemory,
+        on_refused: Callable[[int], None],
+    ) -> None:
+        self._record = record
+        self._authenticator = authenticator
+        self._body_timeout = body_timeout
+        self._run = run
+        self._clock = clock
+        self._on_refused = on_refused
+        self._memory = memory
+        self._refusals = _RefusalLog()
+
+    async def handle(self, request: Request) -> Response:
+        """Return the response to an export.
+
+        Raises:
+            HTTPError: The request is not authorized or not valid, or should be repeated later.
+        """
+        request_state(request.scope).operation = "exportTraces"
+        try:
+            return await self._handle(request)
+        except HTTPError as error:
+            if error.status in (408, 500):
+                raise HTTPError(503, error.detail, {**(error.headers or {}), **_RETRY}) from None
+            if error.status in (400, 413, 415):
+                self._refusals.add(request_state(request.scope).organization_id, 0, str(error.detail))
+            raise
+
+    async def _handle(self, request: Request) -> Response:
+        principal = await require_scope(self._authenticator, request, REPORT, accepts_bearer=True)
+        media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if media_type not in (JSON, PROTOBUF):
+            raise HTTPError(415, f"Send the traces as {PROTOBUF} or {JSON}.")
+        decode = decode_json_export if media_type == JSON else decode_protobuf
+        with self._memory.reserve(principal.organization_id) as reservation:
+            body = await read_encoded_body(request, self._body_timeout, MAX_BYTES, reservation)
+            export: DecodedExport = await self._run(lambda: decode(body.decode(MAX_BYTES)))
+        refused, reason = export.invalid_count, export.reason
+        if export.spans:
+            agent = request.headers.get("x-agent-id", "").strip()
+            batch = SpanBatch(
+                principal.organization_id,
+                export.spans,
+                agent[:_MAX_AGENT] if agent.isprintable() else None,
+                self._clock(),
+            )
+            if too_many := await self._record(batch):
+                refused, reason = refused + too_many, reason or "their traces have too many spans"
+        if refused:
+            self._on_refused(refused)
+            self._refusals.add(principal.organization_id, refused, reason)
+        return Response(encode_response(media_type, refused, reason), media_type=media_type)
+
+
+def trace_routes(export: TraceExport) -> list[BaseRoute]:
+    """Return the routes of OTLP/HTTP, with explanations at the paths that exporters use by mistake."""
+
+    async def explain_signal(request: Request) -> Response:
+        return error_response(404, _ONLY_TRACES)
+
+    async def explain_path(request: Request) -> Response:
+        return error_response(404, _WRONG_PATH)
+
+    return [
+        Route(PATH, _retryable(handle_errors(export.handle)), methods=["POST"]),
+        Route("/v1/logs", explain_signal, methods=["POST"]),
+        Route("/v1/metrics", explain_signal, methods=["POST"]),
+        Route("/", explain_path, methods=["POST"]),
+    ]
+
+
+def direct_record(store: Store, run: BlockingRunner) -> Callable[[SpanBatch], Awaitable[int]]:
+    """Return a function that stores the spans of each request in a transaction of its own."""
+
+    async def record(batch: SpanBatch) -> int:
+        return await run(lambda: store.commit_spans([batch])[0])
+
+    return record
+
+
+def _retryable(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return `handler` with 503 in place of 500, after which an exporter would drop its spans."""
+
+    async def handle(request: Request) -> Response:
+        response = await handler(request)
+        if response.status_code != 500:
+            return response
+        return error_response(503, "Internal server error.", _RETRY)
+
+    return handle
+
+
+@define
+class _Refusals:
+    logged_at: float = 0.0
+    requests: int = 0
+    spans: int = 0
+
+
+@define
+class _RefusalLog:
+    """Log of refused spans, with at most one record a minute for each organization."""
+
+    _by_organization: dict[str, _Refusals] = field(factory=dict)
+
+    def add(self, organization_id: str, spans: int, reason: str) -> None:
+        """Count a request of which spans, or all, were refused."""
+        if not organization_id:
+            return  # the caller has no key
+        refusals = self._by_organization.setdefault(organization_id, _Refusals())
+        refusals.requests += 1
+        refusals.spans += spans
+        now = time.monotonic()
+        if refusals.logged_at and now - refusals.logged_at < _LOG_SECONDS:
+            return
+        _log.warning(
+            "refused spans of organization %s: %d requests with %d spans; the last reason: %s",
+            organization_id, refusals.requests, refusals.spans, reason,
+        )  # fmt: skip
+        self._by_organization[organization_id] = _Refusals(logged_at=now)
