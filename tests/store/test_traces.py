@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.recorded_spans import RUNS, document, split
 from xpander_capture.spans import Span, SpanSummary, find_runs, group_by_trace, parse_spans, summarize, to_json
 from xpander_server.clock import HOUR, SECOND, now
+from xpander_server.contract import Report
 from xpander_server.domain.task import Task
 from xpander_server.domain.traced_run import run_report
 from xpander_server.store import SpanBatch, Store, StoredSpan, Submission, TaskQuery
@@ -145,11 +146,14 @@ def test_spans_of_old_traces_are_deleted_and_their_tasks_stay(store):
 
 
 def test_reports_of_the_program_and_spans_are_one_task(store):
-    store.report(Submission(ORGANIZATION, "mine", "job-1", {"input": "hi"}, 500, 1_000 * SECOND))
-    record(store, summary(1, 0, {**AGENT, "xpander.task.id": "job-1"}), summary(2, 1, CHAT, 2, 3))
+    times = {"reported_at": 2 * SECOND, "now": 1_000 * SECOND}
+    own: Report = {"input": "own", "result": "own", "metadata": {"a": "b"}}
+    store.report(Submission(ORGANIZATION, "mine", "job-1", own, **times))
+    attributes = {**AGENT, "xpander.task.id": "job-1", "input.value": "other", "output.value": "other"}
+    record(store, summary(1, 0, attributes), summary(2, 1, CHAT, 2, 3))
     task = only_task(store)
-    assert (task.id, task.agent_id, task.input, task.is_success) == ("job-1", "mine", "hi", True)
-    assert task.tokens is not None
+    assert (task.id, task.agent_id, task.input, task.result) == ("job-1", "mine", "own", "own")
+    assert (task.is_success, task.metadata, (task.tokens or {})["prompt_tokens"]) == (True, {"a": "b"}, 10)
 
 
 def test_agent_of_the_request_is_for_runs_without_one(store):

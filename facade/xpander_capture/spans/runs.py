@@ -43,7 +43,8 @@ class Run:
         trace_id, span_id: Span of the run.
         is_provisional: Whether the run may be part of another run, whose span has not arrived.
         is_likely: Whether the missing span of the run is probably that of an agent: it has calls directly below it.
-        reported_at: Latest time that a span of the run states.
+        reported_at: Latest time that a span of the run states; the start of a run that the program reports itself.
+        metadata: The service, except of a run that the program reports itself: it may report metadata of its own.
         The other attributes are those of a report.
     """
 
@@ -227,7 +228,7 @@ def _run(found: _Found) -> Run:
         span_id=span.id,
         is_provisional=found.is_provisional,
         is_likely=found.is_virtual and any(child.span.has_call_semantics for child in top.children),
-        reported_at=max(times) // 1_000 if times else None,
+        reported_at=_reported_at(span, times),
         input=_first(below.input for below in [span, *ordered]),
         tokens=tokens,
         calls=described_calls,
@@ -235,7 +236,7 @@ def _run(found: _Found) -> Run:
         user_id=_first(below.user_id for below in [span, *ordered]),
         conversation_id=_first(below.conversation_id for below in [span, *ordered]),
         parent_task_id=found.parent_task_id,
-        metadata={"trace_id": span.trace_id} | ({"service": span.service} if span.service else {}),
+        metadata={"service": span.service} if span.service is not None and span.task_id is None else {},
         created_at=(span.start or span.end) // 1_000 or None,
     )
     if not has_ended:
@@ -251,6 +252,16 @@ def _run(found: _Found) -> Run:
         duration=None if is_backwards or not span.start else (span.end - span.start) / 1e9,
         finished_at=max(span.start, span.end) // 1_000,
     )
+
+
+def _reported_at(span: SpanSummary, times: list[int]) -> int | None:
+    """Return the time of report: the latest time of the spans, so that later spans replace what earlier ones say.
+
+    A run that the program reports itself has the time of its start instead. The program's values then replace those of
+    the spans, which fill only what the program does not report.
+    """
+    time = span.start if span.task_id is not None and span.start else max(times, default=0)
+    return time // 1_000 or None
 
 
 def _agent(span: SpanSummary, below: list[SpanSummary]) -> str | None:

@@ -103,7 +103,7 @@ def create_app(
     operation_routes = [*plain_routes, *prefixed_routes]
     # Starlette gets the operations too, to answer 405 if the path of an operation is used with another method.
     fallback = Starlette(
-        routes=[*operation_routes, *contract_routes, *trace_routes(trace_export), *extra_routes],
+        routes=[*operation_routes, *contract_routes, *extra_routes, *trace_routes(trace_export)],
         exception_handlers={HTTPException: _handle_http_exception},
     )
     fallback.router.redirect_slashes = False

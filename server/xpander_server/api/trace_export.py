@@ -114,19 +114,23 @@ class TraceExport:
 
 
 def trace_routes(export: TraceExport) -> list[BaseRoute]:
-    """Return the routes of OTLP/HTTP, with explanations at the paths that exporters use by mistake."""
+    """Return the routes of OTLP/HTTP, with explanations at the paths that exporters use by mistake.
+
+    They must be behind all other routes: the pages have `/` too.
+    """
 
     async def explain_signal(request: Request) -> Response:
         return error_response(404, _ONLY_TRACES)
 
     async def explain_path(request: Request) -> Response:
-        return error_response(404, _WRONG_PATH)
+        return error_response(404, _WRONG_PATH if request.method == "POST" else "Not Found.")
 
     return [
         Route(PATH, _retryable(handle_errors(export.handle)), methods=["POST"]),
         Route("/v1/logs", explain_signal, methods=["POST"]),
         Route("/v1/metrics", explain_signal, methods=["POST"]),
-        Route("/", explain_path, methods=["POST"]),
+        # Every method: with another one, the path does not exist.
+        Route("/", explain_path, methods=["DELETE", "GET", "PATCH", "POST", "PUT"]),
     ]
 
 

@@ -15,7 +15,7 @@ from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.task import Conflict, Task, merge
 from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert
 from xpander_server.store.engine.errors import RowLocked
-from xpander_server.store.metadata_pairs import update_pairs
+from xpander_server.store.metadata_pairs import delete_pairs, update_pairs
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
 from xpander_server.store.schema.tables import Json, as_text, tasks
@@ -245,6 +245,7 @@ def delete_tasks(connection: Connection, keys: Iterable[TaskKey]) -> None:
     stored = _read_tasks(connection, set(keys), _SELECT)
     for parameters in _key_parameters(stored):
         connection.execute(_DELETE, parameters)
+    delete_pairs(connection, stored.values())
     changes = ((task, {name: -amount for name, amount in task_amounts(task).items()}) for task in stored.values())
     append_deltas(connection, collect_deltas(changes))
 
