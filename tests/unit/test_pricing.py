@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from xpander_capture.responses import summarize_response
+from xpander_server.domain.model_calls import compute_call_costs
 from xpander_server.domain.pricing import OwnPrice, OwnPrices, compute_cost, compute_run_cost
 from xpander_server.domain.pricing.model_names import ModelReference, resolve
 
@@ -258,6 +260,40 @@ def test_reported_tokens_are_priced_if_they_are_more_than_the_usage_of_the_respo
     """The caller reports the tokens of all steps, and the response of the last one."""
     tokens = {"prompt_tokens": 5_000, "completion_tokens": 500}
     assert _run_dollars(_chat("gpt-4o", 1_000, 100), tokens) == pytest.approx(0.0175)
+
+
+CACHED = {
+    "anthropic": {
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5",
+        "content": [],
+        "usage": {"input_tokens": 10, "output_tokens": 20, "cache_read_input_tokens": 300,
+                  "cache_creation_input_tokens": 50, "cache_creation": {"ephemeral_1h_input_tokens": 50}},
+    },
+    "openai": {
+        "object": "response",
+        "model": "gpt-5-mini",
+        "status": "completed",
+        "output": [],
+        "usage": {"input_tokens": 360, "output_tokens": 20, "input_tokens_details": {"cached_tokens": 300}},
+    },
+    "gemini": {
+        "modelVersion": "gemini-2.5-pro",
+        "candidates": [],
+        "usageMetadata": {"promptTokenCount": 360, "candidatesTokenCount": 5, "thoughtsTokenCount": 15,
+                          "cachedContentTokenCount": 300, "totalTokenCount": 380},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("api", CACHED)
+def test_call_of_a_report_costs_what_its_response_costs(api: str) -> None:
+    """Our SDK reports `calls`; the official client sends `llm_response`."""
+    call = summarize_response(CACHED[api]).to_call()
+    (cost,) = compute_call_costs([call], None, NOON)
+    assert cost is not None
+    assert cost == compute_run_cost(json.dumps(CACHED[api]), None, NOON).cost
 
 
 def test_run_without_tokens_or_model_is_unpriced() -> None:
