@@ -39,8 +39,8 @@ MUTANTS = (
     Mutant(
         "a lost update",
         "server/xpander_server/store/commit.py",
-        "[_to_row(after[key]) for key in changed if key in before]",
-        "[_to_row(after[key]) for key in changed if key in before and False]",
+        "for key in sorted(before) if after[key] is not before[key]]",
+        "for key in sorted(before) if False]",
     ),
     Mutant(
         "metrics count an updated task twice",
@@ -77,6 +77,31 @@ MUTANTS = (
         "server/xpander_server/store/task_query.py",
         "return Page(listed, _cursor_after(listed[-1]))",
         "return Page(listed[:-1], _cursor_after(listed[-1]))",
+    ),
+    Mutant(
+        "the last new task of a batch is lost",
+        "server/xpander_server/store/commit.py",
+        "        _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)])",
+        "        _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)[: len(after) - 1 or 1]])",
+    ),
+    Mutant(
+        "metrics count the second task of a batch twice",
+        "server/xpander_server/store/commit.py",
+        "    update_pairs(connection, changed)\n",
+        "    update_pairs(connection, changed)\n    changed += changed[1:2]\n",
+    ),
+    Mutant(
+        "reports of a batch belong to the agent of the first one",
+        "server/xpander_server/api/handlers.py",
+        "_batch_submission(request.organization_id, report, now)",
+        "_batch_submission(request.organization_id, {**report, 'agent_id': next("
+        "other['agent_id'] for other in reports if not isinstance(other, HTTPError))}, now)",
+    ),
+    Mutant(
+        "the outcomes of a batch have the wrong order",
+        "server/xpander_server/api/handlers.py",
+        "for result in results]",
+        "for result in results[::-1]]",
     ),
     Mutant(
         "a percentile is too low",
