@@ -91,6 +91,7 @@ durability: setup ## kill programs 1,000 times at each durability level of the o
 
 chaos: setup ## kill, freeze and cut off servers, PostgreSQL and disks under load; takes about 20 minutes (SCENARIOS=… selects some)
 	PYTHONPATH=tests $(BIN)/python tests/server/chaos_test.py $(SCENARIOS)
+	@test -n "$(SCENARIOS)" || PYTHONPATH=tests $(BIN)/python tests/server/attack_test.py
 
 screenshots: setup ## take the pictures of the web pages for docs/; needs a browser and the corpus
 	@cd tests && ../$(BIN)/python -m browser.screenshots

@@ -17,10 +17,12 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from xpander_server.body_json import LARGE_BODY_BYTES, MAX_BATCH_VALUES
+from xpander_server.body_json import LARGE_BODY_BYTES
 
 _MAX_BRACKETS = 400
 """Arrays and objects in one response, which bound its depth below the contract's limit."""
+_MAX_BATCH_VALUES = 100_000
+"""Commas and brackets in the body of a batch: those with more values are decoded in another process."""
 _MAX_BATCH_BRACKETS = 20_000
 """Arrays and objects in the body of a batch, which bound the number of structures that are created."""
 
@@ -88,7 +90,7 @@ def decode_report(body: bytes) -> dict[str, Any] | None:
 def decode_batch(body: bytes) -> list[dict[str, Any]] | None:
     """Return the validated reports of the body of a batch; None if the schema must decide."""
     brackets = _count_brackets(body)
-    if brackets > _MAX_BATCH_BRACKETS or brackets + body.count(b",") > MAX_BATCH_VALUES:
+    if brackets > _MAX_BATCH_BRACKETS or brackets + body.count(b",") > _MAX_BATCH_VALUES:
         return None
     try:
         converted = [_convert(report) for report in _batch_decoder.decode(body).reports]

@@ -14,12 +14,14 @@ import anyio
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from support.server import serve_command, server_url
 from support.uvicorn_server import Connect, running_uvicorn
 from xpander_server.api.responses import handle_errors
 from xpander_server.http.connection_limits import ConnectionLimits
+from xpander_server.http.dispatcher import Dispatcher
 from xpander_server.http.protocol import MAX_HEAD_BYTES, HttpProtocol
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n"
@@ -194,6 +196,20 @@ def test_response_that_client_reads_slowly_is_complete():
             received += len(data)
             time.sleep(0.02)
     assert received > size
+
+
+def test_client_that_leaves_before_the_responses_to_pipelined_requests_is_no_error(caplog: pytest.LogCaptureFixture):
+    async def respond(_: Request) -> Response:
+        return PlainTextResponse("x" * 4 * 1024 * 1024)
+
+    app = Dispatcher([Route("/", respond)], PlainTextResponse("fallback"))
+    with run_server(HttpProtocol, app) as connect:
+        for _ in range(5):
+            with connect() as connection:
+                connection.sendall(REQUEST * 4)
+                time.sleep(0.2)
+        time.sleep(1)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_connection_above_limit_gets_503():

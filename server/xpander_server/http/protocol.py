@@ -87,6 +87,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._limits = limits or ConnectionLimits(self.limit_concurrency)
         self.limit_concurrency = None
         self._counted_address: CountedAddress | None = None
+        # Pipelined requests before the newest one, which is the only one that uvicorn informs of the connection's end.
+        self._earlier_cycles: list[RequestResponseCycle] = []
         self._timer: asyncio.TimerHandle | None = None
         self._head_since: float | None = None
         self._head_size = 0
@@ -122,6 +124,10 @@ class HttpProtocol(HttpToolsProtocol):
         if self._counted_address is not None:
             self._counted_address.remove()
             self._counted_address = None
+        for cycle in self._earlier_cycles:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -188,7 +194,11 @@ class HttpProtocol(HttpToolsProtocol):
         elif self.parser.should_upgrade():
             self._has_upgrade = True
         else:
+            previous = self.cycle
             super().on_headers_complete()
+            if previous is not None and not previous.response_complete:
+                earlier = (cycle for cycle in self._earlier_cycles if not cycle.response_complete)
+                self._earlier_cycles = [*earlier, previous]
 
     def on_body(self, body: bytes) -> None:
         """Pass the body on, unless the request was refused."""
@@ -302,7 +312,7 @@ async def _respond(
     status, headers, body = await dispatcher.respond(route, scope, receive)
     if cycle.flow.write_paused and not cycle.disconnected:
         await cycle.flow.drain()
-    if cycle.disconnected:
+    if cycle.disconnected or cycle.transport.is_closing():
         return
     parts = [STATUS_LINE[status]]
     for name, value in (*cycle.default_headers, *headers):
