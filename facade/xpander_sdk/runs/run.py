@@ -122,12 +122,12 @@ class Run:
 
     @property
     def is_recording(self) -> bool:
-        """Whether this run is reported: False if runs are off, if it was not sampled, or if it has no valid agent."""
+        """True if this run is reported: runs are on, it was sampled, and it has a valid agent."""
         return self._tracker is not None and self._tracker.is_recording
 
     @property
     def has_ended(self) -> bool:
-        """Whether the end of the run was reported."""
+        """True if the end of the run was reported."""
         return self._tracker is not None and self._tracker.has_ended
 
     @property
