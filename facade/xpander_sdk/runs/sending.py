@@ -112,7 +112,7 @@ async def _asend(tracker: "Tracker", report: "Report") -> None:
 
 def describe(error: Exception) -> str:
     """Return the text of an error for logs: without values of the caller, except those that the SDK quotes."""
-    if isinstance(error, ModuleException | ValueError):
+    if isinstance(error, ModuleException | ValueError | ImportError):
         return str(error)
     return type(error).__name__
 
