@@ -44,14 +44,10 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 FILES_OF_READERS = {"first.py"}
 # Identifiers and options of other programs.
 FOREIGN_NAMES = {
-    "fsync",
-    "full_page_writes",
-    "max_connections",
-    "max_prepared_statements",
-    "pg_dump",
-    "pg_restore",
+    "Agent", "StrandsTelemetry", "autolog", "instrument_all", "mlflow", "openai",
+    "fsync", "full_page_writes", "max_connections", "max_prepared_statements", "pg_dump", "pg_restore",
     "synchronous_commit",
-}
+}  # fmt: skip
 FOREIGN_OPTIONS: set[str] = set()
 
 

@@ -11,7 +11,7 @@ def run_report(run: Run) -> Report:
     """Return the report of a run, without agent, id and time of report."""
     return {
         "input": run.input,
-        "result": run.result,
+        "result": run.result or run.error,
         "error": run.error,
         "llm_response": None if run.llm_response is None else msgspec.json.encode(run.llm_response).decode(),
         "tokens": None if run.tokens is None else {**run.tokens},
