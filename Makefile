@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
+MUTANTS := .mutants/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract interop bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -98,6 +99,14 @@ screenshots: setup ## take the pictures of the web pages for docs/; needs a brow
 
 bench-pages: setup ## measure how long pages take to render over a million tasks (TASKS=N changes the number); takes minutes
 	@$(BIN)/python -m benchmarks.pages $(if $(TASKS),--tasks $(TASKS))
+
+mutants: setup $(MUTANTS) ## measure whether unit tests notice small changes of the pure modules; takes hours (MODULES="policy tokens" selects some)
+	PYTHONPATH=tests $(BIN)/python tests/mutation/mutants.py $(MODULES)
+
+$(MUTANTS): requirements/mutants.txt | $(READY)
+	@test -x .mutants/bin/python || $(PYTHON) -m venv .mutants
+	@$(BIN)/uv pip install --quiet --python .mutants/bin/python -r requirements/mutants.txt
+	@touch $@
 
 contract: setup ## fuzz a running server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py

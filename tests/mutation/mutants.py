@@ -1,0 +1,212 @@
+"""Mutation test of the modules without I/O: do their unit tests notice small changes of the code?
+
+cosmic-ray makes one small change at a time (another comparison, a constant off by one, `and` for `or`) in a copy of the
+project, and runs the tests of that module. A change that no test notices survives. `accepted.toml` explains survivors
+that change nothing a test could notice; all others count.
+
+    python tests/mutation/mutants.py                        all modules; takes hours on 2 cores
+    python tests/mutation/mutants.py outbox/policy tokens   the modules whose paths contain one of the texts
+
+The command fails if the tests notice less than 90 % of the changes of a module.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+ROOT = Path(__file__).resolve().parents[2]
+COSMIC_RAY = ROOT / ".mutants" / "bin" / "cosmic-ray"
+COPIED = ("generated", "facade", "server", "openapi", "tests", "pyproject.toml")
+PACKAGE_FOLDERS = ("generated", "facade", "server")
+WARM_PYTEST = "tests/mutation/warm_pytest.py"
+SOCKET = "pytest.socket"
+TIMEOUT = 120  # seconds for the tests of one mutant, for loops that do not end
+REQUIRED_SCORE = 0.9
+
+SDK, SERVER = "facade/xpander_sdk", "server/xpander_server"
+MODULES: dict[str, tuple[str, ...]] = {
+    f"{SERVER}/domain/task.py": ("unit/test_server_task.py", "unit/test_stale_tasks.py"),
+    f"{SERVER}/domain/model_calls.py": ("unit/test_server_model_calls.py",),
+    f"{SERVER}/domain/metrics.py": ("unit/test_server_metrics.py",),
+    f"{SERVER}/domain/pricing/cost.py": ("unit/test_pricing.py",),
+    f"{SERVER}/domain/pricing/run_cost.py": ("unit/test_pricing.py",),
+    f"{SERVER}/domain/pricing/model_names.py": ("unit/test_pricing.py",),
+    f"{SERVER}/domain/pricing/price_list.py": ("unit/test_pricing.py",),
+    f"{SERVER}/domain/pricing/own_prices.py": ("unit/test_pricing.py",),
+    f"{SERVER}/auth/rate_limit.py": ("unit/test_server_rate_limit.py",),
+    f"{SDK}/outbox/policy.py": ("outbox/test_policy.py",),
+    f"{SDK}/settings/retry.py": ("unit/test_retry.py",),
+    f"{SDK}/client/retry_budget.py": ("unit/test_retry.py",),
+    f"{SDK}/client/request_flow.py": ("unit/test_retry.py",),
+    f"{SDK}/client/report_fields.py": ("unit/test_client_report_fields.py",),
+    f"{SDK}/reporting/validation.py": ("unit/test_validation.py", "unit/test_calls.py"),
+    f"{SDK}/reporting/calls.py": ("unit/test_calls.py",),
+    f"{SDK}/reporting/metadata.py": ("unit/test_calls.py",),
+    f"{SDK}/reporting/json_encoder.py": ("unit/test_json_encoder.py", "unit/test_read_once.py"),
+}
+"""Modules by path, and their tests by path below `tests`."""
+
+# The `|` of annotations, and arithmetic operators with more than one replacement.
+EXCLUDED_OPERATORS = (
+    "core/ReplaceBinaryOperator_BitOr_.*",
+    "core/ReplaceBinaryOperator_.*_(Mod|FloorDiv|Pow|LShift|RShift|BitOr|BitAnd|BitXor)",
+)
+
+
+@frozen
+class Survivor:
+    """Change that no test has noticed.
+
+    Attributes:
+        line: Number of the changed line.
+        operator: Kind of the change.
+        difference: The change as lines with - and +.
+    """
+
+    line: int
+    operator: str
+    difference: str
+
+
+@frozen
+class Result:
+    """Result of one module.
+
+    Attributes:
+        module: Path of the module.
+        total: Number of changes.
+        survivors: Changes that no test has noticed, and that are not accepted.
+        accepted: Number of survivors that `accepted.toml` explains.
+    """
+
+    module: str
+    total: int
+    survivors: list[Survivor]
+    accepted: int
+
+    @property
+    def score(self) -> float:
+        """Share of the changes that the tests notice, of those that a test can notice."""
+        noticeable = self.total - self.accepted
+        return 1.0 if not noticeable else 1 - len(self.survivors) / noticeable
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("modules", nargs="*", help="texts of which the path of a module contains one")
+    parser.add_argument("--jobs", type=int, default=2, help="modules at the same time")
+    arguments = parser.parse_args()
+    selected = [name for name in MODULES if not arguments.modules or any(text in name for text in arguments.modules)]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        results = []
+        for result in pool.map(measure, selected):
+            results.append(result)
+            print_result(result)
+    if not results or any(result.score < REQUIRED_SCORE for result in results):
+        sys.exit(1)
+
+
+def print_result(result: Result) -> None:
+    """Print the score of a module and its survivors."""
+    for survivor in result.survivors:
+        print(f"{result.module}:{survivor.line} {survivor.operator}\n{survivor.difference}\n")
+    noticed = result.total - result.accepted - len(result.survivors)
+    accepted = f", {result.accepted} accepted" if result.accepted else ""
+    print(f"{result.score:6.1%} {result.module}: {noticed} of {result.total} changes noticed{accepted}", flush=True)
+
+
+def measure(module: str) -> Result:
+    """Make each change in a copy of the project, and return the result of the module."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
+            else:
+                shutil.copy(source, copy / name)
+        configuration, session = copy / "cosmic-ray.toml", copy / "session.sqlite"
+        configuration.write_text(_configuration(module))
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(str(copy / name) for name in PACKAGE_FOLDERS),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+        def run(*arguments: object) -> str:
+            command = [str(argument) for argument in arguments]
+            completed = subprocess.run(
+                command, cwd=copy, env=environment, check=True, stdout=subprocess.PIPE, text=True
+            )
+            return completed.stdout
+
+        server = [sys.executable, WARM_PYTEST, "serve", SOCKET, str(TIMEOUT)]
+        with subprocess.Popen(server, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                process.stdout.readline()  # "ready"
+                # Without a change, all tests must succeed.
+                run(COSMIC_RAY, "baseline", configuration)
+                run(COSMIC_RAY, "init", configuration, session)
+                run(COSMIC_RAY.with_name("cr-filter-operators"), session, configuration)
+                run(COSMIC_RAY, "exec", configuration, session)
+                lines = run(COSMIC_RAY, "dump", session).splitlines()
+            finally:
+                process.kill()
+    return _read_result(module, [json.loads(line) for line in lines])
+
+
+def _configuration(module: str) -> str:
+    tests = [f"tests/{name}" for name in MODULES[module]]
+    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest is imported before its plugins are
+    command = shlex.join([sys.executable, "-S", "-E", WARM_PYTEST, "run", SOCKET, *options, *tests])
+    return "\n".join(
+        [
+            "[cosmic-ray]",
+            f"module-path = {json.dumps(module)}",
+            f"timeout = {TIMEOUT + 10}.0",
+            "excluded-modules = []",
+            f"test-command = {json.dumps(command)}",
+            "[cosmic-ray.distributor]",
+            'name = "local"',
+            "[cosmic-ray.filters.operators-filter]",
+            f"exclude-operators = {json.dumps(EXCLUDED_OPERATORS)}",
+        ]
+    )
+
+
+def _read_result(module: str, lines: list[Any]) -> Result:
+    accepted = tomllib.loads(Path(__file__).with_name("accepted.toml").read_text("utf-8")).get(module, [])
+    total, survivors, accepted_count = 0, [], 0
+    for item, result in lines:
+        if result is None or result["worker_outcome"].lower() == "skipped":
+            continue
+        total += 1
+        if result["test_outcome"].lower() != "survived":
+            continue
+        (mutation,) = item["mutations"]
+        difference = "\n".join(
+            line for line in result["diff"].splitlines() if line[:1] in "+-" and not line.startswith(("---", "+++"))
+        )
+        if any(entry["change"].strip() == difference for entry in accepted):
+            accepted_count += 1
+        else:
+            survivors.append(Survivor(mutation["start_pos"][0], mutation["operator_name"], difference))
+    return Result(module, total, survivors, accepted_count)
+
+
+if __name__ == "__main__":
+    main()
