@@ -152,11 +152,12 @@ def parse(arguments: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: An argument is invalid. The text names it.
         TypeError: An argument is unknown.
     """
-    for name in arguments:
-        if name not in declarations():
-            raise TypeError(f"got an unexpected keyword argument {name!r}")
+    declared_fields = declarations()
+    if not arguments.keys() <= declared_fields.keys():
+        unknown = next(name for name in arguments if name not in declared_fields)
+        raise TypeError(f"got an unexpected keyword argument {unknown!r}")
     values = {}
-    for name, declared in declarations().items():
+    for name, declared in declared_fields.items():
         value = arguments.get(name, declared.default)
         if value is not None or declared.is_always_sent:
             values[name] = parsed = declared.parse(name, value)
