@@ -16,7 +16,6 @@ import sniffio  # noqa: F401
 
 from xpander_sdk.client import bulk_reports, client, operations
 from xpander_sdk.reporting import fields, json_encoder, report
-from xpander_sdk.transport import http  # noqa: F401
 
 with suppress(ImportError):  # optional
     import opentelemetry.trace  # noqa: F401

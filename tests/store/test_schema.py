@@ -1,6 +1,8 @@
 """Schemas: creation, upgrade from earlier revisions, rejection of newer ones, and the DDL snapshots."""
 
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from hashlib import sha256
@@ -14,13 +16,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, Connection, MetaData, inspect, text
 
-from store.ddl import DIALECTS, FOLDER, ddl
+from store.ddl import DIALECTS, FOLDER, ddl, snapshot
 from store.reports import submission
 from store.revisions import MIGRATIONS, downgrade, engine
 from xpander_server.auth.verifier import Verifier
 from xpander_server.clock import DAY, HOUR
 from xpander_server.domain.metrics import merge_amounts, task_amounts, with_agent_runs
 from xpander_server.store import Store, StoreError, TaskQuery
+from xpander_server.store.schema import migrate
+from xpander_server.store.schema.inspection import check_store
+from xpander_server.store.schema.migrate import SNAPSHOT, snapshot_header
 from xpander_server.store.schema.tables import REVISION, metadata
 
 SQL_OF_0001 = Path(__file__).with_name("0001.sql").read_text("utf-8")
@@ -89,6 +94,28 @@ def test_the_migrations_create_the_tables_that_the_queries_expect(empty_url):
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_ddl_snapshots_equal_the_tables(dialect):
     assert ddl(metadata, dialect) == (FOLDER / f"{dialect}.sql").read_text("utf-8"), "run `make ddl`"
+
+
+def test_the_snapshot_of_a_new_file_equals_the_migrations():
+    assert snapshot() == SNAPSHOT.read_text("utf-8"), "run `make ddl`"
+
+
+def test_a_new_file_has_the_schema_of_the_migrations_and_needs_no_alembic(tmp_path):
+    path = tmp_path / "store.db"
+    program = f"import sys; from xpander_server.store import Store; Store('sqlite:///{path}').close(); "
+    command = [sys.executable, "-c", program + "sys.exit('alembic' in sys.modules)"]
+    assert subprocess.run(command, check=False).returncode == 0
+    with closing(sqlite3.connect(path)) as connection:
+        check_store(connection)
+
+
+def test_a_snapshot_of_another_revision_is_not_used(tmp_path, monkeypatch):
+    old = tmp_path / "old.sql"
+    old.write_text(snapshot_header("0001") + "\n\nCREATE TABLE foreign_table (x)", "utf-8")
+    monkeypatch.setattr(migrate, "SNAPSHOT", old)
+    Store(f"sqlite:///{tmp_path}/store.db").close()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        check_store(connection)
 
 
 def test_the_revision_of_the_tables_is_the_newest_migration():

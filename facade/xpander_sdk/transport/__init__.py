@@ -1,21 +1,5 @@
 """Transports: over HTTP, in-process, or through an httpx transport of the caller.
 
-A transport sends one request and returns the response. Only this package imports httpx and httpcore.
+A transport sends one request and returns the response. Only this package imports httpx and httpcore, and only for a
+destination that is reached over HTTP: their import takes longer than a report to an embedded store.
 """
-
-import sys
-from typing import Any, cast
-
-try:
-    import httpcore
-except ImportError:
-    raise
-except Exception:
-    # httpcore imports trio where it is installed. trio cannot be imported in a program that eventlet or gevent has
-    # patched: it uses functions of the standard library that they remove. Such a program cannot run trio either, and
-    # httpcore needs it only there.
-    cast(dict[str, Any], sys.modules)["trio"] = None
-    try:
-        import httpcore  # noqa: F401
-    finally:
-        del sys.modules["trio"]

@@ -25,7 +25,6 @@ from urllib.parse import SplitResult
 
 import anyio
 import anyio.lowlevel
-import httpcore
 import sniffio
 from attrs import frozen
 
@@ -42,6 +41,7 @@ from xpander_sdk.transport.base import (
 )
 from xpander_sdk.transport.connection_limits import MAX_CONNECTIONS, pool_options
 from xpander_sdk.transport.descriptors import is_out_of_descriptors, pauses
+from xpander_sdk.transport.http_library import httpcore
 from xpander_sdk.transport.network_asyncio import AsyncioBackend
 from xpander_sdk.transport.network_sync import Deadline, DeadlineBackend
 

@@ -9,6 +9,7 @@ import anyio
 import httpx
 
 from xpander_sdk.settings.retry import Timeouts
+from xpander_sdk.transport import http_library  # noqa: F401  # The caller's transport uses httpcore.
 from xpander_sdk.transport.base import Request, Response, TransportError, append_chunk, build_response
 
 

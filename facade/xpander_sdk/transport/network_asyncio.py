@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, cast
 
-import httpcore
-
+from xpander_sdk.transport.http_library import httpcore
 from xpander_sdk.transport.network_sync import WRITE_SIZE
 
 MAX_BUFFER = 65_536  # bytes that wait for the reader; above it, the peer has to wait

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-import httpcore
 from attrs import define
+
+from xpander_sdk.transport.http_library import httpcore
 
 WRITE_SIZE = 65_536  # bytes per write
 

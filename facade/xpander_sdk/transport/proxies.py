@@ -3,11 +3,10 @@
 import importlib.util
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import httpcore
-
 from xpander_sdk import _fork
 from xpander_sdk.settings.base_url import is_loopback
 from xpander_sdk.settings.transport import TransportSettings
+from xpander_sdk.transport.http_library import httpcore
 from xpander_sdk.transport.tls import build_ssl_context
 
 

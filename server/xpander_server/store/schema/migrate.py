@@ -10,6 +10,8 @@ from xpander_server.store.engine.errors import StoreError
 from xpander_server.store.engine.limits import MAINTENANCE
 from xpander_server.store.schema.tables import REVISION, metadata
 
+SNAPSHOT = Path(__file__).parent / "ddl" / "new_sqlite_file.sql"
+"""SQL of all tables and indexes of a new SQLite file."""
 _MIGRATION_LOCK = 0x7870616E646572  # key of PostgreSQL's advisory lock
 
 AfterUpgrade = Callable[[Connection, str | None], None]
@@ -58,8 +60,30 @@ def _upgrade(connection: Connection, after_upgrade: AfterUpgrade) -> None:
     if revision is not None:
         create_schema(connection, revision)  # Nothing to do, unless this program does not know the revision.
     if revision != REVISION:
-        create_schema(connection, REVISION)
+        if revision is not None or not _create_from_snapshot(connection):
+            create_schema(connection, REVISION)
         after_upgrade(connection, revision)
+
+
+def _create_from_snapshot(connection: Connection) -> bool:
+    """Create the tables of a new SQLite file as the migrations do, without Alembic, whose import takes longer.
+
+    Return False if the snapshot is of another revision; nothing was created then.
+    """
+    if connection.dialect.name != "sqlite":
+        return False
+    header, *statements = SNAPSHOT.read_text("utf-8").split("\n\n")
+    if header != snapshot_header(REVISION):
+        return False
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql("INSERT INTO alembic_version (version_num) VALUES (?)", (REVISION,))
+    return True
+
+
+def snapshot_header(revision: str) -> str:
+    """Return the first line of the snapshot of a revision."""
+    return f"-- A new SQLite file of revision {revision}, as the migrations create it. `make ddl` writes this file."
 
 
 def _read_revision(connection: Connection) -> str | None:
