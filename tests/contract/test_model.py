@@ -85,6 +85,8 @@ class ServerMachine(RuleBasedStateMachine):
             before = self.tasks[run].last_response
             self._compare(run, self._get_task(run).json())
             assert has_changed or not before or self.tasks[run].last_response == before
+        for agent in dict.fromkeys(agent for agent, *_ in reports):
+            self._compare_metrics(agent)
 
     @rule(report=REPORTS)
     def report_without_id(self, report: dict[str, Any]) -> None:
@@ -153,6 +155,13 @@ class ServerMachine(RuleBasedStateMachine):
         if self.tasks:
             for agent in AGENTS:
                 self.list_agent_tasks(agent, None, {})
+                self._compare_metrics(agent)
+
+    def _compare_metrics(self, agent: str) -> None:
+        """Compare the metrics of all tasks of an agent with the model."""
+        response = self._get(f"/agents-metrics/{quote(self.prefix + agent, safe='')}")
+        assert response.status_code == 200
+        assert_metrics(response.json(), [task for task in self.tasks.values() if task.agent == agent])
 
     def _task_id(self, run: str) -> str:
         return self.tasks[run].values["id"] if run.startswith("assigned") else self.prefix + run
