@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -324,3 +325,17 @@ def test_cancelled_task_reports_its_failure(direct: Recorder):
 
     asyncio.run(program())
     assert direct.report["is_success"] is False
+
+
+def test_cancelled_task_of_trio_reports_its_failure(direct: Recorder):
+    @direct.sdk.run()
+    async def answer() -> None:
+        await trio.sleep(60)
+
+    async def program() -> None:
+        with trio.move_on_after(0.05) as scope:
+            await answer()
+        assert scope.cancelled_caught
+
+    trio.run(program)
+    assert (direct.report["is_success"], direct.report["error"].partition(":")[0]) == (False, "Cancelled")

@@ -91,10 +91,12 @@ async def asend(tracker: "Tracker", report: "Report", error: BaseException | Non
         return
     import anyio
 
-    with anyio.move_on_after(CANCELLED_SECONDS, shield=True) as scope:
+    # An embedded store needs its time at the first report of a process, and no network can hold it up.
+    seconds = DIRECT_SECONDS if tracker.configuration.is_embedded else CANCELLED_SECONDS
+    with anyio.move_on_after(seconds, shield=True) as scope:
         await _asend(tracker, report)
     if scope.cancelled_caught:
-        raise TimedOutError(None, f"no response within {CANCELLED_SECONDS:g} s of a cancelled task")
+        raise TimedOutError(None, f"no response within {seconds:g} s of a cancelled task")
 
 
 async def _asend(tracker: "Tracker", report: "Report") -> None:
