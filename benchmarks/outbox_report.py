@@ -108,9 +108,11 @@ about 1 kB, and how many runs arrive.
 In brackets: by what factor ours is better (faster, or using less); below 1, ours is worse. A call of **ours**, with the
 default `durability="crash"`, returns when the run is in the file, where it survives the end of the process. A call of
 **ours, power** (`durability="power"`) returns when the run is on the disk. The calls of the other products return when
-the run is in memory.
+the run is in memory. The environment has the extra `fast`, and the backend takes many runs in one request from each
+product.
 
-Draining an outbox with {drained} reports after the backend has become reachable:
+Draining an outbox with {drained} reports after the backend has become reachable. The stub takes single reports
+only, and our server takes batches:
 
 {drain}
 
