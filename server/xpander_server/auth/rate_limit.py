@@ -107,7 +107,7 @@ class RateLimiter:
         bucket.tokens += returned
         needed, retry_after = min(max(count, 1), rate.count), 0
         if bucket.tokens < needed:
-            retry_after = math.ceil((needed - bucket.tokens) * rate.seconds / rate.count) or 1
+            retry_after = math.ceil((needed - bucket.tokens) * rate.seconds / rate.count)
         else:
             bucket.tokens -= count
         reset = math.ceil((rate.count - bucket.tokens) * rate.seconds / rate.count)
