@@ -104,6 +104,45 @@ def test_destination_backoff_doubles_up_to_a_minute(failures, draw):
     assert longest / 2 - 1 <= wait <= longest
 
 
+@pytest.mark.parametrize(
+    ("failed_attempts", "is_unavailable", "draw", "seconds"),
+    [
+        (1, False, 0.0, 0.5),
+        (1, False, 0.5, 0.75),
+        (1, False, 1.0, 1.0),
+        (4, False, 1.0, 8.0),
+        (4, True, 0.5, 6.0),
+        (7, True, 1.0, 60.0),
+        (12, False, 1.0, 2048.0),
+        (13, False, 1.0, 3600.0),
+        (100_000, False, 0.0, 1800.0),
+    ],
+)
+def test_run_backoff_is_half_fixed_and_half_random(failed_attempts, is_unavailable, draw, seconds):
+    assert policy.run_backoff(failed_attempts, is_unavailable, lambda: draw) == seconds * SECOND
+
+
+@pytest.mark.parametrize(
+    ("failures", "draw", "seconds"),
+    [(1, 0.0, 0.25), (1, 1.0, 0.5), (2, 0.5, 0.75), (4, 1.0, 4.0), (8, 1.0, 60.0), (100_000, 0.0, 30.0)],
+)
+def test_destination_backoff_is_half_fixed_and_half_random(failures, draw, seconds):
+    assert policy.destination_backoff(failures, None, lambda: draw) == seconds * SECOND
+
+
+def test_wait_is_in_force_until_its_end_unless_it_is_too_far_ahead():
+    now = NOW
+    assert policy.MAX_WAIT == 3_660 * SECOND
+    assert [policy.is_in_force(until, now) for until in (now - 1, now, now + 1)] == [False, False, True]
+    latest = now + policy.MAX_WAIT
+    assert [policy.is_in_force(until, now) for until in (latest - 1, latest, latest + 1)] == [True, True, False]
+
+
+def test_limits_of_delivery():
+    assert policy.UNAUTHORIZED_WAIT == 300 * SECOND
+    assert policy.MAX_UNKNOWN_AGENT_ATTEMPTS == 5
+
+
 @given(st.integers(1, 100), st.floats(0, allow_nan=False), st.floats(0, 1))
 def test_retry_after_is_granted_up_to_an_hour(failures, retry_after, draw):
     wait = policy.destination_backoff(failures, retry_after, lambda: draw)
@@ -118,8 +157,8 @@ def test_retry_after_is_granted_up_to_an_hour(failures, retry_after, draw):
         *[(status, FailureKind.REJECTED) for status in (400, 409, 413, 415, 422)],
         *[(status, FailureKind.UNAUTHORIZED) for status in (401, 403)],
         (404, FailureKind.NOT_FOUND),
-        *[(status, FailureKind.UNAVAILABLE) for status in (408, 429, 502, 503)],
-        *[(status, FailureKind.SERVER_ERROR) for status in (500, 302, 405, 418)],
+        *[(status, FailureKind.UNAVAILABLE) for status in (408, 429, 502, 503, 504)],
+        *[(status, FailureKind.SERVER_ERROR) for status in (500, 501, 505, 302, 405, 418)],
     ],
 )
 def test_failure_kind_of_status(status, expected):
