@@ -80,3 +80,11 @@ def test_least_recently_used_buckets_are_removed(seconds, monkeypatch):
         rate_limiter.take(name)
     # A removed bucket is full when it is used again.
     assert [rate_limiter.take(name).retry_after > 0 for name in ("a", "c", "b")] == [True, True, False]
+
+
+def test_bucket_of_a_longer_period_refills_at_its_rate(seconds):
+    rate_limiter = new_limiter("60/m", seconds)
+    rate_limiter.take("a", 60)
+    seconds[0] += 2.5
+    assert [rate_limiter.take("a").retry_after for _ in range(3)] == [0, 0, 1]
+    assert rate_limiter.take("a", 10).retry_after == 10
