@@ -8,7 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from xpander_sdk import Backend, Task, Tasks
+from xpander_sdk import Backend, Configuration, Task, Tasks
+from xpander_sdk.client import client
+from xpander_sdk.client.operations import Operation
 
 DATA = Path(__file__).parents[1] / "data"
 OLD_TIME = "2025-01-02T03:04:05Z"
@@ -77,6 +79,23 @@ def test_reports_of_one_run_are_sent_in_the_order_of_the_file(cli, embedded):
     write_lines("runs.jsonl", *[{"agent_id": "a", "id": "1", "result": str(number)} for number in range(100)])
     cli("import", "runs.jsonl")
     assert Task.load("1", embedded).result == "99"
+
+
+def test_many_runs_need_few_requests(cli, embedded, monkeypatch):
+    names: list[str] = []
+    asend = client.asend
+
+    async def count(configuration: Configuration, operation: Operation[Any]) -> Any:
+        names.append(operation.name)
+        return await asend(configuration, operation)
+
+    monkeypatch.setattr(client, "asend", count)
+    write_lines("runs.jsonl", *({"agent_id": "a", "id": str(number)} for number in range(1_000)))
+    result = cli("import", "runs.jsonl")
+    assert result.exit_code == 0, result.output
+    assert Backend(embedded).metrics("a").runs.total == 1_000
+    assert "report_tasks" in names
+    assert len(names) < 500
 
 
 def test_rejected_lines_are_listed_with_line_number_and_reason(cli, embedded):
