@@ -92,6 +92,7 @@ class SpanSummary:
 
 
 _FIELDS = tuple(dataclasses.fields(SpanSummary))
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DEFAULTS = {
     item.name: item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
     for item in _FIELDS
@@ -101,7 +102,7 @@ _DEFAULTS = {
 def to_json(summary: SpanSummary) -> str:
     """Return a summary as JSON text, without the values that it does not have."""
     values = {name: value for name, default in _DEFAULTS.items() if (value := getattr(summary, name)) != default}
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return _encode(values)
 
 
 def from_json(text: str) -> SpanSummary:
@@ -113,50 +114,54 @@ def from_json(text: str) -> SpanSummary:
 def summarize(span: Span) -> SpanSummary:
     """Return the summary of a span."""
     attributes = span.attributes
-    kind = _kind(attributes)
     task_id = read_name(attributes.get(TASK_ID))
-    base = SpanSummary(
-        trace_id=span.trace_id,
-        id=span.id,
-        parent_id=span.parent_id,
-        name=read_name(span.name),
-        start=span.start,
-        end=span.end,
-        kind="agent" if task_id is not None else kind,
-        label=_label(span, kind),
-        is_error=span.is_error or bool(attributes.get("error.type")),
-        task_id=task_id,
-        service=_service(span.resource),
-    )
-    if kind == "other" and task_id is None:
-        # The root of a trace without agents may be such a span.
-        return dataclasses.replace(base, error=_error(span), user_id=_name(_USER, attributes))
-    return _agent_summary(base, span)
+    kind = _kind(attributes)
+    values: dict[str, Any] = {
+        "trace_id": span.trace_id,
+        "id": span.id,
+        "parent_id": span.parent_id,
+        "name": read_name(span.name),
+        "start": span.start,
+        "end": span.end,
+        "kind": "agent" if task_id is not None else kind,
+        "label": _label(span, kind),
+        "is_error": span.is_error or bool(attributes.get("error.type")),
+        "error": _error(span),
+        "task_id": task_id,
+        "service": _service(span.resource),
+        "user_id": _name(_USER, attributes),
+    }
+    if kind != "other" or task_id is not None:
+        values |= _agent_values(span, values["kind"])
+    return SpanSummary(**values)
 
 
-def _agent_summary(base: SpanSummary, span: Span) -> SpanSummary:
-    attributes, kind = span.attributes, base.kind
+def _agent_values(span: Span, kind: Kind) -> dict[str, Any]:
+    """Return what only the spans of agents and models have."""
+    attributes = span.attributes
     is_call = kind in ("model", "embedding")
     usage = _usage(attributes) if kind != "tool" else {}
-    model = _name(_MODEL, attributes) if is_call or usage else None
-    return dataclasses.replace(
-        base,
-        agent=_agent(attributes),
-        workflow=_name(_WORKFLOW, attributes) if kind == "agent" else None,
-        tool=(_name(_TOOL, attributes) or read_name(span.name) or "unknown") if kind == "tool" else None,
-        input=None if kind in ("tool", "embedding") else clean_text(input_text(attributes, span.events)),
-        output=None if kind in ("tool", "embedding") else clean_text(output_text(attributes, span.events)),
-        error=_error(span),
-        has_exception=any(event.name == "exception" for event in span.events),
-        provider=_provider(attributes) if is_call or usage else None,
-        model=model,
-        response_id=_name(_RESPONSE_ID, attributes) if is_call else None,
-        cost=_number(_COST, attributes) if is_call else None,
-        usage=usage,
-        response=_response(span) if is_call or usage else {},
-        user_id=_name(_USER, attributes),
-        conversation_id=_name(_CONVERSATION, attributes),
-    )
+    values: dict[str, Any] = {
+        "agent": _agent(attributes),
+        "has_exception": any(event.name == "exception" for event in span.events),
+        "conversation_id": _name(_CONVERSATION, attributes),
+        "usage": usage,
+    }
+    if kind == "agent":
+        values["workflow"] = _name(_WORKFLOW, attributes)
+    if kind == "tool":
+        values["tool"] = _name(_TOOL, attributes) or read_name(span.name) or "unknown"
+    elif kind != "embedding":
+        values["input"] = clean_text(input_text(attributes, span.events))
+        values["output"] = clean_text(output_text(attributes, span.events))
+    if is_call:
+        values["response_id"] = _name(_RESPONSE_ID, attributes)
+        values["cost"] = _number(_COST, attributes)
+    if is_call or usage:
+        values["provider"] = _provider(attributes)
+        values["model"] = _name(_MODEL, attributes)
+        values["response"] = _response(span)
+    return values
 
 
 def _kind(attributes: Mapping[str, Any]) -> Kind:
@@ -264,10 +269,15 @@ def _response(span: Span) -> dict[str, Any]:
         "output": output_messages(attributes, span.events),
     }
     try:
-        if len(json.dumps(response["output"])) > _MAX_RESPONSE:
+        if len(_encode(response["output"])) > _MAX_RESPONSE:
             response["output"] = None  # the text is in the result
-        text = json.dumps({name: value for name, value in response.items() if value}, ensure_ascii=False)
-        cleaned: dict[str, Any] = json.loads(text.encode("utf-8", "replace"))
+        present = {name: value for name, value in response.items() if value}
+        text = _encode(present)
     except (TypeError, ValueError, RecursionError):
         return {}
-    return cleaned
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # parts of characters
+        cleaned: dict[str, Any] = json.loads(text.encode("utf-8", "replace"))
+        return cleaned
+    return present

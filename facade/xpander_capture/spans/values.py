@@ -56,7 +56,10 @@ def read_name(value: Any) -> str | None:
     """Return a name or an id as text without control characters; None if there is none."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    text = "".join(character for character in str(value) if character.isprintable()).strip()
+    text = str(value)
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable())
+    text = text.strip()
     return text[:MAX_NAME].strip() or None
 
 
