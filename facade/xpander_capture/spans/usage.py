@@ -18,6 +18,7 @@ from typing import Any
 from xpander_capture.spans.conventions import CACHE_READ, CACHE_WRITE, COMPLETION, PROMPT
 from xpander_capture.spans.summary import SpanSummary
 from xpander_capture.spans.tree import Node
+from xpander_capture.spans.values import MAX_COUNT
 
 TASK_KINDS = (PROMPT, COMPLETION, CACHE_READ, CACHE_WRITE)
 """Kinds of tokens that a task has."""
@@ -46,7 +47,7 @@ def count_usage(top: Node) -> tuple[dict[str, int] | None, list[dict[str, Any]]]
         sums[id(node)] = below if node.span.id in repeated else _combine(node.span, below)
     result = sums[id(top)]
     calls = sorted(result.calls, key=lambda span: (span.start, span.id))
-    usage = {kind: result.usage.get(kind, 0) for kind in TASK_KINDS} if result.usage else None
+    usage = {kind: min(result.usage.get(kind, 0), MAX_COUNT) for kind in TASK_KINDS} if result.usage else None
     if not calls and top.span.model is not None and usage:
         # A framework that has no spans for its calls, but states their sum and the model.
         calls = [top.span]

@@ -6,6 +6,8 @@ from typing import Any
 
 MAX_COUNT = 10**12
 """Largest count of tokens that is believed: the contract's maximum of a count."""
+MAX_NUMBER = 1e9
+"""Largest cost that is believed: the contract's maximum."""
 MAX_NAME = 255
 """Characters of a name or an id; the contract accepts no more."""
 MAX_TEXT = 1_000_000
@@ -44,12 +46,12 @@ def read_count(value: Any) -> int | None:
 
 
 def read_number(value: Any) -> float | None:
-    """Return a finite number that is at least 0, also if it is a text; None for every other value."""
+    """Return a number from 0 to `MAX_NUMBER`, also if it is a text; None for every other value."""
     try:
         number = None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if number is not None and math.isfinite(number) and number >= 0 else None
+    return number if number is not None and 0 <= number <= MAX_NUMBER else None
 
 
 def read_name(value: Any) -> str | None:

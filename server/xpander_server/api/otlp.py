@@ -28,8 +28,6 @@ from xpander_server.body_json import decode_json
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoredSpan
 
-JSON, PROTOBUF = "application/json", "application/x-protobuf"
-"""Media types of the two forms of an export."""
 MAX_VALUES = 2_000_000
 """Largest number of values in a JSON body."""
 _MAX_TIME = 2**63
@@ -216,19 +214,26 @@ def _value(value: AnyValue) -> Any:
     return None if kind is None or kind == "bytes_value" else getattr(value, kind)
 
 
-def encode_response(content_type: str, refused_count: int, reason: str) -> bytes:
-    """Return the response to an export, as the type of the request requires.
+def encode_json_response(refused_count: int, reason: str) -> bytes:
+    """Return the response to an export in JSON.
 
     Args:
-        content_type: Media type of the request.
         refused_count: Number of spans that were not stored.
         reason: Reason for which they were not stored.
     """
-    if content_type == JSON:
-        partial = {"rejectedSpans": str(refused_count), "errorMessage": reason} if refused_count else None
-        return msgspec.json.encode({} if partial is None else {"partialSuccess": partial})
-    if not refused_count:
-        return b""
-    partial_success = ExportTracePartialSuccess(rejected_spans=refused_count, error_message=reason)
-    encoded: bytes = ExportTraceServiceResponse(partial_success=partial_success).SerializeToString()
+    partial_success = {"rejectedSpans": str(refused_count), "errorMessage": reason}
+    return msgspec.json.encode({"partialSuccess": partial_success} if refused_count else {})
+
+
+def encode_protobuf_response(refused_count: int, reason: str) -> bytes:
+    """Return the response to an export in the binary form of Protobuf.
+
+    Args:
+        refused_count: Number of spans that were not stored.
+        reason: Reason for which they were not stored.
+    """
+    response = ExportTraceServiceResponse()
+    if refused_count:
+        response.partial_success.CopyFrom(ExportTracePartialSuccess(rejected_spans=refused_count, error_message=reason))
+    encoded: bytes = response.SerializeToString()
     return encoded

@@ -8,6 +8,7 @@ Exporters ignore a partial success; therefore the number of refused spans is in 
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from types import ModuleType
 
 from attrs import define, field
 from starlette.requests import Request
@@ -15,7 +16,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from xpander_server.api.endpoint import require_scope
-from xpander_server.api.otlp import JSON, PROTOBUF, DecodedExport, decode_json_export, decode_protobuf, encode_response
 from xpander_server.api.request_body import BodyMemory, read_encoded_body
 from xpander_server.api.responses import error_response, handle_errors
 from xpander_server.auth.api_keys import REPORT
@@ -26,6 +26,8 @@ from xpander_server.http.errors import HTTPError
 from xpander_server.store import SpanBatch, Store
 
 PATH = "/v1/traces"
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
+"""Media types of the two forms of an export."""
 MAX_BYTES = 64 * 1024 * 1024
 """Largest body, compressed and decompressed."""
 _MAX_AGENT = 255
@@ -92,10 +94,12 @@ class TraceExport:
         media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
         if media_type not in (JSON, PROTOBUF):
             raise HTTPError(415, f"Send the traces as {PROTOBUF} or {JSON}.")
-        decode = decode_json_export if media_type == JSON else decode_protobuf
+        # Imported at the first export: most embedded stores, and many servers, never get one.
+        otlp = await self._run(_import_otlp)
+        decode = otlp.decode_json_export if media_type == JSON else otlp.decode_protobuf
         with self._memory.reserve(principal.organization_id) as reservation:
             body = await read_encoded_body(request, self._body_timeout, MAX_BYTES, reservation)
-            export: DecodedExport = await self._run(lambda: decode(body.decode(MAX_BYTES)))
+            export = await self._run(lambda: decode(body.decode(MAX_BYTES)))
         refused, reason = export.invalid_count, export.reason
         if export.spans:
             agent = request.headers.get("x-agent-id", "").strip()
@@ -110,7 +114,14 @@ class TraceExport:
         if refused:
             self._on_refused(refused)
             self._refusals.add(principal.organization_id, refused, reason)
-        return Response(encode_response(media_type, refused, reason), media_type=media_type)
+        encode = otlp.encode_json_response if media_type == JSON else otlp.encode_protobuf_response
+        return Response(encode(refused, reason), media_type=media_type)
+
+
+def _import_otlp() -> ModuleType:
+    from xpander_server.api import otlp
+
+    return otlp
 
 
 def trace_routes(export: TraceExport) -> list[BaseRoute]:
