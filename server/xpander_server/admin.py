@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from xpander_server.auth.api_keys import ApiKeys
-from xpander_server.clock import format_timestamp, parse_timestamp
+from xpander_server.clock import format_timestamp, now, parse_timestamp
 from xpander_server.domain.pricing import OwnPrice
 from xpander_server.maintenance.backup import backup, restore
 from xpander_server.maintenance.retention import prune
-from xpander_server.store import Store, StoreError, StoreUnavailable, missing_file
+from xpander_server.store import ErasureSelection, Store, StoreError, StoreUnavailable, missing_file
 from xpander_server.store.own_prices import OwnPriceTable
 from xpander_server.store.repricing import Repriced
 
@@ -19,10 +20,12 @@ __all__ = [
     "StoreUnavailable",
     "backup",
     "delete_older_than",
+    "erase_tasks",
     "format_timestamp",
     "missing_file",
     "open_keys",
     "open_prices",
+    "read_audit_log",
     "reprice",
     "restore",
 ]
@@ -107,3 +110,71 @@ def delete_older_than(store_url: str, max_age: timedelta) -> int:
         return prune(store, max_age)
     finally:
         store.close()
+
+
+def erase_tasks(
+    store_url: str,
+    organization_id: str,
+    actor: str,
+    *,
+    task_id: str | None = None,
+    user_id: str | None = None,
+    agent_id: str | None = None,
+    before: datetime | None = None,
+) -> int:
+    """Erase the contents of the tasks that meet all conditions; their metrics stay.
+
+    Args:
+        store_url: URL of the store.
+        organization_id: Organization of the tasks.
+        actor: Name of the user, for the audit log.
+        task_id: Id of the task.
+        user_id: User of the tasks.
+        agent_id: Agent of the tasks.
+        before: End of their times of creation, exclusive.
+
+    Returns:
+        Number of erased tasks.
+
+    Raises:
+        ValueError: No condition is set.
+        StoreError: The store cannot be opened.
+        StoreUnavailable: The store is locked or unreachable at present. Tasks that were erased before stay erased.
+    """
+    selection = ErasureSelection(
+        organization_id=organization_id,
+        task_id=task_id,
+        user_id=user_id,
+        agent_id=agent_id,
+        before=None if before is None else parse_timestamp(before.isoformat()),
+    )
+    store = Store(store_url)
+    try:
+        return store.erase(selection, actor=actor, now=now())
+    finally:
+        store.close()
+
+
+def read_audit_log(store_url: str, organization_id: str, limit: int) -> list[dict[str, Any]]:
+    """Return the latest entries of an organization's audit log, newest first, with times as text.
+
+    Raises:
+        StoreError: The store cannot be opened.
+        StoreUnavailable: The store is locked or unreachable at present.
+    """
+    store = Store(store_url)
+    try:
+        entries = store.audit_log(organization_id, limit)
+    finally:
+        store.close()
+    return [
+        {
+            "at": format_timestamp(entry["at"]),
+            "actor": entry["actor"],
+            "action": entry["action"],
+            "details": {
+                name: format_timestamp(value) if name == "before" else value for name, value in entry["details"].items()
+            },
+        }
+        for entry in entries
+    ]

@@ -54,8 +54,13 @@ def operation_path(name: str, **segments: str) -> tuple[str, str]:
     return operation.method, operation.path.format(**segments)
 
 
-KEYED = [name for name, operation in contract.operations().items() if operation.scope is not None]
-BODIES = {"reportTask": {"id": "t"}, "reportExecution": {"execution_id": "t"}}
+# Without the operation that erases the task of the other tests; test_erasure.py tests it.
+KEYED = [name for name, operation in contract.operations().items() if operation.scope and name != "eraseTask"]
+BODIES = {
+    "reportTask": {"id": "t"},
+    "reportTasks": {"reports": [{"agent_id": "shared", "id": "t"}]},
+    "reportExecution": {"execution_id": "t"},
+}
 SEGMENTS = {"agent_id": "shared", "task_id": "t", "user_id": "user"}
 
 

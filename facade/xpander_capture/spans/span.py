@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["agent", "model", "embedding", "tool", "step", "other"]
-"""What a span records.
+"""Content of a span:
 
 agent      invocation of an agent, or of a workflow of agents
 model      call of a language model that generates something

@@ -15,9 +15,11 @@ except ModuleNotFoundError as missing:
 from xpander_sdk import __version__, _exit
 from xpander_sdk.cli import (
     agents,
+    audit,
     backup,
     conform,
     doctor,
+    erase,
     export,
     history,
     import_runs,
@@ -68,6 +70,8 @@ for _command in (
     backup.backup,
     restore.restore,
     prune.prune,
+    erase.erase,
+    audit.audit,
     prices.prices,
     reprice.reprice,
 ):

@@ -12,20 +12,12 @@ from xpander_sdk.cli.options import (
     creating_store_command,
     examples,
     json_option,
+    organization_option,
     store_command,
     yes_option,
 )
 from xpander_sdk.cli.render.output import new_table, print_json, print_table
 from xpander_sdk.cli.render.text import plain_text
-
-_organization_option = click.option(
-    "--organization-id",
-    envvar="XPANDER_ORGANIZATION_ID",
-    metavar="ID",
-    default="local",
-    show_default=True,
-    help="Organization of the key. [env: XPANDER_ORGANIZATION_ID]",
-)
 
 
 @click.group()
@@ -44,7 +36,7 @@ def keys() -> None:
 )
 @click.argument("name")
 @creating_store_command
-@_organization_option
+@organization_option
 @click.option(
     "--scope",
     "scopes",
@@ -124,7 +116,7 @@ def list_keys(store: str, organization_id: str | None, include_ended: bool, as_j
 @keys.command(epilog=examples("xpander-report keys rotate ci --grace 24h"))
 @click.argument("name")
 @store_command
-@_organization_option
+@organization_option
 @click.option(
     "--grace",
     type=PERIOD,
@@ -149,7 +141,7 @@ def rotate(store: str, name: str, organization_id: str, grace: timedelta, as_jso
 @keys.command(epilog=examples("xpander-report keys revoke ci"))
 @click.argument("name")
 @store_command
-@_organization_option
+@organization_option
 def revoke(store: str, name: str, organization_id: str) -> None:
     """Revoke a key.
 

@@ -63,6 +63,14 @@ since_option = click.option(
     help="Only tasks created at this time or later: ISO 8601 (UTC without an offset), or a period before now: 7d, 24h.",
 )
 until_option = click.option("--until", type=TIME, metavar="TIME", help="Only tasks created before this time.")
+organization_option = click.option(
+    "--organization-id",
+    envvar="XPANDER_ORGANIZATION_ID",
+    metavar="ID",
+    default="local",
+    show_default=True,
+    help="Organization in the store. [env: XPANDER_ORGANIZATION_ID]",
+)
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 store_option = click.option(
     "--store",

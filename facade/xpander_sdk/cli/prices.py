@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from xpander_sdk.cli.options import examples, json_option, store_command
+from xpander_sdk.cli.options import examples, json_option, organization_option, store_command
 from xpander_sdk.cli.render.output import new_table, print_json, print_table
 from xpander_sdk.cli.render.text import plain_text
 
@@ -53,14 +53,6 @@ class _Name(click.ParamType[str]):
 _DOLLARS = _Dollars()
 _MODEL = _Name("model", 255)
 
-_organization_option = click.option(
-    "--organization-id",
-    envvar="XPANDER_ORGANIZATION_ID",
-    metavar="ID",
-    default="local",
-    show_default=True,
-    help="Organization of the price. [env: XPANDER_ORGANIZATION_ID]",
-)
 _provider_option = click.option(
     "--provider",
     type=_Name("provider", 100),
@@ -88,7 +80,7 @@ def prices() -> None:
 )
 @click.argument("model", type=_MODEL)
 @store_command
-@_organization_option
+@organization_option
 @_provider_option
 @click.option("--input", "prompt", type=_DOLLARS, metavar="DOLLARS", required=True, help="Price of input tokens.")
 @click.option("--output", "completion", type=_DOLLARS, metavar="DOLLARS", required=True, help="Price of output tokens.")
@@ -130,7 +122,7 @@ def set_price(
 
 @prices.command("list", epilog=examples("xpander-report prices list --json"))
 @store_command
-@_organization_option
+@organization_option
 @json_option
 def list_prices(store: str, organization_id: str, as_json: bool) -> None:
     """List the prices of an organization, in dollars for a million tokens."""
@@ -150,7 +142,7 @@ def list_prices(store: str, organization_id: str, as_json: bool) -> None:
 @prices.command(epilog=examples("xpander-report prices remove my-llama"))
 @click.argument("model", type=_MODEL)
 @store_command
-@_organization_option
+@organization_option
 @_provider_option
 def remove(store: str, organization_id: str, model: str, provider: str | None) -> None:
     """Remove the price of a model."""

@@ -23,8 +23,8 @@ class ReportOutcome:
 
     status: int
     """ The status code that the response to the report alone would have: 200 or 201 if it is stored, 400 if it
-    exceeds a limit of this description, 409 if its id belongs to another agent, 422 if it is invalid, 503
-    if it may be sent again.
+    exceeds a limit of this description, 409 if its id belongs to another agent or to an erased
+    task, 422 if it is invalid, 503 if it may be sent again.
      """
     task: TaskListItem | Unset = UNSET
     """ A task in the history, without its documents. """

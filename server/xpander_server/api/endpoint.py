@@ -27,6 +27,7 @@ class OperationRequest:
 
     Attributes:
         organization_id: Organization of the caller; empty for operations without authentication.
+        caller: Name of the caller's key; empty without one.
         parameters: Parameters of the path, the query and the headers by name, without those that are absent.
         body: Validated body; None for operations without a body.
         may_read: Whether the caller may read tasks.
@@ -35,6 +36,7 @@ class OperationRequest:
     """
 
     organization_id: str
+    caller: str
     parameters: dict[str, Any]
     body: Any
     may_read: bool
@@ -96,7 +98,7 @@ class Endpoint:
         parameters = operation.read_parameters(segments, query, request.scope["headers"])
         body = await self._read_body(request, organization_id) if operation.has_body else None
         charge = partial(self._charge, request, principal)
-        return OperationRequest(organization_id, parameters, body, may_read, charge)
+        return OperationRequest(organization_id, principal.key_name, parameters, body, may_read, charge)
 
     def _charge(self, request: Request, principal: Principal, count: int) -> None:
         self._authenticator.charge(principal, count, request_state(request.scope).headers)

@@ -18,7 +18,7 @@ from xpander_server.domain import metrics
 from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import BlockingRunner, ListRunner
 from xpander_server.http.errors import HTTPError, validation_error
-from xpander_server.store import MetricsResult, Store, StoreUnavailable, Submission, TaskQuery
+from xpander_server.store import ErasureSelection, MetricsResult, Store, StoreUnavailable, Submission, TaskQuery
 
 MAX_REPORTS = 256
 """Reports in one batch; the maximum of `reports` in the contract."""
@@ -81,6 +81,7 @@ class OperationHandlers:
             "reportTasks": self.report_tasks,
             "reportExecution": self.report_execution,
             "getTask": self.get_task,
+            "eraseTask": self.erase_task,
             "listTasks": self.list_tasks,
             "listAgentTasks": self.list_tasks,
             "listUserTasks": self.list_tasks,
@@ -133,6 +134,15 @@ class OperationHandlers:
         if task is None:
             raise HTTPError(404, f"There is no task {task_id!r} in this organization.")
         return json_response(serializers.task(task, self._stale_before()))
+
+    async def erase_task(self, request: OperationRequest) -> Response:
+        """Erase the contents of one task; its metrics stay."""
+        task_id = request.parameters["task_id"]
+        selection = ErasureSelection(organization_id=request.organization_id, task_id=task_id)
+        now = self._clock()
+        if not await self._run(lambda: self._store.erase(selection, actor=request.caller or "embedded", now=now)):
+            raise HTTPError(404, f"There is no task {task_id!r} in this organization.")
+        return Response(status_code=204)
 
     async def list_tasks(self, request: OperationRequest) -> Response:
         """Return a page of tasks of the organization, of an agent or of a user: the path's parameters are filters."""

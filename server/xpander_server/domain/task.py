@@ -82,6 +82,13 @@ class Conflict(Exception):
         super().__init__(f"The id {task_id!r} belongs to another agent of this organization. Nothing was changed.")
 
 
+class Erased(Conflict):
+    """The id of a report belongs to a task that was erased."""
+
+    def __init__(self, task_id: str) -> None:
+        Exception.__init__(self, f"The task {task_id!r} was erased. Nothing was stored.")
+
+
 @frozen(kw_only=True)
 class Task:
     """Record of one run. Times are microseconds since 1970 (UTC); None stands for an unknown value.

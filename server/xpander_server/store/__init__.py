@@ -3,6 +3,7 @@
 from xpander_server.store.commit import Submission
 from xpander_server.store.engine.errors import QueueFull, StoreError, StoreUnavailable
 from xpander_server.store.engine.sqlite import missing_file
+from xpander_server.store.erasure import ErasureSelection
 from xpander_server.store.excerpts import Excerpt
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
 from xpander_server.store.metrics.queries import MetricsResult
@@ -15,6 +16,7 @@ from xpander_server.store.writer import Writer
 
 __all__ = [
     "DEFAULT_ORGANIZATION",
+    "ErasureSelection",
     "Excerpt",
     "KeyRow",
     "KeyTable",

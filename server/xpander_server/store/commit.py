@@ -12,9 +12,10 @@ from xpander_server.contract import Report
 from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.new_task import create_task
 from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
-from xpander_server.domain.task import Conflict, Task, merge
+from xpander_server.domain.task import Conflict, Erased, Task, merge
 from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert
 from xpander_server.store.engine.errors import RowLocked
+from xpander_server.store.erasure import find_erased
 from xpander_server.store.metadata_pairs import delete_pairs, update_pairs
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
@@ -149,7 +150,7 @@ def commit(
     The steps, all in the transaction of `connection`:
 
     1. Insert the tasks that do not exist, as their reports state them. Most reports are the first ones of their tasks.
-    2. Read and lock the tasks that exist.
+    2. Delete those of them again that were erased. Read and lock the tasks that exist.
     3. Merge their reports in order, and update the changed tasks.
     4. Update the index of the tasks' metadata.
     5. Append one row of metric deltas for each organization, and sometimes compact them into rollups.
@@ -179,6 +180,14 @@ def commit(
         outcomes = _merge(submissions, keys, after, own_prices)
         inserted = _INSERT_NEW.execute(connection, [_to_row(after[key]) for key in sorted(after)])
         existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
+    if erased := _erased(connection, after.keys() - existing):
+        for parameters in _key_parameters(erased):
+            connection.execute(_DELETE, parameters)
+        for key in erased:
+            del after[key]
+        for position, key in enumerate(keys):
+            if key in erased:
+                outcomes[position] = Erased(key.task_id)
     before: dict[TaskKey, Task] = {}
     if existing:
         before = _read_tasks(connection, existing, _SELECT_UNLOCKED if skip_locked else _SELECT)
@@ -248,6 +257,18 @@ def delete_tasks(connection: Connection, keys: Iterable[TaskKey]) -> None:
     delete_pairs(connection, stored.values())
     changes = ((task, {name: -amount for name, amount in task_amounts(task).items()}) for task in stored.values())
     append_deltas(connection, collect_deltas(changes))
+
+
+def _erased(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKey]:
+    """Return the keys of the tasks that were erased.
+
+    The caller has inserted them already: PostgreSQL then has waited for erasures of the same ids.
+    """
+    return frozenset(
+        TaskKey(parameters["key_organization_id"], task_id)
+        for parameters in _key_parameters(keys)
+        for task_id in find_erased(connection, parameters["key_organization_id"], parameters["key_ids"])
+    )
 
 
 def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:

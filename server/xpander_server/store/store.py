@@ -2,18 +2,20 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from xpander_server.clock import HOUR, now
 from xpander_server.domain.pricing import OwnPrices
 from xpander_server.domain.task import Task
-from xpander_server.store import previews, repricing, retention
+from xpander_server.store import erasure, previews, repricing, retention
 from xpander_server.store.commit import Outcome, Submission, commit
 from xpander_server.store.engine.database import open_database
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
 from xpander_server.store.engine.limits import LIST, MAINTENANCE, METRICS, WRITE, Limits
+from xpander_server.store.erasure import ErasureSelection
 from xpander_server.store.health import HealthCheck
 from xpander_server.store.keys import KeyTable
 from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult
@@ -295,6 +297,38 @@ class Store:
         before = before // HOUR * HOUR
         organizations = self._database.read(lambda connection: retention.find_organizations(connection, before))
         return sum(self._delete_before(organization_id, before) for organization_id in organizations)
+
+    def erase(self, selection: ErasureSelection, *, actor: str, now: int) -> int:
+        """Erase the contents of tasks; their metrics stay. Record in the audit log who did it.
+
+        Args:
+            selection: The tasks to erase.
+            actor: The name of the key, or of the user of the command line.
+            now: The present time, in microseconds since 1970.
+
+        Returns:
+            The number of erased tasks. If it is 0, nothing is recorded.
+        """
+        total = 0
+        pace = retention.Pace()
+        while True:
+            limit = pace.chunk
+
+            def erase_chunk(connection: Connection, limit: int = limit) -> int:
+                count = erasure.erase_chunk(connection, selection, now=now, limit=limit)
+                if count:
+                    # In the same transaction: after a crash, the log has each task that was erased.
+                    erasure.record_erasure(connection, selection, actor=actor, now=now, count=count)
+                return count
+
+            count = pace.run(lambda: self._database.write(erase_chunk))
+            total += count
+            if count < limit:
+                return total
+
+    def audit_log(self, organization_id: str, limit: int) -> list[Mapping[str, Any]]:
+        """Return the latest entries of the audit log of an organization, newest first."""
+        return self._database.read(lambda connection: erasure.read_audit_log(connection, organization_id, limit))
 
     def _delete_before(self, organization_id: str, before: int) -> int:
         total = 0

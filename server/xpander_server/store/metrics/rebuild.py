@@ -1,6 +1,7 @@
 """Rebuild of all metrics from the tasks."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
@@ -30,9 +31,10 @@ from xpander_server.store.metrics.registries import (
     save_registries,
 )
 from xpander_server.store.metrics.rollups import COMPACTION_LOCK, add_to_rollups, compact
-from xpander_server.store.schema.tables import metric_deltas, retention, rollups, tasks
+from xpander_server.store.schema.tables import erased_tasks, metric_deltas, retention, rollups, tasks
 
 _CHUNK = 2_000  # tasks
+_ERASED_COLUMNS = [erased_tasks.c[column.name] for column in METRIC_COLUMNS]
 
 _UPDATE_PRICE = (
     update(tasks)
@@ -81,7 +83,8 @@ def rebuild_metrics(connection: Connection) -> None:
     for organization_id in connection.scalars(select(rollups.c.organization_id).distinct()).all():
         _save_missing_registries(connection, organization_id)
         _clear_rollups(connection, organization_id, deleted_before.get(organization_id, 0))
-    for chunk in _read_tasks(connection, METRIC_COLUMNS):
+    chunks = chain(_read_tasks(connection, METRIC_COLUMNS), _read_tasks(connection, _ERASED_COLUMNS))
+    for chunk in chunks:
         # The kept rollups contain the tasks of their hours already.
         missing = (task for task in chunk if task.created_at >= deleted_before.get(task.organization_id, 0))
         for organization_id, delta in collect_deltas((task, task_amounts(task)) for task in missing).items():
@@ -136,7 +139,8 @@ def price_tasks(connection: Connection) -> None:
 
 def _read_tasks(connection: Connection, columns: Sequence[ColumnElement[Any]]) -> Iterator[list[Task]]:
     """Yield all tasks in chunks, ordered by organization and time."""
-    order = (tasks.c.organization_id, tasks.c.created_at, tasks.c.id)
+    table = columns[0].table
+    order = (table.c.organization_id, table.c.created_at, table.c.id)
     query = select(*columns).order_by(*order).limit(_CHUNK)
     chunk = [Task(**row._mapping) for row in connection.execute(query)]
     while chunk:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0009"
+REVISION = "0010"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -167,6 +167,38 @@ own_prices = Table(
     Column("completion", BigInteger, nullable=False),
     Column("cache_read", BigInteger),
     Column("cache_write", BigInteger),
+)
+
+erased_tasks = Table(
+    "erased_tasks",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("id", ID, primary_key=True),
+    # What metrics are computed from; the columns are those of `tasks`.
+    Column("agent_id", ID, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("is_success", Boolean),
+    Column("duration", Float),
+    Column("tokens", Json),
+    Column("used_tools", Json),
+    Column("model", ID),
+    Column("cost", BigInteger),
+    Column("calls", Json),
+    Column("call_costs", Json),
+    Column("erased_at", BigInteger, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", LargeBinary(16), primary_key=True),
+    Column("action", String(100), nullable=False),
+    # The name of an API key, or of the user of a command line.
+    Column("actor", String(255), nullable=False),
+    Column("details", Json, nullable=False),
 )
 
 keys = Table(

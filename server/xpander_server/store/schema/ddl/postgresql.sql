@@ -14,6 +14,34 @@ CREATE TABLE api_keys (
 
 CREATE INDEX api_keys_by_tag ON api_keys (tag);
 
+CREATE TABLE audit_log (
+    organization_id VARCHAR(100) NOT NULL,
+    at BIGINT NOT NULL,
+    id BYTEA NOT NULL,
+    action VARCHAR(100) NOT NULL,
+    actor VARCHAR(255) NOT NULL,
+    details TEXT NOT NULL,
+    PRIMARY KEY (organization_id, at, id)
+);
+
+CREATE TABLE erased_tasks (
+    organization_id VARCHAR(100) NOT NULL,
+    id VARCHAR(255) NOT NULL,
+    agent_id VARCHAR(255) NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    is_success BOOLEAN,
+    duration FLOAT,
+    tokens TEXT,
+    used_tools TEXT,
+    model VARCHAR(255),
+    cost BIGINT,
+    calls TEXT,
+    call_costs TEXT,
+    erased_at BIGINT NOT NULL,
+    PRIMARY KEY (organization_id, id)
+);
+
 CREATE TABLE metadata_pairs (
     organization_id VARCHAR(100) NOT NULL,
     digest BYTEA NOT NULL,
