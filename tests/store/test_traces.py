@@ -1,6 +1,7 @@
 """Traces in the store: spans in any order and division give the tasks of the rule."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -90,6 +91,25 @@ def test_any_order_and_division_gives_the_tasks_of_the_rule(store_of_example, na
         amounts = store.metrics(ORGANIZATION).amounts
         store.rebuild_metrics()
         assert store.metrics(ORGANIZATION).amounts == amounts
+
+
+def test_two_processes_compute_the_same_traces(store, store_url):
+    at = now()
+    spans = [summarize(span) for part in split(document("pydantic-ai")) for span in parse_spans(part)]
+    other = Store(store_url)
+    try:
+
+        def send(target: Store, own: list[SpanSummary]) -> None:
+            for span in own:
+                target.commit_spans([batch(span, at=at)])
+
+        with ThreadPoolExecutor(2) as pool:
+            futures = [pool.submit(send, store, spans[::2]), pool.submit(send, other, [*spans[1::2], *spans[::4]])]
+            for future in futures:
+                future.result(timeout=120)
+    finally:
+        other.close()
+    assert tasks_of(store) == expected_tasks(spans, at)
 
 
 def test_run_is_in_progress_until_its_span_arrives(store):
