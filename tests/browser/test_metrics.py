@@ -26,7 +26,6 @@ def user_with_runs(new_user):
 
 def download(user, name, file_format):
     page = user.page
-    page.locator(f"#{name} summary").click() if page.locator(f"#{name} summary").count() else None
     link = page.locator(f"#{name}").get_by_role("link", name=file_format, exact=True)
     response = page.context.request.get(user.url + link.get_attribute("href"))
     assert response.ok
@@ -40,6 +39,7 @@ def test_charts_show_metrics_of_api(user_with_runs):
     by_hour = download(user_with_runs, "runs", "JSON").json()
     for outcome in ("completed", "failed", "executing", "total"):
         assert sum(row[outcome] for row in by_hour) == getattr(metrics.runs, outcome)
+    page.get_by_role("link", name="Show numbers").click()
     cells = page.locator("#runs tbody tr", has_text=str(metrics.runs.completed)).last.locator("td").all_inner_texts()
     rows_with_runs = [row for row in by_hour if row["total"]]
     assert cells == [str(rows_with_runs[-1][name]) for name in ("completed", "failed", "executing", "total")]
@@ -117,3 +117,61 @@ def test_custom_range(user_with_runs):
     expect(page.get_by_text("No runs in this time range.")).to_be_visible()
     page.get_by_role("link", name="All time").first.click()
     expect(page.locator("#total-runs")).to_have_text("20")
+
+
+def test_numbers_lead_to_their_runs(user_with_runs):
+    page = user_with_runs.page
+    metrics = user_with_runs.backend.organization_metrics()
+    page.get_by_role("link", name=f"{metrics.runs.failed} failed").click()
+    page.wait_for_url("**/ui/history?*status=failed*")
+    assert page.locator("#runs tr[data-id]").count() == metrics.runs.failed
+    page.go_back()
+    page.locator("#total-runs a").click()
+    assert page.locator("#runs tr[data-id]").count() == metrics.runs.total
+    page.go_back()
+    row = page.locator("#agents tbody tr", has_text="agent-2")
+    row.get_by_role("link").nth(1).click()
+    assert page.locator("#runs tr[data-id]").count() == user_with_runs.backend.metrics("agent-2").runs.total
+    user_with_runs.open("/ui/metrics?last=24h&numbers=all")
+    link = page.locator('#runs td a[href*="status=failed"]').last
+    number = int(link.inner_text())
+    link.click()
+    assert page.locator("#runs tr[data-id]").count() == number
+
+
+def test_cards_of_a_row_have_equal_heights_and_all_percentiles_are_visible(user_with_runs):
+    page = user_with_runs.page
+    boxes = page.locator(".charts .card").evaluate_all(
+        "cards => cards.map(card => [card.offsetTop, card.offsetHeight])"
+    )
+    heights: dict[int, set[int]] = {}
+    for top, height in boxes:
+        heights.setdefault(top, set()).add(height)
+    assert all(len(each) == 1 for each in heights.values())
+    legend = page.locator("#durations .legend li").all_inner_texts()
+    assert legend[:3] == ["p99", "p95", "p50"]
+
+
+def test_periods_are_in_words_with_links_to_the_periods_beside_it(user_with_runs):
+    page = user_with_runs.page
+    expect(page.locator(".period")).to_contain_text("UTC – now, 1 day")
+    page.get_by_role("link", name="Earlier").click()
+    page.wait_for_url("**since=*")
+    expect(page.locator("#total-runs")).to_have_text("0")
+    page.get_by_role("link", name="Later").click()
+    page.wait_for_url("**since=*")
+    expect(page.locator("#total-runs")).to_have_text("20")
+
+
+def test_chart_labels_fit_a_phone(new_user):
+    user = new_user(viewport={"width": 360, "height": 740})
+    user.report(id="run", is_success=True, duration=1.0)
+    user.sign_in("/ui/metrics?last=7d")
+    outside = user.page.locator("svg.chart").evaluate_all(
+        """charts => charts.flatMap(chart => {
+          const frame = chart.getBoundingClientRect();
+          const boxes = [...chart.querySelectorAll("text")].map(text => text.getBoundingClientRect());
+          return boxes.filter(box => box.width && (box.left < frame.left - 1 || box.right > frame.right + 1));
+        }).length"""
+    )
+    assert outside == 0

@@ -5,6 +5,8 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xpander_server.clock import DAY, HOUR
 from xpander_server.domain.metrics import OUTCOMES, summarize_point
@@ -14,9 +16,12 @@ from xpander_server.store.previews import PREVIEW_LENGTH
 from xpander_server.web import template_filters
 from xpander_server.web.chart_data import CHARTS, build_chart, to_csv
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
+from xpander_server.web.comparison import Period, format_change, format_point_change, previous_period, shown_period
+from xpander_server.web.filters import PageFilters
 from xpander_server.web.json_tree import MAX_LEVELS, MAX_NODES, MAX_TEXT_LENGTH, render_json_tree
 from xpander_server.web.task import list_updates
 from xpander_server.web.time_buckets import MAX_BUCKETS, TimeBucket, build_time_buckets, choose_point_hours
+from xpander_server.web.time_ticks import MAX_TICKS, choose_ticks
 
 NOON = 20_000 * DAY + 12 * HOUR
 
@@ -136,6 +141,89 @@ def test_line_is_interrupted_at_unknown_values():
     svg = ElementTree.fromstring(render_lines(series, hourly_axis(5), template_filters.format_duration))
     assert len(svg.findall(".//g[@class='series-1']/path")) == 2
     assert len(svg.findall(".//g[@class='series-1']/circle")) == 4
+
+
+def test_dots_of_few_runs_are_hollow_and_lines_that_cover_each_other_have_different_widths():
+    amounts = {"completed runs": 4, "completed duration": 4, "completed bucket 700": 4}
+    many = {key: 2 * amount for key, amount in amounts.items()}
+    buckets = [TimeBucket(NOON + day * DAY, NOON + (day + 1) * DAY, each) for day, each in enumerate((amounts, many))]
+    chart = build_chart("durations", buckets, [summarize_point(bucket.amounts) for bucket in buckets], ["#"] * 2)
+    svg = ElementTree.fromstring(str(chart.svg))
+    assert chart.has_sparse_values
+    groups = [group for group in svg.iter("g") if group.get("class", "").startswith("series-")]
+    dots = {group.get("class"): [dot.get("class") for dot in group.findall("circle")] for group in groups}
+    assert dots == {style: ["sparse", None] for style in ("series-1", "series-2", "series-3")}
+    widths = [float(path.get("stroke-width", "")) for path in svg.iter("path")]
+    assert widths == sorted(set(widths), reverse=True)
+    assert len(widths) == 3
+
+
+def test_legend_names_only_series_with_values():
+    bucket = TimeBucket(NOON, NOON + DAY, {"completed runs": 4, "failed runs": 1})
+    chart = build_chart("runs", [bucket], [summarize_point(bucket.amounts)], ["#"])
+    assert [item.name for item in chart.legend] == ["completed", "failed"]
+
+
+@given(since=st.integers(0, 60_000 * DAY), hours=st.integers(1, 60_000 * 24))
+def test_ticks_are_few_and_at_calendar_boundaries(since, hours):
+    until = since + hours * HOUR
+    ticks = choose_ticks(since, until)
+    times = [tick.time for tick in ticks]
+    assert len(times) <= MAX_TICKS
+    assert all(since <= time < until and time % HOUR == 0 for time in times)
+    assert times == sorted(set(times))
+    if hours > 48:
+        assert ticks
+    if hours > MAX_TICKS * 12 + 12:
+        assert all(time % DAY == 0 for time in times)
+    if hours <= 365 * 24:  # a clock time may appear on two days, a day or a month only once
+        days = [tick.label for tick in ticks if tick.time % DAY == 0]
+        assert len(set(days)) == len(days)
+
+
+def test_ticks_of_a_week_are_midnights_and_those_of_a_year_are_months():
+    midnight = NOON - 12 * HOUR
+    assert [tick.time for tick in choose_ticks(NOON, NOON + 6 * DAY)] == [midnight + day * DAY for day in range(1, 7)]
+    assert [tick.label for tick in choose_ticks(midnight, midnight + DAY)][:2] == ["4 Oct", "06:00"]
+    assert [tick.label for tick in choose_ticks(midnight, midnight + 365 * DAY)] == [
+        "Nov", "Jan 2025", "Mar", "May", "Jul", "Sep",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("current", "previous", "text"),
+    [
+        (112, 100, "▲ 12 %"), (50, 100, "▼ 50 %"), (100, 100, "± 0 %"), (2_000, 100, "▲ 20×"), (0, 5, "▼ 100 %"),
+        (5, 0, None), (5, None, None), (None, 5, None),
+    ],
+)  # fmt: skip
+def test_change_is_relative_to_period_before(current, previous, text):
+    assert format_change(current, previous) == text
+
+
+def test_change_of_a_rate_is_in_points():
+    assert format_point_change(0.9, 0.925) == "▼ 2.5 points"
+    assert format_point_change(0.5, 0.5) == "± 0 points"
+    assert format_point_change(None, 0.5) is None
+
+
+def filters_of(since, until=None, last=None):
+    return PageFilters(parameters={}, cursor=None, fields={}, since=since, until=until, last=last)
+
+
+def test_period_before_has_same_time_of_day():
+    midnight = NOON - 12 * HOUR
+    week = filters_of(midnight - 6 * DAY, last="7d")
+    assert shown_period(week, NOON + 1) == Period(midnight - 6 * DAY, NOON + HOUR)
+    assert previous_period(week, NOON + 1) == Period(midnight - 13 * DAY, NOON + HOUR - 7 * DAY)
+    day = filters_of(midnight, midnight + DAY)
+    assert previous_period(day, NOON) == Period(midnight - DAY, midnight)
+    assert previous_period(filters_of(None, last="all"), NOON) is None
+
+
+def test_period_is_described_in_words():
+    assert Period(NOON, NOON + 26 * HOUR).describe(NOON + 2 * DAY) == ("4 Oct 12:00 – 5 Oct 14:00 UTC, 1 day 2 hours")
+    assert Period(NOON, NOON + HOUR).describe(NOON + 1) == "4 Oct 12:00 UTC – now, 1 hour"
 
 
 @pytest.mark.parametrize("name", CHARTS)

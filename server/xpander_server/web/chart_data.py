@@ -5,10 +5,11 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from markupsafe import Markup
 
 from xpander_server.clock import format_timestamp
+from xpander_server.domain.metrics import OUTCOMES
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
 from xpander_server.web.template_filters import (
     format_dollars,
@@ -23,8 +24,10 @@ from xpander_server.web.time_buckets import TimeBucket
 Row = dict[str, Any]
 Format = Callable[[Any], str]
 
-_RUN_COUNTS = frozenset({"ended", "unpriced_runs"})
+_RUN_COUNTS = frozenset({"ended", "failed", "unpriced_runs"})
 """Columns that count runs in charts of other units."""
+FEW_RUNS = 5
+"""Ended runs of a time bucket below which its rate and its percentiles say little."""
 
 
 @frozen(kw_only=True)
@@ -34,11 +37,11 @@ class ChartDefinition:
     Attributes:
         title: The title.
         columns: The columns of its rows.
-        styles: The drawn columns, with the CSS class that gives each its color.
+        styles: The drawn columns, with the CSS class that gives each its color; the first one is drawn first.
         format_value: Formats a value in the table and in tooltips.
         format_tick: Formats a value at the axis.
         is_stacked: Whether the chart has stacked columns, and not lines.
-        maximum: The upper limit of the axis, or None for the highest value.
+        line_widths: The widths of the lines of columns that may cover each other.
     """
 
     title: str
@@ -47,7 +50,7 @@ class ChartDefinition:
     format_value: Format
     format_tick: Format
     is_stacked: bool = True
-    maximum: float | None = None
+    line_widths: Mapping[str, float] = field(factory=dict)
 
 
 CHARTS = {
@@ -59,21 +62,21 @@ CHARTS = {
         format_tick=format_short,
     ),
     "success": ChartDefinition(
-        title="Success rate",
-        columns=("success_rate", "ended"),
-        styles={"success_rate": "completed"},
+        title="Failure rate",
+        columns=("failure_rate", "success_rate", "failed", "ended"),
+        styles={"failure_rate": "failed"},
         format_value=format_percent,
         format_tick=format_percent,
         is_stacked=False,
-        maximum=1.0,
     ),
     "durations": ChartDefinition(
         title="Duration",
         columns=("p50", "p95", "p99"),
-        styles={"p50": "series-1", "p95": "series-2", "p99": "series-3"},
+        styles={"p99": "series-3", "p95": "series-2", "p50": "series-1"},
         format_value=format_duration,
         format_tick=format_duration,
         is_stacked=False,
+        line_widths={"p99": 5, "p95": 3, "p50": 1.5},
     ),
     "tokens": ChartDefinition(
         title="Tokens",
@@ -115,7 +118,8 @@ class Chart:
         name: The name of the chart, its HTML id.
         definition: The definition of the chart.
         svg: The drawing, or None if all values are zero or unknown.
-        legend: The entries of the legend; empty for a single series.
+        legend: The entries of the legend: the series that have values; empty for a single series.
+        has_sparse_values: Whether dots are hollow because their time buckets have few runs.
         rows: The numbers, one row for each time bucket.
     """
 
@@ -124,10 +128,16 @@ class Chart:
     svg: Markup | None
     legend: Sequence[LegendItem]
     rows: Sequence[Row]
+    has_sparse_values: bool = False
 
     def format_cell(self, column: str, value: Any) -> str:
         """Return a value as the text of a table cell."""
         return format_number(value) if column in _RUN_COUNTS else self.definition.format_value(value)
+
+    @staticmethod
+    def status_of(column: str) -> str | None:
+        """Return the status of the runs that a column is about, or None for all."""
+        return column if column in OUTCOMES else None
 
 
 def chart_rows(name: str, buckets: Sequence[TimeBucket], summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -154,7 +164,9 @@ def _chart_values(name: str, summary: Mapping[str, Any]) -> Row:
         case "runs":
             return {column: runs[column] for column in columns}
         case "success":
-            return {"success_rate": summary["success_rate"], "ended": runs["completed"] + runs["failed"]}
+            rate, ended = summary["success_rate"], runs["completed"] + runs["failed"]
+            failure_rate = runs["failed"] / ended if ended else None
+            return {"failure_rate": failure_rate, "success_rate": rate, "failed": runs["failed"], "ended": ended}
         case "durations":
             return {column: summary["duration"][column] for column in columns}
         case "tokens" | "cache":
@@ -175,23 +187,39 @@ def build_chart(
         links: The link target of each bucket.
     """
     definition, rows = CHARTS[name], chart_rows(name, buckets, summaries)
+    is_sparse = [summary["runs"]["completed"] + summary["runs"]["failed"] < FEW_RUNS for summary in summaries]
     series = [
-        DataSeries(_label(column), style, [row[column] for row in rows]) for column, style in definition.styles.items()
+        DataSeries(
+            _label(column),
+            style,
+            [row[column] for row in rows],
+            definition.line_widths.get(column, 2),
+            () if definition.is_stacked else is_sparse,
+        )
+        for column, style in definition.styles.items()
     ]
-    if not any(value for one_series in series for value in one_series.values):
+    # A failure rate of zero is a line at the bottom of the chart; other values of zero leave a chart empty.
+    if not any(value or (value is not None and name == "success") for each in series for value in each.values):
         return Chart(name, definition, None, [], rows)
     tooltips = [
         f"{format_time(bucket.since)[:16]}: "
-        + ", ".join(f"{_label(column)} {definition.format_value(row[column])}" for column in definition.styles)
+        + ", ".join(
+            f"{_label(column)} {definition.format_value(row[column])}"
+            for column in definition.columns
+            if column in definition.styles
+        )
         for bucket, row in zip(buckets, rows, strict=True)
     ]
     axis = TimeAxis(buckets, links, tooltips)
     if definition.is_stacked:
         svg = render_columns(series, axis, definition.format_tick)
     else:
-        svg = render_lines(series, axis, definition.format_tick, maximum=definition.maximum)
-    legend = [LegendItem(one_series.name, one_series.style) for one_series in series] if len(series) > 1 else []
-    return Chart(name, definition, svg, legend, rows)
+        svg = render_lines(series, axis, definition.format_tick)
+    legend = [LegendItem(each.name, each.style) for each in series if any(each.values)] if len(series) > 1 else []
+    has_sparse_values = any(
+        few and value is not None for each in series for few, value in zip(each.is_sparse, each.values, strict=False)
+    )
+    return Chart(name, definition, svg, legend, rows, has_sparse_values)
 
 
 def _label(column: str) -> str:

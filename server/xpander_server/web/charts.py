@@ -14,17 +14,17 @@ from typing import Any
 from xml.etree import ElementTree
 
 from attrs import frozen
-from leather import Axis, Chart, Dots, Line, Scale, Series, Shape, theme
+from leather import Axis, Chart, Line, Scale, Series, Shape, theme
 from markupsafe import Markup
 
-from xpander_server.clock import DAY
-from xpander_server.web.template_filters import format_clock_time, format_day
 from xpander_server.web.time_buckets import TimeBucket
+from xpander_server.web.time_ticks import choose_ticks
 
 WIDTH, HEIGHT = 440, 190
 _COLUMN_GAP = 0.14
 """Space between two columns, as a share of a bucket's width."""
-_MAX_TIME_LABELS = 5
+_LAST_LABEL = 0.95
+"""Largest position of a time label, as a share of the axis: the end of a label further right would be cut off."""
 _GRID_LINES = 4
 
 # leather has one global theme. These settings leave fonts and colors to the style sheet.
@@ -33,8 +33,9 @@ theme.margin = 0.025
 theme.label_color = theme.tick_color = theme.zero_color = "currentColor"
 theme.tick_font_family = "inherit"
 theme.tick_font_size = 11
-theme.tick_font_char_width = 6.6
-theme.tick_font_char_height = 11
+# Space for the labels on phones, where the style sheet enlarges the font to 15 units.
+theme.tick_font_char_width = 8.4
+theme.tick_font_char_height = 15
 theme.legend_font_char_height = theme.legend_gap = 0  # the page renders the legend as HTML
 
 
@@ -46,11 +47,16 @@ class DataSeries:
         name: The name of the quantity.
         style: The CSS class that sets the color.
         values: The values; None for unknown.
+        line_width: The width of the line. Lines that may cover each other have different widths, the first one the
+            largest, so that each of them stays visible.
+        is_sparse: Whether each value is of few runs; its dot is hollow. Empty for none.
     """
 
     name: str
     style: str
     values: Sequence[float | None]
+    line_width: float = 2
+    is_sparse: Sequence[bool] = ()
 
 
 def render_columns(all_series: Sequence[DataSeries], axis: "TimeAxis", format_tick: Callable[[float], str]) -> Markup:
@@ -75,7 +81,6 @@ def render_lines(
     all_series: Sequence[DataSeries],
     axis: "TimeAxis",
     format_tick: Callable[[float], str],
-    maximum: float | None = None,
 ) -> Markup:
     """Draw a chart of lines, which are interrupted at unknown values.
 
@@ -83,7 +88,6 @@ def render_lines(
         all_series: The series, one line each.
         axis: The time axis.
         format_tick: Formats a value at the y-axis.
-        maximum: The upper limit of the y-axis, or None for the highest value.
     """
     chart = axis.new_chart()
     highest = 0.0
@@ -92,9 +96,9 @@ def render_lines(
         if known_values:
             highest = max(highest, *known_values)
             points = [(index + 0.5, value) for index, value in enumerate(series.values)]
-            chart.add_series(Series(points), _Line(series.style))
-            chart.add_series(Series([point for point in points if point[1] is not None]), _Dots(series.style))
-    return axis.to_svg(chart, highest if maximum is None else maximum, format_tick, only_integers=False)
+            chart.add_series(Series(points), _Line(series.style, series.line_width))
+            chart.add_series(Series([point for point in points if point[1] is not None]), _Dots(series))
+    return axis.to_svg(chart, highest, format_tick, only_integers=False)
 
 
 class TimeAxis:
@@ -115,13 +119,21 @@ class TimeAxis:
         """Return a chart that has only this axis."""
         chart = Chart()
         count = len(self.buckets)
-        buckets_per_label = -(-count // _MAX_TIME_LABELS)
-        ticks = [index + 0.5 for index in range(0, count, buckets_per_label)]
-        is_short = count and self.buckets[-1].until - self.buckets[0].since <= 2 * DAY
-        format_start = format_clock_time if is_short else format_day
         chart.set_x_scale(_LinearScale(count))
-        chart.set_x_axis(Axis(ticks, lambda value, _, __: format_start(self.buckets[int(value)].since)))
+        labels = self._time_labels()
+        chart.set_x_axis(Axis(list(labels), lambda value, _, __: labels[value]))
         return chart
+
+    def _time_labels(self) -> dict[float, str]:
+        """Return the labels of the ticks by their position on the axis; the buckets have equal lengths."""
+        if not self.buckets:
+            return {}
+        start, end = self.buckets[0].since, self.buckets[-1].until
+        count, length = len(self.buckets), (end - start) / len(self.buckets)
+        labels = {(tick.time - start) / length: tick.label for tick in choose_ticks(start, end)}
+        visible = {position: label for position, label in labels.items() if position <= _LAST_LABEL * count}
+        # leather chooses its own ticks if there are none.
+        return visible or {0.0: ""}
 
     def to_svg(
         self, chart: Chart, highest: float, format_tick: Callable[[float], str], *, only_integers: bool
@@ -238,17 +250,29 @@ class _StyledShape(Shape):  # type: ignore[misc]  # leather has no types
 
 
 class _Line(_StyledShape, Line):  # type: ignore[misc]  # leather has no types
-    def __init__(self, style: str) -> None:
-        super().__init__("currentColor", 2)
+    def __init__(self, style: str, width: float) -> None:
+        super().__init__("currentColor", width)
         self.style = style
 
 
-class _Dots(_StyledShape, Dots):  # type: ignore[misc]  # leather has no types
-    def __init__(self, style: str) -> None:
-        super().__init__("currentColor", 1.8)
-        self.style = style
+class _Dots(_ColumnShape):
+    """Dot at each known value; hollow where the value is of few runs."""
+
+    def __init__(self, values: DataSeries) -> None:
+        self._values = values
+
+    def to_svg(self, width: float, height: float, x_scale: Any, y_scale: Any, series: Series, palette: Any) -> Any:
+        group = ElementTree.Element("g", {"class": self._values.style})
+        for datum in series.data():
+            x, y = x_scale.project(datum.x, 0, width), y_scale.project(datum.y, height, 0)
+            is_sparse = any(self._values.is_sparse[int(datum.x) : int(datum.x) + 1])
+            radius = max(1.8, self._values.line_width * 0.55) + (0.6 if is_sparse else 0)
+            dot = ElementTree.SubElement(group, "circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{radius:.1f}"})
+            if is_sparse:
+                dot.set("class", "sparse")
+        return group
 
 
 def _rectangle(x: float, y: float, width: float, height: float) -> ElementTree.Element:
     sizes = {"x": x, "y": y, "width": width, "height": height}
-    return ElementTree.Element("rect", {name: f"{size:.2f}" for name, size in sizes.items()})
+    return ElementTree.Element("rect", {name: f"{size:.1f}".removesuffix(".0") for name, size in sizes.items()})

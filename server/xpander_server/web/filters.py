@@ -20,6 +20,8 @@ TIME_RANGES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 d
 """Values of the parameter `last`, with their names on pages."""
 _RANGE_LENGTHS = {"24h": (HOUR, 24), "7d": (DAY, 7), "30d": (DAY, 30), "90d": (DAY, 90)}
 """Unit and number of units of each time range."""
+TIME_RANGE_LENGTHS = {name: unit * count for name, (unit, count) in _RANGE_LENGTHS.items()}
+"""Length of each time range, in microseconds."""
 _TASK_FIELDS = (
     "agent_id", "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "is_stale",
     "tool", "model", "q",

@@ -1,11 +1,10 @@
 """Filters of the templates: values as text for people."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from xpander_server.clock import SECOND, format_timestamp
+from xpander_server.clock import format_timestamp
 from xpander_server.domain.pricing import NANODOLLARS
 
 MISSING = "–"
@@ -23,17 +22,6 @@ def format_time(microseconds: int | None) -> str:
 def format_for_input(microseconds: int | None) -> str:
     """Return a time in UTC as the value of a `datetime-local` input, or an empty text for None."""
     return "" if microseconds is None else format_timestamp(microseconds)[:16]
-
-
-def format_day(microseconds: int) -> str:
-    """Return the day of a time in UTC, such as `22 Nov`."""
-    time = datetime.fromtimestamp(microseconds // SECOND, UTC)
-    return f"{time.day} {time:%b}"
-
-
-def format_clock_time(microseconds: int) -> str:
-    """Return the hour and minute of a time in UTC, such as `18:31`."""
-    return f"{datetime.fromtimestamp(microseconds // SECOND, UTC):%H:%M}"
 
 
 def format_duration(seconds: float | None) -> str:
