@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from support.recorded_spans import RUNS, document, split
 from xpander_capture.spans import Span, SpanSummary, find_runs, group_by_trace, parse_spans, summarize, to_json
@@ -16,6 +17,8 @@ from xpander_server.contract import Report
 from xpander_server.domain.task import Task
 from xpander_server.domain.traced_run import run_report
 from xpander_server.store import SpanBatch, Store, StoredSpan, Submission, TaskQuery
+from xpander_server.store.erasure import ErasureSelection
+from xpander_server.store.schema.tables import spans as spans_table
 from xpander_server.store.traces import FINAL_AFTER, HOLD, MAX_SPANS, RETAIN, UNKNOWN_AGENT
 
 ORGANIZATION = "org"
@@ -174,6 +177,17 @@ def test_reports_of_the_program_and_spans_are_one_task(store):
     task = only_task(store)
     assert (task.id, task.agent_id, task.input, task.result) == ("job-1", "mine", "own", "own")
     assert (task.is_success, task.metadata, (task.tokens or {})["prompt_tokens"]) == (True, {"a": "b"}, 10)
+
+
+@pytest.mark.parametrize("task_id", ["job-1", 'a "quoted" % id', None])
+def test_erasure_of_a_task_deletes_its_spans_and_refuses_later_ones(store, task_id):
+    attributes = {**AGENT, "input.value": "secret"} | ({} if task_id is None else {"xpander.task.id": task_id})
+    record(store, summary(1, 0, attributes))
+    erased = task_id or f"{TRACE}-{1:016x}"
+    assert store.erase(ErasureSelection(organization_id=ORGANIZATION, task_id=erased), actor="ops", now=now()) == 1
+    assert store._database.read(lambda connection: connection.execute(select(spans_table)).all()) == []
+    record(store, summary(1, 0, attributes))
+    assert tasks_of(store) == {}
 
 
 def test_agent_of_the_request_is_for_runs_without_one(store):

@@ -8,19 +8,21 @@ later, for example from an outbox, does not store the contents again: `commit` r
                                       audit_log (who, when, which tasks)
 """
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Text, bindparam, delete, insert, select
 
 from xpander_server.domain.task import Task
 from xpander_server.store.metadata_pairs import delete_pairs
-from xpander_server.store.schema.tables import audit_log, erased_tasks, tasks
+from xpander_server.store.schema.tables import as_text, audit_log, erased_tasks, spans, tasks, traces
 
 _KEPT = [column.name for column in erased_tasks.columns if column.name != "erased_at"]
 _NEEDED = [tasks.c[name] for name in dict.fromkeys([*_KEPT, "metadata"])]
+_ID_OF_SPAN = re.compile("([0-9a-f]{32})-[0-9a-f]{16}")
 _KEPT_OF_CALL = ("provider", "model", "tokens")
 _FIND = select(erased_tasks.c.id).where(
     erased_tasks.c.organization_id == bindparam("organization_id"),
@@ -77,7 +79,28 @@ def erase_chunk(connection: Connection, selection: ErasureSelection, *, now: int
     if erased:
         delete_pairs(connection, erased)
         connection.execute(insert(erased_tasks), [_numbers(task, now) for task in erased])
+        _delete_spans(connection, selection.organization_id, [task.id for task in erased])
     return len(erased)
+
+
+def _delete_spans(connection: Connection, organization_id: str, task_ids: Iterable[str]) -> None:
+    """Delete the spans from which tasks were computed, because they contain the same texts."""
+    trace_ids: set[str] = set()
+    for task_id in task_ids:
+        if match := _ID_OF_SPAN.fullmatch(task_id):
+            trace_ids.add(match[1])
+            continue
+        # The program has chosen the id. Traces are kept for a day only, so there are few.
+        is_its_trace = traces.c.tasks.cast(Text).contains(f"{as_text(task_id)}:", autoescape=True)
+        trace_ids.update(
+            connection.scalars(
+                select(traces.c.trace_id).where(traces.c.organization_id == organization_id, is_its_trace)
+            )
+        )
+    for table in (spans, traces):
+        connection.execute(
+            delete(table).where(table.c.organization_id == organization_id, table.c.trace_id.in_(sorted(trace_ids)))
+        )
 
 
 def record_erasure(connection: Connection, selection: ErasureSelection, *, actor: str, now: int, count: int) -> None:
