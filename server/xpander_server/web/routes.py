@@ -12,6 +12,7 @@ from xpander_server.clock import now
 from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool, without_limits
 from xpander_server.store import Store
+from xpander_server.web.errors import ErrorsPage
 from xpander_server.web.history import HistoryPage
 from xpander_server.web.login import LoginPages
 from xpander_server.web.metrics import MetricsPage
@@ -40,10 +41,12 @@ def page_routes(
     """
     sessions = SessionManager(store.sessions, authenticator, clock)
     login = LoginPages(sessions)
-    history, task, metrics = (
-        HistoryPage(store, clock, run_list or without_limits(run_in_threadpool), stale_after),
+    run_list = run_list or without_limits(run_in_threadpool)
+    history, task, metrics, errors = (
+        HistoryPage(store, clock, run_list, stale_after),
         TaskPage(store, clock, stale_after),
         MetricsPage(store, clock),
+        ErrorsPage(store, clock, run_list),
     )
     # Pages that require a session. The operation appears in logs and in Prometheus metrics.
     pages = [
@@ -53,6 +56,7 @@ def page_routes(
         ("/response.json", "pageResponseJson", task.response_json),
         ("/metrics", "pageMetrics", metrics.show),
         ("/numbers", "pageNumbers", metrics.download),
+        ("/errors", "pageErrors", errors.show),
     ]
     return [
         Route("/", _redirect_to_history),

@@ -101,13 +101,16 @@ function moveFocus(step) {
   links[current < 0 ? first : current + step]?.focus();
 }
 
+const openPage = (name) => find(`nav[aria-label="Pages"] a[href$="/${name}"]`)?.click();
+
 const SHORTCUTS = {
   j: () => moveFocus(1),
   k: () => moveFocus(-1),
   "/": () => find("#search")?.focus(),
   "?": () => find("#shortcuts")?.showModal(),
-  h: () => find('nav[aria-label="Pages"] a:first-child')?.click(),
-  m: () => find('nav[aria-label="Pages"] a:last-child')?.click(),
+  h: () => openPage("history"),
+  m: () => openPage("metrics"),
+  e: () => openPage("errors"),
 };
 
 function onKeyDown(event) {
