@@ -106,11 +106,11 @@ class TimeAxis:
 
     Args:
         buckets: The time buckets.
-        links: The link target of each bucket.
+        links: The link target of each bucket; None for no link.
         tooltips: The tooltip of each bucket.
     """
 
-    def __init__(self, buckets: Sequence[TimeBucket], links: Sequence[str], tooltips: Sequence[str]) -> None:
+    def __init__(self, buckets: Sequence[TimeBucket], links: Sequence[str | None], tooltips: Sequence[str]) -> None:
         self.buckets = buckets
         self._links = links
         self._tooltips = tooltips
@@ -218,9 +218,9 @@ class _Columns(_ColumnShape):
 
 
 class _BucketLinks(_ColumnShape):
-    """Transparent rectangle over the full height of each bucket, with a link and a tooltip."""
+    """Transparent rectangle over the full height of each bucket, with a tooltip, and a link unless it is None."""
 
-    def __init__(self, links: Sequence[str], tooltips: Sequence[str]) -> None:
+    def __init__(self, links: Sequence[str | None], tooltips: Sequence[str]) -> None:
         self._links = links
         self._tooltips = tooltips
 
@@ -228,10 +228,12 @@ class _BucketLinks(_ColumnShape):
         group = ElementTree.Element("g", {"class": "buckets"})
         for datum, target, tooltip in zip(series.data(), self._links, self._tooltips, strict=True):
             left, right = (x_scale.project(datum.x + side, 0, width) for side in (0, 1))
-            link = ElementTree.SubElement(group, "a", {"href": target, "tabindex": "-1"})
             rectangle = _rectangle(left, 0, right - left, height)
             ElementTree.SubElement(rectangle, "title").text = tooltip
-            link.append(rectangle)
+            if target is None:
+                group.append(rectangle)
+            else:
+                ElementTree.SubElement(group, "a", {"href": target, "tabindex": "-1"}).append(rectangle)
         return group
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from xpander_server.clock import format_timestamp
+from xpander_server.clock import SECOND, format_timestamp
 from xpander_server.domain import metrics
 from xpander_server.store import MetricsResult, Store
 from xpander_server.web.chart_data import CHARTS, Row, build_chart, chart_rows
@@ -19,6 +19,7 @@ DETAILED_AGENTS = 10
 """Number of agents with durations, tokens and cost in the table of agents; other agents have only their runs."""
 _MAX_TABLE_ROWS = 15
 TABLES = ("tools", "models", "agents")
+_MINUTE = 60 * SECOND
 
 
 @frozen
@@ -192,8 +193,8 @@ def _bucket_query(bucket: TimeBucket) -> str:
 
 
 def _input_time(microseconds: int) -> str:
-    """Return a time as text of a query, which needs no escapes."""
-    return format_timestamp(microseconds)[:19] + "Z"
+    """Return a time as text of a query, which needs no escapes: as a `datetime-local` input writes it."""
+    return format_timestamp(microseconds)[: 16 if microseconds % _MINUTE == 0 else 19]
 
 
 def _runs_link(query: str, agent_id: str | None) -> str:

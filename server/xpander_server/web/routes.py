@@ -12,6 +12,7 @@ from xpander_server.clock import now
 from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool, without_limits
 from xpander_server.store import Store
+from xpander_server.web.agents import AgentPages
 from xpander_server.web.errors import ErrorsPage
 from xpander_server.web.history import HistoryPage
 from xpander_server.web.login import LoginPages
@@ -42,11 +43,12 @@ def page_routes(
     sessions = SessionManager(store.sessions, authenticator, clock)
     login = LoginPages(sessions)
     run_list = run_list or without_limits(run_in_threadpool)
-    history, task, metrics, errors = (
+    history, task, metrics, errors, agents = (
         HistoryPage(store, clock, run_list, stale_after),
         TaskPage(store, clock, stale_after),
         MetricsPage(store, clock),
         ErrorsPage(store, clock, run_list),
+        AgentPages(store, clock, run_list),
     )
     # Pages that require a session. The operation appears in logs and in Prometheus metrics.
     pages = [
@@ -57,6 +59,8 @@ def page_routes(
         ("/metrics", "pageMetrics", metrics.show),
         ("/numbers", "pageNumbers", metrics.download),
         ("/errors", "pageErrors", errors.show),
+        ("/agents", "pageAgents", agents.show_list),
+        ("/agent", "pageAgent", agents.show),
     ]
     return [
         Route("/", _redirect_to_history),

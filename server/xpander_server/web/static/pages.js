@@ -111,6 +111,7 @@ const SHORTCUTS = {
   h: () => openPage("history"),
   m: () => openPage("metrics"),
   e: () => openPage("errors"),
+  a: () => openPage("agents"),
 };
 
 function onKeyDown(event) {
