@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 
 def rows(page):
-    return page.locator("table.runs tbody tr")
+    return page.locator("table.runs tr[data-id]")
 
 
 def ids(page):
@@ -76,20 +76,22 @@ def test_filters_are_part_of_url(new_user):
     user.report(id="completed", agent_id="agent-2", input="find me")
     user.sign_in()
     page = user.page
-    page.get_by_label("Text").fill("find me")
+    page.get_by_label("Search").fill("find me")
     page.get_by_label("Agent", exact=True).fill("agent-2")
-    page.get_by_label("Status").select_option("failed")
-    page.get_by_label("Time").select_option("24h")
+    page.get_by_label("Status", exact=True).select_option("failed")
+    page.wait_for_url("**status=failed**")
+    page.get_by_label("Time", exact=True).select_option("24h")
+    page.wait_for_url("**last=24h**")
     page.get_by_text("More filters").click()
-    page.get_by_label("Tool").fill("search")
-    page.get_by_label("Model").fill("gpt-4o")
+    page.get_by_label("Tool", exact=True).fill("search")
+    page.get_by_label("Model", exact=True).fill("gpt-4o")
     page.get_by_role("button", name="Apply").click()
     expect(rows(page)).to_have_count(1)
     assert ids(page) == ["wanted"]
     assert page.url.endswith("/ui/history?q=find+me&agent_id=agent-2&status=failed&last=24h&tool=search&model=gpt-4o")
     page.goto(page.url)
     assert ids(page) == ["wanted"]
-    expect(page.get_by_label("Tool")).to_have_value("search")
+    expect(page.get_by_label("Tool", exact=True)).to_have_value("search")
     user.report(id="later", agent_id="agent-2", input="find me", is_success=False, used_tools=["search"],
                    llm_response={"model": "gpt-4o"})  # fmt: skip
     expect(rows(page)).to_have_count(2)
@@ -123,12 +125,12 @@ def test_keyboard_shortcuts_select_and_open_run(new_user):
     expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("/")
-    expect(page.get_by_label("Text")).to_be_focused()
+    expect(page.get_by_label("Search")).to_be_focused()
     page.keyboard.type("jk?")
-    expect(page.get_by_label("Text")).to_have_value("jk?")
+    expect(page.get_by_label("Search")).to_have_value("jk?")
     page.get_by_role("link", name="input 1").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("run-1")
+    expect(page.get_by_role("heading", level=1)).to_have_text("input 1")
     page.keyboard.press("m")
     page.wait_for_url("**/ui/metrics")
 

@@ -362,3 +362,17 @@ def test_stale_run_is_marked_and_found(client, store, clock):
         assert "executing" in page
     found = client.get("/ui/history?is_stale=true").text
     assert [name for name in ("killed", "done", "new") if f'data-id="{name}"' in found] == ["killed"]
+
+
+def test_runs_are_grouped_by_day(client, store):
+    report(store, "second")
+    report(store, "first", created_at="2000-11-22T18:31:05Z")
+    page = client.get("/ui/history").text
+    headings = re.findall(r'class="day"><th[^>]*>([^<]*)', page)
+    assert headings == ["Sun 9 Sep 2001", "Wed 22 Nov 2000"]
+    assert ">18:31:05</time>" in page
+
+
+@pytest.mark.parametrize("query", ["sort=odd", "order=up", "rows=3", "offset=-1", "offset=10000", "min_cost=x"])
+def test_invalid_order_of_the_list_is_reported(client, query):
+    assert client.get(f"/ui/history?{query}").status_code == 422

@@ -208,6 +208,21 @@ def test_a_store_of_revision_0006_gets_extended_reports_and_keeps_its_metrics(em
     store.close()
 
 
+def test_a_store_of_revision_0010_gets_the_reasons_of_failures(empty_url):
+    store = Store(empty_url)
+    store.report(submission(is_success=False, error="timeout"))
+    store.close()
+    downgrade(empty_url, "0010")
+    store = Store(empty_url)
+    task = store.task("org", "t")
+    assert task is not None
+    assert (task.error, task.reason) == ("timeout", None)
+    updated = store.report(submission(result="stopped"))
+    assert updated.reason == "timeout"
+    assert store.task("org", "t") == updated
+    store.close()
+
+
 def test_several_processes_create_one_store_at_the_same_time(empty_url):
     with ThreadPoolExecutor(4) as pool:
         for store in list(pool.map(Store, [empty_url] * 4)):

@@ -273,3 +273,13 @@ def test_order_and_repetition_of_reports_do_not_matter(generated_reports):
 def test_every_rfc_3339_timestamp_is_parsed(timestamp, microseconds):
     assert parse_timestamp(timestamp) == microseconds
     assert format_timestamp(microseconds).endswith("Z")
+
+
+def test_reason_follows_the_outcome_and_the_texts():
+    started = after(None, {"is_success": None, "llm_response": '{"error": {"message": "overloaded"}}'}, at=NOW)
+    assert started.reason is None
+    failed = after(started, {"is_success": False})
+    assert failed.reason == "overloaded"
+    explained = after(failed, {"error": "No capacity."})
+    assert explained.reason == "No capacity."
+    assert after(explained, {"is_success": True}).reason is None

@@ -5,6 +5,7 @@ task in a fraction of the time, because it has nothing to compare.
 """
 
 from xpander_server.contract import Report
+from xpander_server.domain.failure_reason import failure_reason
 from xpander_server.domain.model_calls import complete_tokens
 from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices, compute_run_cost
 from xpander_server.domain.task import MAX_CLOCK_AHEAD, Task
@@ -75,5 +76,12 @@ def create_task(
         triggering_agent_id=report.get("triggering_agent_id"),
         model=model,
         cost=cost,
+        reason=failure_reason(
+            is_success=is_success,
+            error=report.get("error"),
+            result=report.get("result"),
+            calls=None,
+            llm_response=llm_response,
+        ),
         reported_at=times,
     )

@@ -34,6 +34,7 @@ from attrs import evolve, field, frozen
 
 from xpander_server.clock import HOUR, SECOND, parse_timestamp
 from xpander_server.contract import Report
+from xpander_server.domain.failure_reason import failure_reason
 from xpander_server.domain.model_calls import (
     Call,
     complete_tokens,
@@ -57,6 +58,7 @@ MAX_CHANGES = 20
 """Latest changes that a task keeps."""
 _MAX_BEFORE_LENGTH = 200  # characters of JSON
 _PRICED_FIELDS = frozenset({"llm_response", "tokens", "calls"})
+_EXPLAINING_FIELDS = frozenset({"is_success", "error", "result", "calls", "llm_response"})
 
 
 class Change(TypedDict):
@@ -118,6 +120,7 @@ class Task:
         metadata: Pairs of texts that the caller defines.
         model: Model of the calls with the most tokens, or the model that `llm_response` names if there are no calls.
         cost: Nano-dollars at the price of `created_at`, computed when `calls`, `llm_response` or `tokens` last changed.
+        reason: Why the run failed, in one line; None if it did not fail, or states no reason. See `failure_reason`.
         reported_at: Time of report of each field that was reported.
         changes: Latest `MAX_CHANGES` updates in order of arrival; None before the first.
     """
@@ -145,6 +148,7 @@ class Task:
     metadata: dict[str, str] | None = None
     model: str | None = None
     cost: int | None = None
+    reason: str | None = None
     reported_at: dict[str, int] = field(factory=dict)
     changes: list[Change] | None = field(default=None, eq=False, repr=False)
 
@@ -222,6 +226,10 @@ def merge(
     }
     if not _PRICED_FIELDS.isdisjoint(changed):
         updates.update(_price(stored, changed, created_at, own_prices, has_reported_tokens="tokens" in times))
+    if not _EXPLAINING_FIELDS.isdisjoint(changed):
+        updates["reason"] = failure_reason(
+            **{name: changed.get(name, stored and getattr(stored, name)) for name in _EXPLAINING_FIELDS}
+        )
     if stored is None:
         return Task(organization_id=organization_id, id=task_id, agent_id=agent_id, **updates)
     if changed:

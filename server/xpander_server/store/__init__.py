@@ -11,7 +11,9 @@ from xpander_server.store.sessions import SessionRow, SessionTable
 from xpander_server.store.span_writer import SpanWriter
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
 from xpander_server.store.task_query import Page, TaskQuery
+from xpander_server.store.task_tree import TaskTree, TreeTask
 from xpander_server.store.traces import SpanBatch, StoredSpan
+from xpander_server.store.view_summary import ViewSummary
 from xpander_server.store.writer import Writer
 
 __all__ = [
@@ -34,6 +36,9 @@ __all__ = [
     "StoredSpan",
     "Submission",
     "TaskQuery",
+    "TaskTree",
+    "TreeTask",
+    "ViewSummary",
     "Writer",
     "missing_file",
 ]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
 from sqlalchemy import Connection, select
 
 from xpander_server.clock import HOUR, now
@@ -25,8 +26,10 @@ from xpander_server.store.repricing import Repriced, Selection
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
-from xpander_server.store.task_query import Page, TaskQuery
+from xpander_server.store.task_query import Page, TaskQuery, cursor_after
+from xpander_server.store.task_tree import TaskTree, read_tree
 from xpander_server.store.traces import SpanBatch, commit_spans, recompute_due
+from xpander_server.store.view_summary import ViewSummary, summarize_view
 
 DEFAULT_ORGANIZATION = "local"
 """The organization of tasks that name none, as on a developer's machine."""
@@ -195,6 +198,35 @@ class Store:
         return self._database.read(
             lambda connection: previews.read_page(connection, query, limit=limit, cursor=cursor), LIST
         )
+
+    def view(self, query: TaskQuery) -> ViewSummary:
+        """Return the figures of the newest tasks that match a query; see `ViewSummary` for their limit."""
+        return self._database.read(lambda connection: summarize_view(connection, query), LIST)
+
+    def sorted_previews(self, organization_id: str, ids: Sequence[str]) -> list[Task]:
+        """Return previews of tasks, as `previews` does, in the order of their ids."""
+        return self._database.read(lambda connection: previews.read_previews(connection, organization_id, ids), LIST)
+
+    def tree(self, task: Task) -> TaskTree:
+        """Return the tasks that started a task, and those that it started."""
+        return self._database.read(lambda connection: read_tree(connection, task), LIST)
+
+    def neighbors(self, query: TaskQuery, task: Task) -> tuple[str | None, str | None]:
+        """Return the ids of the tasks before and after a task in a query's history.
+
+        None stands for no task, and for one that a search has not found in the time of a page.
+        """
+
+        def read(connection: Connection) -> tuple[str | None, str | None]:
+            newer, older = (
+                evolve(query, oldest_first=oldest_first).page(
+                    connection, limit=1, cursor=cursor_after(task), columns=previews.REQUIRED
+                )
+                for oldest_first in (not query.oldest_first, query.oldest_first)
+            )
+            return newer.tasks[0].id if newer.tasks else None, older.tasks[0].id if older.tasks else None
+
+        return self._database.read(read, LIST)
 
     def metrics(
         self,

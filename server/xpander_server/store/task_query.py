@@ -32,24 +32,30 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from attrs import field, frozen
 from sqlalchemy import (
+    JSON,
     Column,
     ColumnElement,
     Connection,
+    Float,
     FromClause,
     Select,
     Table,
     Text,
     and_,
+    case,
+    cast,
     collate,
     false,
     func,
     not_,
     or_,
     select,
+    true,
     tuple_,
     type_coerce,
 )
 
+from xpander_server.domain.pricing import NANODOLLARS
 from xpander_server.domain.task import Task
 from xpander_server.store.excerpts import excerpt, first_characters
 from xpander_server.store.metadata_pairs import pair_digest
@@ -61,6 +67,8 @@ LIST_SECONDS = 0.25
 """Time after which a list without such filters ends the page."""
 SEEK_ROWS = {"sqlite": 1_000, "postgresql": 200}
 """Tasks that one statement of a search tests. SQLite returns each row when it is tested, PostgreSQL all at once."""
+SCAN_ROWS = {"sqlite": 20_000, "postgresql": 2_000}
+"""Tasks that one statement of a summary tests."""
 CANDIDATES = 32
 """Tasks that may match and are read together."""
 SEARCHED_CHARACTERS = 16_000
@@ -85,13 +93,14 @@ _LISTED: list[ColumnElement[Any]] = [
 _IS_SUCCESS = {"completed": True, "failed": False, "executing": None}
 _INDEXED_FILTERS = ("parent_task_id", "conversation_id", "metadata", "user_id", "agent_id")
 _EQUALITY_FILTERS = frozenset({*_INDEXED_FILTERS, "triggering_agent_id"} - {"metadata"})
-_SEARCHED_TEXTS = (tasks.c.input, tasks.c.result)
+_SEARCHED_TEXTS = (tasks.c.input, tasks.c.result, tasks.c.error)
 _EXACT_COLUMNS: dict[str, list[ColumnElement[Any]]] = {
     "tool": [tasks.c.used_tools],
     "model": [tasks.c.model, tasks.c.calls],
     "metadata": [tasks.c.metadata],
 }
 """Columns that the exact test of a filter needs."""
+_COUNTED_KINDS = ("prompt_tokens", "completion_tokens")
 _OTHER_FIELDS_LENGTH = 1_500  # characters of the other fields of a task in a list
 _TO_LOWERCASE = str.maketrans(ascii_uppercase, ascii_lowercase)
 
@@ -133,12 +142,16 @@ class _Index(NamedTuple):
     created_at: ColumnElement[int]
     task_id: ColumnElement[str]
     conditions: list[ColumnElement[bool]]
+    is_oldest_first: bool = False
 
     def select(self, columns: Sequence[ColumnElement[Any]], position: "_Position | None", limit: int) -> Select[Any]:
-        """Return the statement that reads the next `limit` tasks after a position, newest first."""
+        """Return the statement that reads the next `limit` tasks after a position, in the order of the index."""
         query = select(*columns).select_from(self.source).where(*self.conditions)
-        query = query.order_by(self.created_at.desc(), self.task_id.desc()).limit(limit)
-        return query if position is None else query.where(tuple_(self.created_at, self.task_id) < position)
+        order = (self.created_at, self.task_id)
+        query = query.order_by(*(order if self.is_oldest_first else (column.desc() for column in order))).limit(limit)
+        if position is None:
+            return query
+        return query.where(tuple_(*order) > position if self.is_oldest_first else tuple_(*order) < position)
 
 
 class _Staleness(NamedTuple):
@@ -149,7 +162,10 @@ class _Staleness(NamedTuple):
 
 
 Filters = Mapping[str, str | bool | Sequence[str]]
-"""Values by the names of the contract's filters, such as `status`, `tool` or `q`; a list of pairs for `metadata`."""
+"""Values by the names of the contract's filters, such as `status`, `tool` or `q`; a list of pairs for `metadata`.
+
+`min_` and `max_` with `duration` (seconds), `tokens` or `cost` (dollars) are limits, as decimal numbers.
+"""
 
 
 @frozen(kw_only=True)
@@ -162,6 +178,7 @@ class TaskQuery:
         since: The earliest creation time of a task, in microseconds since 1970.
         until: The end of that time range, exclusive.
         stale_before: Time before which an executing task was last changed if it is stale; for the filter `is_stale`.
+        oldest_first: Whether the oldest task is the first one instead of the newest.
     """
 
     organization_id: str
@@ -169,6 +186,7 @@ class TaskQuery:
     since: int | None = None
     until: int | None = None
     stale_before: int = 0
+    oldest_first: bool = False
 
     def page(
         self,
@@ -178,7 +196,7 @@ class TaskQuery:
         cursor: str | None,
         columns: Sequence[ColumnElement[Any]] = _LISTED,
     ) -> Page:
-        """Return a page of tasks, newest first.
+        """Return a page of tasks, newest first unless `oldest_first`.
 
         Args:
             connection: The connection to use.
@@ -195,6 +213,44 @@ class TaskQuery:
             return _Search(connection, self.organization_id, index, unindexed).page(limit, position, columns)
         return _list(connection, index, limit, position, columns)
 
+    def scan(
+        self, connection: Connection, columns: Sequence[ColumnElement[Any]]
+    ) -> Iterator[tuple[int, str, tuple[Any, ...] | None]]:
+        """Yield the time of creation and the id of each task that is tested, and its columns if it matches.
+
+        Args:
+            connection: The connection to use.
+            columns: The columns to read.
+        """
+        index, filters = self._choose_index()
+        dialect = connection.dialect.name
+        exact = exact_columns(filters)
+        if filters:
+            may_match = and_(*(_may_match(dialect, *item) for item in filters.items()))
+            # The database reads the texts for the exact test of the tasks that may match only.
+            exact = [case((may_match, column)).label(column.name) for column in exact]
+        else:
+            may_match = true()
+        width = len(columns)
+        selected: list[ColumnElement[Any]] = [
+            index.created_at,
+            index.task_id,
+            may_match.label("may_match"),
+            *columns,
+            *exact,
+        ]
+        position: _Position | None = None
+        count = limit = SCAN_ROWS[dialect]
+        while count == limit:
+            count = 0
+            with connection.execute(index.select(selected, position, limit)) as rows:
+                row: Any
+                for row in rows:
+                    count += 1
+                    position = _Position(row[0], row[1])
+                    is_match = row[2] and (not exact or _matches_exactly(row[1], filters, exact, row[3 + width :]))
+                    yield row[0], row[1], tuple(row[3 : 3 + width]) if is_match else None
+
     def _choose_index(self) -> tuple[_Index, dict[str, Any]]:
         """Return the index to read, and the filters that it does not cover."""
         filters: dict[str, Any] = dict(self.filters)
@@ -207,11 +263,12 @@ class TaskQuery:
                 filters[name] = others
             table: Table = metadata_pairs
             is_same_task = and_(tasks.c.organization_id == table.c.organization_id, tasks.c.id == table.c.task_id)
-            index = _Index(table.join(tasks, is_same_task), table.c.created_at, table.c.task_id, [])
+            columns = (table.c.created_at, table.c.task_id)
+            index = _Index(table.join(tasks, is_same_task), *columns, [], self.oldest_first)
             index.conditions.append(table.c.digest == pair_digest(*_split_pair(pair)))
         else:
             table = tasks
-            index = _Index(tasks, tasks.c.created_at, tasks.c.id, [])
+            index = _Index(tasks, tasks.c.created_at, tasks.c.id, [], self.oldest_first)
             if name is not None:
                 index.conditions.append(tasks.c[name] == filters.pop(name))
         index.conditions.append(table.c.organization_id == self.organization_id)
@@ -237,7 +294,7 @@ def _list(
         for row in rows:
             # This row belongs to the next page.
             if len(listed) == limit or characters > PAGE_CHARACTERS or (listed and time.monotonic() > deadline):
-                return Page(listed, _cursor_after(listed[-1]))
+                return Page(listed, cursor_after(listed[-1]))
             listed.append(Task(**row._mapping))
             characters += _OTHER_FIELDS_LENGTH + len(listed[-1].result or "")
     return Page(listed, None)
@@ -282,7 +339,7 @@ class _Search:
             candidates, position, is_last = self._seek(position, deadline, min(CANDIDATES, limit - len(found)))
             for task in self._read_matches(candidates, columns):
                 if characters > PAGE_CHARACTERS:
-                    return Page(found, _cursor_after(found[-1]))
+                    return Page(found, cursor_after(found[-1]))
                 found.append(task)
                 characters += _OTHER_FIELDS_LENGTH + len(task.result or "")
             if is_last:
@@ -318,11 +375,7 @@ class _Search:
     def _read_matches(self, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]) -> Iterator[Task]:
         if not ids:
             return
-        searched: list[ColumnElement[Any]] = []
-        for name in self._filters:
-            searched += _EXACT_COLUMNS.get(name, ())
-        if "q" in self._filters:
-            searched += (excerpt(column, SEARCHED_CHARACTERS).label(_searched(column)) for column in _SEARCHED_TEXTS)
+        searched = exact_columns(self._filters)
         query = select(*columns, *searched).where(tasks.c.organization_id == self._organization_id, tasks.c.id.in_(ids))
         matches = {}
         for row in self._connection.execute(query).mappings():
@@ -335,6 +388,28 @@ class _Search:
         yield from (matches[task_id] for task_id in ids if task_id in matches)
 
 
+def exact_columns(filters: Filters) -> list[ColumnElement[Any]]:
+    """Return the columns that the exact test of some filters needs."""
+    columns: list[ColumnElement[Any]] = []
+    for name in filters:
+        columns += _EXACT_COLUMNS.get(name, ())
+    if "q" in filters:
+        columns += (excerpt(column, SEARCHED_CHARACTERS).label(_searched(column)) for column in _SEARCHED_TEXTS)
+    return columns
+
+
+def _matches_exactly(
+    task_id: str, filters: Filters, columns: Sequence[ColumnElement[Any]], values: Sequence[Any]
+) -> bool:
+    """Return whether a task matches the filters, whose `exact_columns` have these values."""
+    names = [column.name for column in columns]
+    by_name = dict(zip(names, values, strict=True))
+    texts = [by_name.pop(_searched(column), None) for column in _SEARCHED_TEXTS]
+    # The required fields have no influence on the test.
+    task = Task(organization_id="", id=task_id, agent_id="", created_at=0, updated_at=0, **by_name)
+    return all(_matches(task, texts, *item) for item in filters.items())
+
+
 def _searched(column: ColumnElement[Any]) -> str:
     """Return the name of the text of a column in which a search looks."""
     return f"searched_{column.name}"
@@ -343,7 +418,7 @@ def _searched(column: ColumnElement[Any]) -> str:
 def _matches(task: Task, texts: Sequence[str | None], name: str, value: Any) -> bool:
     """Return whether a task that the condition of `_may_match` has accepted matches the filter."""
     if name == "q":
-        return any(_contains(document, value) for document in texts)
+        return _contains(task.id, value) or any(_contains(document, value) for document in texts)
     if name == "tool":
         return value in (task.used_tools or [])
     if name == "model":
@@ -374,7 +449,8 @@ def read_tasks(
     return (by_id[task_id] for task_id in ids if task_id in by_id)
 
 
-def _cursor_after(task: Task) -> str:
+def cursor_after(task: Task) -> str:
+    """Return the cursor of the page that starts after a task."""
     return _Position(task.created_at, task.id).to_cursor()
 
 
@@ -406,7 +482,12 @@ def _may_match(dialect: str, name: str, value: Any) -> ColumnElement[bool]:
         return and_(*(contains(type_coerce(tasks.c.metadata, Text), pair) for pair in pairs))
     if name == "q":
         searched = _to_lowercase(_to_json(value)[1:-1])
-        return or_(*(contains(_lower(dialect, text), searched) for text in _SEARCHED_TEXTS))
+        is_in_text = (contains(_lower(dialect, text), searched) for text in _SEARCHED_TEXTS)
+        return or_(contains(_lower_id(dialect), _to_lowercase(value)), *is_in_text)
+    if name.startswith(("min_", "max_")):
+        figure = _figure(dialect, name[4:])
+        limit = float(value)
+        return func.coalesce(figure >= limit if name.startswith("min_") else figure <= limit, false())
     # The other filters and states exist in the contract, but no reported task has them (such as status "paused").
     return false()
 
@@ -415,6 +496,23 @@ def _lower(dialect: str, column: Column[Any]) -> ColumnElement[Any]:
     # Only A to Z are compared without case, as SQLite's lower does; for PostgreSQL, that is lower in the locale C.
     start = first_characters(column, SEARCHED_CHARACTERS)
     return func.lower(start if dialect == "sqlite" else collate(start, "C"))
+
+
+def _lower_id(dialect: str) -> ColumnElement[Any]:
+    return func.lower(tasks.c.id if dialect == "sqlite" else collate(tasks.c.id, "C"))
+
+
+def _figure(dialect: str, name: str) -> ColumnElement[Any]:
+    """Return an SQL expression for the duration in seconds, the tokens, or the cost in dollars."""
+    if name == "tokens":
+        document = type_coerce(tasks.c.tokens, Text)
+        counts: list[ColumnElement[Any]]
+        if dialect == "sqlite":
+            counts = [func.json_extract(document, f"$.{kind}") for kind in _COUNTED_KINDS]
+        else:
+            counts = [cast(func.json_extract_path_text(cast(document, JSON), kind), Float) for kind in _COUNTED_KINDS]
+        return counts[0] + counts[1]
+    return tasks.c.duration if name == "duration" else type_coerce(tasks.c.cost, Float) / float(NANODOLLARS)
 
 
 def _to_json(text: str) -> str:

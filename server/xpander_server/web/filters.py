@@ -26,6 +26,9 @@ _TASK_FIELDS = (
     "agent_id", "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "is_stale",
     "tool", "model", "q",
 )  # fmt: skip
+LIMITS = ("min_duration", "max_duration", "min_tokens", "max_tokens", "min_cost", "max_cost")
+"""Limits of figures: of the duration in seconds, of the tokens and of the cost in dollars."""
+_LIMIT = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
 _INPUT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
 """The value of a `datetime-local` input: no time zone, and the seconds are optional."""
 
@@ -37,7 +40,7 @@ class PageFilters:
     Attributes:
         parameters: The parameters of a link to the same tasks, without the cursor.
         cursor: The position within the tasks; None for the newest.
-        fields: The filters of the tasks' fields and text, by parameter name.
+        fields: The filters of the tasks' fields, text and figures, by parameter name.
         since: The start of the time range, in microseconds since 1970 (UTC).
         until: The end of the time range, exclusive, in the same unit.
         last: The key of `TIME_RANGES`, or None if the range has explicit limits or no limits.
@@ -77,10 +80,15 @@ def without_empty_fields(request: Request) -> dict[str, str]:
 
 
 def parse_filters(request: Request, now: int, default_range: str | None = None) -> PageFilters:
-    """Parse and validate the query of a request.
+    """Parse and validate the query of a request; see `parse_parameters`."""
+    return parse_parameters(request.query_params, now, default_range)
+
+
+def parse_parameters(query: Mapping[str, str], now: int, default_range: str | None = None) -> PageFilters:
+    """Parse and validate parameters.
 
     Args:
-        request: The request. Its unknown parameters are ignored.
+        query: The parameters. Unknown ones are ignored.
         now: The current time, in microseconds since 1970 (UTC).
         default_range: The key of `TIME_RANGES` to use if the query has no time range.
 
@@ -89,8 +97,8 @@ def parse_filters(request: Request, now: int, default_range: str | None = None) 
     """
     parameters = {
         name: value
-        for name, value in request.query_params.items()
-        if value and name in (*_TASK_FIELDS, "since", "until", "last", "cursor")
+        for name, value in query.items()
+        if value and name in (*_TASK_FIELDS, *LIMITS, "since", "until", "last", "cursor")
     }
     last = parameters.pop("last", default_range)
     if "since" in parameters or "until" in parameters:
@@ -99,6 +107,10 @@ def parse_filters(request: Request, now: int, default_range: str | None = None) 
     for name in ("since", "until"):
         if _INPUT_TIME.fullmatch(raw_values.get(name, "")):
             raw_values[name] += "Z" if raw_values[name].count(":") == 2 else ":00Z"
+    limits = {name: raw_values.pop(name) for name in LIMITS if name in raw_values}
+    for name, value in limits.items():
+        if not _LIMIT.fullmatch(value):
+            raise validation_error("query", name, "must be a number such as 10 or 0.5", "number")
     values = contract.operations()["listTasks"].read_parameters({}, list(raw_values.items()), [])
     since, until = (_parse_time(name, values.pop(name, None)) for name in ("since", "until"))
     cursor = values.pop("cursor", None)
@@ -108,7 +120,7 @@ def parse_filters(request: Request, now: int, default_range: str | None = None) 
         # The range consists of whole hours or days, including the current one, because rollups exist for those.
         unit, count = _RANGE_LENGTHS[last]
         since, until = (now // unit - count + 1) * unit, None
-    fields = {name: value for name, value in values.items() if name in _TASK_FIELDS}
+    fields = {**{name: value for name, value in values.items() if name in _TASK_FIELDS}, **limits}
     parameters.pop("cursor", None)
     if last is not None:
         parameters["last"] = last

@@ -1,28 +1,56 @@
-"""History page: the tasks of an organization, newest first."""
+"""History page: the runs of an organization, newest first or sorted by a figure."""
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 
+from attrs import evolve, frozen
 from starlette.requests import Request
 from starlette.responses import Response
 
+from xpander_server.api.responses import json_response
 from xpander_server.auth.authentication import Principal
+from xpander_server.clock import DAY
+from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool
 from xpander_server.http.dispatcher import root_path
-from xpander_server.http.errors import validation_error
-from xpander_server.store import Page, Store
+from xpander_server.http.errors import HTTPError, validation_error
+from xpander_server.store import Store
+from xpander_server.web.chart_data import to_csv
+from xpander_server.web.filter_chips import NAMES, list_chips
 from xpander_server.web.filter_options import FilterOptionsCache
 from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
+from xpander_server.web.list_options import SORTS, ListOptions, parse_list_options
+from xpander_server.web.list_view import view_parameter
 from xpander_server.web.rendering import link, redirect, render_template
+from xpander_server.web.run_export import MAX_ROWS, export_rows
+from xpander_server.web.view_totals import ViewTotals, ViewTotalsCache, add_up
 
 TASKS_PER_PAGE = 50
 STATUSES = ("completed", "failed", "executing")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d{1,5})?|\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 
 
+@frozen
+class RunList:
+    """Runs of one page of the list.
+
+    Attributes:
+        tasks: The runs.
+        older: The parameters of the link to the next page, or None.
+        totals: The totals of the view.
+        same_id: The id of the run that the searched text is the id of, or None.
+    """
+
+    tasks: Sequence[Task]
+    older: dict[str, str] | None
+    totals: ViewTotals
+    same_id: str | None
+
+
 class HistoryPage:
-    """The history page, and the part of it that live pages poll.
+    """The history page, the part of it that live pages poll, and its downloads.
 
     Args:
         store: The store whose tasks are shown.
@@ -37,42 +65,97 @@ class HistoryPage:
         self._run_list = run_list
         self._clock = clock
         self._options = FilterOptionsCache(store)
+        self._totals = ViewTotalsCache()
 
     async def show(self, request: Request, principal: Principal) -> Response:
         """Render the page, or only its table if the query contains `part`."""
         if has_empty_fields(request):
             return redirect(link("history", without_empty_fields(request)))
-        filters = parse_filters(request, self._clock())
+        now = self._clock()
+        filters, options = parse_filters(request, now), parse_list_options(request.query_params)
         organization_id = principal.organization_id
-        page = await self._run_list(organization_id, lambda: self._read_page(filters, organization_id))
+        runs = await self._run_list(
+            organization_id, lambda: self._read(filters, options, organization_id, TASKS_PER_PAGE)
+        )
+        parameters = {**filters.parameters, **options.parameters}
+        position = {} if filters.cursor is None else {"cursor": filters.cursor}
+        if options.offset:
+            position["offset"] = str(options.offset)
         context = {
             "principal": principal,
             "filters": filters,
-            "tasks": page.tasks,
-            "older_link": page.next_cursor and link("history", filters.parameters, cursor=page.next_cursor),
-            "newest_link": link("history", filters.parameters),
+            "options": options,
+            "sorts": SORTS,
+            "parameters": parameters,
+            "view": view_parameter(filters, options),
+            "position": position,
+            "chips": list_chips(filters),
+            "runs": runs,
+            "days": [(None, runs.tasks)] if options.sort else _by_day(runs.tasks, now),
+            "now": now,
+            "newest_link": link("history", parameters),
+            "older_link": runs.older and link("history", {**parameters, **runs.older}),
             "is_filtered": bool(filters.parameters),
             "server_url": _server_url(request),
             "statuses": STATUSES,
-            "stale_before": self._clock() - self._stale_after,
+            "stale_before": now - self._stale_after,
         }
         if "part" in request.query_params:
             return _with_etag(request, render_template("runs.html", context))
-        options = await run_in_threadpool(lambda: self._options.get(principal.organization_id))
-        is_live = filters.cursor is None and filters.until is None
+        names = await run_in_threadpool(lambda: self._options.get(organization_id))
+        is_live = not position and filters.until is None and options.sort is None and not options.is_ascending
         form_context = {
-            "options": options,
+            "names": names,
+            "filter_names": NAMES,
             "time_ranges": TIME_RANGES,
-            "live_link": is_live and link("history", filters.parameters, part="runs"),
+            "live_link": is_live and link("history", parameters, part="runs"),
         }
         return render_template("history.html", {**context, **form_context})
 
-    def _read_page(self, filters: PageFilters, organization_id: str) -> Page:
+    async def download(self, request: Request, principal: Principal) -> Response:
+        """Return the runs of the list from its position on as CSV or JSON."""
+        file_format = request.query_params.get("form")
+        if file_format not in ("csv", "json"):
+            raise HTTPError(404, "File format not found.")
+        filters, options = parse_filters(request, self._clock()), parse_list_options(request.query_params)
+        organization_id = principal.organization_id
+        runs = await self._run_list(organization_id, lambda: self._read(filters, options, organization_id, MAX_ROWS))
+        rows = export_rows(runs.tasks)
+        headers = {"Content-Disposition": f'attachment; filename="runs.{file_format}"'}
+        if file_format == "json":
+            return json_response(rows, headers=headers)
+        return Response(to_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
+
+    def _read(self, filters: PageFilters, options: ListOptions, organization_id: str, limit: int) -> RunList:
+        query = filters.task_query(organization_id, self._clock() - self._stale_after)
+        text = filters.fields.get("q")
+        same_id = None
+        if text is not None and self._store.sorted_previews(organization_id, [text]):
+            same_id = text
+        if options.sort is not None:
+            summary = self._store.view(query)
+            ids = summary.sorted_ids(options.sort, smallest_first=options.is_ascending)
+            end = options.offset + limit
+            tasks = self._store.sorted_previews(organization_id, ids[options.offset : end])
+            return RunList(tasks, {"offset": str(end)} if end < len(ids) else None, add_up(summary), same_id)
         try:
-            query = filters.task_query(organization_id, self._clock() - self._stale_after)
-            return self._store.previews(query, limit=TASKS_PER_PAGE, cursor=filters.cursor)
+            page = self._store.previews(
+                evolve(query, oldest_first=options.is_ascending), limit=limit, cursor=filters.cursor
+            )
         except ValueError as error:
             raise validation_error("query", "cursor", str(error), "cursor") from None
+        next_page = None if page.next_cursor is None else {"cursor": page.next_cursor}
+        totals = self._totals.get((organization_id, *filters.parameters.items()), lambda: self._store.view(query))
+        return RunList(page.tasks, next_page, totals, same_id)
+
+
+def _by_day(tasks: Sequence[Task], now: int) -> list[tuple[tuple[int, str] | None, list[Task]]]:
+    """Return the tasks of each day in UTC, with a time of the day and the name of today and yesterday."""
+    names = {now // DAY: "Today", now // DAY - 1: "Yesterday"}
+    return [
+        ((day * DAY, names.get(day, "")), list(tasks_of_day))
+        for day, tasks_of_day in groupby(tasks, lambda task: task.created_at // DAY)
+    ]
 
 
 def _with_etag(request: Request, response: Response) -> Response:

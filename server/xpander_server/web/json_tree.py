@@ -9,6 +9,8 @@ MAX_NODES = 3_000
 MAX_LEVELS = 40
 MAX_TEXT_LENGTH = 4_000
 """Characters of one string or number."""
+_MAX_JSON_TEXT = 100_000
+"""Characters of a string that is read as JSON."""
 _OPEN_LEVELS = 3
 _OPEN_ITEMS = 20
 """Objects and arrays of the first levels are expanded, unless they have more items than this."""
@@ -21,6 +23,7 @@ class _Number(str):
 def render_json_tree(text: str) -> Markup:
     """Return a JSON text as an HTML tree.
 
+    A string that contains an object or an array as JSON text becomes a part of the tree; the strings within it do not.
     The tree contains at most `MAX_NODES` nodes and `MAX_LEVELS` levels, and states where it omits something.
 
     Args:
@@ -40,15 +43,22 @@ class _TreeWriter:
         self.is_truncated = False
         self._remaining_nodes = MAX_NODES
 
-    def write(self, value: Any, key: str | None, level: int) -> None:
+    def write(self, value: Any, key: str | None, level: int, *, is_from_text: bool = False) -> None:
         self._remaining_nodes -= 1
         key_html = "" if key is None else f'<span class="key">{escape(key)}</span>'
+        if isinstance(value, str) and not is_from_text and (document := _parse_text(value)):
+            self._write_container(
+                document, f'{key_html}<span class="count">JSON text </span>', level, is_from_text=True
+            )
+            return
         if isinstance(value, (dict, list)) and value:
-            self._write_container(value, key_html, level)
+            self._write_container(value, key_html, level, is_from_text=is_from_text)
         else:
             self.parts.append(f'<div class="leaf">{key_html}{_leaf(value)}</div>')
 
-    def _write_container(self, value: dict[str, Any] | list[Any], key_html: str, level: int) -> None:
+    def _write_container(
+        self, value: dict[str, Any] | list[Any], key_html: str, level: int, *, is_from_text: bool
+    ) -> None:
         is_open = level < _OPEN_LEVELS and len(value) <= _OPEN_ITEMS
         noun, left, right = ("field", "{", "}") if isinstance(value, dict) else ("item", "[", "]")
         count = f"{len(value):,} {noun}{'s' * (len(value) > 1)}"
@@ -64,8 +74,19 @@ class _TreeWriter:
                 if self._remaining_nodes <= 0:
                     self.is_truncated = True
                     break
-                self.write(item, key, level + 1)
+                self.write(item, key, level + 1, is_from_text=is_from_text)
         self.parts.append("</details>")
+
+
+def _parse_text(text: str) -> dict[str, Any] | list[Any] | None:
+    """Return the object or the array that a string contains as JSON, such as the arguments of a tool call."""
+    if text[:1] not in ("{", "[") or len(text) > _MAX_JSON_TEXT or isinstance(text, _Number):
+        return None
+    try:
+        value = json.loads(text, parse_float=_Number, parse_int=_Number)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
 
 
 def _leaf(value: Any) -> str:

@@ -156,6 +156,10 @@ def environment() -> Environment:
         template_filters.format_dollars,
         template_filters.format_cost,
         template_filters.format_percent,
+        template_filters.format_day_of_year,
+        template_filters.format_age,
+        template_filters.format_list_cost,
+        template_filters.count_values,
         template_filters.one_line,
         template_filters.to_text,
     ):

@@ -53,6 +53,7 @@ def page_routes(
     # Pages that require a session. The operation appears in logs and in Prometheus metrics.
     pages = [
         ("/history", "pageHistory", history.show),
+        ("/runs", "pageRuns", history.download),
         ("/task", "pageTask", task.show),
         ("/task.json", "pageTaskJson", task.task_json),
         ("/response.json", "pageResponseJson", task.response_json),

@@ -8,25 +8,38 @@ from typing import Any
 
 import msgspec
 from attrs import frozen
+from markupsafe import Markup
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.api import serializers
 from xpander_server.api.responses import json_response
 from xpander_server.auth.authentication import Principal
+from xpander_server.domain.failure_reason import find_failure
 from xpander_server.domain.model_calls import total_tokens
 from xpander_server.domain.task import MAX_CHANGES, Task
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import Store
-from xpander_server.web.filters import required_parameter
+from xpander_server.web.filters import PageFilters, parse_parameters, required_parameter
 from xpander_server.web.json_tree import render_json_tree
+from xpander_server.web.list_options import ListOptions, parse_list_options
+from xpander_server.web.list_view import neighbors, view_parameter
+from xpander_server.web.markdown import MAX_MARKDOWN_LENGTH, render_markdown
 from xpander_server.web.rendering import link, render_template
+from xpander_server.web.run_tree import tree_rows, tree_totals
 from xpander_server.web.template_filters import format_time
 
 _MAX_VALUE_LENGTH = 200
 """Characters of a changed value; of a longer value, the page shows only the length."""
 _EMPTY_CALL: dict[str, Any] = {"model": None, "provider": None, "tokens": {}, "duration": None, "error": None}
+_MAX_TOOLS = 30
+_MAX_VIEW_LENGTH = 4_000
+_MAX_TEXT_LENGTH = 20_000
+"""Characters of a text on the page, until the whole text is asked for."""
+_LONG_TEXT = 1_500
+_LONG_TEXT_LINES = 20
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
 
@@ -81,8 +94,18 @@ class TaskPage:
     async def show(self, request: Request, principal: Principal) -> Response:
         """Render the page."""
         task = await self._find_task(request, principal)
-        response_json = task.llm_response
-        context = {
+        view = request.query_params.get("view")
+        is_markdown, is_whole = (request.query_params.get(name) == "1" for name in ("markdown", "whole"))
+        context = await run_in_threadpool(lambda: self._context(task, view, is_markdown, is_whole))
+        context |= {
+            "is_markdown": is_markdown,
+            "is_whole": is_whole,
+            "page_parameters": {
+                "id": task.id,
+                "view": view,
+                "markdown": "1" if is_markdown else None,
+                "whole": "1" if is_whole else None,
+            },
             "principal": principal,
             "task": task,
             "is_stale": task.is_stale(self._clock() - self._stale_after),
@@ -91,17 +114,52 @@ class TaskPage:
                 for call, cost in zip(task.calls or [], task.call_costs or [], strict=True)
             ],
             "total_tokens": task.tokens and total_tokens(task.tokens),
-            "tools": Counter(task.used_tools or []).most_common(),
+            "tools": Counter(task.used_tools or []).most_common(_MAX_TOOLS),
+            "other_tools": max(0, len(set(task.used_tools or [])) - _MAX_TOOLS),
+            "failure": None
+            if task.is_success is not False
+            else find_failure(error=task.error, result=task.result, calls=task.calls, llm_response=task.llm_response),
             "updates": list_updates(task),
             "max_updates": MAX_CHANGES,
-            "response_tree": None
-            if response_json is None
-            else await run_in_threadpool(lambda: render_json_tree(response_json)),
             "response_link": link("response.json", id=task.id),
             "task_link": link("task.json", id=task.id),
             "file_name": _file_name(task.id),
         }
         return render_template("task.html", context)
+
+    def _context(self, task: Task, view: str | None, is_markdown: bool, is_whole: bool) -> dict[str, Any]:
+        """Return the part of the context that is read from the store or takes long."""
+        filters, options = self._parse_view(view)
+        newer, older = neighbors(
+            self._store, filters.task_query(task.organization_id, self._clock() - self._stale_after), options, task
+        )
+        tree = self._store.tree(task)
+        return {
+            "texts": {
+                name: show_text(text, is_markdown, is_whole)
+                for name, text in (("input", task.input), ("result", task.result))
+                if text
+            },
+            "view": view_parameter(filters, options),
+            "list_link": link("history", {**filters.parameters, **options.parameters}),
+            "newer_id": newer,
+            "older_id": older,
+            "ancestors": tree.ancestors,
+            "children": tree_rows(task, tree),
+            "children_totals": tree_totals(tree.descendants),
+            "has_all_children": tree.is_complete,
+            "response_tree": None if task.llm_response is None else render_json_tree(task.llm_response),
+        }
+
+    def _parse_view(self, view: str | None) -> tuple[PageFilters, ListOptions]:
+        """Return the list that the page was opened from; for an invalid one, the list of all runs."""
+        for query in (view or "", ""):
+            parameters = QueryParams(query[:_MAX_VIEW_LENGTH])
+            try:
+                return parse_parameters(parameters, self._clock()), parse_list_options(parameters)
+            except HTTPError:
+                continue
+        raise AssertionError("unreachable: a list without filters is valid")
 
     async def task_json(self, request: Request, principal: Principal) -> Response:
         """Return the task as JSON."""
@@ -121,6 +179,39 @@ class TaskPage:
         if task is None:
             raise HTTPError(404, f"This organization has no run with the id {task_id[:255]!r}.")
         return task
+
+
+@frozen
+class ShownText:
+    """A text as the page shows it.
+
+    Attributes:
+        text: The text, or its start.
+        html: The text as HTML if it is shown as Markdown, otherwise None.
+        length: The number of characters of the whole text.
+        is_cut: Whether `text` is only the start.
+        is_long: Whether the text is shown in a box of limited height.
+    """
+
+    text: str
+    html: Markup | None
+    length: int
+    is_cut: bool
+    is_long: bool
+
+
+def show_text(text: str, is_markdown: bool, is_whole: bool) -> ShownText:
+    """Return a text as the page shows it.
+
+    Args:
+        text: The whole text.
+        is_markdown: Whether the text is rendered as Markdown.
+        is_whole: Whether the whole text is shown.
+    """
+    is_cut = len(text) > (MAX_MARKDOWN_LENGTH if is_markdown else _MAX_TEXT_LENGTH) and (is_markdown or not is_whole)
+    shown = text[:_MAX_TEXT_LENGTH] if is_cut else text
+    is_long = len(text) > _LONG_TEXT or text.count("\n", 0, _LONG_TEXT) > _LONG_TEXT_LINES
+    return ShownText(shown, render_markdown(text) if is_markdown else None, len(text), is_cut, is_long)
 
 
 def list_updates(task: Task) -> list[Update]:

@@ -1,5 +1,8 @@
 """Filters of the templates: values as text for people."""
 
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +25,22 @@ def format_time(microseconds: int | None) -> str:
 def format_for_input(microseconds: int | None) -> str:
     """Return a time in UTC as the value of a `datetime-local` input, or an empty text for None."""
     return "" if microseconds is None else format_timestamp(microseconds)[:16]
+
+
+def format_day_of_year(microseconds: int, now: int) -> str:
+    """Return the day of a time in UTC, such as `Fri 27 Nov`, with the year if it is not that of `now`."""
+    time, today = (datetime.fromtimestamp(value // SECOND, UTC) for value in (microseconds, now))
+    return f"{time:%a} {time.day} {time:%b}" + (f" {time.year}" if time.year != today.year else "")
+
+
+def format_age(microseconds: int) -> str:
+    """Return how long a run is executing, in full minutes, hours or days, such as `for 12 min`."""
+    minutes = max(0, microseconds) // (60 * SECOND)
+    if minutes < 1:
+        return "for < 1 min"
+    if minutes < 120:
+        return f"for {minutes} min"
+    return f"for {minutes // 60} h" if minutes < 2_880 else f"for {minutes // 1_440} days"
 
 
 def format_duration(seconds: float | None) -> str:
@@ -70,6 +89,19 @@ def format_dollars(value: float | None) -> str:
 def format_cost(nanodollars: int | None) -> str:
     """Return the cost of a task in US dollars; see `format_dollars`."""
     return MISSING if nanodollars is None else format_dollars(nanodollars / NANODOLLARS)
+
+
+def format_list_cost(nanodollars: int) -> str:
+    """Return the cost of a task with four digits below one dollar, so that the points of a column are aligned."""
+    dollars = nanodollars / NANODOLLARS
+    if dollars and dollars < 0.0001:
+        return "<$0.0001"
+    return f"${dollars:,.4f}"
+
+
+def count_values(values: Iterable[str], limit: int) -> list[tuple[str, int]]:
+    """Return the most frequent values, at most `limit`, with the number of their occurrences."""
+    return Counter(values).most_common(limit)
 
 
 def format_percent(share: float | None) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0010"
+REVISION = "0011"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -104,6 +104,7 @@ tasks = Table(
     Column("call_costs", Json),
     Column("conversation_id", ID),
     Column("metadata", Json),
+    Column("reason", Json),
     Index("tasks_of_organization", "organization_id", "created_at"),
     # Without the id: three ids of 255 characters could exceed the size of an index row in PostgreSQL.
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),

@@ -23,6 +23,7 @@ function startLive(runs) {
   function replaceRuns(html) {
     const previousIds = runIds();
     const focusedId = document.activeElement?.closest("#runs tr[data-id]")?.dataset.id;
+    const focusedLink = runs.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     const newDocument = new DOMParser().parseFromString(html, "text/html");
     runs.replaceChildren(...newDocument.body.childNodes);
     let newRuns = 0;
@@ -34,6 +35,9 @@ function startLive(runs) {
       if (row.dataset.id === focusedId) {
         find("a.open", row).focus({ preventScroll: true });
       }
+    }
+    if (focusedLink && document.activeElement === document.body) {
+      findAll("a", runs).find((link) => link.getAttribute("href") === focusedLink)?.focus({ preventScroll: true });
     }
     if (newRuns && previousIds.size > 0) {
       state.textContent = newRuns === 1 ? "1 new run" : `${newRuns} new runs`;
@@ -95,6 +99,11 @@ function startLive(runs) {
 // Keyboard shortcuts
 
 function moveFocus(step) {
+  const neighbor = find(step > 0 ? 'a[rel="next"][data-run]' : 'a[rel="prev"][data-run]');
+  if (neighbor) {
+    neighbor.click();
+    return;
+  }
   const links = findAll("#runs a.open");
   const current = links.indexOf(document.activeElement);
   const first = step > 0 ? 0 : links.length - 1;
@@ -106,6 +115,7 @@ const openPage = (name) => find(`nav[aria-label="Pages"] a[href$="/${name}"]`)?.
 const SHORTCUTS = {
   j: () => moveFocus(1),
   k: () => moveFocus(-1),
+  u: () => find("a[data-list]")?.click(),
   "/": () => find("#search")?.focus(),
   "?": () => find("#shortcuts")?.showModal(),
   h: () => openPage("history"),
@@ -126,13 +136,39 @@ function onKeyDown(event) {
   SHORTCUTS[event.key]();
 }
 
+// Filters: a choice applies at once. The list focuses the run that was open before.
+
+function applyChoices(form) {
+  const apply = () => form.requestSubmit();
+  for (const field of findAll(":scope > select, :scope > input[list]", form)) {
+    field.addEventListener("change", apply);
+  }
+}
+
+function restoreFocus() {
+  const openRun = document.body.dataset.run;
+  if (openRun) {
+    sessionStorage.setItem("openRun", openRun);
+    return;
+  }
+  const lastRun = sessionStorage.getItem("openRun");
+  sessionStorage.removeItem("openRun");
+  const row = findAll("#runs tr[data-id]").find((each) => each.dataset.id === lastRun);
+  if (row) {
+    find("a.open", row).focus();
+  }
+}
+
 // Copy and expand buttons
 
 async function copy(button) {
   const label = button.textContent;
   try {
-    const url = button.dataset.copyFrom;
-    const text = url ? await (await fetch(url)).text() : find(button.dataset.copy).textContent;
+    const { copy: selector, copyFrom, copyLink } = button.dataset;
+    let text = copyLink ? new URL(copyLink, location.href).href : "";
+    if (!copyLink) {
+      text = copyFrom ? await (await fetch(copyFrom)).text() : find(selector).textContent;
+    }
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
@@ -152,7 +188,7 @@ function toggleExpanded(button) {
 
 function prepare(within) {
   if (navigator.clipboard) {
-    for (const button of findAll("[data-copy], [data-copy-from]", within)) {
+    for (const button of findAll("[data-copy], [data-copy-from], [data-copy-link]", within)) {
       button.hidden = false;
       button.addEventListener("click", () => copy(button));
     }
@@ -197,6 +233,8 @@ function enableZoom(chart) {
 
 prepare(document);
 document.addEventListener("keydown", onKeyDown);
+findAll("form.filters").forEach(applyChoices);
+restoreFocus();
 findAll("svg.chart").forEach(enableZoom);
 const runs = find("#runs[data-live]");
 if (runs) {

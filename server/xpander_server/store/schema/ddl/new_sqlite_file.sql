@@ -1,4 +1,4 @@
--- A new SQLite file of revision 0009, as the migrations create it. `make ddl` writes this file.
+-- A new SQLite file of revision 0011, as the migrations create it. `make ddl` writes this file.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE tasks (
 	user_id VARCHAR(255),
 	parent_task_id VARCHAR(255),
 	triggering_agent_id VARCHAR(255),
-	reported_at TEXT NOT NULL, model VARCHAR(255), cost BIGINT, changes TEXT, error TEXT, calls TEXT, call_costs TEXT, metadata TEXT, conversation_id VARCHAR(255),
+	reported_at TEXT NOT NULL, model VARCHAR(255), cost BIGINT, changes TEXT, error TEXT, calls TEXT, call_costs TEXT, metadata TEXT, conversation_id VARCHAR(255), reason TEXT,
 	PRIMARY KEY (organization_id, id)
 )
 
@@ -118,4 +118,32 @@ CREATE TABLE spans (
 	span_id VARCHAR(64) NOT NULL,
 	summary TEXT NOT NULL,
 	PRIMARY KEY (organization_id, trace_id, span_id)
+)
+
+CREATE TABLE erased_tasks (
+	organization_id VARCHAR(100) NOT NULL,
+	id VARCHAR(255) NOT NULL,
+	agent_id VARCHAR(255) NOT NULL,
+	created_at BIGINT NOT NULL,
+	updated_at BIGINT NOT NULL,
+	is_success BOOLEAN,
+	duration FLOAT,
+	tokens TEXT,
+	used_tools TEXT,
+	model VARCHAR(255),
+	cost BIGINT,
+	calls TEXT,
+	call_costs TEXT,
+	erased_at BIGINT NOT NULL,
+	PRIMARY KEY (organization_id, id)
+)
+
+CREATE TABLE audit_log (
+	organization_id VARCHAR(100) NOT NULL,
+	at BIGINT NOT NULL,
+	id BLOB NOT NULL,
+	action VARCHAR(100) NOT NULL,
+	actor VARCHAR(255) NOT NULL,
+	details TEXT NOT NULL,
+	PRIMARY KEY (organization_id, at, id)
 )

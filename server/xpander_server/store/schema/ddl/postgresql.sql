@@ -126,6 +126,7 @@ CREATE TABLE tasks (
     call_costs TEXT,
     conversation_id VARCHAR(255),
     metadata TEXT,
+    reason TEXT,
     PRIMARY KEY (organization_id, id)
 );
 

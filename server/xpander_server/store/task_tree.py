@@ -1,0 +1,108 @@
+"""Tree of tasks: the tasks that started a task, and those that it started."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve, frozen
+from sqlalchemy import ColumnElement, Connection, select
+
+from xpander_server.domain.task import Task
+from xpander_server.store.excerpts import Excerpt, excerpt
+from xpander_server.store.schema.tables import tasks
+
+MAX_LEVELS = 3
+"""Levels of children below a task."""
+MAX_TASKS = 50
+"""Children of all levels."""
+MAX_ANCESTORS = 5
+_PREVIEW_LENGTH = 200  # characters of JSON
+
+_COLUMNS: list[ColumnElement[Any]] = [
+    *(
+        tasks.c[name]
+        for name in (
+            "organization_id", "id", "agent_id", "created_at", "updated_at", "finished_at", "is_success", "duration",
+            "tokens", "cost", "model", "reason", "parent_task_id",
+        )
+    ),
+    excerpt(tasks.c.input, _PREVIEW_LENGTH),
+]  # fmt: skip
+
+
+@frozen
+class TreeTask:
+    """A task below another one, and its level: 1 for a child, 2 for a grandchild."""
+
+    task: Task
+    level: int
+
+
+@frozen
+class TaskTree:
+    """Relatives of a task.
+
+    Attributes:
+        ancestors: The tasks that started it, the first one of all first; those that are stored.
+        descendants: The tasks that it started, each one followed by its own children, in the order of time.
+        is_complete: Whether `descendants` are all of them.
+    """
+
+    ancestors: Sequence[Task]
+    descendants: Sequence[TreeTask]
+    is_complete: bool
+
+
+def read_tree(connection: Connection, task: Task) -> TaskTree:
+    """Return the relatives of a task. Texts are cut; a task that is its own ancestor is shown once."""
+    children: dict[str, list[Task]] = {}
+    seen, level_ids, is_complete, count = {task.id}, [task.id], True, 0
+    for level in range(MAX_LEVELS + 1):
+        rows = _read_children(connection, task.organization_id, level_ids, MAX_TASKS - count + 1)
+        rows = [row for row in rows if row.id not in seen]
+        if rows and (level == MAX_LEVELS or count + len(rows) > MAX_TASKS):
+            is_complete = False
+        rows = [] if level == MAX_LEVELS else rows[: MAX_TASKS - count]
+        for row in rows:
+            children.setdefault(row.parent_task_id or "", []).append(row)
+        level_ids = [row.id for row in rows]
+        seen.update(level_ids)
+        count += len(rows)
+        if not rows:
+            break
+    return TaskTree(_read_ancestors(connection, task), _flatten(children, task.id, 1), is_complete)
+
+
+def _flatten(children: dict[str, list[Task]], parent_id: str, level: int) -> list[TreeTask]:
+    flat = []
+    for child in children.get(parent_id, ()):
+        flat += [TreeTask(child, level), *_flatten(children, child.id, level + 1)]
+    return flat
+
+
+def _read_children(connection: Connection, organization_id: str, parent_ids: Sequence[str], limit: int) -> list[Task]:
+    query = (
+        select(*_COLUMNS)
+        .where(tasks.c.organization_id == organization_id, tasks.c.parent_task_id.in_(parent_ids))
+        .order_by(tasks.c.created_at, tasks.c.id)
+        .limit(limit)
+    )
+    return [_to_task(row) for row in connection.execute(query)]
+
+
+def _read_ancestors(connection: Connection, task: Task) -> list[Task]:
+    ancestors: list[Task] = []
+    seen, parent_id = {task.id}, task.parent_task_id
+    while parent_id is not None and parent_id not in seen and len(ancestors) < MAX_ANCESTORS:
+        seen.add(parent_id)
+        query = select(*_COLUMNS).where(tasks.c.organization_id == task.organization_id, tasks.c.id == parent_id)
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            break
+        ancestors.insert(0, _to_task(row))
+        parent_id = ancestors[0].parent_task_id
+    return ancestors
+
+
+def _to_task(row: Any) -> Task:
+    task = Task(**row._mapping)
+    return evolve(task, input=task.input + "…") if isinstance(task.input, Excerpt) else task

@@ -1,0 +1,66 @@
+"""Filters in force as short texts, each with a link to the same view without it."""
+
+from attrs import frozen
+
+from xpander_server.clock import format_timestamp
+from xpander_server.web.filters import TIME_RANGES, PageFilters
+
+NAMES = {
+    "q": "Text",
+    "agent_id": "Agent",
+    "status": "Status",
+    "last": "Last",
+    "since": "From",
+    "until": "To",
+    "is_stale": "Stale",
+    "tool": "Tool",
+    "model": "Model",
+    "user_id": "User",
+    "conversation_id": "Conversation",
+    "parent_task_id": "Parent run",
+    "triggering_agent_id": "Triggered by",
+    "metadata": "Metadata",
+    "min_duration": "Duration from",
+    "max_duration": "Duration to",
+    "min_tokens": "Tokens from",
+    "max_tokens": "Tokens to",
+    "min_cost": "Cost from",
+    "max_cost": "Cost to",
+}
+"""Names of the filters on pages, in the order of their chips."""
+
+
+@frozen
+class Chip:
+    """A filter in force.
+
+    Attributes:
+        parameter: The name of its parameter.
+        name: Its name on pages.
+        value: Its value on pages.
+    """
+
+    parameter: str
+    name: str
+    value: str
+
+
+def list_chips(filters: PageFilters) -> list[Chip]:
+    """Return a chip for each filter in force."""
+    return [
+        Chip(parameter, name, _format(parameter, filters))
+        for parameter, name in NAMES.items()
+        if parameter in filters.parameters and filters.parameters[parameter] != "all"
+    ]
+
+
+def _format(parameter: str, filters: PageFilters) -> str:
+    value = filters.parameters[parameter]
+    if parameter == "last":
+        return TIME_RANGES[value]
+    if parameter in ("since", "until"):
+        time = filters.since if parameter == "since" else filters.until
+        return value if time is None else f"{format_timestamp(time)[:16].replace('T', ' ')} UTC"
+    if parameter.endswith("_duration"):
+        return f"{value} s"
+    return f"${value}" if parameter.endswith("_cost") else value

@@ -1,0 +1,52 @@
+"""Relatives of a task: ancestors and descendants."""
+
+from store.reports import NOON, submission
+from xpander_server.store import task_tree
+
+
+def add(store, task_id, parent, number=0, **fields):
+    store.report(submission(task_id, parent_task_id=parent, now=NOON + number, **fields))
+
+
+def tree(store, task_id):
+    return store.tree(store.task("org", task_id))
+
+
+def test_descendants_are_listed_below_their_parents_with_levels(store):
+    add(store, "root", None)
+    add(store, "b", "root", 2)
+    add(store, "a", "root", 1, input="x" * 1_000, is_success=False, error="no")
+    add(store, "a1", "a", 3)
+    add(store, "a1x", "a1", 4)
+    relatives = tree(store, "root")
+    shown = [(item.task.id, item.level) for item in relatives.descendants]
+    assert shown == [("a", 1), ("a1", 2), ("a1x", 3), ("b", 1)]
+    assert relatives.is_complete
+    first = relatives.descendants[0].task
+    assert (len(first.input), first.input[-1], first.reason) == (200, "…", "no")
+    add(store, "a1x1", "a1x", 5)
+    assert not tree(store, "root").is_complete
+
+
+def test_ancestors_start_with_the_first_one_of_all(store):
+    add(store, "root", "not-stored")
+    add(store, "child", "root")
+    add(store, "grandchild", "child")
+    assert [task.id for task in tree(store, "grandchild").ancestors] == ["root", "child"]
+
+
+def test_tasks_that_are_their_own_ancestors_are_shown_once(store):
+    add(store, "a", "b")
+    add(store, "b", "a")
+    relatives = tree(store, "a")
+    assert [task.id for task in relatives.ancestors] == ["b"]
+    assert [item.task.id for item in relatives.descendants] == ["b"]
+
+
+def test_number_of_descendants_is_limited(store):
+    add(store, "root", None)
+    for number in range(task_tree.MAX_TASKS + 1):
+        add(store, f"child-{number}", "root", number)
+    relatives = tree(store, "root")
+    assert len(relatives.descendants) == task_tree.MAX_TASKS
+    assert not relatives.is_complete
