@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from xpander_server.clock import format_timestamp
+from xpander_server.clock import SECOND, format_timestamp
 from xpander_server.domain.pricing import NANODOLLARS
 
 MISSING = "–"
