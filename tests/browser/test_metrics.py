@@ -175,3 +175,48 @@ def test_chart_labels_fit_a_phone(new_user):
         }).length"""
     )
     assert outside == 0
+
+
+def test_tap_shows_tooltip_and_second_tap_opens_range(new_user):
+    user = new_user(has_touch=True, viewport={"width": 390, "height": 844})
+    for number in range(3):
+        user.report(id=f"run-{number}", is_success=number > 0, duration=2.0)
+    user.sign_in("/ui/metrics?last=24h")
+    page = user.page
+    bucket = page.locator("#runs .buckets rect").last
+    bucket.tap()
+    tooltip = page.locator("#runs .tooltip")
+    expect(tooltip).to_be_visible()
+    expect(tooltip).to_contain_text("completed 2, failed 1, executing 0")
+    box, frame = tooltip.bounding_box(), page.locator("#runs").bounding_box()
+    assert box["x"] >= frame["x"]
+    assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1
+    page.locator("h1").tap()
+    expect(tooltip).to_be_hidden()
+    bucket.tap()
+    assert "since=" not in page.url
+    bucket.tap()
+    page.wait_for_url("**/ui/metrics?since=*")
+
+
+def test_pointer_shows_tooltip(user_with_runs):
+    page = user_with_runs.page
+    page.locator("#durations .buckets rect").last.hover()
+    expect(page.locator("#durations .tooltip")).to_contain_text("p50")
+    page.locator("h1").hover()
+    expect(page.locator("#durations .tooltip")).to_be_hidden()
+
+
+def test_metrics_are_refreshed_every_minute_until_range_has_an_end(new_user):
+    user = new_user()
+    user.report(id="run-0", is_success=True)
+    user.page.clock.install()
+    user.sign_in("/ui/metrics?last=24h")
+    expect(user.page.locator("#total-runs")).to_have_text("1")
+    user.report(id="run-1", is_success=True)
+    user.page.clock.fast_forward(61_000)
+    expect(user.page.locator("#total-runs")).to_have_text("2")
+    user.page.locator("#runs .buckets rect").last.hover()
+    expect(user.page.locator("#runs .tooltip")).to_contain_text("completed 2")
+    user.open("/ui/metrics?since=2020-01-01T00:00&until=2100-01-01T00:00")
+    assert user.page.locator("[data-refresh]").count() == 0

@@ -130,10 +130,11 @@ class TimeAxis:
             return {}
         start, end = self.buckets[0].since, self.buckets[-1].until
         count, length = len(self.buckets), (end - start) / len(self.buckets)
-        labels = {(tick.time - start) / length: tick.label for tick in choose_ticks(start, end)}
+        # leather draws a tick at exactly 0 last; the style sheet needs the ticks in the order of time.
+        labels = {max(1e-9, (tick.time - start) / length): tick.label for tick in choose_ticks(start, end)}
         visible = {position: label for position, label in labels.items() if position <= _LAST_LABEL * count}
         # leather chooses its own ticks if there are none.
-        return visible or {0.0: ""}
+        return visible or {1e-9: ""}
 
     def to_svg(
         self, chart: Chart, highest: float, format_tick: Callable[[float], str], *, only_integers: bool

@@ -80,7 +80,8 @@ def read_failures(store: Store, organization_id: str, agent_id: str | None, filt
     while True:
         page = store.previews(query, limit=min(_PAGE_SIZE, MAX_FAILURES - len(failures)), cursor=cursor)
         failures += (
-            Failure(task.id, task.agent_id, task.created_at, task.error or task.result or "") for task in page.tasks
+            Failure(task.id, task.agent_id, task.created_at, task.reason or task.error or task.result or "")
+            for task in page.tasks
         )
         cursor = page.next_cursor
         if cursor is None or len(failures) >= MAX_FAILURES or time.monotonic() > deadline:

@@ -1,5 +1,5 @@
 // Additions to the pages, which work without JavaScript: live history, keyboard shortcuts, copy buttons, expanding of
-// trees and zooming into charts.
+// trees, tooltips, zooming into charts and refreshed metrics.
 "use strict";
 
 const POLL_MS = 2000;
@@ -204,7 +204,7 @@ function prepare(within) {
 
 // Zooming: dragging over several time buckets of a chart opens their time range. A click on one bucket follows its link.
 
-function enableZoom(chart) {
+function enableZoom(chart, signal) {
   const links = findAll(".buckets a", chart);
   const bucketAt = (event) => links.indexOf(event.target.closest?.(".buckets a"));
   const parameter = (link, name) => new URL(link.href.baseVal, location.href).searchParams.get(name);
@@ -228,14 +228,124 @@ function enableZoom(chart) {
       highlight(-1);
     }
     start = -1;
+  }, { signal });
+}
+
+// Tooltips of charts: the text of the bucket under the pointer. A tap shows it first; a second tap follows the link.
+
+function enableTooltips(chart, signal) {
+  const tooltip = document.createElement("div");
+  tooltip.className = "tooltip";
+  tooltip.setAttribute("aria-hidden", "true");
+  tooltip.hidden = true;
+  chart.after(tooltip);
+  chart.parentElement.classList.add("has-tooltip");
+  for (const rect of findAll(".buckets rect", chart)) {
+    const title = find("title", rect);
+    if (title) {
+      // The browser would show its own tooltip as well.
+      rect.dataset.tooltip = title.textContent;
+      title.remove();
+    }
+  }
+  let shown = null;
+  let wasShown = false;
+
+  const hide = () => {
+    tooltip.hidden = true;
+    shown?.classList.remove("touched");
+    shown = null;
+  };
+  const show = (rect) => {
+    shown?.classList.remove("touched");
+    shown = rect;
+    rect.classList.add("touched");
+    tooltip.textContent = rect.dataset.tooltip;
+    tooltip.hidden = false;
+    const frame = chart.parentElement.getBoundingClientRect();
+    const box = rect.getBoundingClientRect();
+    const left = (box.left + box.right) / 2 - frame.left - tooltip.offsetWidth / 2;
+    tooltip.style.left = `${Math.max(0, Math.min(left, frame.width - tooltip.offsetWidth))}px`;
+    tooltip.style.top = `${Math.max(0, chart.getBoundingClientRect().top - frame.top - 4)}px`;
+  };
+  const rectAt = (event) => event.target.closest?.(".buckets rect");
+  chart.addEventListener("pointermove", (event) => event.pointerType !== "touch" && rectAt(event) && show(rectAt(event)));
+  chart.addEventListener("pointerleave", (event) => event.pointerType !== "touch" && hide());
+  chart.addEventListener("pointerdown", (event) => {
+    const rect = rectAt(event);
+    wasShown = rect === shown;
+    if (rect && event.pointerType === "touch") {
+      show(rect);
+    }
   });
+  chart.addEventListener("click", (event) => event.pointerType === "touch" && !wasShown && event.preventDefault());
+  document.addEventListener("pointerdown", (event) => chart.contains(event.target) || hide(), { signal });
+}
+
+// Refresh of metrics: replace the figures every minute, unless the user is at them.
+
+const REFRESH_MS = 60000;
+
+function startRefresh(part) {
+  let listeners = enableCharts(part);
+  const isBusy = () => {
+    const selection = document.getSelection();
+    return (
+      document.hidden ||
+      part.contains(document.activeElement) ||
+      part.matches(":active") ||
+      find(".tooltip:not([hidden])", part) ||
+      (selection && !selection.isCollapsed && part.contains(selection.anchorNode))
+    );
+  };
+
+  async function refresh() {
+    if (isBusy()) {
+      return;
+    }
+    try {
+      const response = await fetch(location.href, { cache: "no-store" });
+      if (response.redirected) {
+        location.reload(); // signed out
+        return;
+      }
+      const newDocument = new DOMParser().parseFromString(await response.text(), "text/html");
+      const newPart = find(`#${part.id}`, newDocument);
+      if (response.ok && newPart && !isBusy()) {
+        listeners.abort();
+        part.replaceChildren(...newPart.childNodes);
+        prepare(part);
+        listeners = enableCharts(part);
+      }
+    } catch {
+      // The next refresh tries again.
+    }
+  }
+  setInterval(refresh, REFRESH_MS);
+}
+
+// Returns the controller that removes the listeners of the charts from the document.
+function enableCharts(within) {
+  const listeners = new AbortController();
+  for (const chart of findAll("svg.chart", within)) {
+    if (find(".buckets a", chart)) {
+      enableZoom(chart, listeners.signal);
+    }
+    enableTooltips(chart, listeners.signal);
+  }
+  return listeners;
 }
 
 prepare(document);
 document.addEventListener("keydown", onKeyDown);
 findAll("form.filters").forEach(applyChoices);
 restoreFocus();
-findAll("svg.chart").forEach(enableZoom);
+const refreshed = find("[data-refresh]");
+if (refreshed) {
+  startRefresh(refreshed);
+} else {
+  enableCharts(document);
+}
 const runs = find("#runs[data-live]");
 if (runs) {
   startLive(runs);
