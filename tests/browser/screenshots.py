@@ -71,7 +71,7 @@ def take_screenshots(browser: Browser, url: str, task_id: str, scheme: str) -> N
     page.get_by_label("API key").fill(KEY)
     page.get_by_role("button", name="Sign in").click()
     page.locator("table.runs").wait_for()
-    save_screenshot(page, f"pages-history-{scheme}")
+    save_screenshot(page, f"pages-history-{scheme}", height=760)
     page.goto(f"{url}/ui/task?id={task_id}")
     save_screenshot(page, f"pages-task-{scheme}", height=1_100)
     page.goto(f"{url}/ui/metrics?last=30d")

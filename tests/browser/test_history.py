@@ -152,7 +152,7 @@ def test_pages_work_without_javascript(new_user):
     user.page.get_by_role("link", name="input 1").click()
     expect(user.page.locator("#tree")).to_contain_text("deep")
     user.page.get_by_role("link", name="Metrics").click()
-    user.page.locator("#runs summary").click()
+    user.page.get_by_role("link", name="Show numbers").click()
     expect(user.page.locator("#runs tbody tr").last).to_contain_text("1")
     user.page.get_by_role("link", name="30 days").click()
     user.page.get_by_role("button", name="Sign out").click()
