@@ -7,9 +7,10 @@ OFFICIAL := .official-venv/.ready
 MUTANTS := .mutants/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
+INTEGRATIONS := $(foreach name,langchain openai-agents,.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
-.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,11 +68,11 @@ types: setup ## run mypy --strict and pyright
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 
-test: setup ## run all tests except those of `make interop` and `make contract`
-	$(BIN)/pytest -n 2 --dist worksteal -m "not official" tests
+test: setup ## run all tests except those of `make interop`, `make integrations` and `make contract`
+	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not integration" tests
 
 test-fast: setup ## run the tests that are not marked slow: at most 3 minutes on 2 cores
-	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not slow" tests
+	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not integration and not slow" tests
 
 test-python: ## run the tests with Debian's Python: 3.13 or, with PYTHON_ROOT=sid, 3.14; FAST=1 runs `make test-fast` (see .ci/python-root)
 	@.ci/python-root $(or $(PYTHON_ROOT),trixie) make $(if $(FAST),test-fast,test)
@@ -81,7 +82,7 @@ test-pythons: ## run all tests with Python 3.13 and 3.14
 	@$(MAKE) --no-print-directory test-python PYTHON_ROOT=sid
 
 coverage: setup ## run the tests and report the covered lines in build/coverage; subprocesses are not measured
-	$(BIN)/pytest -n 2 --dist worksteal -m "not official" --cov --cov-report=term --cov-report=html tests
+	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not integration" --cov --cov-report=term --cov-report=html tests
 
 docs: setup ## build the documentation site into build/docs; a warning is an error
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --builder html --doctree-dir build/doctrees docs build/docs
@@ -117,6 +118,14 @@ interop: setup $(OFFICIAL) ## test our server with the official SDK, and compare
 $(OFFICIAL): requirements/interop.txt
 	@test -x .official-venv/bin/python || $(PYTHON) -m venv .official-venv
 	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r requirements/interop.txt
+	@touch $@
+
+integrations: setup $(INTEGRATIONS) ## test the adapters of agent frameworks, each in an environment of its framework
+	$(BIN)/pytest -m integration tests/integrations
+
+.integrations/%/.ready: requirements/integrations-%.txt pyproject.toml | $(READY)
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $< -e .
 	@touch $@
 
 bench: setup $(OFFICIAL) ## compare our client with the official SDK, httpx and aiohttp; updates docs/benchmarks.md (QUICK=1: prints only)
@@ -156,4 +165,4 @@ constraints: ## update requirements/dev.txt from pyproject.toml; versions that s
 
 clean: ## remove the files that the other targets create
 	@test ! -e .python-roots || .ci/python-root --remove
-	rm -rf .venv .official-venv .deploy-venv .recorders .loggers build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .official-venv .deploy-venv .recorders .loggers .integrations build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

@@ -15,15 +15,23 @@ import xpander_sdk
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A block that needs an agent framework names it: "```python langchain". `make integrations` runs it.
+FRAMEWORK_FENCE = re.compile(r"^```python ([\w-]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ADAPTERS = "xpander_sdk.integrations."
+FRAMEWORKS = [path.stem.removeprefix("integrations-") for path in ROOT.glob("requirements/integrations-*.txt")]
 
 RUN_CODE = ROOT / "tests" / "support" / "run_code.py"
+
+
+def text_of(path: Path) -> str:
+    return path.read_text("utf-8")
 
 
 def python_blocks() -> list:
     return [
         pytest.param(code, id=f"{path.relative_to(ROOT)}-{number}")
         for path in DOCUMENTS
-        for number, (language, code) in enumerate(FENCE.findall(path.read_text("utf-8")), start=1)
+        for number, (language, code) in enumerate(FENCE.findall(FRAMEWORK_FENCE.sub("", text_of(path))), start=1)
         if language == "python"
     ]
 
@@ -41,6 +49,11 @@ def test_every_python_block_runs(code, tmp_path, monkeypatch):
         timeout=60,
     )
     assert process.returncode == 0, process.stderr
+
+
+def test_blocks_that_are_run_elsewhere_name_a_framework_with_an_environment():
+    named = {name for path in DOCUMENTS for name, _ in FRAMEWORK_FENCE.findall(text_of(path))}
+    assert named == set(FRAMEWORKS)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -75,7 +88,8 @@ def test_reference_documents_every_public_name():
     [
         module.name
         for module in pkgutil.walk_packages(xpander_sdk.__path__, "xpander_sdk.")
-        if ".cli" not in module.name
+        # `make integrations` runs the examples of the modules that import a framework.
+        if ".cli" not in module.name and module.name.removeprefix(ADAPTERS).replace("_", "-") not in FRAMEWORKS
     ],
 )
 def test_examples_of_docstrings_run(name, tmp_path, monkeypatch):

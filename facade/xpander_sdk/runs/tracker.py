@@ -196,6 +196,15 @@ class Tracker:
         except Exception as error:
             self.handle(error)
 
+    def add(self, run: "Run", recorded: "Recorded") -> None:
+        """Add what an adapter has read from an event of its framework."""
+        if self._is_resolved and not self.is_recording:
+            return
+        try:
+            self._add(run, recorded)
+        except Exception as error:
+            self.handle(error)
+
     def take(self, run: "Run", returned: Any) -> None:
         """Take the value that a decorated function has returned as the result of the run.
 
