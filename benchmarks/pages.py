@@ -73,7 +73,8 @@ def submission(number: int, count: int, now: int, randomness: random.Random) -> 
         "result": f"Answer {number}. " * 5,
         "llm_response": f'{{"model": "{MODELS[number % len(MODELS)]}", "choices": [{{"text": "Answer {number}"}}]}}',
         "tokens": {"prompt_tokens": randomness.randrange(5_000), "completion_tokens": randomness.randrange(900)},
-        "is_success": randomness.random() > 0.04,
+        "is_success": (is_success := randomness.random() > 0.04),
+        **({} if is_success else {"error": f"HTTP {429 + number % 7}: call {number} of 'tool_{number % 60}' failed"}),
         "duration": randomness.lognormvariate(1, 1),
         "used_tools": randomness.sample(TOOLS, randomness.randrange(4)),
     }
@@ -115,6 +116,15 @@ def measure(store: Store) -> bool:
         "metrics, 90 days": "/ui/metrics?last=90d",
         "metrics, all time": "/ui/metrics?last=all",
         "metrics of an agent, 90 days": "/ui/metrics?last=90d&agent_id=agent-3",
+        "errors, 7 days": "/ui/errors",
+        "errors, all time": "/ui/errors?last=all",
+        "errors of an agent": "/ui/errors?last=90d&agent_id=agent-3",
+        "agents, 30 days": "/ui/agents",
+        "agents, search": "/ui/agents?q=agent-2&last=90d",
+        "an agent, 7 days": "/ui/agent?id=agent-3",
+        "an agent, 90 days": "/ui/agent?id=agent-3&last=90d",
+        "an agent compared with another": "/ui/agent?id=agent-3&compare_with=agent-5",
+        "an agent compared with the period before": "/ui/agent?id=agent-3&compare=period&last=30d",
     }.items():
         times, processor = [], []
         for _ in range(REPEATS):
