@@ -38,9 +38,22 @@ def test_pages_fit_screen_and_are_accessible(new_user, scheme, size):
             duration=100_000.5 * number,
             is_success=[True, False, None, True][number],
             used_tools=[f"tool_{number}_{index}" for index in range(6)],
+            parent_task_id="run-1" if number > 1 else None,
+            error="E" * 300,
+            calls=[{"model": "a-model-" * 9, "provider": "openai", "error": "F" * 200, "duration": 9.5, "cost": 0.1}],
+            user_id="user-" * 30,
+            conversation_id="conversation-" * 12,
+            metadata={"a-name-that-is-long": "value-" * 40},
         )
     user.report(id="run-1", agent_id="an-agent-with-quite-a-long-name-" * 3, result="again")
-    for path in ("/ui/history", "/ui/history?q=nothing-like-this", "/ui/task?id=run-1", "/ui/metrics"):
+    for path in (
+        "/ui/history",
+        "/ui/history?q=nothing-like-this",
+        "/ui/history?rows=roomy&sort=cost&order=asc&user_id=" + "user-" * 30,
+        "/ui/task?id=run-1",
+        "/ui/task?id=run-1&markdown=1&whole=1",
+        "/ui/metrics",
+    ):
         user.open(path)
         page.locator("summary").evaluate_all(
             "summaries => summaries.forEach(summary => summary.parentNode.open = true)"
