@@ -109,7 +109,7 @@ def measure(store: Store) -> bool:
         "history, text that no run has": "/ui/history?q=nothing+like+this",
         "history, rare tool of an agent": "/ui/history?agent_id=agent-25&tool=tool_7",
         "a task": "/ui/task?id=task-5",
-        "a task of a sorted list": "/ui/task?id=task-999999&view=sort%3Dcost",
+        "a task of a sorted list": f"/ui/task?id=task-{total - 1}&view=sort%3Dcost",
         "metrics, 24 hours": "/ui/metrics?last=24h",
         "metrics, 7 days": "/ui/metrics",
         "metrics, 30 days": "/ui/metrics?last=30d",

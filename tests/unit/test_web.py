@@ -152,7 +152,8 @@ def test_dots_of_few_runs_are_hollow_and_lines_that_cover_each_other_have_differ
     assert chart.has_sparse_values
     groups = [group for group in svg.iter("g") if group.get("class", "").startswith("series-")]
     dots = {group.get("class"): [dot.get("class") for dot in group.findall("circle")] for group in groups}
-    assert dots == {style: ["sparse", None] for style in ("series-1", "series-2", "series-3")}
+    # The wide lines of p95 and p99 have no dots where a value is of many runs.
+    assert dots == {"series-1": ["sparse", None], "series-2": ["sparse"], "series-3": ["sparse"]}
     widths = [float(path.get("stroke-width", "")) for path in svg.iter("path")]
     assert widths == sorted(set(widths), reverse=True)
     assert len(widths) == 3

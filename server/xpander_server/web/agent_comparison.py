@@ -175,7 +175,7 @@ def _draw(
     if not buckets or all(value is None for series in all_series for value in series.values):
         return ComparisonChart(figure.name, None)
     tooltips = [
-        f"{format_time(bucket.since)[:16]}: "
+        f"{format_time(bucket.since)[5:16]}: "
         + ", ".join(f"{series.name} {figure.format_value(series.values[index])}" for series in all_series)
         for index, bucket in enumerate(buckets)
     ]

@@ -202,7 +202,7 @@ def build_chart(
     if not any(value or (value is not None and name == "success") for each in series for value in each.values):
         return Chart(name, definition, None, [], rows)
     tooltips = [
-        f"{format_time(bucket.since)[:16]}: "
+        f"{format_time(bucket.since)[5:16]}: "
         + ", ".join(
             f"{_label(column)} {definition.format_value(row[column])}"
             for column in definition.columns

@@ -259,16 +259,23 @@ class _Line(_StyledShape, Line):  # type: ignore[misc]  # leather has no types
 
 
 class _Dots(_ColumnShape):
-    """Dot at each known value; hollow where the value is of few runs."""
+    """Dot at each known value; hollow where the value is of few runs.
+
+    A wide line has dots only where they say something: at a value of few runs, or without a neighbor.
+    """
 
     def __init__(self, values: DataSeries) -> None:
         self._values = values
 
     def to_svg(self, width: float, height: float, x_scale: Any, y_scale: Any, series: Series, palette: Any) -> Any:
         group = ElementTree.Element("g", {"class": self._values.style})
+        known_positions = {datum.x for datum in series.data()}
         for datum in series.data():
             x, y = x_scale.project(datum.x, 0, width), y_scale.project(datum.y, height, 0)
+            has_neighbor = not known_positions.isdisjoint((datum.x - 1, datum.x + 1))
             is_sparse = any(self._values.is_sparse[int(datum.x) : int(datum.x) + 1])
+            if self._values.line_width > 2.5 and has_neighbor and not is_sparse:
+                continue
             radius = max(1.8, self._values.line_width * 0.55) + (0.6 if is_sparse else 0)
             dot = ElementTree.SubElement(group, "circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{radius:.1f}"})
             if is_sparse:
@@ -277,5 +284,5 @@ class _Dots(_ColumnShape):
 
 
 def _rectangle(x: float, y: float, width: float, height: float) -> ElementTree.Element:
-    sizes = {"x": x, "y": y, "width": width, "height": height}
+    sizes = {"x": x, **({"y": y} if y else {}), "width": width, "height": height}
     return ElementTree.Element("rect", {name: f"{size:.1f}".removesuffix(".0") for name, size in sizes.items()})
