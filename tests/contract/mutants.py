@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "a page skips a task",
         "server/xpander_server/store/task_query.py",
-        "return Page(listed, _cursor_after(listed[-1]))",
-        "return Page(listed[:-1], _cursor_after(listed[-1]))",
+        "return Page(listed, cursor_after(listed[-1]))",
+        "return Page(listed[:-1], cursor_after(listed[-1]))",
     ),
     Mutant(
         "the last new task of a batch is lost",

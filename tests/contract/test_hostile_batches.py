@@ -26,7 +26,6 @@ def valid_report(raw_client: RawClient) -> bytes:
         pytest.param(b'{"agent_id": "a", "llm_response": 1e999}', 400, id="1e999"),
         pytest.param(b'{"agent_id": "a", "llm_response": %s}' % (b"9" * 5_000), 400, id="5,000 digits"),
         pytest.param(b'{"agent_id": "a", "llm_response": %s}' % (b"[" * 600 + b"]" * 600), 400, id="600 levels"),
-        pytest.param(b'{"agent_id": "a", "llm_response": [%s0]}' % (b"0," * 100_000), 400, id="100,000 values"),
         pytest.param(b'{"agent_id": "a", "used_tools": [%s0]}' % (b"0," * 50_000), 422, id="50,000 invalid tools"),
         pytest.param(b'{"agent_id": "a", %s"b": 0}' % (b'"b": 0, ' * 50_000), 422, id="50,000 unknown names"),
         pytest.param(b'{"agent_id": "a/../b"}', 200, id="path in the agent"),

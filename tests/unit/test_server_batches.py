@@ -73,6 +73,7 @@ def test_an_outcome_contains_the_task_without_its_documents(app):
             "agent_id": "a",
             "organization_id": "org",
             "status": "failed",
+            "is_stale": False,
             "user_id": None,
             "parent_task_id": None,
             "triggering_agent_id": None,

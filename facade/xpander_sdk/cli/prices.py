@@ -64,7 +64,7 @@ _provider_option = click.option(
 
 @click.group()
 def prices() -> None:
-    """Manage an organization's own prices of models.
+    """Manage an organization's prices of models.
 
     An own price takes precedence over the price list. Running servers apply changes within seconds, to runs that are
     reported afterwards; `reprice` applies them to stored runs.
@@ -100,9 +100,9 @@ def set_price(
     cache_read: int | None,
     cache_write: int | None,
 ) -> None:
-    """Set the price of a model, in dollars for a million tokens.
+    """Set the price of a model.
 
-    A MODEL that ends with "*" stands for all models whose names begin so. Of several prices, the one of the longest
+    Prices are in dollars for a million tokens. A MODEL that ends with "*" stands for all models whose names begin so. Of several prices, the one of the longest
     name applies, and the one of a provider before the one of any provider.
     """
     from xpander_server.admin import OwnPrice, open_prices
@@ -125,7 +125,10 @@ def set_price(
 @organization_option
 @json_option
 def list_prices(store: str, organization_id: str, as_json: bool) -> None:
-    """List the prices of an organization, in dollars for a million tokens."""
+    """List the prices of an organization.
+
+    Prices are in dollars for a million tokens.
+    """
     from xpander_server.admin import open_prices
 
     with open_prices(store) as table:

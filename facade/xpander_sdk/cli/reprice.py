@@ -23,7 +23,9 @@ from xpander_sdk.reporting.validation import parse_datetime
 def reprice(
     store: str, organization_id: str | None, since: str | None, model: str | None, is_all: bool, is_dry_run: bool
 ) -> None:
-    """Compute the costs of stored runs at the prices that are known now.
+    """Compute the costs of stored runs again.
+
+    The prices are those that are known now.
 
     Without --all or --model, only runs without a cost are priced. A run keeps the price of the time at which it was
     recorded, where the price list has one. Metrics change by the exact difference. Servers may run meanwhile.

@@ -136,6 +136,14 @@ class BackendSession:
             raise PromiseNotOffered(f"no metrics: GET /agents-metrics/… is answered with {response.status}")
         return self.expect_object(response, "the metrics")
 
+    def total_runs(self) -> int | None:
+        """Return the number of the agent's runs in the metrics; None if the backend has no metrics."""
+        try:
+            total: int = self.metrics()["runs"]["total"]
+        except PromiseNotOffered:
+            return None
+        return total
+
     def expect_object(self, response: Response, what: str) -> dict[str, Any]:
         """Return the object in a response with the status 200 or 201.
 

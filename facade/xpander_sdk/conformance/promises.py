@@ -230,12 +230,14 @@ def _check_batch(session: BackendSession) -> None:
     expect_status("a report", probe, 200, 201)
     if "x-report-batch" not in probe.headers:
         raise PromiseNotOffered("no batches: the response to a report has no x-report-batch")
+    other_agent, before = f"conform-other-{uuid.uuid4()}", session.total_runs()
     ids = [session.new_id() for _ in range(4)]
     reports = [
         {"agent_id": session.agent_id, "id": run_id, "reported_at": session.now(), "result": run_id, "is_success": True}
         for run_id in ids
     ]
     reports[1]["duration"] = "soon"
+    reports[3]["agent_id"] = other_agent
     update = {"agent_id": session.agent_id, "id": ids[0], "reported_at": session.now(), "result": "updated"}
     response = session.request("POST", "/agent-execution/reports", body={"reports": [*reports, update]})
     outcomes = session.expect_object(response, "the response to a batch").get("outcomes")
@@ -246,11 +248,13 @@ def _check_batch(session: BackendSession) -> None:
     tasks = [(outcome.get("task") or {}).get("id") for outcome in outcomes]
     expect("tasks of the batch, in order", tasks, [ids[0], None, ids[2], ids[3], ids[0]])
     expect("result after two reports in one batch", session.load(ids[0]).get("result"), "updated")
-    for run_id in ids[2:]:
+    for run_id, agent_id in ((ids[2], session.agent_id), (ids[3], other_agent)):
         task = session.load(run_id)
         expect("result of a report in a batch", task.get("result"), run_id)
-        expect("agent_id of a report in a batch", task.get("agent_id"), session.agent_id)
-    expect("history of the batch", sorted(_list_ids(session, ids)), sorted([ids[0], *ids[2:]]))
+        expect("agent_id of a report in a batch", task.get("agent_id"), agent_id)
+    expect("history of the batch", sorted(_list_ids(session, ids)), sorted([ids[0], ids[2]]))
+    if before is not None:
+        expect("difference of runs.total after the batch", (session.total_runs() or 0) - before, 2)
 
 
 PROMISES = (

@@ -125,7 +125,8 @@ class OperationHandlers:
             tasks = _without_stored_values(submissions, tasks)
         stored = iter(tasks)
         results = [report if isinstance(report, HTTPError) else next(stored) for report in reports]
-        return json_response({"outcomes": [_outcome(result) for result in results]})
+        stale_before = self._stale_before()
+        return json_response({"outcomes": [_outcome(result, stale_before) for result in results]})
 
     async def get_task(self, request: OperationRequest) -> Response:
         """Return one task."""
@@ -243,10 +244,10 @@ def _without_stored_values(
     return results
 
 
-def _outcome(result: Task | Exception) -> dict[str, Any]:
+def _outcome(result: Task | Exception, stale_before: int) -> dict[str, Any]:
     """Return the contract's `ReportOutcome`."""
     if isinstance(result, Task):
-        return {"status": 200, "task": serializers.reported_task(result)}
+        return {"status": 200, "task": serializers.reported_task(result, stale_before)}
     error = http_error(result, "POST")
     outcome: dict[str, Any] = {"status": error.status, "error": {"detail": error.detail}}
     if "Retry-After" in error.headers:

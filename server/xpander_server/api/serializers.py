@@ -49,21 +49,21 @@ def task(task: Task, stale_before: int) -> dict[str, Any]:
 def list_item(task: Task, stale_before: int) -> dict[str, Any]:
     """Return the contract's `TaskListItem`; the arguments are those of `task`."""
     return {
-        **reported_task(task),
-        "is_stale": task.is_stale(stale_before),
+        **reported_task(task, stale_before),
         "error": task.error if task.error is None else str(task.error),
         "result": task.result if task.result is None else str(task.result),
         "result_truncated": isinstance(task.result, Excerpt),
     }
 
 
-def reported_task(task: Task) -> dict[str, Any]:
-    """Return the contract's `TaskListItem` without the result, as the outcome of a report in a batch contains it."""
+def reported_task(task: Task, stale_before: int) -> dict[str, Any]:
+    """Return the contract's `TaskListItem` without texts, as the outcome of a report in a batch contains it."""
     return {
         "id": task.id,
         "agent_id": task.agent_id,
         "organization_id": task.organization_id,
         "status": task.status,
+        "is_stale": task.is_stale(stale_before),
         "user_id": task.user_id,
         "parent_task_id": task.parent_task_id,
         "triggering_agent_id": task.triggering_agent_id,
