@@ -102,8 +102,8 @@ def set_price(
 ) -> None:
     """Set the price of a model.
 
-    Prices are in dollars for a million tokens. A MODEL that ends with "*" stands for all models whose names begin so. Of several prices, the one of the longest
-    name applies, and the one of a provider before the one of any provider.
+    Prices are in dollars for a million tokens. A MODEL that ends with "*" stands for all models whose names begin so.
+    Of several prices, the one of the longest name applies, and the one of a provider before the one of any provider.
     """
     from xpander_server.admin import OwnPrice, open_prices
 
