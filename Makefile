@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 MUTANTS := .mutants/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
-INTEGRATIONS := $(foreach name,claude-agent-sdk langchain openai-agents,.integrations/$(name)/.ready)
+INTEGRATIONS := $(foreach name,claude-agent-sdk langchain litellm openai-agents,.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
 .PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
@@ -121,7 +121,7 @@ $(OFFICIAL): requirements/interop.txt
 	@touch $@
 
 integrations: setup $(INTEGRATIONS) ## test the adapters of agent frameworks, each in an environment of its framework
-	$(BIN)/pytest -m integration tests/integrations
+	$(BIN)/pytest -n 2 --dist loadscope -m integration tests/integrations
 
 .integrations/%/.ready: requirements/integrations-%.txt pyproject.toml | $(READY)
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)

@@ -41,6 +41,7 @@ def run_program(python: Path, arguments: list[str], folder: Path, input: str | N
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1",
         "OPENAI_API_KEY": "no-key",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         **variables,
     }
     process = subprocess.run(
