@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Insert, String, Table, Update
+from sqlalchemy import Connection, CursorResult, Dialect, Insert, String, Table, Update
 
 Row = Sequence[Any]
 KEY_PREFIX = "key_"
@@ -61,7 +61,7 @@ class ConflictFreeInsert:
             self._sql = self._compile(connection.dialect)
         columns = [list(values) for values in zip(*rows, strict=True)]
         result = connection.exec_driver_sql(self._sql, tuple(columns))
-        return set(result.cursor.fetchall())  # SQLAlchemy's rows would cost more than the driver's tuples
+        return set(driver_rows(result))
 
     def _compile(self, dialect: Dialect) -> str:
         quote = dialect.identifier_preparer.quote
@@ -73,3 +73,10 @@ class ConflictFreeInsert:
         key = ", ".join(quote(column.name) for column in self._table.primary_key)
         table = quote(self._table.name)
         return f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING RETURNING {key}"  # noqa: S608 - names of the schema
+
+
+def driver_rows(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of a result as the driver's tuples; SQLAlchemy's rows would cost more."""
+    cursor = result.cursor
+    assert cursor is not None  # the statement returns rows
+    return list(cursor.fetchall())

@@ -13,7 +13,7 @@ from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.new_task import create_task
 from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.task import Conflict, Erased, Task, merge
-from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert
+from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, driver_rows
 from xpander_server.store.engine.errors import RowLocked
 from xpander_server.store.erasure import find_erased
 from xpander_server.store.metadata_pairs import delete_pairs, update_pairs
@@ -293,9 +293,9 @@ def _find_tasks(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[Ta
     return frozenset(
         TaskKey(parameters["key_organization_id"], task_id)
         for parameters in _key_parameters(keys)
-        for (task_id,) in connection.exec_driver_sql(
-            _SELECT_IDS, (parameters["key_organization_id"], as_text(parameters["key_ids"]))
-        ).cursor.fetchall()
+        for (task_id,) in driver_rows(
+            connection.exec_driver_sql(_SELECT_IDS, (parameters["key_organization_id"], as_text(parameters["key_ids"])))
+        )
     )
 
 
