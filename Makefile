@@ -4,11 +4,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
-MUTANTS := .mutants/.ready
+MUTANTS := .mutants-venv/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 INTEGRATIONS := $(foreach name,claude-agent-sdk langchain litellm openai-agents,.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
+
+# Creates the virtual environment of a target, which is its folder; the argument is what pip installs.
+define create_environment
+@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+@$(BIN)/uv pip install --quiet --python $(@D)/bin/python $(1)
+@touch $@
+endef
 
 .PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
 
@@ -55,9 +62,7 @@ lint-deploy: $(DEPLOY) ## lint the Dockerfile, the Compose file, the Kubernetes 
 	@if command -v systemd-analyze > /dev/null; then .ci/lint-systemd; else echo 'systemd-analyze is not installed: the systemd units are not checked'; fi
 
 $(DEPLOY): requirements/deploy.txt | $(READY)
-	@test -x .deploy-venv/bin/python || $(PYTHON) -m venv .deploy-venv
-	@$(BIN)/uv pip install --quiet --python .deploy-venv/bin/python -r requirements/deploy.txt
-	@touch $@
+	$(call create_environment,-r $<)
 
 format: setup ## format the code and apply the fixes of ruff
 	$(BIN)/ruff check --fix .
@@ -105,9 +110,7 @@ mutants: setup $(MUTANTS) ## measure whether unit tests notice small changes of 
 	PYTHONPATH=tests $(BIN)/python tests/mutation/mutants.py $(MODULES)
 
 $(MUTANTS): requirements/mutants.txt | $(READY)
-	@test -x .mutants/bin/python || $(PYTHON) -m venv .mutants
-	@$(BIN)/uv pip install --quiet --python .mutants/bin/python -r requirements/mutants.txt
-	@touch $@
+	$(call create_environment,-r $<)
 
 contract: setup ## fuzz a running server with schemathesis
 	$(BIN)/python tests/contract/fuzz.py
@@ -115,18 +118,14 @@ contract: setup ## fuzz a running server with schemathesis
 interop: setup $(OFFICIAL) ## test our server with the official SDK, and compare both SDKs on the wire
 	$(BIN)/pytest -m official tests/interop
 
-$(OFFICIAL): requirements/interop.txt
-	@test -x .official-venv/bin/python || $(PYTHON) -m venv .official-venv
-	@$(BIN)/uv pip install --quiet --python .official-venv/bin/python -r requirements/interop.txt
-	@touch $@
+$(OFFICIAL): requirements/interop.txt | $(READY)
+	$(call create_environment,-r $<)
 
 integrations: setup $(INTEGRATIONS) ## test the adapters of agent frameworks, each in an environment of its framework
 	$(BIN)/pytest -n 2 --dist loadscope -m integration tests/integrations
 
 .integrations/%/.ready: requirements/integrations-%.txt pyproject.toml | $(READY)
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -r $< -e .
-	@touch $@
+	$(call create_environment,-r $< -e .)
 
 bench: setup $(OFFICIAL) ## compare our client with the official SDK, httpx and aiohttp; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.client $(if $(QUICK),--quick)
@@ -138,14 +137,10 @@ bench-outbox: setup $(RECORDERS) ## compare our outbox with langsmith, langfuse 
 	@$(BIN)/python -m benchmarks.outbox $(if $(QUICK),--quick)
 
 .recorders/%/.ready: requirements/bench-outbox.txt | $(READY)
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c requirements/bench-outbox.txt $*
-	@touch $@
+	$(call create_environment,-c $< $*)
 
 .loggers/%/.ready: requirements/bench-server.txt | $(READY)
-	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python -c requirements/bench-server.txt $*
-	@touch $@
+	$(call create_environment,-c $< $*)
 
 bench-server: setup $(LOGGERS) ## compare our server with MLflow and Phoenix, and measure it with many tasks; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.server $(if $(QUICK),--quick)
@@ -165,4 +160,4 @@ constraints: ## update requirements/dev.txt from pyproject.toml; versions that s
 
 clean: ## remove the files that the other targets create
 	@test ! -e .python-roots || .ci/python-root --remove
-	rm -rf .venv .official-venv .deploy-venv .recorders .loggers .integrations build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .*-venv .recorders .loggers .integrations build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis

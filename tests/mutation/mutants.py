@@ -26,7 +26,7 @@ from typing import Any
 from attrs import frozen
 
 ROOT = Path(__file__).resolve().parents[2]
-COSMIC_RAY = ROOT / ".mutants" / "bin" / "cosmic-ray"
+COSMIC_RAY = ROOT / ".mutants-venv" / "bin" / "cosmic-ray"
 COPIED = ("generated", "facade", "server", "openapi", "tests", "pyproject.toml")
 PACKAGE_FOLDERS = ("generated", "facade", "server")
 WARM_PYTEST = "tests/mutation/warm_pytest.py"
