@@ -14,14 +14,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
 from urllib.request import Request, urlopen
-
-import psycopg
-from psycopg.sql import SQL, Identifier
 
 from benchmarks import other_servers, report
 from benchmarks.load import batch_requests
@@ -29,7 +26,7 @@ from benchmarks.load import batch_requests
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.postgres import Postgres  # noqa: E402
+from support.postgres import Postgres, new_database  # noqa: E402
 from support.server import KEY, running_server  # noqa: E402
 from xpander_server.store import Store, Submission, TaskQuery  # noqa: E402
 
@@ -109,11 +106,11 @@ def measure_batches(folder: Path, postgres: Postgres, seconds: float, rounds: in
     rows = [["", "reports/s", "CPU of the server per report", "p50", "p99"]]
     results: dict[str, list[dict[str, float]]] = {}
     for number in range(rounds):
-        for kind, url in (
-            ("SQLite", f"sqlite:///{folder}/batches-{number}.db"),
-            ("PostgreSQL", new_database(postgres)),
+        for kind, database in (
+            ("SQLite", nullcontext(f"sqlite:///{folder}/batches-{number}.db")),
+            ("PostgreSQL", new_database(postgres.url())),
         ):
-            with ours(url) as server:
+            with database as url, ours(url) as server:
                 load(server, 4, 0.5, BATCH)  # warm-up
                 before = cpu_seconds(server)
                 result = load(server, BATCH_CONNECTIONS, seconds, BATCH)
@@ -124,14 +121,6 @@ def measure_batches(folder: Path, postgres: Postgres, seconds: float, rounds: in
         rows.append([kind, f"{rate:,.0f}", f"{cpu:.0f} µs", f"{p50:.1f} ms", f"{p99:.1f} ms"])
         print(" | ".join(rows[-1]), flush=True)
     return rows
-
-
-def new_database(postgres: Postgres) -> str:
-    """Create a database, and return its URL."""
-    name = f"bench_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-    return postgres.url(name)
 
 
 def cpu_seconds(url: str) -> float:
@@ -251,7 +240,8 @@ def main() -> None:
         try:
             loaded = measure_load(folder, postgres, seconds, rounds)
             batches = measure_batches(folder, postgres, seconds, rounds)
-            fresh = measure_fresh_postgresql(new_database(postgres), 10_000 if arguments.quick else 100_000)
+            with new_database(postgres.url()) as url:
+                fresh = measure_fresh_postgresql(url, 10_000 if arguments.quick else 100_000)
             logged = other_servers.table(other_servers.measure(folder, arguments.quick))
             grown = measure_sizes({"SQLite": f"sqlite:///{folder}/sizes.db", "PostgreSQL": postgres.url()}, sizes)
         finally:

