@@ -1,5 +1,8 @@
 """Command `send`."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from xpander_sdk import Configuration, Task
@@ -59,6 +62,21 @@ def test_lines_that_export_writes_are_reported(cli, embedded, tmp_path):
     assert cli("send", "--from", f"{tmp_path}/runs.jsonl", "--base-url", copy.base_url).output == "run-1: failed\n"
     task, original = Task.load("run-1", copy), Task.load("run-1", embedded)
     assert (task.result, task.duration, task.created_at) == ("done", 4.7, original.created_at)
+
+
+def test_lines_without_an_agent_get_that_of_the_environment(cli, embedded, monkeypatch):
+    monkeypatch.setenv("XPANDER_AGENT_ID", "a")
+    assert cli("send", "--from", "-", input='{"id": "1"}\n').output == "1: completed\n"
+    assert Task.load("1", embedded).agent_id == "a"
+
+
+def test_a_line_that_cannot_be_delivered_is_kept_in_the_outbox(cli, monkeypatch, tmp_path):
+    monkeypatch.setenv("XPANDER_OUTBOX", str(tmp_path / "outbox.db"))
+    monkeypatch.setenv("XPANDER_API_KEY", "key")
+    result = cli("send", "--agent-id", "a", "--from", "-", "--base-url", "http://127.0.0.1:9", input='{"id": "1"}\n')
+    assert "stopped at line 1" in result.output
+    with closing(sqlite3.connect(tmp_path / "outbox.db")) as file:
+        assert file.execute("SELECT task_id FROM reports").fetchall() == [("1",)]
 
 
 def test_an_update_keeps_fields_that_it_does_not_contain(cli, embedded):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import IO, Any
 
 import click
@@ -12,7 +11,6 @@ from xpander_sdk import Configuration, Task, Tokens, errors
 from xpander_sdk.cli.options import backend_options, examples, json_option, metadata_option, require_agent_id
 from xpander_sdk.cli.render.output import print_json
 from xpander_sdk.cli.render.text import printable
-from xpander_sdk.client import client, operations
 from xpander_sdk.import_export.importer import report_of
 from xpander_sdk.import_export.jsonl import parse_record
 from xpander_sdk.reporting.usage import TOKEN_KINDS
@@ -99,9 +97,8 @@ def _report_lines(configuration: Configuration, agent_id: str | None, lines: Ite
             if line.strip():
                 record = parse_record(_parse_json(line, "the line"))
                 if record.agent_id is None:
-                    record = evolve(record, agent_id=agent_id)
-                operation = operations.report_task(report_of(record))
-                yield client.send(configuration, operation.map(partial(Task._from_record, configuration)))
+                    record = evolve(record, agent_id=require_agent_id(configuration, agent_id, "--agent-id"))
+                yield Task._send_report(configuration, report_of(record))
     except (ValueError, errors.ModuleException) as error:
         if isinstance(error, UnicodeDecodeError):
             # The line could not be read, so the loop has not counted it.
