@@ -32,7 +32,8 @@ from typing import IO, Any
 
 from attrs import asdict, define, field
 
-from xpander_sdk.import_export.private_files import check_folder, create_private_folder, open_private, replace_private
+from xpander_sdk._private_folder import create_private_folder
+from xpander_sdk.import_export.private_files import check_folder, open_private, replace_private
 from xpander_sdk.import_export.reader import Entry, Position
 
 MAX_TEXT = 1 << 20

@@ -39,21 +39,6 @@ def check_folder(folder: str, trusted_file: str | None = None) -> None:
         raise _error("every user may replace the files of this folder", folder)
 
 
-def create_private_folder(folder: str) -> None:
-    """Create a folder and its missing parents, accessible to their owner only.
-
-    Raises:
-        OSError: a folder cannot be created.
-    """
-    missing = []
-    while folder and not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    for name in reversed(missing):
-        with suppress(FileExistsError):
-            os.mkdir(name, mode=0o700)
-
-
 def open_private(path: str, mode: str) -> IO[bytes]:
     """Open an existing file of this user, or create one.
 

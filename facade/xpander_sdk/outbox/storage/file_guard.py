@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from xpander_sdk._clock import monotonic
+from xpander_sdk._private_folder import create_private_folder
 from xpander_sdk.errors import OutboxError
 
 try:
@@ -52,15 +53,8 @@ def file_id(path: str) -> FileId | None:
 
 def create_folder(path: str) -> None:
     """Create the folder of the file `path` and its missing parents, accessible to their owner only."""
-    folder = os.path.dirname(path)
-    missing = []
-    while folder and not os.path.isdir(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
     try:
-        for name in reversed(missing):  # os.makedirs would create the parents with the rights that the umask allows.
-            with suppress(FileExistsError):
-                os.mkdir(name, mode=0o700)
+        create_private_folder(os.path.dirname(path))
     except OSError as error:
         raise _unusable(path, error) from error
 
