@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xpander_sdk import _lazy
 from xpander_sdk.metrics import Metrics, metrics_from_model
 from xpander_sdk.reporting.validation import parse_datetime, resolve_agent_id
-from xpander_sdk.settings.configuration import Configuration, redirections, resolve_configuration
+from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 
 if TYPE_CHECKING:
     from xpander_sdk.client.operations import Operation
@@ -25,7 +25,7 @@ class BackendMetrics:
     @property
     def configuration(self) -> Configuration:
         """Backend and credentials of the calls."""
-        return resolve_configuration(self._configuration) if redirections else self._configuration
+        return resolve_configuration(self._configuration)
 
     def metrics(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from xpander_sdk import _lazy
 from xpander_sdk.client.pagination import Pagination, Query
-from xpander_sdk.settings.configuration import Configuration, redirections, resolve_configuration
+from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 from xpander_sdk.task import Task
 from xpander_sdk.tasks_list_item import TasksList, TasksListItem
 
@@ -31,7 +31,7 @@ class Tasks:
     @property
     def configuration(self) -> Configuration:
         """Backend and credentials of the calls."""
-        return resolve_configuration(self._configuration) if redirections else self._configuration
+        return resolve_configuration(self._configuration)
 
     def get(self, task_id: str) -> Task:
         """Load a task.
