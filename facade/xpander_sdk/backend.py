@@ -528,13 +528,13 @@ class Backend(BackendMetrics):
     ) -> "tuple[Configuration, list[Report], list[ValueError | TypeError | None]]":
         """Return the configuration, the valid reports, and for each report its error or None."""
         configuration = self.configuration if configuration is None else resolve_configuration(configuration)
-        all_arguments = list(reports) if not isinstance(reports, str | bytes | Mapping) else [reports]
+        if isinstance(reports, str | bytes | Mapping):
+            raise _not_mappings(reports)
         valid: list[Report] = []
         outcomes: list[ValueError | TypeError | None] = []
-        for arguments in all_arguments:
-            if isinstance(reports, Mapping) or not isinstance(arguments, Mapping):
-                kind = type(reports if isinstance(reports, Mapping) else arguments).__name__
-                raise ValueError(f"reports must be a list of mappings with the arguments of each report, got {kind}")
+        for arguments in reports:
+            if not isinstance(arguments, Mapping):
+                raise _not_mappings(arguments)
             fields: dict[str, Any] = dict(cast("Mapping[str, Any]", arguments))
             try:
                 _, report = self._new_report(
@@ -555,6 +555,11 @@ class Backend(BackendMetrics):
         if is_empty_builtin(fields.get("used_tools")):
             fields = {**fields, "used_tools": []}
         return configuration, _lazy.report.new_report(agent_id, **fields)
+
+
+def _not_mappings(value: object) -> ValueError:
+    kind = type(value).__name__
+    return ValueError(f"reports must be a list of mappings with the arguments of each report, got {kind}")
 
 
 def _merged(
