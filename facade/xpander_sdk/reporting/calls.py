@@ -1,7 +1,7 @@
 """Conversion of the argument `calls`: the model calls of a run."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from xpander_capture.responses.usage import read_usage
@@ -64,14 +64,8 @@ def _parse_call(name: str, entry: Any) -> dict[str, Any]:
             call["tokens"] = tokens
             if includes_cache is not None and "prompt_includes_cache" not in stated:
                 call["prompt_includes_cache"] = includes_cache
-        elif key == "prompt_includes_cache":
-            call[key] = parse_bool(path, value)
-        elif key in ("duration", "cost"):
-            call[key] = parse_duration(path, value) if key == "duration" else _parse_cost(path, value)
-        elif key == "error":
-            call[key] = validation.parse_error(path, value)
         else:
-            call[key] = validation.parse_name(path, value)
+            call[key] = _PARSERS[key](path, value)
     return call
 
 
@@ -102,3 +96,12 @@ def _parse_cost(name: str, value: Any) -> float:
     if not 0 <= cost <= MAX_COST:  # also false for NaN
         raise ValueError(f"{name} must be from 0 to {MAX_COST} dollars, got {describe(value)}")
     return cost
+
+
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("provider", "model", "response_id"), validation.parse_name),
+    "prompt_includes_cache": parse_bool,
+    "duration": parse_duration,
+    "error": validation.parse_error,
+    "cost": _parse_cost,
+}
