@@ -30,7 +30,7 @@ from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.owner import is_dead
 from xpander_sdk.outbox.policy import SECOND, FailureKind
-from xpander_sdk.outbox.settlement import Delivered, Failed, NotSent, OnResolved, Outcome, Settlement
+from xpander_sdk.outbox.settlement import MAX_LAST_ERROR, Delivered, Failed, NotSent, OnResolved, Outcome, Settlement
 from xpander_sdk.outbox.storage.administration import Administration
 from xpander_sdk.outbox.storage.models import Batch, Destination, DestinationKey
 from xpander_sdk.outbox.storage.queue_store import QueueStore
@@ -44,7 +44,6 @@ _LEASE_MARGIN_SECONDS = 5  # A lease lasts this much longer than the longest cal
 _MAX_CALL_SECONDS = 600.0  # A lease longer than MAX_WAIT would count as expired.
 _MIN_CALL_SECONDS = 0.05
 _REFRESH_SECONDS = 5.0  # Time between two reads of the destinations that other processes have added.
-_MAX_LAST_ERROR = 500  # characters
 
 
 @frozen
@@ -235,7 +234,7 @@ class Delivery:
         text = f"the worker failed with {type(error).__name__}: {error}".encode(errors="replace").decode()
         with suppress(OutboxError):  # The file cannot be used, which `Outbox.stats` shows as well.
             if self._store.database.exists():
-                self._administration.record_error(text[:_MAX_LAST_ERROR])
+                self._administration.record_error(text[:MAX_LAST_ERROR])
 
     def _deliver(self, claim: Claim, deadline: float | None) -> None:
         configuration = self._configuration_for(claim.destination, deadline)

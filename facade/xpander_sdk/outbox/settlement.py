@@ -26,7 +26,8 @@ from xpander_sdk.outbox.storage.queue_store import QueueStore
 _log = logging.getLogger("xpander_sdk")
 
 _MAX_DEAD_LETTER_ERROR = 2_000  # characters
-_MAX_LAST_ERROR = 500  # characters
+MAX_LAST_ERROR = 500
+"""Maximum length of the text of the last error of a run, a destination or the file, in characters."""
 
 
 @frozen
@@ -123,9 +124,8 @@ class Settlement:
         draw = random.random()  # noqa: S311  # One wait for the destination, whatever the number of its runs.
         for batch, failure in failed:
             kind = failure.kind
-            error = failure.error.encode(
-                errors="replace"
-            ).decode()  # SQLite cannot store lone surrogates of a response.
+            # SQLite cannot store lone surrogates of a response.
+            error = failure.error.encode(errors="replace").decode()
             failed_attempts = batch.failed_attempts + 1
             if kind is FailureKind.NOT_FOUND and failed_attempts >= policy.MAX_UNKNOWN_AGENT_ATTEMPTS:
                 kind = FailureKind.REJECTED
@@ -142,7 +142,7 @@ class Settlement:
                 if kind is not FailureKind.NOT_FOUND:
                     failures = batch.destination.failures + 1
                     destination_wait = policy.destination_backoff(failures, failure.retry_after, lambda: draw)
-            self._store.reschedule(batch, error[:_MAX_LAST_ERROR], run_wait=run_wait, destination_wait=destination_wait)
+            self._store.reschedule(batch, error[:MAX_LAST_ERROR], run_wait=run_wait, destination_wait=destination_wait)
         return dead
 
     def _log_failures(self, failed: Sequence[tuple[Batch, Failed]], dead: Sequence[tuple[Batch, str]]) -> None:
