@@ -323,26 +323,25 @@ def _documents(content: _HashedLines) -> Iterator[tuple[int, bytes, Any]]:
     line = content.read_line().removeprefix(_BOM)
     while line.isspace():
         number, line = number + 1, content.read_line()
-    if line.endswith(b"\n") and _is_json(line):
-        # Documents on lines of their own, or one document with blank lines behind it.
-        while line:
-            if not line.isspace():
-                yield number, line.rstrip(b"\r\n"), None
-            number, line = number + 1, content.read_line()
-        return
+    if line.endswith(b"\n"):
+        try:
+            document = _parse_json(line)
+        except ValueError:
+            pass  # The document has further lines, or is invalid.
+        else:
+            # Documents on lines of their own, or one document with blank lines behind it.
+            yield number, line.rstrip(b"\r\n"), document
+            del document
+            while line := content.read_line():
+                number += 1
+                if not line.isspace():
+                    yield number, line.rstrip(b"\r\n"), None
+            return
     text = line + content.read_rest(len(line))
     try:
         yield 1, b"", _parse_json(text)
     except ValueError:
         yield 1, text[:1_000], None
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        _parse_json(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _parse_json(text: bytes) -> Any:
