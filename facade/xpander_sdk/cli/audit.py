@@ -1,9 +1,13 @@
 """Command `audit`: show who erased which tasks."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import click
+from rich.table import Table
 
 from xpander_sdk.cli.options import examples, json_option, organization_option, store_command
-from xpander_sdk.cli.render.output import new_table, print_json, print_table
+from xpander_sdk.cli.render.output import new_table, print_rows
 from xpander_sdk.cli.render.text import plain_text
 
 
@@ -19,18 +23,15 @@ def audit(store: str, organization_id: str, limit: int, as_json: bool) -> None:
     """
     from xpander_server.admin import read_audit_log
 
-    entries = read_audit_log(store, organization_id, limit)
-    if as_json:
-        for entry in entries:
-            print_json(entry)
-    elif entries:
-        table = new_table()
-        for name in ("time (UTC)", "who", "action", "details"):
-            table.add_column(name, overflow="fold")
-        for entry in entries:
-            details = ", ".join(f"{name}: {value}" for name, value in entry["details"].items())
-            time = entry["at"][:19].replace("T", " ")
-            table.add_row(time, plain_text(entry["actor"]), entry["action"], plain_text(details))
-        print_table(table)
-    else:
-        click.echo("No entries.")
+    print_rows(read_audit_log(store, organization_id, limit), _audit_table, "No entries.", as_json=as_json)
+
+
+def _audit_table(entries: Sequence[dict[str, Any]]) -> Table:
+    table = new_table()
+    for name in ("time (UTC)", "who", "action", "details"):
+        table.add_column(name, overflow="fold")
+    for entry in entries:
+        details = ", ".join(f"{name}: {value}" for name, value in entry["details"].items())
+        time = entry["at"][:19].replace("T", " ")
+        table.add_row(time, plain_text(entry["actor"]), entry["action"], plain_text(details))
+    return table

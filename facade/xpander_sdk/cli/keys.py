@@ -1,5 +1,6 @@
 """Commands `keys …`: manage the API keys of a store."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from xpander_sdk.cli.options import (
     store_command,
     yes_option,
 )
-from xpander_sdk.cli.render.output import new_table, print_json, print_table
+from xpander_sdk.cli.render.output import new_table, print_json, print_rows
 from xpander_sdk.cli.render.text import plain_text
 
 
@@ -104,13 +105,7 @@ def list_keys(store: str, organization_id: str | None, include_ended: bool, as_j
             for row in table.list_keys(organization_id)
             if include_ended or row.is_active(now)
         ]
-    if as_json:
-        for row in rows:
-            print_json(row)
-    elif rows:
-        print_table(_keys_table(rows))
-    else:
-        click.echo("No keys.")
+    print_rows(rows, _keys_table, "No keys.", as_json=as_json)
 
 
 @keys.command(epilog=examples("xpander-report keys rotate ci --grace 24h"))
@@ -161,7 +156,7 @@ def _print_secret(name: str, organization_id: str, secret: str, as_json: bool) -
         click.echo(f"The key {name!r} of {organization_id!r}, shown only once:\n\n  {secret}\n")
 
 
-def _keys_table(rows: list[dict[str, Any]]) -> Table:
+def _keys_table(rows: Sequence[dict[str, Any]]) -> Table:
     table = new_table()
     for column in ("organization", "name", "scopes", "state", "created (UTC)", "last used", "expires"):
         table.add_column(column)

@@ -1,5 +1,6 @@
 """Commands `prices …`: manage the prices that an organization has set for models."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,7 @@ import click
 from rich.table import Table
 
 from xpander_sdk.cli.options import examples, json_option, organization_option, store_command
-from xpander_sdk.cli.render.output import new_table, print_json, print_table
+from xpander_sdk.cli.render.output import new_table, print_rows
 from xpander_sdk.cli.render.text import plain_text
 
 if TYPE_CHECKING:
@@ -133,13 +134,7 @@ def list_prices(store: str, organization_id: str, as_json: bool) -> None:
 
     with open_prices(store) as table:
         rows = [_to_json(price) for price in table.list_prices(organization_id)]
-    if as_json:
-        for row in rows:
-            print_json(row)
-    elif rows:
-        print_table(_prices_table(rows))
-    else:
-        click.echo("No prices.")
+    print_rows(rows, _prices_table, "No prices.", as_json=as_json)
 
 
 @prices.command(epilog=examples("xpander-report prices remove my-llama"))
@@ -170,7 +165,7 @@ def _to_json(price: "OwnPrice") -> dict[str, Any]:
     }
 
 
-def _prices_table(rows: list[dict[str, Any]]) -> Table:
+def _prices_table(rows: Sequence[dict[str, Any]]) -> Table:
     table = new_table()
     table.add_column("model")
     table.add_column("provider")

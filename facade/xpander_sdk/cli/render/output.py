@@ -1,6 +1,8 @@
 """Functions that print tables and JSON."""
 
 import json
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 from rich.console import Console, RenderableType
@@ -28,6 +30,30 @@ def key_value_table(values: dict[str, str]) -> Table:
 def print_table(table: RenderableType) -> None:
     """Print a table, a tree or a text on standard output."""
     Console().print(table)
+
+
+def print_rows(
+    rows: Sequence[dict[str, Any]],
+    to_table: Callable[[Sequence[dict[str, Any]]], Table],
+    no_rows: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Print rows as a table or as lines of JSON.
+
+    Args:
+        rows: The rows.
+        to_table: Function that returns the table of the rows.
+        no_rows: Sentence that is printed in place of an empty table.
+        as_json: Whether to print JSON, one line for each row.
+    """
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        print_table(to_table(rows))
+    else:
+        click.echo(no_rows)
 
 
 def print_json(value: object) -> None:
