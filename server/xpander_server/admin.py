@@ -1,7 +1,7 @@
 """Administration of a store: API keys, backup, deletion of old tasks. Works while servers use the store."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,11 +38,8 @@ def open_keys(store_url: str) -> Iterator[ApiKeys]:
     Raises:
         StoreError: The store cannot be opened.
     """
-    store = Store(store_url)
-    try:
+    with closing(Store(store_url)) as store:
         yield ApiKeys(store.keys)
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -52,11 +49,8 @@ def open_prices(store_url: str) -> Iterator[OwnPriceTable]:
     Raises:
         StoreError: The store cannot be opened.
     """
-    store = Store(store_url)
-    try:
+    with closing(Store(store_url)) as store:
         yield store.own_prices
-    finally:
-        store.close()
 
 
 def reprice(
@@ -82,17 +76,10 @@ def reprice(
         StoreError: The store cannot be opened.
         StoreUnavailable: The store is locked or unreachable at present. Tasks that were repriced before stay repriced.
     """
-    store = Store(store_url)
-    try:
+    with closing(Store(store_url)) as store:
         return store.reprice(
-            organization_id,
-            since=None if since is None else parse_timestamp(since.isoformat()),
-            model=model,
-            is_all=is_all,
-            is_dry_run=is_dry_run,
+            organization_id, since=_microseconds(since), model=model, is_all=is_all, is_dry_run=is_dry_run
         )
-    finally:
-        store.close()
 
 
 def delete_older_than(store_url: str, max_age: timedelta) -> int:
@@ -105,11 +92,8 @@ def delete_older_than(store_url: str, max_age: timedelta) -> int:
         StoreError: The store cannot be opened.
         StoreUnavailable: The store is locked or unreachable at present.
     """
-    store = Store(store_url)
-    try:
+    with closing(Store(store_url)) as store:
         return prune(store, max_age)
-    finally:
-        store.close()
 
 
 def erase_tasks(
@@ -146,13 +130,10 @@ def erase_tasks(
         task_id=task_id,
         user_id=user_id,
         agent_id=agent_id,
-        before=None if before is None else parse_timestamp(before.isoformat()),
+        before=_microseconds(before),
     )
-    store = Store(store_url)
-    try:
+    with closing(Store(store_url)) as store:
         return store.erase(selection, actor=actor, now=now())
-    finally:
-        store.close()
 
 
 def read_audit_log(store_url: str, organization_id: str, limit: int) -> list[dict[str, Any]]:
@@ -162,11 +143,8 @@ def read_audit_log(store_url: str, organization_id: str, limit: int) -> list[dic
         StoreError: The store cannot be opened.
         StoreUnavailable: The store is locked or unreachable at present.
     """
-    store = Store(store_url)
-    try:
+    with closing(Store(store_url)) as store:
         entries = store.audit_log(organization_id, limit)
-    finally:
-        store.close()
     return [
         {
             "at": format_timestamp(entry["at"]),
@@ -178,3 +156,7 @@ def read_audit_log(store_url: str, organization_id: str, limit: int) -> list[dic
         }
         for entry in entries
     ]
+
+
+def _microseconds(time: datetime | None) -> int | None:
+    return None if time is None else parse_timestamp(time.isoformat())
