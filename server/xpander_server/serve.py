@@ -35,8 +35,8 @@ from xpander_server.http.descriptors import reserve_connections
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.forwarded import TrustedProxies
 from xpander_server.http.protocol import HttpProtocol
-from xpander_server.maintenance.retention import RetentionTask
-from xpander_server.maintenance.traces import TraceTask
+from xpander_server.maintenance.retention import retention_task
+from xpander_server.maintenance.traces import trace_task
 from xpander_server.observability.logging import LogFormat, configure_logging
 from xpander_server.observability.prometheus import MEDIA_TYPE, RequestMetrics
 from xpander_server.store import DEFAULT_ORGANIZATION, SpanWriter, Store, StoreError, Writer
@@ -67,7 +67,7 @@ def serve(
     """Serve a store until SIGINT or SIGTERM. Requests in progress are answered first.
 
     After a signal, the server ends within about 20 seconds, also if the store does not respond: `SHUTDOWN_TIMEOUT` for
-    requests, and a few seconds each for the writer and for retention.
+    requests, and a few seconds each for the writers and for maintenance.
 
     Args:
         store_url: `sqlite:///FILE` or `postgresql://…`.
@@ -128,8 +128,8 @@ def serve(
             with _stopped_by_signals(server):
                 on_started(bind.url(listener), has_key)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
-                retention = nullcontext() if max_age is None else RetentionTask(store, max_age)
-                with writer, span_writer, TraceTask(store), retention:
+                retention = nullcontext() if max_age is None else retention_task(store, max_age)
+                with writer, span_writer, trace_task(store), retention:
                     server.run(sockets=[listener])
     finally:
         body_workers.close()
