@@ -23,14 +23,14 @@ from xpander_server.api.endpoint import Endpoint
 from xpander_server.api.handlers import OperationHandlers, ReportWriter
 from xpander_server.api.request_body import BodyMemory
 from xpander_server.api.responses import error_response, handle_errors, static_response
-from xpander_server.api.trace_export import TraceExport, direct_record, trace_routes
+from xpander_server.api.trace_export import DirectSpanRecorder, SpanRecorder, TraceExport, trace_routes
 from xpander_server.auth.authentication import Authenticator
 from xpander_server.clock import now
 from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import BlockingRunner, ListRunner, without_limits
 from xpander_server.http.dispatcher import Dispatcher, RequestObserver
 from xpander_server.http.forwarded import TrustedProxies
-from xpander_server.store import SpanWriter, Store
+from xpander_server.store import Store
 
 MAX_BODIES_BYTES = 256 * 1024 * 1024
 """Bytes of all bodies that arrive or wait to be decoded; one organization may use a half of them."""
@@ -45,7 +45,7 @@ def create_app(
     run_list: ListRunner | None = None,
     body_timeout: float | None = None,
     read_large: BodyReader | None = None,
-    span_writer: SpanWriter | None = None,
+    span_writer: SpanRecorder | None = None,
     run_spans: BlockingRunner | None = None,
     clock: Callable[[], int] = now,
     extra_routes: Sequence[BaseRoute] = (),
@@ -92,13 +92,12 @@ def create_app(
         Route("/openapi.json", static_response(contract.document("json"), contract.JSON)),
     ]
     trace_export = TraceExport(
-        direct_record(store, run) if span_writer is None else span_writer.record,
+        span_writer or DirectSpanRecorder(store, run),
         authenticator,
         body_timeout,
         run_spans or run,
         clock,
         memory,
-        _ignore if span_writer is None else span_writer.count_refused,
     )
     operation_routes = [*plain_routes, *prefixed_routes]
     # Starlette gets the operations too, to answer 405 if the path of an operation is used with another method.
@@ -108,10 +107,6 @@ def create_app(
     )
     fallback.router.redirect_slashes = False
     return Dispatcher(operation_routes, fallback, observer, proxies, root_path)
-
-
-def _ignore(count: int) -> None:
-    """Do nothing with a number."""
 
 
 async def _handle_http_exception(request: Request, error: Exception) -> Response:

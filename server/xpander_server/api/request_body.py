@@ -67,7 +67,7 @@ async def read_body(request: Request, max_seconds: float | None, memory: "Reserv
         HTTPError: 415 for an unsupported type or coding, 413 for a body above the limit, 408 after the timeout, 503 if
             there is no memory left for the organization.
     """
-    _require_content_type(request, JSON, "body")
+    _require_media_type(request, JSON, "body")
     return await read_encoded_body(request, max_seconds, MAX_BODY_BYTES, memory)
 
 
@@ -103,13 +103,18 @@ async def read_form(request: Request, max_seconds: float) -> bytes:
     Raises:
         HTTPError: 415 for another type, 413 for a body above the limit, 408 after the timeout.
     """
-    _require_content_type(request, FORM, "form")
+    _require_media_type(request, FORM, "form")
     return await _receive(request, max_seconds, MAX_FORM_BYTES)
 
 
-def _require_content_type(request: Request, media_type: str, subject: str) -> None:
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != media_type:
-        raise HTTPError(415, f"Send the {subject} as {media_type}.")
+def media_type(request: Request) -> str:
+    """Return the media type of the body without its parameters, in lower case; empty if it is not stated."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def _require_media_type(request: Request, required: str, subject: str) -> None:
+    if media_type(request) != required:
+        raise HTTPError(415, f"Send the {subject} as {required}.")
 
 
 async def _receive(

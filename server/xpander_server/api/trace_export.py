@@ -8,7 +8,7 @@ Exporters ignore a partial success; therefore the number of refused spans is in 
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
 from starlette.requests import Request
@@ -16,18 +16,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from xpander_server.api.endpoint import require_scope
-from xpander_server.api.request_body import BodyMemory, read_encoded_body
+from xpander_server.api.request_body import BodyMemory, EncodedBody, media_type, read_encoded_body
 from xpander_server.api.responses import error_response, handle_errors
 from xpander_server.auth.api_keys import REPORT
 from xpander_server.auth.authentication import Authenticator
+from xpander_server.contract import JSON
 from xpander_server.http.concurrency import BlockingRunner
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import SpanBatch, Store
 
+if TYPE_CHECKING:
+    from xpander_server.api.otlp import DecodedExport
+
 PATH = "/v1/traces"
-JSON, PROTOBUF = "application/json", "application/x-protobuf"
-"""Media types of the two forms of an export."""
+PROTOBUF = "application/x-protobuf"
+"""Media type of an export that is not JSON."""
 MAX_BYTES = 64 * 1024 * 1024
 """Largest body, compressed and decompressed."""
 _MAX_AGENT = 255
@@ -41,35 +45,60 @@ _WRONG_PATH = (
 _log = logging.getLogger(__name__)
 
 
+class SpanRecorder(Protocol):
+    """Storage of spans, as `store.SpanWriter` implements it."""
+
+    async def record(self, batch: SpanBatch) -> int:
+        """Store spans durably, and return the number of refused ones."""
+        ...
+
+    def count_refused(self, count: int) -> None:
+        """Count spans that were refused, by `record` or before."""
+        ...
+
+
+class DirectSpanRecorder:
+    """Storage of spans in one transaction for each request, without a count of the refused ones."""
+
+    def __init__(self, store: Store, run: BlockingRunner) -> None:
+        self._store = store
+        self._run = run
+
+    async def record(self, batch: SpanBatch) -> int:
+        """Store spans. See `SpanRecorder.record`."""
+        (refused,) = await self._run(lambda: self._store.commit_spans([batch]))
+        return refused
+
+    def count_refused(self, count: int) -> None:
+        """Do nothing."""
+
+
 class TraceExport:
     """Endpoint that stores the spans of an export.
 
     Args:
-        record: Stores spans, and returns the number of refused ones.
+        recorder: Stores spans.
         authenticator: Identifies the caller.
         body_timeout: Seconds in which the body must arrive; None for no limit.
         run: Executes the decoding of bodies. A few at a time, because a decoded body may be large.
         clock: Returns the current time in microseconds since 1970.
         memory: Bounds the bytes of bodies.
-        on_refused: Called with the number of spans that were refused.
     """
 
     def __init__(
         self,
-        record: Callable[[SpanBatch], Awaitable[int]],
+        recorder: SpanRecorder,
         authenticator: Authenticator,
         body_timeout: float | None,
         run: BlockingRunner,
         clock: Callable[[], int],
         memory: BodyMemory,
-        on_refused: Callable[[int], None],
     ) -> None:
-        self._record = record
+        self._recorder = recorder
         self._authenticator = authenticator
         self._body_timeout = body_timeout
         self._run = run
         self._clock = clock
-        self._on_refused = on_refused
         self._memory = memory
         self._refusals = _RefusalLog()
 
@@ -83,23 +112,20 @@ class TraceExport:
         try:
             return await self._handle(request)
         except HTTPError as error:
-            if error.status in (408, 500):
-                raise HTTPError(503, error.detail, {**(error.headers or {}), **_RETRY}) from None
+            if error.status == 408:
+                raise HTTPError(503, error.detail, {**error.headers, **_RETRY}) from None
             if error.status in (400, 413, 415):
                 self._refusals.add(request_state(request.scope).organization_id, 0, str(error.detail))
             raise
 
     async def _handle(self, request: Request) -> Response:
         principal = await require_scope(self._authenticator, request, REPORT, accepts_bearer=True)
-        media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        if media_type not in (JSON, PROTOBUF):
+        form = media_type(request)
+        if form not in (JSON, PROTOBUF):
             raise HTTPError(415, f"Send the traces as {PROTOBUF} or {JSON}.")
-        # Imported at the first export: most embedded stores, and many servers, never get one.
-        otlp = await self._run(_import_otlp)
-        decode = otlp.decode_json_export if media_type == JSON else otlp.decode_protobuf
         with self._memory.reserve(principal.organization_id) as reservation:
             body = await read_encoded_body(request, self._body_timeout, MAX_BYTES, reservation)
-            export = await self._run(lambda: decode(body.decode(MAX_BYTES)))
+            export = await self._run(lambda: _decode(body, form))
         refused, reason = export.invalid_count, export.reason
         if export.spans:
             agent = request.headers.get("x-agent-id", "").strip()
@@ -109,19 +135,27 @@ class TraceExport:
                 agent[:_MAX_AGENT] if agent.isprintable() else None,
                 self._clock(),
             )
-            if too_many := await self._record(batch):
+            if too_many := await self._recorder.record(batch):
                 refused, reason = refused + too_many, reason or "their traces have too many spans"
         if refused:
-            self._on_refused(refused)
+            self._recorder.count_refused(refused)
             self._refusals.add(principal.organization_id, refused, reason)
-        encode = otlp.encode_json_response if media_type == JSON else otlp.encode_protobuf_response
-        return Response(encode(refused, reason), media_type=media_type)
+        return Response(_encode_response(refused, reason, form), media_type=form)
 
 
-def _import_otlp() -> ModuleType:
+# The decoder is imported at the first export: most embedded stores, and many servers, never get one.
+
+
+def _decode(body: EncodedBody, form: str) -> "DecodedExport":
     from xpander_server.api import otlp
 
-    return otlp
+    return (otlp.decode_json_export if form == JSON else otlp.decode_protobuf)(body.decode(MAX_BYTES))
+
+
+def _encode_response(refused: int, reason: str, form: str) -> bytes:
+    from xpander_server.api import otlp
+
+    return (otlp.encode_json_response if form == JSON else otlp.encode_protobuf_response)(refused, reason)
 
 
 def trace_routes(export: TraceExport) -> list[BaseRoute]:
@@ -143,15 +177,6 @@ def trace_routes(export: TraceExport) -> list[BaseRoute]:
         # Every method: with another one, the path does not exist.
         Route("/", explain_path, methods=["DELETE", "GET", "PATCH", "POST", "PUT"]),
     ]
-
-
-def direct_record(store: Store, run: BlockingRunner) -> Callable[[SpanBatch], Awaitable[int]]:
-    """Return a function that stores the spans of each request in a transaction of its own."""
-
-    async def record(batch: SpanBatch) -> int:
-        return await run(lambda: store.commit_spans([batch])[0])
-
-    return record
 
 
 def _retryable(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
