@@ -8,7 +8,7 @@ import pytest
 
 from xpander_capture.responses import summarize_response
 from xpander_server.domain.model_calls import compute_call_costs
-from xpander_server.domain.pricing import OwnPrice, OwnPrices, compute_cost, compute_run_cost
+from xpander_server.domain.pricing import MAX_COST, OwnPrice, OwnPrices, compute_cost, compute_run_cost, sum_costs
 from xpander_server.domain.pricing.model_names import ModelReference, resolve
 
 # DeepSeek halves its prices at night: https://api-docs.deepseek.com/quick_start/pricing
@@ -358,3 +358,11 @@ def test_names_are_resolved_to_lists() -> None:
     assert resolve(None, "openrouter/openai/gpt-4o") == ModelReference("openrouter", "openai/gpt-4o")
     assert resolve("openai", "openai/gpt-4o") == ModelReference("openai", "gpt-4o")
     assert resolve(None, "Gpt-4O ") == ModelReference(None, "gpt-4o")
+
+
+def test_sum_of_costs_is_unknown_if_one_is_or_if_it_is_too_large() -> None:
+    assert sum_costs([]) == 0
+    assert sum_costs([1, 2]) == 3
+    assert sum_costs([1, None]) is None
+    assert sum_costs([MAX_COST]) == MAX_COST
+    assert sum_costs([MAX_COST, 1]) is None

@@ -12,11 +12,9 @@ from xpander_server.domain.model_calls import (
     compute_call_costs,
     main_model,
     normalize_calls,
-    sum_costs,
     sum_tokens,
     usage_by_model,
 )
-from xpander_server.domain.pricing import MAX_COST
 
 AT = 1_800_000_000_000_000
 MILLION = 1_000_000
@@ -111,14 +109,6 @@ def test_price_of_the_time_of_the_run_applies():
     assert before is not None
     assert after is not None
     assert before != after
-
-
-def test_sum_of_costs_is_unknown_if_one_is_or_if_it_is_too_large():
-    assert sum_costs([]) == 0
-    assert sum_costs([1, 2]) == 3
-    assert sum_costs([1, None]) is None
-    assert sum_costs([MAX_COST]) == MAX_COST
-    assert sum_costs([MAX_COST, 1]) is None
 
 
 def test_usage_of_a_model_is_the_sum_of_its_calls():

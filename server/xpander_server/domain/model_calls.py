@@ -14,7 +14,7 @@ tokens made that call with the tokens of the run.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xpander_server.domain.pricing import MAX_COST, NANODOLLARS, NO_OWN_PRICES, OwnPrices, compute_cost
+from xpander_server.domain.pricing import NANODOLLARS, NO_OWN_PRICES, OwnPrices, compute_cost, sum_costs
 
 TOKEN_KINDS: tuple[str, ...] = ("completion_tokens", "prompt_tokens", "cache_read_tokens", "cache_write_tokens")
 """Kinds of tokens that runs and calls count. Calls may report further kinds, which are stored only."""
@@ -84,16 +84,6 @@ def compute_call_costs(
         own_prices: Prices of the organization, which take precedence.
     """
     return [_call_cost(call, _call_tokens(calls, call, run_tokens), at, own_prices) for call in calls]
-
-
-def sum_costs(costs: Sequence[int | None]) -> int | None:
-    """Return the sum of some costs; None if one of them is not known, or the sum exceeds `MAX_COST`."""
-    total = 0
-    for cost in costs:
-        if cost is None:
-            return None
-        total += cost
-    return total if total <= MAX_COST else None
 
 
 def usage_by_model(

@@ -41,11 +41,10 @@ from xpander_server.domain.model_calls import (
     compute_call_costs,
     main_model,
     normalize_calls,
-    sum_costs,
     sum_tokens,
     usage_by_model,
 )
-from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices, compute_run_cost
+from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices, compute_run_cost, sum_costs
 
 MAX_CLOCK_AHEAD = 300 * SECOND
 """Tolerated advance of a caller's clock. A time far in the future would win against all later reports, and would keep

@@ -1,12 +1,12 @@
-"""Cost of one call."""
+"""Cost of one call, and of several."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from xpander_server.clock import HOUR
 from xpander_server.domain.pricing.own_prices import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.pricing.price_list import NANODOLLARS, find_price
 
-__all__ = ["MAX_COST", "NANODOLLARS", "compute_cost"]
+__all__ = ["MAX_COST", "NANODOLLARS", "compute_cost", "sum_costs"]
 
 MAX_COST = 2**63 - 1
 
@@ -50,3 +50,13 @@ def compute_cost(
     price = own_prices.find(provider, model) or find_price(provider, model, at // HOUR)
     cost = None if price is None else price.compute(counts)
     return cost if cost is not None and cost <= MAX_COST else None
+
+
+def sum_costs(costs: Iterable[int | None]) -> int | None:
+    """Return the sum of some costs; None if one of them is not known, or the sum exceeds `MAX_COST`."""
+    total = 0
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total if total <= MAX_COST else None

@@ -1,13 +1,13 @@
 """Model and cost of a run, from the provider's response and the tokens that its caller reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from xpander_capture.responses import ResponseSummary, include_cache, summarize_response
 from xpander_server.domain.pricing.chat_completion import read_chat_completion
-from xpander_server.domain.pricing.cost import MAX_COST, compute_cost
+from xpander_server.domain.pricing.cost import compute_cost, sum_costs
 from xpander_server.domain.pricing.own_prices import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.pricing.response_text import decode_response
 
@@ -58,7 +58,7 @@ def compute_run_cost(
     summary = _summarize(llm_response)
     model = _valid_name(summary.model)
     if summary.tokens is not None and _covers(summary, tokens):
-        return RunCost(model, _sum_costs(summary.calls or (summary,), at, own_prices))
+        return RunCost(model, sum_costs(_call_costs(summary.calls or (summary,), at, own_prices)))
     cost = compute_cost(
         model,
         tokens,
@@ -94,13 +94,12 @@ def _with_cache(tokens: Mapping[str, int], is_cache_included: bool | None) -> Ma
     return include_cache(tokens) if is_cache_included is False else tokens
 
 
-def _sum_costs(calls: Sequence[ResponseSummary], at: int, own_prices: OwnPrices) -> int | None:
-    """Return the sum of the costs of the calls that state tokens; None if one of them has no price."""
-    total = 0
+def _call_costs(calls: Sequence[ResponseSummary], at: int, own_prices: OwnPrices) -> Iterator[int | None]:
+    """Yield the cost of each call that states tokens; None for one without a price."""
     for call in calls:
         if not call.tokens or not any(call.tokens.values()):
             continue  # an error, or a response that is not billed
-        cost = compute_cost(
+        yield compute_cost(
             _valid_name(call.model),
             call.tokens,
             at,
@@ -108,10 +107,6 @@ def _sum_costs(calls: Sequence[ResponseSummary], at: int, own_prices: OwnPrices)
             is_cache_included=call.is_cache_included,
             own_prices=own_prices,
         )
-        if cost is None:
-            return None
-        total += cost
-    return total if total <= MAX_COST else None
 
 
 def _valid_name(name: str | None) -> str | None:
