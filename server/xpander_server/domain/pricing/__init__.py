@@ -12,7 +12,7 @@ A run without tokens, or with a call of a model without a known price, is unpric
 from xpander_server.domain.pricing.cost import MAX_COST, NANODOLLARS, compute_cost, sum_costs
 from xpander_server.domain.pricing.own_prices import NO_OWN_PRICES, OwnPrice, OwnPrices
 from xpander_server.domain.pricing.price_list import load_prices
-from xpander_server.domain.pricing.run_cost import RunCost, compute_run_cost, parse_model
+from xpander_server.domain.pricing.run_cost import RunCost, compute_run_cost
 
 __all__ = [
     "MAX_COST",
@@ -24,6 +24,5 @@ __all__ = [
     "compute_cost",
     "compute_run_cost",
     "load_prices",
-    "parse_model",
     "sum_costs",
 ]

@@ -23,18 +23,6 @@ class RunCost(NamedTuple):
     """Nano-dollars; None for an unpriced run."""
 
 
-def parse_model(llm_response: str | None) -> str | None:
-    """Return the name of the model that a provider's response names.
-
-    Args:
-        llm_response: JSON text of one response, of a list of responses, or of the events of a stream.
-
-    Returns:
-        The name. None if no response names a model, or if the responses name different models.
-    """
-    return _valid_name(_summarize(llm_response).model)
-
-
 def compute_run_cost(
     llm_response: str | None,
     tokens: Mapping[str, int] | None,
