@@ -72,6 +72,26 @@ class Run:
     created_at: int | None = None
     finished_at: int | None = None
 
+    def report_fields(self) -> dict[str, Any]:
+        """Return the fields of the run's report, without agent, id and time of report; times are microseconds."""
+        return {
+            "input": self.input,
+            "result": self.result or self.error,
+            "error": self.error,
+            "llm_response": self.llm_response,
+            "tokens": self.tokens,
+            "is_success": self.is_success,
+            "duration": self.duration,
+            "used_tools": self.used_tools,
+            "calls": self.calls or None,
+            "user_id": self.user_id,
+            "conversation_id": self.conversation_id,
+            "parent_task_id": self.parent_task_id,
+            "metadata": self.metadata or None,
+            "created_at": self.created_at,
+            "finished_at": self.finished_at,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class TraceRuns:
