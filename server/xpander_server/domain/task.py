@@ -79,15 +79,16 @@ class Change(TypedDict):
 class Conflict(Exception):
     """The id of a report belongs to a task of another agent."""
 
+    _message = "The id {!r} belongs to another agent of this organization. Nothing was changed."
+
     def __init__(self, task_id: str) -> None:
-        super().__init__(f"The id {task_id!r} belongs to another agent of this organization. Nothing was changed.")
+        super().__init__(self._message.format(task_id))
 
 
 class Erased(Conflict):
     """The id of a report belongs to a task that was erased."""
 
-    def __init__(self, task_id: str) -> None:
-        Exception.__init__(self, f"The task {task_id!r} was erased. Nothing was stored.")
+    _message = "The task {!r} was erased. Nothing was stored."
 
 
 @frozen(kw_only=True)
