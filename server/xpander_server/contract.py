@@ -7,7 +7,7 @@ Schema validators are built from it at the first use.
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import islice
@@ -15,15 +15,14 @@ from typing import Any, Literal, NotRequired, Required, TypedDict, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from jsonschema_rs import Draft202012Validator, ValidationError
 
 from xpander_server.body_json import MAX_VALUES, decode_json, split_array
 from xpander_server.http.errors import HTTPError, Problem
 from xpander_server.report_decoder import decode_batch, decode_report
+from xpander_server.schema_validation import BodyValidator, create_validator, find_problems, resolve
 
 JSON = "application/json"
 _MAX_PROBLEMS = 20
-_MAX_MESSAGE_LENGTH = 300
 _FAST_DECODERS: dict[str, Callable[[bytes], Any]] = {
     "#/components/schemas/TaskReport": decode_report,
     "#/components/schemas/TaskReports": decode_batch,
@@ -124,12 +123,12 @@ class Operation:
         security = operation.get("security", description["security"])
         self.scope: str | None = security[0]["apiKey"][0] if security else None
         declarations = [*path_item.get("parameters", []), *operation.get("parameters", [])]
-        self._parameters = [_Parameter(description, _resolve(description, item)) for item in declarations]
+        self._parameters = [_Parameter(description, resolve(description, item)) for item in declarations]
         self._header_names = {
             parameter.name.lower().encode() for parameter in self._parameters if parameter.location == "header"
         }
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
-        self._body_validator = _BodyValidator(description, body["schema"]) if body else None
+        self._body_validator = BodyValidator(description, body["schema"]) if body else None
         self._decode_fast = _FAST_DECODERS.get(body["schema"].get("$ref", "")) if body else None
         items_name = operation.get("x-independent-items")
         self._items = _IndependentItems(description, body["schema"], items_name) if items_name else None
@@ -176,7 +175,7 @@ class Operation:
                 problems.append({"loc": parameter.loc, "msg": "is given more than once", "type": "repeated"})
             converted = parameter.convert(values)
             if not parameter.validator.is_valid(converted):
-                problems += _problems(parameter.validator, converted, parameter.loc)
+                problems += find_problems(parameter.validator, converted, parameter.loc)
             parameters[parameter.name] = converted
         if problems:
             raise HTTPError(422, problems[:_MAX_PROBLEMS])
@@ -220,9 +219,7 @@ def decode_segment(segment: str) -> str:
     return unquote_to_bytes(segment.encode("latin-1")).decode("utf-8")
 
 
-def _read_report(
-    body: bytes, validator: "_BodyValidator", loc: list[str | int], max_values: int = MAX_VALUES
-) -> Report:
+def _read_report(body: bytes, validator: BodyValidator, loc: list[str | int], max_values: int = MAX_VALUES) -> Report:
     value = decode_json(body, max_values)
     if not validator.is_valid(value):
         raise HTTPError(422, list(islice(validator.problems(value, loc), _MAX_PROBLEMS)))
@@ -241,12 +238,12 @@ class _IndependentItems:
     """
 
     def __init__(self, description: dict[str, Any], schema: dict[str, Any], name: str) -> None:
-        array = _resolve(description, schema)["properties"][name]
+        array = resolve(description, schema)["properties"][name]
         self._name = name
-        self._validator = _BodyValidator(description, array["items"])
+        self._validator = BodyValidator(description, array["items"])
         self._max_items: int = array["maxItems"]
 
-    def read(self, body: bytes, envelope: "_BodyValidator", max_values: int) -> list[Report | HTTPError]:
+    def read(self, body: bytes, envelope: BodyValidator, max_values: int) -> list[Report | HTTPError]:
         items = split_array(body, self._name, self._max_items, max_values)
         if not items:
             problems = list(islice(envelope.envelope_problems(decode_json(body)), _MAX_PROBLEMS))
@@ -266,8 +263,8 @@ class _Parameter:
         self.name: str = parameter["name"]
         self.location: str = parameter["in"]
         self.loc: list[str | int] = [self.location, self.name]
-        self.validator = _validator(description, parameter["schema"])
-        self._type = _resolve(description, parameter["schema"]).get("type")
+        self.validator = create_validator(description, parameter["schema"])
+        self._type = resolve(description, parameter["schema"]).get("type")
 
     @property
     def is_array(self) -> bool:
@@ -281,106 +278,3 @@ class _Parameter:
             return _BOOLEANS.get(texts[0], texts[0])
         # Only ASCII digits: int() would accept "１", "1_0" and " 1" as well.
         return int(texts[0]) if self._type == "integer" and _INTEGER.fullmatch(texts[0]) else texts[0]
-
-
-def _resolve(description: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    while reference := node.get("$ref"):
-        node = description
-        for key in reference.removeprefix("#/").split("/"):
-            node = node[key]
-    return node
-
-
-def _validator(description: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
-    # The mask replaces the caller's value in messages, which may be logged.
-    return Draft202012Validator(
-        {**schema, "components": description["components"]}, validate_formats=True, mask="the value"
-    )
-
-
-class _BodyValidator:
-    """Validator of a body that is an object, whose cost is bounded.
-
-    jsonschema-rs lists all violations at once: a body with a million invalid elements would take minutes. Therefore the
-    object is shortened first, and the elements of its arrays are validated one by one.
-    """
-
-    def __init__(self, description: dict[str, Any], schema: dict[str, Any]) -> None:
-        self._whole = _validator(description, schema)
-        resolved = _resolve(description, schema)
-        self._object = _ObjectSchema(description, resolved)
-        self._properties: dict[str, dict[str, Any]] = resolved["properties"]
-        arrays = {name: array for name, array in self._properties.items() if "items" in array}
-        self._items = {
-            name: (_validator(description, array["items"]), _ObjectSchema(description, array["items"]))
-            for name, array in arrays.items()
-        }
-        shortened = {
-            name: {key: rule for key, rule in array.items() if key != "items"} for name, array in arrays.items()
-        }
-        self._shortened = _validator(description, {**resolved, "properties": {**self._properties, **shortened}})
-
-    def is_valid(self, value: object) -> bool:
-        return self._whole.is_valid(value)
-
-    def problems(self, value: object, loc: list[str | int]) -> Iterator[Problem]:
-        yield from self.envelope_problems(value, loc)
-        for name, (validator, item_schema) in self._items.items():
-            array = value.get(name) if isinstance(value, dict) else None
-            for index, item in enumerate(array if isinstance(array, list) else ()):
-                if not validator.is_valid(item):
-                    shortened = item_schema.shorten(item) if isinstance(item, dict) else item
-                    yield from _problems(validator, shortened, [*loc, name, index])
-
-    def envelope_problems(self, value: object, loc: Sequence[str | int] = ("body",)) -> Iterator[Problem]:
-        """Yield the problems other than those of the elements of arrays."""
-        if isinstance(value, dict):
-            yield from _problems(self._shortened, self._shorten(value), [*loc])
-        else:
-            yield from _problems(self._shortened, None if value is None else [], [*loc])
-
-    def _shorten(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the body without what cannot change the problems."""
-        shortened = self._object.shorten(body)
-        for name in self._items:
-            if isinstance(shortened.get(name), list):
-                shortened[name] = [None] * min(len(shortened[name]), self._properties[name]["maxItems"] + 1)
-        return shortened
-
-
-class _ObjectSchema:
-    """Properties of an object in the description, with which an invalid object is shortened."""
-
-    def __init__(self, description: dict[str, Any], schema: dict[str, Any]) -> None:
-        self._properties = _resolve(description, schema).get("properties", {})
-        self._map_sizes: dict[str, int] = {}
-        for name, declared in self._properties.items():
-            for branch in declared.get("anyOf", [declared]):
-                if (size := _resolve(description, branch).get("maxProperties")) is not None:
-                    self._map_sizes[name] = size
-
-    def shorten(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Return an object with at most one unknown name, and at most one member too many in each of its maps."""
-        unknown = islice((name for name in value if name not in self._properties), 1)
-        shortened = {name: value[name] for name in (*unknown, *self._properties) if name in value}
-        for name, size in self._map_sizes.items():
-            if isinstance(shortened.get(name), dict):
-                shortened[name] = dict(islice(shortened[name].items(), size + 1))
-        return shortened
-
-
-def _problems(validator: Draft202012Validator, value: object, loc: list[str | int]) -> Iterator[Problem]:
-    for error in validator.iter_errors(value):
-        for cause in _causes(error):
-            unexpected = getattr(cause.kind, "unexpected", [])
-            yield {
-                "loc": [*loc, *cause.instance_path, *unexpected[:1]],
-                "msg": cause.message[:_MAX_MESSAGE_LENGTH],
-                "type": cause.kind.name,
-            }
-
-
-def _causes(error: ValidationError) -> list[ValidationError]:
-    """Return the errors of the best branch of an `anyOf`, which is the one that failed deepest; else the error."""
-    branches = [branch for branch in getattr(error.kind, "context", []) if branch]
-    return max(branches, key=lambda branch: max(len(e.instance_path) for e in branch)) if branches else [error]
