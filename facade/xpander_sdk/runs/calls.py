@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from xpander_capture.responses.usage import Usage, sum_tokens
 from xpander_sdk.reporting.tokens import Tokens
 from xpander_sdk.reporting.usage import TOKEN_KINDS
 
@@ -66,19 +67,14 @@ class Calls:
 
         If the calls differ in whether their prompts include the cached tokens, those of the sum do.
         """
-        calls = [call for call in [*self._calls, *self._sums.values()] if call.get("tokens")]
-        if not calls:
+        total = sum_tokens([
+            Usage(call["tokens"], call.get("prompt_includes_cache"))
+            for call in [*self._calls, *self._sums.values()]
+            if call.get("tokens")
+        ])  # fmt: skip
+        if total is None:
             return None
-        statements = {call.get("prompt_includes_cache") for call in calls} - {None}
-        total: dict[str, int] = {}
-        for call in calls:
-            tokens = call["tokens"]
-            for kind in TOKEN_KINDS:
-                total[kind] = total.get(kind, 0) + (tokens.get(kind) or 0)
-            if len(statements) > 1 and call.get("prompt_includes_cache") is False:
-                cached = (tokens.get("cache_read_tokens") or 0) + (tokens.get("cache_write_tokens") or 0)
-                total["prompt_tokens"] += cached
-        return Tokens(**total)
+        return Tokens(**{kind: total.tokens.get(kind, 0) for kind in TOKEN_KINDS})
 
     def _add_to_sum(self, entry: dict[str, Any]) -> None:
         key = (entry.get("provider"), entry.get("model"), entry.get("prompt_includes_cache"))
