@@ -79,7 +79,7 @@ def _from_result(result: ResultSummary, provider: str | None, model: str | None)
     calls = [
         {**call, **({} if cost is None else {"cost": cost})}
         for summary, cost in zip_longest(result.summaries, result.costs)
-        for call in _calls(summary, provider=summary.provider or provider, model=summary.model or model)
+        for call in _calls(replace(summary, provider=summary.provider or provider, model=summary.model or model))
     ]
     return Recorded(
         calls=tuple(calls),
@@ -92,21 +92,20 @@ def _from_result(result: ResultSummary, provider: str | None, model: str | None)
     )
 
 
-def _calls(summary: ResponseSummary, **stated: str | None) -> list[dict[str, Any]]:
+def _calls(summary: ResponseSummary) -> list[dict[str, Any]]:
     """Return the calls of a summary as entries of the report's `calls`, without empty ones."""
     if summary.calls:
         return [call for one in summary.calls for call in _calls(one)]
-    call = {
-        "provider": _name(stated.get("provider") or summary.provider),
-        "model": _name(stated.get("model") or summary.model),
-        "response_id": _name(summary.response_id),
-        "tokens": dict(summary.tokens) if summary.tokens else None,
-        "prompt_includes_cache": summary.is_cache_included,
-        "error": summary.error[:_MAX_ERROR] if summary.error else None,
-    }
-    if call["response_id"] is None and call["tokens"] is None and call["error"] is None:
-        return []
-    return [{name: value for name, value in call.items() if value is not None}]
+    accepted = replace(
+        summary,
+        provider=_name(summary.provider),
+        model=_name(summary.model),
+        response_id=_name(summary.response_id),
+        tokens=summary.tokens or None,
+        error=summary.error[:_MAX_ERROR] if summary.error else None,
+    )
+    call = accepted.to_call()
+    return [call] if call.keys() & {"response_id", "tokens", "error"} else []
 
 
 def _name(value: str | None) -> str | None:
