@@ -57,9 +57,9 @@ def is_chunk(chunk: Any) -> bool:
     return text(child(chunk, "type")) in _EVENTS
 
 
-def starts_new(chunk: Any, first: Any) -> bool:
-    """Return whether an event begins another stream than the stream's first event."""
-    return text(child(chunk, "type")) == "message_start" and chunk is not first
+def starts_new(chunk: Any, stream: Sequence[Any]) -> bool:
+    """Return whether an event begins another stream than the events before it."""
+    return text(child(chunk, "type")) == "message_start" and chunk is not stream[0]
 
 
 def fold(chunks: Sequence[Any]) -> dict[str, Any]:

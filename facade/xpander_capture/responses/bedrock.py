@@ -54,9 +54,9 @@ def is_chunk(chunk: Any) -> bool:
     return any(child(chunk, name) is not None for name in _EVENTS)
 
 
-def starts_new(chunk: Any, first: Any) -> bool:
-    """Return whether an event begins another stream than the stream's first event."""
-    return child(chunk, "message_start") is not None and chunk is not first
+def starts_new(chunk: Any, stream: Sequence[Any]) -> bool:
+    """Return whether an event begins another stream than the events before it."""
+    return child(chunk, "message_start") is not None and chunk is not stream[0]
 
 
 def fold(chunks: Sequence[Any]) -> dict[str, Any]:

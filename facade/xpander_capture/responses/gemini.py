@@ -54,9 +54,9 @@ def is_chunk(chunk: Any) -> bool:
     return read(chunk) is not None
 
 
-def starts_new(chunk: Any, first: Any) -> bool:
-    """Return whether a chunk belongs to another stream than the stream's first chunk."""
-    own, other = text(child(chunk, "response_id")), text(child(first, "response_id"))
+def starts_new(chunk: Any, stream: Sequence[Any]) -> bool:
+    """Return whether a chunk belongs to another stream than the chunks before it."""
+    own, other = text(child(chunk, "response_id")), text(child(stream[0], "response_id"))
     return own != other
 
 

@@ -40,14 +40,9 @@ def is_chunk(chunk: Any) -> bool:
     )
 
 
-def starts_new(chunk: Any, first: Any) -> bool:
-    """Return whether a line belongs to another stream: never, because the lines name no id; see `is_last`."""
-    return False
-
-
-def is_last(chunk: Any) -> bool:
-    """Return whether a line ends its stream."""
-    return child(chunk, "done") is True
+def starts_new(chunk: Any, stream: Sequence[Any]) -> bool:
+    """Return whether a line belongs to another stream than the lines before it, of which the last one is marked."""
+    return child(stream[-1], "done") is True
 
 
 def fold(chunks: Sequence[Any]) -> dict[str, Any]:

@@ -61,9 +61,9 @@ def is_chunk(chunk: Any) -> bool:
     return any(child(choice, "delta") is not None for choice in items(choices))
 
 
-def starts_new(chunk: Any, first: Any) -> bool:
-    """Return whether a chunk belongs to another stream than the stream's first chunk."""
-    own, other = text(child(chunk, "id")), text(child(first, "id"))
+def starts_new(chunk: Any, stream: Sequence[Any]) -> bool:
+    """Return whether a chunk belongs to another stream than the chunks before it."""
+    own, other = text(child(chunk, "id")), text(child(stream[0], "id"))
     return own is not None and other is not None and own != other
 
 

@@ -12,30 +12,25 @@ Where each API states its counts and its model in a stream:
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from xpander_capture.responses import anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses
 from xpander_capture.responses.reading import at, child, count, is_record, items, text, texts
 
 
-class _Api(NamedTuple):
-    """Functions that read the streams of one API."""
+class _Api(Protocol):
+    """Functions that read the streams of one API: those of its module."""
 
-    is_chunk: Callable[[Any], bool]
-    starts_new: Callable[[Any, Any], bool]
-    fold: Callable[[Sequence[Any]], dict[str, Any]]
+    def is_chunk(self, chunk: Any, /) -> bool: ...
+    def starts_new(self, chunk: Any, stream: Sequence[Any], /) -> bool: ...
+    def fold(self, chunks: Sequence[Any], /) -> dict[str, Any]: ...
 
 
-_APIS = (
-    _Api(openai_responses.is_chunk, openai_responses.starts_new, openai_responses.fold),
-    _Api(anthropic.is_chunk, anthropic.starts_new, anthropic.fold),
-    _Api(cohere.is_chunk, cohere.starts_new, cohere.fold),
-    _Api(openai_chat.is_chunk, openai_chat.starts_new, openai_chat.fold),
-    _Api(ollama.is_chunk, ollama.starts_new, ollama.fold),
-    _Api(bedrock.is_chunk, bedrock.starts_new, bedrock.fold),
-)
-_GEMINI = _Api(gemini.is_chunk, gemini.starts_new, gemini.fold)
+# The first API with a chunk among the events is used. Gemini's chunks have the shape of whole responses; see
+# `is_stream`.
+_APIS: tuple[_Api, ...] = (openai_responses, anthropic, cohere, openai_chat, ollama, bedrock)
+_ALL_APIS: tuple[_Api, ...] = (*_APIS, gemini)
 
 
 def accumulate(chunks: Iterable[Any]) -> list[Any]:
@@ -48,11 +43,9 @@ def accumulate(chunks: Iterable[Any]) -> list[Any]:
         One response for each stream. Empty if the chunks have no known shape.
     """
     events = list(parse_events(chunks))
-    for api in _APIS:
+    for api in _ALL_APIS:
         if any(api.is_chunk(event) for event in events):
             return [api.fold(stream) for stream in _split(events, api)]
-    if any(gemini.is_chunk(event) for event in events):
-        return [_GEMINI.fold(stream) for stream in _split(events, _GEMINI)]
     if folded := _fold_langchain(events):
         return [folded]
     return []
@@ -130,8 +123,7 @@ def _split(events: Sequence[Any], api: _Api) -> Iterator[list[Any]]:
     for event in events:
         if not (api.is_chunk(event) or child(event, "usage") is not None or child(event, "error") is not None):
             continue
-        is_after_end = api.fold is ollama.fold and bool(stream) and ollama.is_last(stream[-1])
-        if stream and (is_after_end or api.starts_new(event, stream[0])):
+        if stream and api.starts_new(event, stream):
             yield stream
             stream = []
         stream.append(event)

@@ -34,9 +34,16 @@ _RESPONSE_ID = merge(lambda convention: convention.response_id)
 _COST = merge(lambda convention: convention.cost)
 _USER = merge(lambda convention: convention.user)
 _CONVERSATION = merge(lambda convention: convention.conversation)
-_USAGE = {kind: merge(lambda convention, kind=kind: convention.usage.get(kind, ())) for kind in USAGE_KINDS}  # type: ignore[misc]
 # OpenLLMetry writes the id of each run as the id of the agent.
 _RUN_IDS_OF_AGENTS = "traceloop.span.kind"
+_AGENT_NAMES = tuple(path for path in _AGENT if path.attribute != "gen_ai.agent.id")
+
+
+def _usage_paths(kind: str) -> tuple[Path, ...]:
+    return merge(lambda convention: convention.usage.get(kind, ()))
+
+
+_USAGE = {kind: _usage_paths(kind) for kind in USAGE_KINDS}
 # Values of `gen_ai.system` that name a framework instead of the provider of a model.
 _FRAMEWORKS = frozenset({"langchain", "langgraph", "strands-agents", "autogen", "crewai", "gcp.vertex.agent"})
 
@@ -160,7 +167,7 @@ def _agent_values(span: Span, kind: Kind) -> dict[str, Any]:
     if is_call or usage:
         values["provider"] = _provider(attributes)
         values["model"] = _name(_MODEL, attributes)
-        values["response"] = _response(span)
+        values["response"] = _response(span, values)
     return values
 
 
@@ -192,12 +199,9 @@ def _label(span: Span, kind: Kind) -> str:
 
 
 def _agent(attributes: Mapping[str, Any]) -> str | None:
-    agent = _name(_AGENT, attributes)
     if _RUN_IDS_OF_AGENTS in attributes:
-        return read_name(attributes.get("gen_ai.agent.name")) or _name(
-            tuple(path for path in _AGENT if path.attribute != "gen_ai.agent.id"), attributes
-        )
-    return agent
+        return read_name(attributes.get("gen_ai.agent.name")) or _name(_AGENT_NAMES, attributes)
+    return _name(_AGENT, attributes)
 
 
 def _service(resource: Mapping[str, Any]) -> str | None:
@@ -252,15 +256,20 @@ def _error_text(span: Span) -> str | None:
     return str(error_type)[:_MAX_ERROR] if error_type else None
 
 
-def _response(span: Span) -> dict[str, Any]:
-    """Return the facts about a response, as a report's `llm_response` has them."""
+def _response(span: Span, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts about a response, as a report's `llm_response` has them.
+
+    Args:
+        span: The span.
+        known: Values of its summary: provider, model and conversation.
+    """
     attributes = span.attributes
     response = {
-        "provider": _provider(attributes),
-        "model": _name(_MODEL, attributes),
+        "provider": known["provider"],
+        "model": known["model"],
         "id": _name(_RESPONSE_ID, attributes),
         "finish_reasons": parse_json(attributes.get("gen_ai.response.finish_reasons")),
-        "conversation_id": _name(_CONVERSATION, attributes),
+        "conversation_id": known["conversation_id"],
         "usage": {
             name.removeprefix("gen_ai.usage.").removeprefix("llm.token_count."): value
             for name, value in attributes.items()
