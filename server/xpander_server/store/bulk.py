@@ -4,7 +4,7 @@ SQLAlchemy compiles each statement once for each dialect, and the driver gets th
 processing that SQLAlchemy does for each value takes longer than the driver needs to write it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -73,6 +73,18 @@ class ConflictFreeInsert:
         key = ", ".join(quote(column.name) for column in self._table.primary_key)
         table = quote(self._table.name)
         return f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING RETURNING {key}"  # noqa: S608 - names of the schema
+
+
+def key_parameters(keys: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the parameters of a query for some rows, for each organization: its name, and the sorted ids.
+
+    Args:
+        keys: The organization and the id of each row.
+    """
+    ids_by_organization: dict[str, list[str]] = {}
+    for organization_id, key_id in sorted(keys):
+        ids_by_organization.setdefault(organization_id, []).append(key_id)
+    return [{"key_organization_id": name, "key_ids": ids} for name, ids in ids_by_organization.items()]
 
 
 def driver_rows(result: CursorResult[Any]) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.new_task import create_task
 from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.task import Conflict, Erased, Task, merge
-from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, driver_rows
+from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, driver_rows, key_parameters
 from xpander_server.store.engine.errors import RowLocked
 from xpander_server.store.erasure import find_erased
 from xpander_server.store.metadata_pairs import delete_pairs, update_pairs
@@ -181,7 +181,7 @@ def commit(
         inserted = _INSERT_NEW.execute(connection, [_to_row(after[key]) for key in sorted(after)])
         existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
     if erased := _erased(connection, after.keys() - existing):
-        for parameters in _key_parameters(erased):
+        for parameters in key_parameters(erased):
             connection.execute(_DELETE, parameters)
         for key in erased:
             del after[key]
@@ -252,7 +252,7 @@ def update_tasks(connection: Connection, changed: Sequence[Task]) -> None:
 def delete_tasks(connection: Connection, keys: Iterable[TaskKey]) -> None:
     """Delete tasks that should not exist, and subtract them from the metrics."""
     stored = _read_tasks(connection, set(keys), _SELECT)
-    for parameters in _key_parameters(stored):
+    for parameters in key_parameters(stored):
         connection.execute(_DELETE, parameters)
     delete_pairs(connection, stored.values())
     changes = ((task, {name: -amount for name, amount in task_amounts(task).items()}) for task in stored.values())
@@ -266,7 +266,7 @@ def _erased(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKe
     """
     return frozenset(
         TaskKey(parameters["key_organization_id"], task_id)
-        for parameters in _key_parameters(keys)
+        for parameters in key_parameters(keys)
         for task_id in find_erased(connection, parameters["key_organization_id"], parameters["key_ids"])
     )
 
@@ -283,7 +283,7 @@ def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Am
 def _read_tasks(connection: Connection, keys: Iterable[TaskKey], query: Select[Any]) -> dict[TaskKey, Task]:
     return {
         TaskKey(parameters["key_organization_id"], row.id): Task(**row._mapping)
-        for parameters in _key_parameters(keys)
+        for parameters in key_parameters(keys)
         for row in connection.execute(query, parameters)
     }
 
@@ -292,19 +292,11 @@ def _find_tasks(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[Ta
     """Return the keys of the tasks that exist in a SQLite database."""
     return frozenset(
         TaskKey(parameters["key_organization_id"], task_id)
-        for parameters in _key_parameters(keys)
+        for parameters in key_parameters(keys)
         for (task_id,) in driver_rows(
             connection.exec_driver_sql(_SELECT_IDS, (parameters["key_organization_id"], as_text(parameters["key_ids"])))
         )
     )
-
-
-def _key_parameters(keys: Iterable[TaskKey]) -> list[dict[str, Any]]:
-    """Return the parameters of a query for some tasks, for each organization."""
-    ids_by_organization: dict[str, list[str]] = {}
-    for organization_id, task_id in sorted(keys):
-        ids_by_organization.setdefault(organization_id, []).append(task_id)
-    return [{"key_organization_id": name, "key_ids": ids} for name, ids in ids_by_organization.items()]
 
 
 def _to_row(task: Task) -> list[Any]:

@@ -27,7 +27,7 @@ from xpander_capture.spans import Run, SpanSummary, find_runs, from_json
 from xpander_capture.spans.tree import supersedes
 from xpander_server.clock import DAY, HOUR, SECOND
 from xpander_server.domain.traced_run import run_report
-from xpander_server.store.bulk import BulkStatement
+from xpander_server.store.bulk import BulkStatement, key_parameters
 from xpander_server.store.commit import PricesOf, Submission, TaskKey, commit, delete_tasks
 from xpander_server.store.schema.tables import as_text, spans, tasks, traces
 
@@ -237,7 +237,7 @@ def _insert_traces(connection: Connection, agents: Mapping[TraceKey, str | None]
 def _read_traces(connection: Connection, keys: Iterable[TraceKey]) -> dict[TraceKey, _Trace]:
     """Lock and return traces with all their spans."""
     stored: dict[TraceKey, _Trace] = {}
-    for parameters in _parameters(keys):
+    for parameters in key_parameters(keys):
         organization_id = parameters["key_organization_id"]
         for row in connection.execute(_SELECT_TRACES, parameters):
             key = TraceKey(organization_id, row.trace_id)
@@ -247,13 +247,6 @@ def _read_traces(connection: Connection, keys: Iterable[TraceKey]) -> dict[Trace
             if trace is not None:
                 trace.spans[span_id] = StoredSpan(from_json(text), text)
     return stored
-
-
-def _parameters(keys: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    ids: dict[str, list[str]] = {}
-    for organization_id, key_id in sorted(keys):
-        ids.setdefault(organization_id, []).append(key_id)
-    return [{"key_organization_id": name, "key_ids": values} for name, values in ids.items()]
 
 
 def _compute(
@@ -348,6 +341,6 @@ def _read_agents(connection: Connection, keys: Iterable[TaskKey]) -> dict[TaskKe
     """Return the agents of the tasks that exist."""
     return {
         TaskKey(parameters["key_organization_id"], task_id): agent_id
-        for parameters in _parameters(keys)
+        for parameters in key_parameters(keys)
         for task_id, agent_id in connection.execute(_SELECT_AGENTS, parameters)
     }
