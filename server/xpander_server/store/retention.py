@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -40,6 +41,20 @@ class Pace:
         # At most twice as many as before: the time of one transaction may be an exception.
         self.chunk = max(_SMALLEST_CHUNK, min(CHUNK, 2 * self.chunk, fitting))
         return count
+
+    def run_all(self, delete_chunk: Callable[[int], int]) -> int:
+        """Run transactions until one deletes fewer tasks than it may, and return the number of all deleted tasks.
+
+        Args:
+            delete_chunk: Deletes up to a number of tasks in one transaction, and returns how many.
+        """
+        total = 0
+        while True:
+            limit = self.chunk
+            count = self.run(partial(delete_chunk, limit))
+            total += count
+            if count < limit:
+                return total
 
 
 def find_organizations(connection: Connection, before: int) -> Sequence[str]:

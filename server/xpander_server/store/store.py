@@ -341,40 +341,28 @@ class Store:
         Returns:
             The number of erased tasks. If it is 0, nothing is recorded.
         """
-        total = 0
-        pace = retention.Pace()
-        while True:
-            limit = pace.chunk
 
-            def erase_chunk(connection: Connection, limit: int = limit) -> int:
-                count = erasure.erase_chunk(connection, selection, now=now, limit=limit)
-                if count:
-                    # In the same transaction: after a crash, the log has each task that was erased.
-                    erasure.record_erasure(connection, selection, actor=actor, now=now, count=count)
-                return count
+        def erase_chunk(connection: Connection, limit: int) -> int:
+            count = erasure.erase_chunk(connection, selection, now=now, limit=limit)
+            if count:
+                # In the same transaction: after a crash, the log has each task that was erased.
+                erasure.record_erasure(connection, selection, actor=actor, now=now, count=count)
+            return count
 
-            count = pace.run(lambda: self._database.write(erase_chunk))
-            total += count
-            if count < limit:
-                return total
+        return retention.Pace().run_all(
+            lambda limit: self._database.write(lambda connection: erase_chunk(connection, limit))
+        )
 
     def audit_log(self, organization_id: str, limit: int) -> list[Mapping[str, Any]]:
         """Return the latest entries of the audit log of an organization, newest first."""
         return self._database.read(lambda connection: erasure.read_audit_log(connection, organization_id, limit))
 
     def _delete_before(self, organization_id: str, before: int) -> int:
-        total = 0
-        pace = retention.Pace()
-        while True:
-            limit = pace.chunk
-            count = pace.run(
-                lambda: self._database.write(
-                    lambda connection: retention.delete_chunk(connection, organization_id, before, limit)  # noqa: B023 - runs at once
-                )
+        return retention.Pace().run_all(
+            lambda limit: self._database.write(
+                lambda connection: retention.delete_chunk(connection, organization_id, before, limit)
             )
-            total += count
-            if count < limit:
-                return total
+        )
 
 
 def _without_password(url: str) -> str:
