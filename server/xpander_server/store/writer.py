@@ -1,17 +1,4 @@
-"""Group commit: reports that arrive at about the same time share one durable commit.
-
-The sequence, with the event loop on the left and the writer's thread on the right:
-
-    request A: report() puts (A, future A) into the queue
-               and schedules wake.set()
-    request B: report() puts (B, future B) into the queue
-    the loop runs out of ready requests: wake.set()  ──────►  takes A and B from the queue
-    request C arrives: puts (C, future C) into the queue      one transaction for A and B: BEGIN … COMMIT, fsync
-               and schedules wake.set()              ◄──────  call_soon_threadsafe: results for futures A and B
-    report() of A and B return                                takes C (and what has arrived since), and so on
-
-While a commit waits for the disk, the next reports collect in the queue. So the commits become larger, and not more
-frequent, when the load grows. The queue is fair: organizations take turns (`fair_queue`).
+"""Group commit of reports (`group_commit`).
 
 A report may have to wait for a task that another transaction has locked. The writer commits the other reports without
 it, and repeats it on its own (`locked_reports`).
@@ -20,18 +7,17 @@ it, and repeats it on its own (`locked_reports`).
 import asyncio
 import logging
 import sys
-import threading
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from attrs import define
 
 from xpander_server.domain.task import Task
 from xpander_server.store.commit import Submission
-from xpander_server.store.engine.errors import QueueFull, RowLocked, StoreUnavailable
+from xpander_server.store.engine.errors import RowLocked, StoreUnavailable
 from xpander_server.store.engine.limits import Limits
 from xpander_server.store.fair_queue import FairQueue
+from xpander_server.store.group_commit import GroupCommit, Result, resolve_futures
 from xpander_server.store.locked_reports import LockedReports
 from xpander_server.store.store import Store
 
@@ -43,8 +29,6 @@ MAX_QUEUE = 8_192
 """Largest number of reports in the queue; one organization may have a half of them."""
 MAX_QUEUE_SIZE = 128_000_000
 """Largest number of characters of the reports in the queue; one organization may have a half of them."""
-STOP_SECONDS = 3.0
-"""Time in which a writer that ends commits the reports in the queue."""
 COMMIT = Limits(total=10.0, lock=0.5)
 """Limits of the transaction of a group."""
 COMMIT_UNLOCKED = Limits(total=10.0, lock=0.005)
@@ -53,8 +37,6 @@ SWITCH_SECONDS = 0.000_5
 """Interpreter's thread switch interval while a writer runs."""
 
 _Outcome = Task | Exception
-_Result = tuple["asyncio.Future[Any]", Any]
-"""Future, and its result or its exception."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +59,7 @@ class _Entry(NamedTuple):
     """Position in the batch."""
 
 
-class Writer:
+class Writer(GroupCommit[_Entry]):
     """Thread that commits the reports of many requests in groups.
 
     Attributes:
@@ -90,12 +72,8 @@ class Writer:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._queue: FairQueue[_Entry] = FairQueue(MAX_QUEUE, MAX_QUEUE_SIZE)
-        self._thread = threading.Thread(target=self._run, name="group commit", daemon=True)
-        self._wake = threading.Event()
+        super().__init__(store, FairQueue(MAX_QUEUE, MAX_QUEUE_SIZE), contents="reports")
         self._locked: LockedReports[_Entry] = LockedReports()
-        self._is_closed = False
         self.commit_count = 0
         self.report_count = 0
 
@@ -104,23 +82,16 @@ class Writer:
         """The number of reports that wait for a commit."""
         return len(self._queue) + len(self._locked)
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Self:
         # A commit releases the interpreter lock about a dozen times. A busy event loop returns it only after the switch
         # interval, whose default of 5 ms would make each commit ten times slower.
         self._switch_interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
         """Commit the reports in the queue, and end the thread; the wait for the database is limited."""
-        self._is_closed = True
-        self._wake.set()
-        self._thread.join(STOP_SECONDS)
-        if self._thread.is_alive():
-            _log.error("the store does not respond: %d reports and those of one commit have no answer", self.queue_size)
-            self._store.interrupt()
-            self._thread.join(1.0)
+        super().__exit__()
         sys.setswitchinterval(self._switch_interval)
 
     async def report(self, submission: Submission) -> Task:
@@ -132,7 +103,7 @@ class Writer:
             StoreUnavailable: The writer has ended, or the database does not respond.
         """
         future: asyncio.Future[Task] = asyncio.get_running_loop().create_future()
-        self._enqueue([_Entry(submission, future)])
+        self._enqueue_all([_Entry(submission, future)])
         return await future
 
     async def report_all(self, submissions: Sequence[Submission]) -> Sequence[_Outcome]:
@@ -153,30 +124,29 @@ class Writer:
         """
         future: asyncio.Future[list[_Outcome]] = asyncio.get_running_loop().create_future()
         batch = _Batch([None] * len(submissions), len(submissions))
-        self._enqueue([_Entry(submission, future, batch, index) for index, submission in enumerate(submissions)])
+        self._enqueue_all([_Entry(submission, future, batch, index) for index, submission in enumerate(submissions)])
         return await future
 
-    def _enqueue(self, entries: Sequence[_Entry]) -> None:
-        if self._is_closed:
-            raise StoreUnavailable("the server stops")
+    def _enqueue_all(self, entries: Sequence[_Entry]) -> None:
         items = [(entry, entry.submission.size) for entry in entries]
-        if not self._queue.put_all(entries[0].submission.organization_id, items):
-            raise QueueFull("too many reports of this organization wait to be committed")
-        # call_soon instead of an immediate set(): the loop first runs all requests that are ready, so their reports
-        # join this commit, and the writer's thread does not compete with them for the interpreter lock.
-        asyncio.get_running_loop().call_soon(self._wake.set)
+        self._enqueue(entries[0].submission.organization_id, items)
 
-    def _run(self) -> None:
-        while True:
-            self._wake.wait(self._locked.timeout)
-            self._wake.clear()
-            is_closed = self._is_closed  # read before the queue: after it is set, no report enters the queue
-            while entries := self._queue.take(MAX_BATCH, MAX_BATCH_SIZE):
-                self._commit(entries)
-                self._retry_locked()
-            self._retry_locked(is_last=is_closed)
-            if is_closed:
-                return
+    @property
+    def _timeout(self) -> float | None:
+        return self._locked.timeout
+
+    def _take(self) -> list[_Entry]:
+        return self._queue.take(MAX_BATCH, MAX_BATCH_SIZE)
+
+    def _commit_group(self, entries: list[_Entry]) -> None:
+        self._commit(entries)
+        self._retry_locked()
+
+    def _end_round(self, *, is_last: bool) -> None:
+        self._retry_locked(is_last=is_last)
+
+    def _describe_waiting(self) -> str:
+        return f"{self.queue_size} reports and those of one commit"
 
     def _retry_locked(self, *, is_last: bool = False) -> None:
         if self._locked:
@@ -196,7 +166,7 @@ class Writer:
             outcomes = self._commit_unlocked(submissions)
         except StoreUnavailable as unavailable:
             # The reports in the queue have waited for as long as this commit. Each further one may take as long again.
-            while more := self._queue.take(MAX_BATCH, MAX_BATCH_SIZE):
+            while more := self._take():
                 entries.extend(more)
             outcomes = [unavailable] * len(entries)
         except Exception as error:
@@ -243,29 +213,15 @@ class Writer:
         self.report_count += reports
 
     def _resolve_futures(self, results: Iterable[tuple[_Entry, _Outcome]]) -> None:
-        """Resolve the futures in their event loops, with one call for each loop."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
+        """Resolve the futures of reports; that of a batch after its last report."""
+        resolved: list[Result] = []
         for entry, outcome in results:
-            batch: _Batch | None = entry.batch
-            result: Any = outcome
-            if batch is not None:
-                batch.outcomes[entry.position] = outcome
-                batch.waiting_count -= 1
-                if batch.waiting_count:
-                    continue
-                result = batch.outcomes
-            by_loop.setdefault(entry.future.get_loop(), []).append((entry.future, result))
-        for loop, loop_results in by_loop.items():
-            # The loop may be closed, also between a test and the call, if the process is ending.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_set_results, loop_results)
-
-
-def _set_results(results: Iterable[_Result]) -> None:
-    for future, result in results:
-        if future.done():  # the request was canceled
-            continue
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
+            batch = entry.batch
+            if batch is None:
+                resolved.append((entry.future, outcome))
+                continue
+            batch.outcomes[entry.position] = outcome
+            batch.waiting_count -= 1
+            if not batch.waiting_count:
+                resolved.append((entry.future, batch.outcomes))
+        resolve_futures(resolved)
