@@ -6,12 +6,16 @@ from hypothesis import strategies as st
 from xpander_server.store.fair_queue import FairQueue
 
 
+def put(queue, organization_id, item, size):
+    return queue.put_all(organization_id, [(item, size)])
+
+
 def test_organizations_take_turns():
     queue = FairQueue(100, 100)
     for item in ("a1", "a2", "a3", "a4", "b1", "b2", "c1"):
-        assert queue.put(item[0], item, 1)
+        assert put(queue, item[0], item, 1)
     assert queue.take(5, 100) == ["a1", "b1", "c1", "a2", "b2"]
-    assert queue.put("c", "c2", 1)
+    assert put(queue, "c", "c2", 1)
     assert queue.take(100, 100) == ["a3", "c2", "a4"]
     assert queue.take(1, 1) == []
 
@@ -19,16 +23,16 @@ def test_organizations_take_turns():
 def test_an_organization_may_occupy_as_much_as_is_free():
     queue = FairQueue(100, 10**9)
     for organization_id, share in (("a", 50), ("b", 25), ("c", 13)):
-        accepted = [queue.put(organization_id, "item", 1) for _ in range(100)]
+        accepted = [put(queue, organization_id, "item", 1) for _ in range(100)]
         assert accepted == [True] * share + [False] * (100 - share)
 
 
 def test_an_item_that_exceeds_the_free_size_is_refused():
     queue = FairQueue(100, 100)
-    assert not queue.put("a", "too large", 101)
-    assert queue.put("a", "first", 40)
-    assert not queue.put("a", "second", 40)
-    assert queue.put("b", "other", 40)
+    assert not put(queue, "a", "too large", 101)
+    assert put(queue, "a", "first", 40)
+    assert not put(queue, "a", "second", 40)
+    assert put(queue, "b", "other", 40)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)) | st.integers(1, 5), max_size=60))
@@ -37,7 +41,7 @@ def test_nothing_is_lost_and_each_organization_keeps_its_order(steps):
     for number, step in enumerate(steps):
         if isinstance(step, int):
             taken += queue.take(step, 50)
-        elif queue.put(step[0], (step[0], number, step[1]), step[1]):
+        elif put(queue, step[0], (step[0], number, step[1]), step[1]):
             accepted.append((step[0], number, step[1]))
         waiting = [item for item in accepted if item not in taken]
         assert len(queue) == len(waiting) <= 20
@@ -48,4 +52,4 @@ def test_nothing_is_lost_and_each_organization_keeps_its_order(steps):
         assert [item for item in taken if item[0] == organization_id] == [
             item for item in accepted if item[0] == organization_id
         ]
-    assert queue.put("a", "new", 100)  # all space is free again: a half of 200
+    assert put(queue, "a", "new", 100)  # all space is free again: a half of 200

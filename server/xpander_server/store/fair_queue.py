@@ -42,10 +42,6 @@ class FairQueue(Generic[T]):
         with self._lock:
             return sum(len(queue.items) for queue in self._queues.values())
 
-    def put(self, organization_id: str, item: T, size: int) -> bool:
-        """Append an item; return False if the organization has no space left."""
-        return self.put_all(organization_id, [(item, size)])
-
     def put_all(self, organization_id: str, items: Sequence[tuple[T, int]]) -> bool:
         """Append one or more items with their sizes, or none if the organization has not enough space left.
 
