@@ -7,7 +7,7 @@ nothing. The filters of a query are of two kinds:
   selects an index with the tasks of that value by time; the filters are in the order of how few tasks they usually
   select. `metadata` uses its first pair. A query without any uses the index with the organization's tasks by time.
 - All others, and all but the first indexed one, are unindexed: the query reads the index, newest first, and tests each
-  task.
+  task (`task_filters`).
 
 Each page reads a limited amount, so that no request takes long. A page that is not full then has a cursor with which
 the next page continues:
@@ -18,48 +18,30 @@ the next page continues:
     PAGE_CHARACTERS           the page is one response
     SEARCHED_CHARACTERS       a document has up to 4 MiB; a text far inside it is not found
     limits.LIST               the last resort: the database stops the statement, and the caller gets an error
-
-A text is searched with `instr` and `strpos`, not with LIKE, whose time can be the product of the lengths of the text
-and the pattern.
 """
 
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from string import ascii_lowercase, ascii_uppercase
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from attrs import field, frozen
-from sqlalchemy import (
-    JSON,
-    Column,
-    ColumnElement,
-    Connection,
-    Float,
-    FromClause,
-    Select,
-    Table,
-    Text,
-    and_,
-    case,
-    cast,
-    collate,
-    false,
-    func,
-    not_,
-    or_,
-    select,
-    true,
-    tuple_,
-    type_coerce,
-)
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Table, and_, case, select, tuple_
 
-from xpander_server.domain.pricing import NANODOLLARS
 from xpander_server.domain.task import Task
-from xpander_server.store.excerpts import excerpt, first_characters
+from xpander_server.store.excerpts import excerpt
 from xpander_server.store.metadata_pairs import pair_digest
 from xpander_server.store.schema.tables import metadata_pairs, tasks
+from xpander_server.store.task_filters import (
+    INDEXED_FILTERS,
+    Filters,
+    Staleness,
+    exact_columns,
+    matches,
+    may_match,
+    split_pair,
+)
 
 SEEK_SECONDS = 0.03
 """Time after which a search with unindexed filters ends the page."""
@@ -71,8 +53,6 @@ SCAN_ROWS = {"sqlite": 20_000, "postgresql": 2_000}
 """Tasks that one statement of a summary tests."""
 CANDIDATES = 32
 """Tasks that may match and are read together."""
-SEARCHED_CHARACTERS = 16_000
-"""Characters of JSON of `input` and `result` in which a text is searched."""
 RESULT_LENGTH = 4_096
 """Characters of JSON of a result in a list, and bytes of the decoded text."""
 ERROR_LENGTH = 500
@@ -90,19 +70,7 @@ _LISTED: list[ColumnElement[Any]] = [
     excerpt(tasks.c.result, RESULT_LENGTH, max_bytes=RESULT_LENGTH),
     excerpt(tasks.c.error, ERROR_LENGTH),
 ]  # fmt: skip
-_IS_SUCCESS = {"completed": True, "failed": False, "executing": None}
-_INDEXED_FILTERS = ("parent_task_id", "conversation_id", "metadata", "user_id", "agent_id")
-_EQUALITY_FILTERS = frozenset({*_INDEXED_FILTERS, "triggering_agent_id"} - {"metadata"})
-_SEARCHED_TEXTS = (tasks.c.input, tasks.c.result, tasks.c.error)
-_EXACT_COLUMNS: dict[str, list[ColumnElement[Any]]] = {
-    "tool": [tasks.c.used_tools],
-    "model": [tasks.c.model, tasks.c.calls],
-    "metadata": [tasks.c.metadata],
-}
-"""Columns that the exact test of a filter needs."""
-_COUNTED_KINDS = ("prompt_tokens", "completion_tokens")
 _OTHER_FIELDS_LENGTH = 1_500  # characters of the other fields of a task in a list
-_TO_LOWERCASE = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 @frozen
@@ -152,20 +120,6 @@ class _Index(NamedTuple):
         if position is None:
             return query
         return query.where(tuple_(*order) > position if self.is_oldest_first else tuple_(*order) < position)
-
-
-class _Staleness(NamedTuple):
-    """Value of the filter `is_stale`, and the time before which a stale task was last changed."""
-
-    is_stale: bool
-    before: int
-
-
-Filters = Mapping[str, str | bool | Sequence[str]]
-"""Values by the names of the contract's filters, such as `status`, `tool` or `q`; a list of pairs for `metadata`.
-
-`min_` and `max_` with `duration` (seconds), `tokens` or `cost` (dollars) are limits, as decimal numbers.
-"""
 
 
 @frozen(kw_only=True)
@@ -224,18 +178,15 @@ class TaskQuery:
         """
         index, filters = self._choose_index()
         dialect = connection.dialect.name
-        exact = exact_columns(filters)
-        if filters:
-            may_match = and_(*(_may_match(dialect, *item) for item in filters.items()))
-            # The database reads the texts for the exact test of the tasks that may match only.
-            exact = [case((may_match, column)).label(column.name) for column in exact]
-        else:
-            may_match = true()
+        is_candidate = may_match(dialect, filters)
+        # The database reads the texts for the exact test of the tasks that may match only.
+        exact = [case((is_candidate, column)).label(column.name) for column in exact_columns(filters)]
+        names = [column.name for column in exact]
         width = len(columns)
         selected: list[ColumnElement[Any]] = [
             index.created_at,
             index.task_id,
-            may_match.label("may_match"),
+            is_candidate.label("may_match"),
             *columns,
             *exact,
         ]
@@ -248,15 +199,15 @@ class TaskQuery:
                 for row in rows:
                     count += 1
                     position = _Position(row[0], row[1])
-                    is_match = row[2] and (not exact or _matches_exactly(row[1], filters, exact, row[3 + width :]))
+                    is_match = row[2] and matches(filters, row[1], dict(zip(names, row[3 + width :], strict=True)))
                     yield row[0], row[1], tuple(row[3 : 3 + width]) if is_match else None
 
     def _choose_index(self) -> tuple[_Index, dict[str, Any]]:
         """Return the index to read, and the filters that it does not cover."""
         filters: dict[str, Any] = dict(self.filters)
         if "is_stale" in filters:
-            filters["is_stale"] = _Staleness(filters["is_stale"], self.stale_before)
-        name = next((name for name in _INDEXED_FILTERS if name in filters), None)
+            filters["is_stale"] = Staleness(filters["is_stale"], self.stale_before)
+        name = next((name for name in INDEXED_FILTERS if name in filters), None)
         if name == "metadata":
             pair, *others = filters.pop(name)
             if others:
@@ -265,7 +216,7 @@ class TaskQuery:
             is_same_task = and_(tasks.c.organization_id == table.c.organization_id, tasks.c.id == table.c.task_id)
             columns = (table.c.created_at, table.c.task_id)
             index = _Index(table.join(tasks, is_same_task), *columns, [], self.oldest_first)
-            index.conditions.append(table.c.digest == pair_digest(*_split_pair(pair)))
+            index.conditions.append(table.c.digest == pair_digest(*split_pair(pair)))
         else:
             table = tasks
             index = _Index(tasks, tasks.c.created_at, tasks.c.id, [], self.oldest_first)
@@ -321,16 +272,15 @@ class _Search:
         self._organization_id = organization_id
         self._filters = filters
         dialect = connection.dialect.name
-        may_match = and_(*(_may_match(dialect, *item) for item in filters.items()))
         self._index = index
-        self._columns: list[ColumnElement[Any]] = [index.created_at, index.task_id, may_match]
+        self._columns: list[ColumnElement[Any]] = [index.created_at, index.task_id, may_match(dialect, filters)]
         self._row_count = SEEK_ROWS[dialect]
 
     def page(self, limit: int, position: _Position | None, columns: Sequence[ColumnElement[Any]]) -> Page:
         """Return a page of the tasks after `position`.
 
-        The database tests the tasks with conditions that may accept too many (`_may_match`). Only the tasks that pass
-        are read, and tested exactly (`_matches`).
+        The database tests the tasks with conditions that may accept too many (`may_match`). Only the tasks that pass
+        are read, and tested exactly (`matches`).
         """
         deadline = time.monotonic() + SEEK_SECONDS
         found: list[Task] = []
@@ -375,68 +325,15 @@ class _Search:
     def _read_matches(self, ids: Sequence[str], columns: Sequence[ColumnElement[Any]]) -> Iterator[Task]:
         if not ids:
             return
-        searched = exact_columns(self._filters)
-        query = select(*columns, *searched).where(tasks.c.organization_id == self._organization_id, tasks.c.id.in_(ids))
-        matches = {}
-        for row in self._connection.execute(query).mappings():
-            values = dict(row)
-            texts = [values.pop(_searched(column), None) for column in _SEARCHED_TEXTS]
-            task = Task(**values)
-            if all(_matches(task, texts, *item) for item in self._filters.items()):
-                matches[task.id] = task
+        exact = exact_columns(self._filters)
+        query = select(*columns, *exact).where(tasks.c.organization_id == self._organization_id, tasks.c.id.in_(ids))
+        found = {
+            row["id"]: Task(**{column.name: row[column.name] for column in columns})
+            for row in self._connection.execute(query).mappings()
+            if matches(self._filters, row["id"], dict(row))
+        }
         # Sorted here and not by the database: with ORDER BY, SQLite would scan all tasks of the organization.
-        yield from (matches[task_id] for task_id in ids if task_id in matches)
-
-
-def exact_columns(filters: Filters) -> list[ColumnElement[Any]]:
-    """Return the columns that the exact test of some filters needs."""
-    columns: list[ColumnElement[Any]] = []
-    for name in filters:
-        columns += _EXACT_COLUMNS.get(name, ())
-    if "q" in filters:
-        columns += (excerpt(column, SEARCHED_CHARACTERS).label(_searched(column)) for column in _SEARCHED_TEXTS)
-    return columns
-
-
-def _matches_exactly(
-    task_id: str, filters: Filters, columns: Sequence[ColumnElement[Any]], values: Sequence[Any]
-) -> bool:
-    """Return whether a task matches the filters, whose `exact_columns` have these values."""
-    names = [column.name for column in columns]
-    by_name = dict(zip(names, values, strict=True))
-    texts = [by_name.pop(_searched(column), None) for column in _SEARCHED_TEXTS]
-    # The required fields have no influence on the test.
-    task = Task(organization_id="", id=task_id, agent_id="", created_at=0, updated_at=0, **by_name)
-    return all(_matches(task, texts, *item) for item in filters.items())
-
-
-def _searched(column: ColumnElement[Any]) -> str:
-    """Return the name of the text of a column in which a search looks."""
-    return f"searched_{column.name}"
-
-
-def _matches(task: Task, texts: Sequence[str | None], name: str, value: Any) -> bool:
-    """Return whether a task that the condition of `_may_match` has accepted matches the filter."""
-    if name == "q":
-        return _contains(task.id, value) or any(_contains(document, value) for document in texts)
-    if name == "tool":
-        return value in (task.used_tools or [])
-    if name == "model":
-        return value == task.model or any(call.get("model") == value for call in task.calls or [])
-    if name == "metadata":
-        pairs = task.metadata or {}
-        return all(pairs.get(key) == text for key, text in map(_split_pair, value))
-    return True
-
-
-def _split_pair(pair: str) -> tuple[str, str]:
-    """Return the name and the value of a pair, which the contract writes as `name=value`."""
-    name, _, value = pair.partition("=")
-    return name, value
-
-
-def _contains(document: str | None, text: str) -> bool:
-    return document is not None and _to_lowercase(text) in _to_lowercase(document)
+        yield from (found[task_id] for task_id in ids if task_id in found)
 
 
 def read_tasks(
@@ -452,72 +349,3 @@ def read_tasks(
 def cursor_after(task: Task) -> str:
     """Return the cursor of the page that starts after a task."""
     return _Position(task.created_at, task.id).to_cursor()
-
-
-def _may_match(dialect: str, name: str, value: Any) -> ColumnElement[bool]:
-    r"""Return an SQL condition that every matching task fulfills, and possibly other tasks too.
-
-    The condition compares JSON text: `q` "nb" also matches the escape sequence in "line\nbreak".
-    """
-    position = func.instr if dialect == "sqlite" else func.strpos
-
-    def contains(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
-        return func.coalesce(position(column, text) > 0, false())
-
-    if name == "status" and value in _IS_SUCCESS:
-        return tasks.c.is_success.is_(_IS_SUCCESS[value])
-    if name == "is_stale":
-        condition = and_(tasks.c.is_success.is_(None), tasks.c.updated_at < value.before)
-        return condition if value.is_stale else not_(condition)
-    if name in _EQUALITY_FILTERS:
-        return func.coalesce(tasks.c[name] == value, false())
-    if name == "tool":
-        return contains(type_coerce(tasks.c.used_tools, Text), _to_json(value))
-    if name == "model":
-        is_main_model = func.coalesce(tasks.c.model == value, false())
-        return or_(is_main_model, contains(type_coerce(tasks.c.calls, Text), _to_json(value)))
-    if name == "metadata":
-        # msgspec writes an object without spaces.
-        pairs = (f"{_to_json(key)}:{_to_json(text)}" for key, text in map(_split_pair, value))
-        return and_(*(contains(type_coerce(tasks.c.metadata, Text), pair) for pair in pairs))
-    if name == "q":
-        searched = _to_lowercase(_to_json(value)[1:-1])
-        is_in_text = (contains(_lower(dialect, text), searched) for text in _SEARCHED_TEXTS)
-        return or_(contains(_lower_id(dialect), _to_lowercase(value)), *is_in_text)
-    if name.startswith(("min_", "max_")):
-        figure = _figure(dialect, name[4:])
-        limit = float(value)
-        return func.coalesce(figure >= limit if name.startswith("min_") else figure <= limit, false())
-    # The other filters and states exist in the contract, but no reported task has them (such as status "paused").
-    return false()
-
-
-def _lower(dialect: str, column: Column[Any]) -> ColumnElement[Any]:
-    # Only A to Z are compared without case, as SQLite's lower does; for PostgreSQL, that is lower in the locale C.
-    start = first_characters(column, SEARCHED_CHARACTERS)
-    return func.lower(start if dialect == "sqlite" else collate(start, "C"))
-
-
-def _lower_id(dialect: str) -> ColumnElement[Any]:
-    return func.lower(tasks.c.id if dialect == "sqlite" else collate(tasks.c.id, "C"))
-
-
-def _figure(dialect: str, name: str) -> ColumnElement[Any]:
-    """Return an SQL expression for the duration in seconds, the tokens, or the cost in dollars."""
-    if name == "tokens":
-        document = type_coerce(tasks.c.tokens, Text)
-        counts: list[ColumnElement[Any]]
-        if dialect == "sqlite":
-            counts = [func.json_extract(document, f"$.{kind}") for kind in _COUNTED_KINDS]
-        else:
-            counts = [cast(func.json_extract_path_text(cast(document, JSON), kind), Float) for kind in _COUNTED_KINDS]
-        return counts[0] + counts[1]
-    return tasks.c.duration if name == "duration" else type_coerce(tasks.c.cost, Float) / float(NANODOLLARS)
-
-
-def _to_json(text: str) -> str:
-    return msgspec.json.encode(text).decode()
-
-
-def _to_lowercase(text: str) -> str:
-    return text.translate(_TO_LOWERCASE)
