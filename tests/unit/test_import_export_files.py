@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from xpander_sdk.import_export import checkpoint, importer, reader
+from xpander_sdk.import_export import checkpoint, entries, importer, jsonl_reader, otlp_reader, reader
 from xpander_sdk.import_export.private_files import check_folder, open_private, replace_private
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has no rights of users and groups")
@@ -36,7 +36,7 @@ def mode(path: Path | str) -> int:
     return Path(path).stat().st_mode & 0o777
 
 
-def read_otlp(content: bytes) -> list[reader.Entry]:
+def read_otlp(content: bytes) -> list[entries.Entry]:
     runs, _ = reader.open_runs(io.BytesIO(content), "otlp", None)
     return list(runs.entries(None))
 
@@ -183,21 +183,21 @@ def test_list_of_rejected_lines_is_limited_by_size(cli, monkeypatch: pytest.Monk
 def test_file_of_traces_that_exceeds_a_limit_is_not_read_further(
     monkeypatch: pytest.MonkeyPatch, limit: str, value: int, content: bytes
 ):
-    monkeypatch.setattr(reader, limit, value)
-    with pytest.raises(reader.UnreadableSource, match=rf"{value}"):
+    monkeypatch.setattr(otlp_reader, limit, value)
+    with pytest.raises(entries.UnreadableSource, match=rf"{value}"):
         read_otlp(content)
 
 
 def test_compressed_traces_are_limited_by_their_size_after_decompression(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reader, "MAX_OTLP_DOCUMENT", 1 << 20)
+    monkeypatch.setattr(otlp_reader, "MAX_OTLP_DOCUMENT", 1 << 20)
     content = gzip.compress(b'{"resourceSpans":[' + b" " * (64 << 20) + b"]}")
     assert len(content) < 100_000
-    with pytest.raises(reader.UnreadableSource, match="uncompressed"):
+    with pytest.raises(entries.UnreadableSource, match="uncompressed"):
         read_otlp(content)
 
 
 def test_error_of_a_file_of_traces_that_is_too_large_advises_no_second_attempt(cli, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reader, "MAX_OTLP_FILE", 1_000)
+    monkeypatch.setattr(otlp_reader, "MAX_OTLP_FILE", 1_000)
     Path("traces.jsonl").write_bytes(VALID * 100)
     result = cli("import", "traces.jsonl")
     assert (result.exit_code, "split it between traces" in result.output) == (2, True), result.output
@@ -205,7 +205,7 @@ def test_error_of_a_file_of_traces_that_is_too_large_advises_no_second_attempt(c
 
 
 def test_line_with_too_many_values_is_rejected(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reader, "MAX_LINE_VALUES", 100)
+    monkeypatch.setattr(jsonl_reader, "MAX_LINE_VALUES", 100)
     runs, _ = reader.open_runs(io.BytesIO(b'{"llm_response": [' + b"1," * 200 + b'1]}\n{"id": "next"}'), "jsonl", None)
     first, second = runs.entries(None)
     assert first.problem == "the line must have at most 100 values"

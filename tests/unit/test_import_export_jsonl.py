@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from xpander_sdk.import_export.entries import ContentChanged, Entry, UnreadableSource
 from xpander_sdk.import_export.jsonl import parse_record
-from xpander_sdk.import_export.reader import MAX_LINE, ContentChanged, Entry, UnreadableSource, open_runs
+from xpander_sdk.import_export.jsonl_reader import MAX_LINE
+from xpander_sdk.import_export.reader import open_runs
 
 MICROSECONDS = 1_735_787_045_000_000  # 2025-01-02T03:04:05Z
 TIME = "2025-01-02T03:04:05Z"

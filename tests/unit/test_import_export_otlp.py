@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from xpander_sdk.import_export.reader import ContentChanged, Entry, open_runs
+from xpander_sdk.import_export.entries import ContentChanged, Entry
+from xpander_sdk.import_export.reader import open_runs
 from xpander_sdk.import_export.record import Record
 
 DATA = Path(__file__).parents[1] / "data"

@@ -18,16 +18,9 @@ from xpander_sdk.cli.render.output import new_table, print_json, print_table
 from xpander_sdk.cli.render.progress import display_path, file_progress
 from xpander_sdk.cli.render.text import plain_text, printable
 from xpander_sdk.import_export.checkpoint import Checkpoint, Counts
+from xpander_sdk.import_export.entries import ContentChanged, Position, SourceTooLarge, UnreadableSource
 from xpander_sdk.import_export.importer import ImportStopped, import_runs
-from xpander_sdk.import_export.reader import (
-    ContentChanged,
-    Format,
-    Position,
-    SourceTooLarge,
-    UnreadableSource,
-    open_binary,
-    open_runs,
-)
+from xpander_sdk.import_export.reader import Format, open_binary, open_runs
 
 
 @frozen

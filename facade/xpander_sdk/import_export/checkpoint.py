@@ -33,8 +33,8 @@ from typing import IO, Any
 from attrs import asdict, define, field
 
 from xpander_sdk._private_folder import create_private_folder
+from xpander_sdk.import_export.entries import Entry, Position
 from xpander_sdk.import_export.private_files import check_folder, open_private, replace_private
-from xpander_sdk.import_export.reader import Entry, Position
 
 MAX_TEXT = 1 << 20
 """Maximum length of the text of a rejected entry."""

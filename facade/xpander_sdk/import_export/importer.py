@@ -28,7 +28,7 @@ from xpander_sdk.client import bulk_reports
 from xpander_sdk.client.report_batch import MAX_REPORTS
 from xpander_sdk.client.transport_registry import transports
 from xpander_sdk.import_export.checkpoint import Checkpoint, Counts
-from xpander_sdk.import_export.reader import Entry, Position, UnreadableSource
+from xpander_sdk.import_export.entries import Entry, Position, UnreadableSource
 from xpander_sdk.import_export.record import Record
 from xpander_sdk.reporting.report import Report, new_report
 from xpander_sdk.reporting.validation import parse_id
