@@ -27,6 +27,10 @@ MAX_LONG_DIGITS = 64 * 1024
 LARGE_BODY_BYTES = 64 * 1024
 """Size above which a body is decoded outside the event loop. A smaller body takes at most a few milliseconds."""
 _PIECE_BYTES = 64 * 1024
+_MAX_BATCH_DEPTH = 768
+"""Levels of a batch above which it is refused as a whole. Python's limit for recursion stops the decoder soon after."""
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{101,}")
 _TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
 
@@ -81,17 +85,20 @@ def split_array(body: bytes, name: str, max_items: int, max_values: int = MAX_BA
         HTTPError: 400 if the text is not JSON; 413 if it has too many elements or values.
         TooManyValues: It has more than `max_values` values.
     """
-    values = sum(map(_count_values, _outside_strings(body)))
+    values, brackets = 0, b""
+    for outside in _outside_strings(body):
+        values += _count_values(outside)
+        brackets += outside.translate(_BRACKETS, _NO_BRACKETS)
     if values > MAX_BATCH_VALUES:
         raise HTTPError(413, f"The batch contains more than {MAX_BATCH_VALUES:,} values.")
     if values > max_values:
         raise TooManyValues(max_values)
+    if not _is_shallow(brackets):
+        raise HTTPError(400, _TOO_DEEP)
     try:
         items: list[msgspec.Raw] = getattr(_array_decoder(name).decode(body), name)
     except msgspec.ValidationError:
         return None
-    except RecursionError:
-        raise HTTPError(400, _TOO_DEEP) from None
     except (msgspec.DecodeError, ValueError) as error:
         raise HTTPError(400, _reason(body, error)) from None
     if len(items) > max_items:
@@ -103,6 +110,16 @@ def split_array(body: bytes, name: str, max_items: int, max_values: int = MAX_BA
 def _array_decoder(name: str) -> "msgspec.json.Decoder[Any]":
     struct = msgspec.defstruct("_Array", [(name, list[msgspec.Raw])], forbid_unknown_fields=True)
     return msgspec.json.Decoder(struct)
+
+
+def _is_shallow(brackets: bytes) -> bool:
+    """Return whether brackets have at most `_MAX_BATCH_DEPTH` levels, or do not match, which the decoder reports."""
+    for _ in range(_MAX_BATCH_DEPTH):
+        outer = brackets.replace(b"[]", b"")  # without the innermost level
+        if len(outer) == len(brackets):
+            return True
+        brackets = outer
+    return not brackets
 
 
 def _check_digits(body: bytes, max_values: int) -> None:

@@ -45,17 +45,21 @@ def form(request: pytest.FixtureRequest) -> Form:
     return request.getfixturevalue(f"{request.param}_form")
 
 
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    """Return an exporter with the spans that end during the test."""
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)  # allowed only once per process
+@pytest.fixture(scope="session")
+def span_exporter() -> InMemorySpanExporter:
+    """Return the exporter of the global tracer provider, which a process can set only once."""
+    provider = TracerProvider(shutdown_on_exit=False)  # other tests may report while the process exits
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    yield exporter
-    exporter.shutdown()
+    trace.set_tracer_provider(provider)
+    return exporter
+
+
+@pytest.fixture
+def spans(span_exporter: InMemorySpanExporter) -> InMemorySpanExporter:
+    """Return an exporter with the spans that end during the test."""
+    span_exporter.clear()
+    return span_exporter
 
 
 @pytest.fixture(scope="session")

@@ -193,8 +193,7 @@ def test_health_checks_do_not_let_the_file_grow(store, tmp_path, monkeypatch):
 
 
 def test_an_embedded_store_starts_no_thread(tmp_path):
-    before = threading.active_count()
-    embedded = Embedded(f"sqlite:///{tmp_path}/store.db")
-    embedded.call("GET", b"/health", [], b"")
-    assert threading.active_count() == before
-    embedded.close()
+    before = set(threading.enumerate())
+    with closing(Embedded(f"sqlite:///{tmp_path}/store.db")) as embedded:
+        embedded.call("GET", b"/health", [], b"")
+        assert not set(threading.enumerate()) - before
