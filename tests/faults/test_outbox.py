@@ -1,6 +1,7 @@
 """Outbox with backends that are down, slow or lose responses; and direct reports that fall back to the outbox."""
 
 import json
+import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -64,6 +65,17 @@ def new_backend(path: Path) -> Iterator[Callable[..., Backend]]:
 
 def received_ids(server: FaultServer) -> list[str]:
     return [request.body["id"] for request in server.requests]
+
+
+def test_retries_leave_the_random_numbers_of_a_seeded_program_unchanged(new_backend, form: Form):
+    with FaultServer(respond(503), record, respond(503), record) as server:
+        backend = new_backend(server, retry=RetryPolicy(first_delay=0.01), timeouts=Timeouts(total=DELIVERY_TIMEOUT))
+        state = random.getstate()
+        form.report(backend.configuration, id="direct")
+        backend.submit_external_task(id="submitted", result=RESULT)
+        assert backend.outbox.flush(DELIVERY_TIMEOUT)
+    assert server.attempts == 4
+    assert random.getstate() == state
 
 
 def test_reports_submitted_during_outage_are_delivered_after_it(new_backend):

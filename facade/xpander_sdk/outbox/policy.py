@@ -4,11 +4,11 @@ Times are microseconds since 1970-01-01 UTC. The wall clock is the only clock th
 """
 
 import json
-import random
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from xpander_sdk import errors
+from xpander_sdk._random import random
 from xpander_sdk.reporting import plain_json
 from xpander_sdk.reporting.report import Report
 
@@ -59,7 +59,7 @@ def is_in_force(until: int, now: int) -> bool:
     return now < until <= now + MAX_WAIT
 
 
-def run_backoff(failed_attempts: int, is_unavailable: bool, draw: Callable[[], float] = random.random) -> int:
+def run_backoff(failed_attempts: int, is_unavailable: bool, draw: Callable[[], float] = random) -> int:
     """Return the time until the next attempt for a run, in microseconds.
 
     The time starts at 1 second and doubles up to an hour. Half of it is random.
@@ -74,7 +74,7 @@ def run_backoff(failed_attempts: int, is_unavailable: bool, draw: Callable[[], f
     return round(min(longest, SECOND * 2.0 ** min(failed_attempts - 1, 20)) * (0.5 + draw() / 2))
 
 
-def destination_backoff(failures: int, retry_after: float | None, draw: Callable[[], float] = random.random) -> int:
+def destination_backoff(failures: int, retry_after: float | None, draw: Callable[[], float] = random) -> int:
     """Return the time until the next attempt at a destination, in microseconds.
 
     The time starts at 0.5 seconds and doubles up to a minute. Half of it is random.

@@ -11,13 +11,13 @@ are sent again. The backend ignores those that it has recorded.
 """
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from xpander_sdk import errors
+from xpander_sdk._random import random
 from xpander_sdk.outbox import policy
 from xpander_sdk.outbox.policy import FailureKind
 from xpander_sdk.outbox.storage.models import Batch
@@ -121,7 +121,7 @@ class Settlement:
     def _record_failures(self, failed: Sequence[tuple[Batch, Failed]]) -> list[tuple[Batch, str]]:
         """Schedule the next attempts; return the batches that became dead letters, with their errors."""
         dead = []
-        draw = random.random()  # noqa: S311  # One wait for the destination, whatever the number of its runs.
+        draw = random()  # One wait for the destination, whatever the number of its runs.
         for batch, failure in failed:
             kind = failure.kind
             # SQLite cannot store lone surrogates of a response.

@@ -1,10 +1,10 @@
 """Timeouts and retries of one call."""
 
-import random
 from collections.abc import Callable
 
 from attrs import field, frozen
 
+from xpander_sdk._random import random
 from xpander_sdk.settings.validators import at_least, positive
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
@@ -65,7 +65,7 @@ class RetryPolicy:
     budget: float = field(default=10.0, validator=at_least(0, float))
 
     def delay(
-        self, attempts: int, retry_after: float | None, remaining: float, draw: Callable[[], float] = random.random
+        self, attempts: int, retry_after: float | None, remaining: float, draw: Callable[[], float] = random
     ) -> float | None:
         """Return the seconds to wait before the next attempt, or None to give up.
 

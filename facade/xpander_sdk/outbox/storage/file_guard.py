@@ -9,7 +9,6 @@ SQLite's locks protect the content of the file. They cannot protect the steps th
 
 import logging
 import os
-import random
 import sqlite3
 import stat
 import threading
@@ -19,6 +18,7 @@ from contextlib import contextmanager, suppress
 
 from xpander_sdk._clock import monotonic
 from xpander_sdk._private_folder import create_private_folder
+from xpander_sdk._random import uniform
 from xpander_sdk.errors import OutboxError
 
 try:
@@ -160,7 +160,7 @@ def sleep_briefly() -> None:
 
     SQLite's own busy handler sleeps longer with each attempt, so a busy process would starve the others.
     """
-    time.sleep(random.uniform(0.0001, 0.002))  # noqa: S311 - not used for secrets
+    time.sleep(uniform(0.0001, 0.002))
 
 
 def set_aside(path: str, damaged: FileId | None, error: sqlite3.Error) -> None:
