@@ -3,6 +3,7 @@
 import gc
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -35,6 +36,7 @@ from xpander_server.http.descriptors import reserve_connections
 from xpander_server.http.dispatcher import Dispatcher, request_state
 from xpander_server.http.forwarded import TrustedProxies
 from xpander_server.http.protocol import HttpProtocol
+from xpander_server.http.tls import TlsServer
 from xpander_server.maintenance.retention import retention_task
 from xpander_server.maintenance.traces import trace_task
 from xpander_server.observability.logging import LogFormat, configure_logging
@@ -124,7 +126,8 @@ def serve(
                 root_path=bind.root_path,
                 stale_after=stale_microseconds,
             )
-            server = _Server(_uvicorn_config(app, bind, proxies), store)
+            limits = _connection_limits(bind, proxies)
+            server = _Server(_uvicorn_config(app, limits), bind.tls_context(), limits, store)
             with _stopped_by_signals(server):
                 on_started(bind.url(listener), has_key)
                 threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
@@ -137,11 +140,13 @@ def serve(
         store.close()
 
 
-class _Server(uvicorn.Server):
+class _Server(TlsServer):
     """Server that ends within its limit, whatever the database does."""
 
-    def __init__(self, config: uvicorn.Config, store: Store) -> None:
-        super().__init__(config)
+    def __init__(
+        self, config: uvicorn.Config, context: ssl.SSLContext | None, limits: ConnectionLimits, store: Store
+    ) -> None:
+        super().__init__(config, context, limits)
         self._store = store
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -161,12 +166,15 @@ def _create_first_key(keys: ApiKeys, organization_id: str, show_key: Callable[[s
         raise
 
 
-def _uvicorn_config(app: Dispatcher, bind: BindSettings, proxies: TrustedProxies | None) -> uvicorn.Config:
+def _connection_limits(bind: BindSettings, proxies: TrustedProxies | None) -> ConnectionLimits:
     max_connections = reserve_connections()
     per_address = bind.max_connections_per_address
     if per_address is None and max_connections is not None:
         per_address = max_connections // 2
-    limits = ConnectionLimits(max_connections, per_address, proxies)
+    return ConnectionLimits(max_connections, per_address, proxies)
+
+
+def _uvicorn_config(app: Dispatcher, limits: ConnectionLimits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -175,8 +183,6 @@ def _uvicorn_config(app: Dispatcher, bind: BindSettings, proxies: TrustedProxies
         server_header=False,
         http=cast(type[HttpProtocol], partial(HttpProtocol, limits=limits)),  # uvicorn only calls it
         ws="none",
-        ssl_certfile=bind.tls_certificate,
-        ssl_keyfile=bind.tls_key,
         proxy_headers=False,  # `TrustedProxies` replaces it
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,

@@ -41,7 +41,8 @@ def run_server(
     protocol: type[HttpProtocol], app: ASGIApp | None = None, max_connections: int | None = None
 ) -> AbstractContextManager[Connect]:
     app = app or PlainTextResponse("here")
-    return running_uvicorn(app, protocol, access_log=False, limit_concurrency=max_connections)
+    limited = partial(protocol, limits=ConnectionLimits(max_connections))
+    return running_uvicorn(app, cast(type[HttpProtocol], limited), access_log=False)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +235,8 @@ def test_connection_above_limit_gets_503():
 
 def test_connection_above_limit_of_its_address_gets_503():
     protocol = partial(HttpProtocol, limits=ConnectionLimits(MAX_CONNECTIONS, 2))
-    with run_server(cast(type[HttpProtocol], protocol)) as connect, ExitStack() as stack:
+    app = PlainTextResponse("here")
+    with running_uvicorn(app, cast(type[HttpProtocol], protocol), access_log=False) as connect, ExitStack() as stack:
         connections = [stack.enter_context(connect()) for _ in range(2)]
         for connection in connections:
             connection.sendall(REQUEST)

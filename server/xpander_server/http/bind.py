@@ -50,7 +50,7 @@ class BindSettings:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key must be given together")
         if self.tls_certificate and self.tls_key:
-            _check_certificate(self.tls_certificate, self.tls_key)
+            _load_certificate(self.tls_certificate, self.tls_key)
         for proxy in self.behind_proxy:
             _check_proxy(proxy)
         if not _ROOT_PATH.fullmatch(self.root_path):
@@ -81,6 +81,12 @@ class BindSettings:
             raise
         return listener
 
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return the TLS context of the server; None for a server without TLS."""
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return _load_certificate(self.tls_certificate, self.tls_key)
+
     def _check_protection(self, has_key: bool) -> None:
         if not has_key:
             raise ValueError(
@@ -108,9 +114,11 @@ def _check_proxy(proxy: str) -> None:
         raise ValueError(f"behind_proxy must be an IP address, a network or *, got {proxy!r}") from None
 
 
-def _check_certificate(certificate: str, key: str) -> None:
+def _load_certificate(certificate: str, key: str) -> ssl.SSLContext:
     try:
         # Without a password argument, OpenSSL would ask for one on the terminal and block the start.
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key, password="")
     except OSError as error:  # ssl.SSLError is a subclass
         raise ValueError(f"cannot use the TLS certificate {certificate!r} with the key {key!r}: {error}") from None
+    return context

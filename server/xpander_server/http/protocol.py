@@ -13,10 +13,11 @@ Time limits. Each connection is checked at intervals of `CHECK_INTERVAL`:
     body incomplete, response sent   UNREAD_BODY_TIMEOUT              close
     response that is not accepted    WRITE_TIMEOUT without progress   abort
     idle                             uvicorn's timeout_keep_alive     close
-    TLS handshake                    60 seconds (asyncio, uvloop)     abort
+    TLS handshake                    HANDSHAKE_TIMEOUT                abort (http/tls.py)
 
 Connections. Above the `ConnectionLimits` of all connections and of one client address, a new connection gets 503 and is
-closed. uvicorn's own `limit_concurrency`, which refuses requests on connections that are open already, is off.
+closed. Encrypted connections are counted before their handshake (http/tls.py). uvicorn's own `limit_concurrency`, which
+refuses requests on connections that are open already, is not used.
 
 Fast path. Most requests are reports: the body arrives together with the head, and the response is one piece. For these
 `_respond` reads the body from the cycle without ASGI messages, and writes the response with one `transport.write`. With
@@ -30,7 +31,7 @@ list before raising the upper bound. This module uses these names of `uvicorn.pr
                                     on_headers_complete, on_body, on_message_complete, _start_asgi_task,
                                     _unset_keepalive_if_required
                           attributes transport, loop, parser, url, headers, scope, cycle, app, connections, pipeline,
-                                    limit_concurrency, timeout_keep_alive
+                                    timeout_keep_alive
     RequestResponseCycle  read      scope, body, more_body, flow (write_paused, drain), disconnected, default_headers,
                                     keep_alive, message_event, transport, on_response
                           written   keep_alive, response_started, response_complete, disconnected
@@ -51,7 +52,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from xpander_server.http import framing
-from xpander_server.http.connection_limits import ConnectionLimits, CountedAddress
+from xpander_server.http.connection_limits import ConnectionLimits, CountedConnection
 from xpander_server.http.dispatcher import RECEIVED_BODY, Dispatcher
 from xpander_server.http.framing import Refusal
 
@@ -68,25 +69,35 @@ LINGER_SECONDS = 1.0
 """Seconds for which input is discarded after a refusal. A close with unread input can destroy the response."""
 MAX_HEAD_BYTES = 64 * 1024
 """Bytes of the request line and the headers."""
-_MAX_LINGERING = 32
-"""Connections above the limit that linger; further ones are closed at once, because each needs a file descriptor."""
 
 _log = logging.getLogger(__name__)
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with strict framing, limits and the fast path."""
+    """uvicorn's protocol with strict framing, limits and the fast path.
+
+    Args:
+        *args: As uvicorn gives them.
+        limits: Counter of all connections. None for no limits.
+        connection: Entry of the connection, if it is counted already.
+        **kwargs: As uvicorn gives them.
+    """
 
     head_timeout = HEAD_TIMEOUT
     unread_body_timeout = UNREAD_BODY_TIMEOUT
     write_timeout = WRITE_TIMEOUT
     check_interval = CHECK_INTERVAL
 
-    def __init__(self, *args: Any, limits: ConnectionLimits | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        limits: ConnectionLimits | None = None,
+        connection: CountedConnection | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self._limits = limits or ConnectionLimits(self.limit_concurrency)
-        self.limit_concurrency = None
-        self._counted_address: CountedAddress | None = None
+        self._limits = limits or ConnectionLimits(None)
+        self._connection = connection
         # Pipelined requests before the newest one, which is the only one that uvicorn informs of the connection's end.
         self._earlier_cycles: list[RequestResponseCycle] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -106,24 +117,21 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_since = self.loop.time()
         self._timer = self.loop.call_later(self.check_interval, self._check)
-        peer = transport.get_extra_info("peername")
-        self._counted_address = self._limits.add(peer[0] if isinstance(peer, tuple) else None)
-        limit = self._limits.max_connections
-        excess = 0 if limit is None else len(self.connections) - limit
-        if excess > 0:
-            self._refuse(framing.TOO_MANY_CONNECTIONS)
-            if excess > _MAX_LINGERING:
+        if self._connection is None:
+            peer = transport.get_extra_info("peername")
+            self._connection = self._limits.add(peer[0] if isinstance(peer, tuple) else None)
+        if self._connection.is_excess:
+            is_above_sum = self._connection.is_above_limit
+            self._refuse(framing.TOO_MANY_CONNECTIONS if is_above_sum else framing.TOO_MANY_CONNECTIONS_OF_ADDRESS)
+            if not self._connection.gets_response:
                 transport.close()
-        elif self._counted_address is not None and self._counted_address.is_above_limit:
-            self._refuse(framing.TOO_MANY_CONNECTIONS_OF_ADDRESS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the checks."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._counted_address is not None:
-            self._counted_address.remove()
-            self._counted_address = None
+        if self._connection is not None:
+            self._connection.remove()
         for cycle in self._earlier_cycles:
             if not cycle.response_complete:
                 cycle.disconnected = True
