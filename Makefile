@@ -10,6 +10,9 @@ RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 INTEGRATIONS := $(foreach name,claude-agent-sdk langchain litellm openai-agents,.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
+# The tests start more than a thousand Python processes. Without bytecode files, each would compile all of its modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Creates the virtual environment of a target, which is its folder; the argument is what pip installs.
 define create_environment
 @test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
