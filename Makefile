@@ -20,7 +20,7 @@ define create_environment
 @touch $@
 endef
 
-.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-runs bench-outbox bench-server bench-pages wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-runs bench-outbox bench-server bench-million wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -106,8 +106,8 @@ chaos: setup ## kill, freeze and cut off servers, PostgreSQL and disks under loa
 screenshots: setup ## take the pictures of the web pages for docs/; needs a browser and the corpus
 	@cd tests && ../$(BIN)/python -m browser.screenshots
 
-bench-pages: setup ## measure how long pages take to render over a million tasks (TASKS=N changes the number); takes minutes
-	@$(BIN)/python -m benchmarks.pages $(if $(TASKS),--tasks $(TASKS))
+bench-million: setup ## measure all views of a million tasks on SQLite and PostgreSQL (TASKS=N, FOLDER=DIR keeps the stores); takes half an hour
+	@$(BIN)/python -m benchmarks.million $(if $(TASKS),--tasks $(TASKS)) $(if $(FOLDER),--folder $(FOLDER))
 
 mutants: setup $(MUTANTS) ## measure whether unit tests notice small changes of the pure modules; takes hours (MODULES="policy tokens" selects some)
 	PYTHONPATH=tests $(BIN)/python tests/mutation/mutants.py $(MODULES)
