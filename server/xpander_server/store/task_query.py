@@ -6,6 +6,8 @@ nothing. The filters of a query are of two kinds:
 - Indexed: `parent_task_id`, `conversation_id`, `metadata`, `user_id` and `agent_id`. The first one of them that is set
   selects an index with the tasks of that value by time; the filters are in the order of how few tasks they usually
   select. `metadata` uses its first pair. A query without any uses the index with the organization's tasks by time.
+- The status `failed` has an index for the organization and one for each agent, `executing` has one for the
+  organization. They are used if no filter before `agent_id` is set. Stale tasks are executing.
 - All others, and all but the first indexed one, are unindexed: the query reads the index, newest first, and tests each
   task (`task_filters`).
 
@@ -60,16 +62,17 @@ ERROR_LENGTH = 500
 PAGE_CHARACTERS = 8_000_000
 """Characters after which a page ends."""
 
-_LISTED: list[ColumnElement[Any]] = [
+LISTED: list[ColumnElement[Any]] = [
     tasks.c[name]
     for name in (
         "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "user_id", "parent_task_id",
-        "triggering_agent_id", "conversation_id",
+        "triggering_agent_id", "conversation_id", "duration", "tokens", "model", "cost",
     )
 ] + [
     excerpt(tasks.c.result, RESULT_LENGTH, max_bytes=RESULT_LENGTH),
     excerpt(tasks.c.error, ERROR_LENGTH),
 ]  # fmt: skip
+"""The columns of a list."""
 _OTHER_FIELDS_LENGTH = 1_500  # characters of the other fields of a task in a list
 
 
@@ -148,7 +151,7 @@ class TaskQuery:
         *,
         limit: int,
         cursor: str | None,
-        columns: Sequence[ColumnElement[Any]] = _LISTED,
+        columns: Sequence[ColumnElement[Any]] = LISTED,
     ) -> Page:
         """Return a page of tasks, newest first unless `oldest_first`.
 
@@ -220,6 +223,15 @@ class TaskQuery:
         else:
             table = tasks
             index = _Index(tasks, tasks.c.created_at, tasks.c.id, [], self.oldest_first)
+            if name in (None, "agent_id"):
+                status = filters.get("status")
+                if status == "failed":
+                    index.conditions.append(tasks.c.is_success.is_(False))
+                    del filters["status"]
+                elif status == "executing" or self.filters.get("is_stale") is True:
+                    index.conditions.append(tasks.c.is_success.is_(None))
+                    filters = {key: value for key, value in filters.items() if (key, value) != ("status", "executing")}
+                    name = None  # few tasks are executing, so the agent is tested on each of them
             if name is not None:
                 index.conditions.append(tasks.c[name] == filters.pop(name))
         index.conditions.append(table.c.organization_id == self.organization_id)

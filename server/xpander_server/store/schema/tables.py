@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0011"
+REVISION = "0012"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -64,10 +64,13 @@ class Json(TypeDecorator[Any]):
         return None if value is None else self._decode(value)
 
 
-def _index_of_some(name: str, column: str) -> Index:
-    """Return an index of the tasks in which a column has a value, by that value and time."""
-    condition = text(f"{column} IS NOT NULL")
-    return Index(name, "organization_id", column, "created_at", sqlite_where=condition, postgresql_where=condition)
+def _partial_index(name: str, *columns: str, condition: str, sqlite_condition: str | None = None) -> Index:
+    """Return an index of the tasks that meet a condition, by some columns of an organization.
+
+    A query must contain the condition as SQLAlchemy writes it for the database.
+    """
+    sqlite_where, postgresql_where = text(sqlite_condition or condition), text(condition)
+    return Index(name, "organization_id", *columns, sqlite_where=sqlite_where, postgresql_where=postgresql_where)
 
 
 ORGANIZATION_ID = String(100)
@@ -110,8 +113,18 @@ tasks = Table(
     Index("tasks_of_agent", "organization_id", "agent_id", "created_at"),
     Index("tasks_of_user", "organization_id", "user_id", "created_at"),
     # Partial: most tasks have neither, and an index entry costs as much time as a column of the row.
-    _index_of_some("tasks_of_conversation", "conversation_id"),
-    _index_of_some("tasks_of_parent", "parent_task_id"),
+    _partial_index("tasks_of_conversation", "conversation_id", "created_at", condition="conversation_id IS NOT NULL"),
+    _partial_index("tasks_of_parent", "parent_task_id", "created_at", condition="parent_task_id IS NOT NULL"),
+    # Few tasks have failed or are executing: without these indexes, a search for them would test most tasks.
+    _partial_index("tasks_failed", "created_at", condition="is_success IS false", sqlite_condition="is_success IS 0"),
+    _partial_index(
+        "tasks_failed_of_agent",
+        "agent_id",
+        "created_at",
+        condition="is_success IS false",
+        sqlite_condition="is_success IS 0",
+    ),
+    _partial_index("tasks_executing", "created_at", condition="is_success IS NULL"),
 )
 
 metadata_pairs = Table(

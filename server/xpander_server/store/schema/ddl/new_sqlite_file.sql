@@ -1,4 +1,4 @@
--- A new SQLite file of revision 0011, as the migrations create it. `make ddl` writes this file.
+-- A new SQLite file of revision 0012, as the migrations create it. `make ddl` writes this file.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -147,3 +147,9 @@ CREATE TABLE audit_log (
 	details TEXT NOT NULL,
 	PRIMARY KEY (organization_id, at, id)
 )
+
+CREATE INDEX tasks_failed ON tasks (organization_id, created_at) WHERE is_success IS 0
+
+CREATE INDEX tasks_failed_of_agent ON tasks (organization_id, agent_id, created_at) WHERE is_success IS 0
+
+CREATE INDEX tasks_executing ON tasks (organization_id, created_at) WHERE is_success IS NULL

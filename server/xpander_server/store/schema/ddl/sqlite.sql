@@ -131,6 +131,12 @@ CREATE TABLE tasks (
     PRIMARY KEY (organization_id, id)
 );
 
+CREATE INDEX tasks_executing ON tasks (organization_id, created_at) WHERE is_success IS NULL;
+
+CREATE INDEX tasks_failed ON tasks (organization_id, created_at) WHERE is_success IS 0;
+
+CREATE INDEX tasks_failed_of_agent ON tasks (organization_id, agent_id, created_at) WHERE is_success IS 0;
+
 CREATE INDEX tasks_of_agent ON tasks (organization_id, agent_id, created_at);
 
 CREATE INDEX tasks_of_conversation ON tasks (organization_id, conversation_id, created_at) WHERE conversation_id IS NOT NULL;
