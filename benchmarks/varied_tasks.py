@@ -32,7 +32,7 @@ _ERRORS = (
     "The model returned no JSON: Expecting value: line 1 column {number}",
 )
 _EXECUTING_TIME = 1_800_000_000  # microseconds: a third of the tasks of this time is executing
-_SYLLABLES = ("ba", "den", "fo", "gri", "hul", "jin", "kes", "lom", "mar", "nu", "pol", "rat", "sti", "tor", "ven")
+_SYLLABLES = ("ba", "den", "fam", "gri", "hul", "jin", "kes", "lom", "mar", "nu", "pol", "rat", "sti", "tor", "ven")
 
 
 class VariedTasks:
