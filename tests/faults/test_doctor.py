@@ -18,7 +18,7 @@ def test_all_checks_pass_for_working_server(server):
     results = check_results(server.configuration, "agent-of-the-doctor")
     assert {state for state, _ in results.values()} == {"ok"}
     assert "was reported at" in results["agent"][1]
-    checks = ["target", "proxy", "dns", "tcp", "tls", "key", "clock", "organization", "outbox", "agent"]
+    checks = ["target", "proxy", "dns", "tcp", "tls", "key", "clock", "organization", "outbox", "agent", "spans"]
     assert list(results) == checks
 
 

@@ -20,10 +20,10 @@ _MARKS = {"ok": "ok     ", "failed": "FAILED ", "unknown": "?      ", "skipped":
 def doctor(configuration: Configuration, as_json: bool, agent_id: str | None) -> None:
     """Find out why reports do not arrive.
 
-    The command checks URL, proxy, DNS, TCP, TLS, API key, clock, organization, outbox and agent; for a database URL,
-    the store, the outbox and the agent. It names the origin of each setting. It records nothing: the key is checked
-    with a report that is invalid. A check is marked with ? if the backend's response does not show the answer. The exit
-    code is 1 if a check fails.
+    The command checks URL, proxy, DNS, TCP, TLS, API key, clock, organization, outbox, agent, and whether the server
+    has refused spans of OpenTelemetry lately; for a database URL, the store, the outbox, the agent and refused spans.
+    It names the origin of each setting. It records nothing: the key is checked with a report that is invalid. A check
+    is marked with ? if the backend's response does not show the answer. The exit code is 1 if a check fails.
     """
     from xpander_sdk.doctor.checks import run_checks
 

@@ -135,6 +135,11 @@ def invalid_report(agent_id: object) -> Operation[None]:
     return evolve(_operation("report_task", request, lambda body, _: None), content=b"[]")
 
 
+def list_span_refusals() -> Operation[None]:
+    """Return the operation that lists the refused spans of the key's organization."""
+    return Operation(name="list_span_refusals", method="GET", url="/v1/traces/refusals", parse=lambda body, _: None)
+
+
 def get_task(task_id: object) -> Operation[TaskRecord]:
     """Return the operation that loads a task.
 

@@ -15,6 +15,7 @@ from attrs import define
 from xpander_sdk.client import client, operations
 from xpander_sdk.doctor import setting_sources
 from xpander_sdk.doctor.findings import CheckFailed, CheckUndetermined, Finding
+from xpander_sdk.doctor.refused_spans import check_refused_spans
 from xpander_sdk.doctor.report_probe import explain_response, send_invalid_report
 from xpander_sdk.errors import ModuleException, PermissionDeniedError
 from xpander_sdk.reporting.validation import resolve_agent_id
@@ -202,6 +203,10 @@ def _check_agent(context: _Context) -> str:
     return f"the latest run of {agent_id} was reported at {latest[0].created_at}"
 
 
+def _check_spans(context: _Context) -> str:
+    return check_refused_spans(context.configuration)
+
+
 def _check_store(context: _Context) -> str:
     configuration = context.configuration
     if not configuration.base_url.startswith("sqlite:"):
@@ -217,10 +222,15 @@ def _check_store(context: _Context) -> str:
     return f"{path}, {'created now' if is_new else f'{os.path.getsize(path):,} bytes'}"
 
 
-_INDEPENDENT = frozenset({"clock", "organization", "outbox"})  # no other check depends on these
+_INDEPENDENT = frozenset({"clock", "organization", "outbox", "spans"})  # no other check depends on these
 _LOCAL = frozenset({"outbox"})  # runs although an earlier check failed
 _Check = tuple[str, Callable[[_Context], str]]
-_EMBEDDED: tuple[_Check, ...] = (("store", _check_store), ("outbox", _check_outbox), ("agent", _check_agent))
+_EMBEDDED: tuple[_Check, ...] = (
+    ("store", _check_store),
+    ("outbox", _check_outbox),
+    ("agent", _check_agent),
+    ("spans", _check_spans),
+)
 _REMOTE: tuple[_Check, ...] = (
     ("target", _check_target),
     ("proxy", _check_proxy),
@@ -232,6 +242,7 @@ _REMOTE: tuple[_Check, ...] = (
     ("organization", _check_organization),
     ("outbox", _check_outbox),
     ("agent", _check_agent),
+    ("spans", _check_spans),
 )
 _SOURCES: dict[str, Callable[[_Context], str]] = {
     "target": lambda context: setting_sources.base_url_source(context.configuration),

@@ -23,6 +23,8 @@ from xpander_server.api.endpoint import Endpoint
 from xpander_server.api.handlers import OperationHandlers, ReportWriter
 from xpander_server.api.request_body import BodyMemory
 from xpander_server.api.responses import error_response, handle_errors, static_response
+from xpander_server.api.span_refusals import PATH as REFUSALS_PATH
+from xpander_server.api.span_refusals import SpanRefusals
 from xpander_server.api.trace_export import DirectSpanRecorder, SpanRecorder, TraceExport, trace_routes
 from xpander_server.auth.authentication import Authenticator
 from xpander_server.clock import now
@@ -99,10 +101,12 @@ def create_app(
         clock,
         memory,
     )
+    refusals = handle_errors(SpanRefusals(store, authenticator, run, clock).handle)
+    refusal_routes = [Route(REFUSALS_PATH, refusals, methods=["GET"])]
     operation_routes = [*plain_routes, *prefixed_routes]
     # Starlette gets the operations too, to answer 405 if the path of an operation is used with another method.
     fallback = Starlette(
-        routes=[*operation_routes, *contract_routes, *extra_routes, *trace_routes(trace_export)],
+        routes=[*operation_routes, *contract_routes, *extra_routes, *refusal_routes, *trace_routes(trace_export)],
         exception_handlers={HTTPException: _handle_http_exception},
     )
     fallback.router.redirect_slashes = False

@@ -2,12 +2,13 @@
 
 An exporter of OpenTelemetry repeats a request after 429, 502, 503 and 504, and drops its spans after any other error.
 So whatever may succeed later is 503 with `Retry-After`, also a body that did not arrive in time or an unexpected error.
-Exporters ignore a partial success; therefore the number of refused spans is in the log and in the metrics too.
+Exporters ignore a partial success; therefore refused spans are in the log, in the metrics and in the store too.
 """
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
@@ -24,7 +25,7 @@ from xpander_server.contract import JSON
 from xpander_server.http.concurrency import BlockingRunner
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
-from xpander_server.store import SpanBatch, Store
+from xpander_server.store import Cause, SpanBatch, SpanRefusal, Store, StoreUnavailable, new_refusal
 
 if TYPE_CHECKING:
     from xpander_server.api.otlp import DecodedExport
@@ -35,6 +36,9 @@ PROTOBUF = "application/x-protobuf"
 MAX_BYTES = 64 * 1024 * 1024
 """Largest body, compressed and decompressed."""
 _MAX_AGENT = 255
+_CAUSES: Mapping[int, Cause] = {400: "invalid_export", 413: "too_large", 415: "media_type"}
+"""Causes of a refusal by the status of the response."""
+_TOO_MANY_SPANS = "their traces have too many spans"
 _LOG_SECONDS = 60.0
 _RETRY = {"Retry-After": "2"}
 _ONLY_TRACES = f"This server records traces only: POST {PATH}. Turn the exporters of logs and metrics off."
@@ -52,13 +56,13 @@ class SpanRecorder(Protocol):
         """Store spans durably, and return the number of refused ones."""
         ...
 
-    def count_refused(self, count: int) -> None:
-        """Count spans that were refused, by `record` or before."""
+    async def refuse(self, refusal: SpanRefusal) -> None:
+        """Store that spans were refused, by `record` or before."""
         ...
 
 
 class DirectSpanRecorder:
-    """Storage of spans in one transaction for each request, without a count of the refused ones."""
+    """Storage of spans in one transaction for each request."""
 
     def __init__(self, store: Store, run: BlockingRunner) -> None:
         self._store = store
@@ -69,8 +73,10 @@ class DirectSpanRecorder:
         (refused,) = await self._run(lambda: self._store.commit_spans([batch]))
         return refused
 
-    def count_refused(self, count: int) -> None:
-        """Do nothing."""
+    async def refuse(self, refusal: SpanRefusal) -> None:
+        """Store that spans were refused, unless the store does not respond."""
+        with suppress(StoreUnavailable):
+            await self._run(lambda: self._store.span_refusals.add([refusal]))
 
 
 class TraceExport:
@@ -100,7 +106,7 @@ class TraceExport:
         self._run = run
         self._clock = clock
         self._memory = memory
-        self._refusals = _RefusalLog()
+        self._log = _RefusalLog()
 
     async def handle(self, request: Request) -> Response:
         """Return the response to an export.
@@ -114,8 +120,8 @@ class TraceExport:
         except HTTPError as error:
             if error.status == 408:
                 raise HTTPError(503, error.detail, {**error.headers, **_RETRY}) from None
-            if error.status in (400, 413, 415):
-                self._refusals.add(request_state(request.scope).organization_id, 0, str(error.detail))
+            if cause := _CAUSES.get(error.status):
+                await self._refuse(request_state(request.scope).organization_id, cause, 0, str(error.detail))
             raise
 
     async def _handle(self, request: Request) -> Response:
@@ -127,6 +133,8 @@ class TraceExport:
             body = await read_encoded_body(request, self._body_timeout, MAX_BYTES, reservation)
             export = await self._run(lambda: _decode(body, form))
         refused, reason = export.invalid_count, export.reason
+        if refused:
+            await self._refuse(principal.organization_id, "invalid_spans", refused, reason)
         if export.spans:
             agent = request.headers.get("x-agent-id", "").strip()
             batch = SpanBatch(
@@ -136,11 +144,16 @@ class TraceExport:
                 self._clock(),
             )
             if too_many := await self._recorder.record(batch):
-                refused, reason = refused + too_many, reason or "their traces have too many spans"
-        if refused:
-            self._recorder.count_refused(refused)
-            self._refusals.add(principal.organization_id, refused, reason)
+                await self._refuse(principal.organization_id, "too_many_spans", too_many, _TOO_MANY_SPANS)
+                refused, reason = refused + too_many, reason or _TOO_MANY_SPANS
         return Response(_encode_response(refused, reason, form), media_type=form)
+
+    async def _refuse(self, organization_id: str, cause: Cause, spans: int, reason: str) -> None:
+        if not organization_id:
+            return  # the caller has no key
+        refusal = new_refusal(organization_id, cause, spans, reason, self._clock())
+        self._log.add(refusal)
+        await self._recorder.refuse(refusal)
 
 
 # The decoder is imported at the first export: most embedded stores, and many servers, never get one.
@@ -204,18 +217,17 @@ class _RefusalLog:
 
     _by_organization: dict[str, _Refusals] = field(factory=dict)
 
-    def add(self, organization_id: str, spans: int, reason: str) -> None:
+    def add(self, refusal: SpanRefusal) -> None:
         """Count a request of which spans, or all, were refused."""
-        if not organization_id:
-            return  # the caller has no key
+        organization_id = refusal.organization_id
         refusals = self._by_organization.setdefault(organization_id, _Refusals())
-        refusals.requests += 1
-        refusals.spans += spans
+        refusals.requests += refusal.requests
+        refusals.spans += refusal.spans
         now = time.monotonic()
         if refusals.logged_at and now - refusals.logged_at < _LOG_SECONDS:
             return
         _log.warning(
             "refused spans of organization %s: %d requests with %d spans; the last reason: %s",
-            organization_id, refusals.requests, refusals.spans, reason,
+            organization_id, refusals.requests, refusals.spans, refusal.reason,
         )  # fmt: skip
         self._by_organization[organization_id] = _Refusals(logged_at=now)

@@ -8,6 +8,7 @@ from xpander_server.store.excerpts import Excerpt
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
 from xpander_server.store.metrics.queries import MetricsResult
 from xpander_server.store.sessions import SessionRow, SessionTable
+from xpander_server.store.span_refusals import Cause, SpanRefusal, new_refusal
 from xpander_server.store.span_writer import SpanWriter
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
 from xpander_server.store.task_query import Page, TaskQuery
@@ -18,6 +19,7 @@ from xpander_server.store.writer import Writer
 
 __all__ = [
     "DEFAULT_ORGANIZATION",
+    "Cause",
     "ErasureSelection",
     "Excerpt",
     "KeyRow",
@@ -29,6 +31,7 @@ __all__ = [
     "SessionRow",
     "SessionTable",
     "SpanBatch",
+    "SpanRefusal",
     "SpanWriter",
     "Store",
     "StoreError",
@@ -41,4 +44,5 @@ __all__ = [
     "ViewSummary",
     "Writer",
     "missing_file",
+    "new_refusal",
 ]

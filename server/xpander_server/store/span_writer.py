@@ -6,6 +6,8 @@ thread computes the traces of a process one after the other; the rows of the tra
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from xpander_server.store.engine.errors import StoreUnavailable
 from xpander_server.store.engine.limits import Limits
 from xpander_server.store.fair_queue import FairQueue
 from xpander_server.store.group_commit import GroupCommit, resolve_futures
+from xpander_server.store.span_refusals import SpanRefusal
 from xpander_server.store.store import Store
 from xpander_server.store.traces import SpanBatch
 
@@ -26,6 +29,10 @@ MAX_QUEUE_SIZE = 64_000_000
 """Largest number of characters of the summaries in the queue."""
 COMMIT = Limits(total=15.0, lock=2.0)
 """Limits of a transaction."""
+REFUSALS_SECONDS = 1.0
+"""Time between two writes of refused spans."""
+REFUSALS = Limits(total=5.0, lock=1.0)
+"""Limits of such a write."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +54,10 @@ class SpanWriter(GroupCommit[_Entry]):
         super().__init__(store, FairQueue(MAX_QUEUE, MAX_QUEUE_SIZE), contents="spans")
         self.span_count = 0
         self.refused_count = 0
+        # Refusals that are not stored yet, by organization and cause. Many requests with refused spans cost one write.
+        self._refusals: dict[tuple[str, str], SpanRefusal] = {}
+        self._refusals_lock = threading.Lock()
+        self._refusals_written_at = float("-inf")
 
     async def record(self, batch: SpanBatch) -> int:
         """Store spans, and return the number of refused ones when the others are on disk.
@@ -59,9 +70,36 @@ class SpanWriter(GroupCommit[_Entry]):
         self._enqueue(batch.organization_id, [(_Entry(batch, future), batch.size)])
         return await future
 
-    def count_refused(self, count: int) -> None:
-        """Count spans that were refused, here or before they reached this writer."""
-        self.refused_count += count
+    async def refuse(self, refusal: SpanRefusal) -> None:
+        """Count spans that were refused, here or before they reached this writer; they are stored within seconds."""
+        self.refused_count += refusal.spans
+        key = (refusal.organization_id, refusal.cause)
+        with self._refusals_lock:
+            earlier = self._refusals.get(key)
+            self._refusals[key] = refusal if earlier is None else earlier.plus(refusal)
+        self._wake.set()
+
+    @property
+    def _timeout(self) -> float | None:
+        if not self._refusals:
+            return None
+        return max(0.0, self._refusals_written_at + REFUSALS_SECONDS - time.monotonic())
+
+    def _end_round(self, *, is_last: bool) -> None:
+        if not self._refusals or (self._timeout and not is_last):
+            return
+        self._refusals_written_at = time.monotonic()
+        with self._refusals_lock:
+            refusals, self._refusals = self._refusals, {}
+        try:
+            self._store.span_refusals.add(refusals.values(), limits=REFUSALS)
+        except StoreUnavailable:
+            with self._refusals_lock:
+                for key, later in self._refusals.items():
+                    refusals[key] = refusals[key].plus(later) if key in refusals else later
+                self._refusals = refusals
+        except Exception:
+            _log.exception("Commit of refused spans failed")
 
     def _take(self) -> list[_Entry]:
         return self._queue.take(MAX_BATCHES, MAX_COMMIT_SIZE)

@@ -26,6 +26,7 @@ from xpander_server.store.repricing import Repriced, Selection
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
+from xpander_server.store.span_refusals import SpanRefusalTable
 from xpander_server.store.task_query import Page, TaskQuery, cursor_after
 from xpander_server.store.task_tree import TaskTree, read_tree
 from xpander_server.store.traces import SpanBatch, commit_spans, recompute_due
@@ -49,6 +50,7 @@ class Store:
         keys: The API keys.
         sessions: The sessions of the web pages.
         own_prices: The prices that organizations have set.
+        span_refusals: The spans that were refused lately.
         health: The check of whether the store can be read and written.
 
     Raises:
@@ -65,6 +67,7 @@ class Store:
         self.keys = KeyTable(self._database.read, self._database.write)
         self.sessions = SessionTable(self._database)
         self.own_prices = OwnPriceTable(self._database)
+        self.span_refusals = SpanRefusalTable(self._database)
         self.health = HealthCheck(self._database)
 
     def close(self) -> None:

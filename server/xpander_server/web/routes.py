@@ -17,6 +17,7 @@ from xpander_server.web.errors import ErrorsPage
 from xpander_server.web.history import HistoryPage
 from xpander_server.web.login import LoginPages
 from xpander_server.web.metrics import MetricsPage
+from xpander_server.web.refused_spans import RefusedSpansPage
 from xpander_server.web.rendering import form_handler, link, page_handler, redirect, serve_static
 from xpander_server.web.sessions import BASE_PATH, SessionManager
 from xpander_server.web.task import TaskPage
@@ -60,6 +61,7 @@ def page_routes(
         ("/metrics", "pageMetrics", metrics.show),
         ("/numbers", "pageNumbers", metrics.download),
         ("/errors", "pageErrors", errors.show),
+        ("/refused-spans", "pageRefusedSpans", RefusedSpansPage(store, clock, run_in_threadpool).show),
         ("/agents", "pageAgents", agents.show_list),
         ("/agent", "pageAgent", agents.show),
     ]

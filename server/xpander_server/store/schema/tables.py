@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0012"
+REVISION = "0013"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
@@ -268,4 +268,17 @@ spans = Table(
     Column("span_id", TRACE_ID, primary_key=True),
     # What the rule of runs needs, as `xpander_capture.spans.to_json` writes it.
     Column("summary", Text, nullable=False),
+)
+
+span_refusals = Table(
+    "span_refusals",
+    metadata,
+    Column("organization_id", ORGANIZATION_ID, primary_key=True),
+    Column("cause", String(32), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("spans", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    # Of the last refusal; printable characters only.
+    Column("reason", String(300), nullable=False),
 )

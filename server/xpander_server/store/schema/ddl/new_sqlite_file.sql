@@ -1,4 +1,4 @@
--- A new SQLite file of revision 0012, as the migrations create it. `make ddl` writes this file.
+-- A new SQLite file of revision 0013, as the migrations create it. `make ddl` writes this file.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
@@ -153,3 +153,14 @@ CREATE INDEX tasks_failed ON tasks (organization_id, created_at) WHERE is_succes
 CREATE INDEX tasks_failed_of_agent ON tasks (organization_id, agent_id, created_at) WHERE is_success IS 0
 
 CREATE INDEX tasks_executing ON tasks (organization_id, created_at) WHERE is_success IS NULL
+
+CREATE TABLE span_refusals (
+	organization_id VARCHAR(100) NOT NULL,
+	cause VARCHAR(32) NOT NULL,
+	requests BIGINT NOT NULL,
+	spans BIGINT NOT NULL,
+	first_at BIGINT NOT NULL,
+	last_at BIGINT NOT NULL,
+	reason VARCHAR(300) NOT NULL,
+	PRIMARY KEY (organization_id, cause)
+)

@@ -93,6 +93,17 @@ CREATE TABLE sessions (
     PRIMARY KEY (organization_id, digest)
 );
 
+CREATE TABLE span_refusals (
+    organization_id VARCHAR(100) NOT NULL,
+    cause VARCHAR(32) NOT NULL,
+    requests BIGINT NOT NULL,
+    spans BIGINT NOT NULL,
+    first_at BIGINT NOT NULL,
+    last_at BIGINT NOT NULL,
+    reason VARCHAR(300) NOT NULL,
+    PRIMARY KEY (organization_id, cause)
+);
+
 CREATE TABLE spans (
     organization_id VARCHAR(100) NOT NULL,
     trace_id VARCHAR(64) NOT NULL,
