@@ -10,6 +10,10 @@ from xpander_server.http.errors import Problem
 
 _MAX_MESSAGE_LENGTH = 300
 
+# jsonschema-rs initializes itself during the first validation. A child that is forked in the meantime would wait
+# forever, so the initialization must be over before the threads of this process validate.
+Draft202012Validator({}).is_valid(None)
+
 
 def resolve(description: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     """Return a node of the description, or the one that it refers to."""

@@ -66,6 +66,10 @@ def test_children_forked_while_threads_report_do_not_block(target_fixture, names
     assert recorded_names(target) == child_reports | thread_report_names(counts) | set(names_before)
 
 
+def test_child_forked_during_first_validation_does_not_block(in_process):
+    assert run(in_process, "forks.fork_during_first_validation").result == 0
+
+
 @pytest.mark.parametrize("parent_end", ["closes its backend", "exits"])
 def test_reports_of_child_to_shared_file_survive_parent_that(parent_end, in_process):
     assert run(in_process, "forks.share_file_with_child", parent_end).result == 0

@@ -14,7 +14,12 @@ AGENT_ID = os.environ["XPANDER_AGENT_ID"]
 
 app = Celery("runtimes.programs.celery_app", broker="filesystem://")
 app.conf.update(
-    broker_transport_options={"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"},
+    broker_transport_options={
+        "data_folder_in": "queue",
+        "data_folder_out": "queue",
+        "control_folder": "control",
+        "polling_interval": 0.02,
+    },
     broker_connection_retry_on_startup=True,
     task_ignore_result=True,
     worker_prefetch_multiplier=1,

@@ -1,10 +1,13 @@
 """Programs that fork, and report in parent and children."""
 
 import asyncio
+import enum
 import multiprocessing
 import os
 import sys
+import threading
 import warnings
+from types import ModuleType
 
 from runtimes.programs import common
 from runtimes.programs.common import AGENT_ID, exit_code, fork, fork_while_threads_report, run_scenario
@@ -74,6 +77,33 @@ def fork_grandchild(form: str) -> int:
     code = exit_code(fork(report_around_fork))
     report(form, "after")
     return code
+
+
+def fork_during_first_validation() -> int:
+    """Fork while a thread validates for the first time; return the exit code of the child, which validates too."""
+    from xpander_server.schema_validation import create_validator
+
+    validator = create_validator({"components": {}}, {"type": "string"})
+    has_forked = threading.Event()
+    is_initializing = threading.Event()
+
+    class WaitingModule(ModuleType):
+        """Module `enum`, which jsonschema-rs reads while it initializes itself."""
+
+        def __getattr__(self, name: str) -> object:
+            is_initializing.set()
+            has_forked.wait()
+            return getattr(enum, name)
+
+    sys.modules["enum"] = WaitingModule("enum")
+    thread = threading.Thread(target=validator.is_valid, args=("value",))
+    thread.start()
+    while thread.is_alive() and not is_initializing.wait(0.01):
+        pass
+    child = fork(validator.is_valid, "value")
+    has_forked.set()
+    thread.join()
+    return exit_code(child)
 
 
 def fork_in_event_loop() -> int:
