@@ -12,6 +12,52 @@ from typing import Any
 AGENT = "official-agent"
 DOCUMENTED = "ext-job-9921"
 MEASURED = "measured-agent"
+PRICED = "priced-agent"
+PRICED_RESPONSES = {
+    "OpenAI chat": {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "gpt-4o-2024-08-06",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Up"}, "finish_reason": "stop"}],
+        "usage": {
+            "prompt_tokens": 1_000,
+            "completion_tokens": 100,
+            "total_tokens": 1_100,
+            "prompt_tokens_details": {"cached_tokens": 800},
+        },
+    },
+    "OpenAI Responses": {
+        "id": "resp_1",
+        "object": "response",
+        "model": "gpt-4.1-mini-2025-04-14",
+        "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Up"}]}],
+        "usage": {"input_tokens": 1_000, "input_tokens_details": {"cached_tokens": 500}, "output_tokens": 50},
+    },
+    "Anthropic": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5-20250929",
+        "content": [{"type": "text", "text": "Up"}],
+        "usage": {
+            "input_tokens": 100,
+            "cache_creation_input_tokens": 2_000,
+            "cache_read_input_tokens": 5_000,
+            "output_tokens": 300,
+        },
+    },
+    "Gemini": {
+        "responseId": "r-1",
+        "modelVersion": "gemini-2.5-flash",
+        "candidates": [{"content": {"role": "model", "parts": [{"text": "Up"}]}, "finishReason": "STOP"}],
+        "usageMetadata": {
+            "promptTokenCount": 2_000,
+            "candidatesTokenCount": 100,
+            "thoughtsTokenCount": 400,
+            "totalTokenCount": 2_500,
+        },
+    },
+}
 
 
 def to_json(model: Any) -> Any:
@@ -59,6 +105,14 @@ def reports() -> dict[str, Any]:
         ),
         "no id": to_json(Task.report_external_task(agent_id=AGENT, result="anonymous")),
     }
+
+
+def report_priced_responses() -> None:
+    """Report one run for each response, whose cost the server computes from `llm_response`."""
+    from xpander_sdk import Task
+
+    for name, response in PRICED_RESPONSES.items():
+        Task.report_external_task(agent_id=f"{PRICED} {name}", llm_response=response, result="Up")
 
 
 def metrics() -> dict[str, Any]:
@@ -129,6 +183,7 @@ def main() -> None:
     # The order matters: the later parts read the tasks that the first part reports.
     parts = {"reports": reports, "metrics": metrics, "loads": loads, "lists": lists, "errors": errors}
     print(json.dumps({name: run_part() for name, run_part in parts.items()}))
+    report_priced_responses()
 
 
 if __name__ == "__main__":

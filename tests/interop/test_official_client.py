@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from interop.official_client import AGENT, DOCUMENTED, MEASURED
+from interop.official_client import AGENT, DOCUMENTED, MEASURED, PRICED, PRICED_RESPONSES
 from interop.running import TIMEOUT, run
 from support.server import KEY, ORGANIZATION, Server, running_server
 from xpander_sdk import Backend, Task, Tasks
@@ -94,6 +94,16 @@ def test_metrics_reported_by_task_are_recorded(results: Any, backend: Server) ->
     assert (metrics.runs.total, metrics.runs.completed, metrics.tokens.prompt_tokens) == (1, 1, 5)
     assert metrics.tools["web_search"].calls == 2
     assert [item.id for item in Tasks(backend.configuration).list(MEASURED)] == ["measured"]
+
+
+@pytest.mark.parametrize("name", PRICED_RESPONSES)
+def test_response_of_official_sdk_has_the_same_price_as_of_ours(results: Any, backend: Server, name: str) -> None:
+    recorder = Backend(backend.configuration)
+    recorder.report_external_task(agent_id=f"ours {name}", llm_response=PRICED_RESPONSES[name], result="Up")
+    official, ours = (recorder.metrics(f"{user} {name}").cost for user in (PRICED, "ours"))
+    assert official.total is not None
+    assert official.total > 0
+    assert (official.total, official.unpriced_runs) == (ours.total, ours.unpriced_runs) == (ours.total, 0)
 
 
 def test_every_way_to_load_returns_same_task(results: Any) -> None:

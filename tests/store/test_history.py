@@ -54,12 +54,21 @@ def test_new_tasks_do_not_move_the_next_page(store):
 
 def test_rare_tasks_are_found_in_order_over_several_pages(store, monkeypatch):
     monkeypatch.setattr(task_query_module, "SEEK_SECONDS", -1.0)  # each page tests one task
+    monkeypatch.setattr(task_query_module, "MIN_SEEK_ROWS", 1)
     rare = {3, 4, 17}
     store.commit([submission(f"{n:02}", now=NOON + n, input="a needle" if n in rare else "hay") for n in range(20)])
     ids_of_pages = pages(store, query(q="NEEDLE"), 10)
     assert list(chain(*ids_of_pages)) == ["17", "04", "03"]
     assert len(ids_of_pages) == 21
     assert [page for page in pages(store, query(q="needle"), 1) if page] == [["17"], ["04"], ["03"]]
+
+
+def test_a_page_tests_some_tasks_even_if_its_time_is_over(store, monkeypatch):
+    monkeypatch.setattr(task_query_module, "SEEK_SECONDS", -1.0)
+    last = task_query_module.MIN_SEEK_ROWS - 1
+    for number in range(last + 2):
+        store.report(submission(f"{number:02}", now=NOON - number, input="a needle" if number == last else "hay"))
+    assert pages(store, query(q="needle"), 10) == [[f"{last}"], []]
 
 
 def test_a_page_executes_statements_until_it_is_full_or_its_time_is_over(store, monkeypatch):

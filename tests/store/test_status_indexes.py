@@ -15,6 +15,7 @@ STATUSES = {True: "completed", False: "failed", None: "executing"}
 def one_row_at_a_time(monkeypatch):
     """Let a search end after the first task that it tests."""
     monkeypatch.setattr(task_query_module, "SEEK_SECONDS", -1.0)
+    monkeypatch.setattr(task_query_module, "MIN_SEEK_ROWS", 1)
     monkeypatch.setattr(task_query_module, "SEEK_ROWS", {"sqlite": 1, "postgresql": 1})
 
 

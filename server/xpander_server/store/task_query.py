@@ -15,7 +15,7 @@ Each page reads a limited amount, so that no request takes long. A page that is 
 the next page continues:
 
     limit                     why
-    SEEK_SECONDS              a search for an absent text would read all tasks
+    SEEK_SECONDS              a search for an absent text would read all tasks; MIN_SEEK_ROWS are always tested
     LIST_SECONDS              SQLite reads the whole of a long text to cut it
     PAGE_CHARACTERS           the page is one response
     SEARCHED_CHARACTERS       a document has up to 4 MiB; a text far inside it is not found
@@ -47,6 +47,8 @@ from xpander_server.store.task_filters import (
 
 SEEK_SECONDS = 0.03
 """Time after which a search with unindexed filters ends the page."""
+MIN_SEEK_ROWS = 20
+"""Tasks that a search tests on a page however long that takes, so that a busy machine returns no empty pages."""
 LIST_SECONDS = 0.25
 """Time after which a list without such filters ends the page."""
 SEEK_ROWS = {"sqlite": 1_000, "postgresql": 200}
@@ -287,6 +289,8 @@ class _Search:
         self._index = index
         self._columns: list[ColumnElement[Any]] = [index.created_at, index.task_id, may_match(dialect, filters)]
         self._row_count = SEEK_ROWS[dialect]
+        self._tested_count = 0
+        self._deadline = time.monotonic() + SEEK_SECONDS
 
     def page(self, limit: int, position: _Position | None, columns: Sequence[ColumnElement[Any]]) -> Page:
         """Return a page of the tasks after `position`.
@@ -294,11 +298,10 @@ class _Search:
         The database tests the tasks with conditions that may accept too many (`may_match`). Only the tasks that pass
         are read, and tested exactly (`matches`).
         """
-        deadline = time.monotonic() + SEEK_SECONDS
         found: list[Task] = []
         characters = 0
         while True:
-            candidates, position, is_last = self._seek(position, deadline, min(CANDIDATES, limit - len(found)))
+            candidates, position, is_last = self._seek(position, min(CANDIDATES, limit - len(found)))
             for task in self._read_matches(candidates, columns):
                 if characters > PAGE_CHARACTERS:
                     return Page(found, cursor_after(found[-1]))
@@ -306,12 +309,13 @@ class _Search:
                 characters += _OTHER_FIELDS_LENGTH + len(task.result or "")
             if is_last:
                 return Page(found, None)
-            if len(found) == limit or time.monotonic() > deadline:
+            if len(found) == limit or self._is_over():
                 return Page(found, None if position is None else position.to_cursor())
 
-    def _seek(
-        self, position: _Position | None, deadline: float, max_candidates: int
-    ) -> tuple[list[str], _Position | None, bool]:
+    def _is_over(self) -> bool:
+        return self._tested_count >= MIN_SEEK_ROWS and time.monotonic() > self._deadline
+
+    def _seek(self, position: _Position | None, max_candidates: int) -> tuple[list[str], _Position | None, bool]:
         """Test tasks until the time is over or some may match.
 
         Returns:
@@ -326,10 +330,11 @@ class _Search:
             for row in rows:
                 created_at, task_id, is_candidate = row
                 count += 1
+                self._tested_count += 1
                 last = created_at, task_id
                 if is_candidate:
                     candidates.append(task_id)
-                if len(candidates) == max_candidates or time.monotonic() > deadline:
+                if len(candidates) == max_candidates or self._is_over():
                     return candidates, _Position(created_at, task_id), False
         # Without rows, there is no task after `position`.
         return candidates, None if last is None else _Position(*last), count < self._row_count
