@@ -6,6 +6,7 @@ that change nothing a test could notice; all others count.
 
     python tests/mutation/mutants.py                        all modules; takes hours on 2 cores
     python tests/mutation/mutants.py outbox/policy tokens   the modules whose paths contain one of the texts
+    python tests/mutation/mutants.py --sample 150           at most 150 changes of a module, always the same ones
 
 The command fails if the tests notice less than 90 % of the changes of a module.
 """
@@ -13,13 +14,16 @@ The command fails if the tests notice less than 90 % of the changes of a module.
 import argparse
 import json
 import os
+import random
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,7 @@ COPIED = ("generated", "facade", "server", "openapi", "tests", "pyproject.toml")
 PACKAGE_FOLDERS = ("generated", "facade", "server")
 WARM_PYTEST = "tests/mutation/warm_pytest.py"
 SOCKET = "pytest.socket"
-TIMEOUT = 120  # seconds for the tests of one mutant, for loops that do not end
+TIMEOUT = 180  # seconds for the tests of one mutant, for changes that cause an endless wait
 REQUIRED_SCORE = 0.9
 
 SDK, SERVER = "facade/xpander_sdk", "server/xpander_server"
@@ -85,13 +89,15 @@ class Result:
 
     Attributes:
         module: Path of the module.
-        total: Number of changes.
+        total: Number of changes that were tested.
+        possible: Number of changes of the module, which is larger if a sample was tested.
         survivors: Changes that no test has noticed, and that are not accepted.
         accepted: Number of survivors that `accepted.toml` explains.
     """
 
     module: str
     total: int
+    possible: int
     survivors: list[Survivor]
     accepted: int
 
@@ -107,11 +113,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("modules", nargs="*", help="texts of which the path of a module contains one")
     parser.add_argument("--jobs", type=int, default=2, help="modules at the same time")
+    parser.add_argument("--sample", type=int, help="most changes of a module, selected at random with a fixed seed")
     arguments = parser.parse_args()
     selected = [name for name in MODULES if not arguments.modules or any(text in name for text in arguments.modules)]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         results = []
-        for result in pool.map(measure, selected):
+        for result in pool.map(lambda module: measure(module, arguments.sample), selected):
             results.append(result)
             print_result(result)
     if not results or any(result.score < REQUIRED_SCORE for result in results):
@@ -124,11 +131,13 @@ def print_result(result: Result) -> None:
         print(f"{result.module}:{survivor.line} {survivor.operator}\n{survivor.difference}\n")
     noticed = result.total - result.accepted - len(result.survivors)
     accepted = f", {result.accepted} accepted" if result.accepted else ""
-    print(f"{result.score:6.1%} {result.module}: {noticed} of {result.total} changes noticed{accepted}", flush=True)
+    sampled = f" (a sample of {result.possible})" if result.total < result.possible else ""
+    changes = f"{noticed} of {result.total} changes{sampled} noticed{accepted}"
+    print(f"{result.score:6.1%} {result.module}: {changes}", flush=True)
 
 
-def measure(module: str) -> Result:
-    """Make each change in a copy of the project, and return the result of the module."""
+def measure(module: str, sample: int | None = None) -> Result:
+    """Make the changes one after another in a copy of the project, and return the result of the module."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder)
         for name in COPIED:
@@ -142,7 +151,6 @@ def measure(module: str) -> Result:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(str(copy / name) for name in PACKAGE_FOLDERS),
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
         def run(*arguments: object) -> str:
@@ -152,7 +160,7 @@ def measure(module: str) -> Result:
             )
             return completed.stdout
 
-        server = [sys.executable, WARM_PYTEST, "serve", SOCKET, str(TIMEOUT)]
+        server = [sys.executable, WARM_PYTEST, "serve", SOCKET, _name(module), *_pytest_arguments(module)]
         with subprocess.Popen(server, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
@@ -161,23 +169,46 @@ def measure(module: str) -> Result:
                 run(COSMIC_RAY, "baseline", configuration)
                 run(COSMIC_RAY, "init", configuration, session)
                 run(COSMIC_RAY.with_name("cr-filter-operators"), session, configuration)
+                possible = _select(session, sample)
                 run(COSMIC_RAY, "exec", configuration, session)
                 lines = run(COSMIC_RAY, "dump", session).splitlines()
             finally:
                 process.kill()
-    return _read_result(module, [json.loads(line) for line in lines])
+    return _read_result(module, possible, [json.loads(line) for line in lines])
+
+
+def _name(module: str) -> str:
+    (folder,) = [folder for folder in PACKAGE_FOLDERS if module.startswith(f"{folder}/")]
+    return module.removeprefix(f"{folder}/").removesuffix(".py").replace("/", ".")
+
+
+def _pytest_arguments(module: str) -> list[str]:
+    # Without conftest.py, whose fixtures need servers and stores: the tests of these modules use none of them.
+    options = ["-x", "-q", "--tb=no", "--noconftest", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest is imported before its plugins are
+    return [*options, *(f"tests/{name}" for name in MODULES[module])]
+
+
+def _select(session: Path, sample: int | None) -> int:
+    """Skip all changes except for a sample, and return the number of all changes."""
+    with closing(sqlite3.connect(session)) as connection, connection:
+        pending = connection.execute(
+            """SELECT job_id FROM mutation_specs WHERE job_id NOT IN (SELECT job_id FROM work_results)
+            ORDER BY start_pos_row, start_pos_col, operator_name, occurrence"""
+        ).fetchall()
+        if sample is not None and sample < len(pending):
+            skipped = random.Random(0).sample(pending, len(pending) - sample)
+            connection.executemany("INSERT INTO work_results (worker_outcome, job_id) VALUES ('SKIPPED', ?)", skipped)
+    return len(pending)
 
 
 def _configuration(module: str) -> str:
-    tests = [f"tests/{name}" for name in MODULES[module]]
-    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # pytest is imported before its plugins are
-    command = shlex.join([sys.executable, "-S", "-E", WARM_PYTEST, "run", SOCKET, *options, *tests])
+    command = shlex.join([sys.executable, "-S", "-E", WARM_PYTEST, "run", SOCKET])
     return "\n".join(
         [
             "[cosmic-ray]",
             f"module-path = {json.dumps(module)}",
-            f"timeout = {TIMEOUT + 10}.0",
+            f"timeout = {TIMEOUT}.0",
             "excluded-modules = []",
             f"test-command = {json.dumps(command)}",
             "[cosmic-ray.distributor]",
@@ -188,7 +219,7 @@ def _configuration(module: str) -> str:
     )
 
 
-def _read_result(module: str, lines: list[Any]) -> Result:
+def _read_result(module: str, possible: int, lines: list[Any]) -> Result:
     accepted = tomllib.loads(Path(__file__).with_name("accepted.toml").read_text("utf-8")).get(module, [])
     total, survivors, accepted_count = 0, [], 0
     for item, result in lines:
@@ -205,7 +236,7 @@ def _read_result(module: str, lines: list[Any]) -> Result:
             accepted_count += 1
         else:
             survivors.append(Survivor(mutation["start_pos"][0], mutation["operator_name"], difference))
-    return Result(module, total, survivors, accepted_count)
+    return Result(module, total, possible, survivors, accepted_count)
 
 
 if __name__ == "__main__":

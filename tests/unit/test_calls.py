@@ -99,6 +99,28 @@ def test_invalid_calls_name_their_position(calls, message):
         parse_calls("calls", calls)
 
 
+def test_count_of_a_call_may_be_a_trillion():
+    for count in (10**12, -(10**12)):
+        assert parse_calls("calls", [{"tokens": {"prompt_tokens": count}}]) == [{"tokens": {"prompt_tokens": count}}]
+        with pytest.raises(ValueError, match=r"calls\[0\].tokens.prompt_tokens must be within ±1000000000000, got"):
+            parse_calls("calls", [{"tokens": {"prompt_tokens": count + (1 if count > 0 else -1)}}])
+
+
+@pytest.mark.parametrize("cost", [0, 10**9, "0.5"])
+def test_cost_of_a_call_is_from_nothing_to_a_billion_dollars(cost):
+    assert parse_calls("calls", [{"cost": cost}]) == [{"cost": float(cost)}]
+
+
+def test_unknown_key_of_a_call_is_shortened_in_the_error():
+    with pytest.raises(ValueError, match=r"got 'x{40}';"):
+        parse_calls("calls", [{"x" * 50: 1}])
+
+
+def test_kinds_of_tokens_that_are_not_text_are_not_ours():
+    with pytest.raises(ValueError, match=r"calls\[0\].tokens must be token counts by kind"):
+        parse_calls("calls", [{"tokens": {5: 1}}])
+
+
 def test_limits_of_calls_are_accepted():
     assert len(parse_calls("calls", [{"model": "m" * MAX_TEXT, "cost": 10**9}] * MAX_CALLS) or []) == MAX_CALLS
 
@@ -122,6 +144,8 @@ def test_metadata_values_become_texts():
         ({"": "x"}, r"each name in metadata must have 1 to 64 characters"),
         ({5: "x"}, r"each name in metadata must be a str"),
         ({"n" * (MAX_NAME + 1): "x"}, r"each name in metadata must have 1 to 64 characters"),
+        ({"n" * 65: "x"}, r"got str"),
+        ({"a": "x", "b" * 70: "y" * 513}, r"each name in metadata must have 1 to 64 characters"),
         ({"a=b": "x"}, r"each name in metadata must not contain '='"),
         ({"a\n": "x"}, r"each name in metadata must not contain '=' or control characters"),
         ({"a": []}, r"metadata\['a'\] must be a str"),
@@ -132,6 +156,18 @@ def test_metadata_values_become_texts():
 def test_invalid_metadata_name_the_rule(metadata, message):
     with pytest.raises(ValueError, match=message):
         parse_metadata("metadata", metadata)
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+def test_number_of_an_enum_is_a_text():
+    assert parse_metadata("metadata", {"level": Level.HIGH}) == {"level": "3"}
+
+
+def test_lone_surrogate_in_metadata_becomes_replacement_character():
+    assert parse_metadata("metadata", {"a": "x\ud800"}) == {"a": "x\ufffd"}
 
 
 def test_limits_of_metadata_are_accepted():

@@ -88,3 +88,24 @@ def test_bucket_of_a_longer_period_refills_at_its_rate(seconds):
     seconds[0] += 2.5
     assert [rate_limiter.take("a").retry_after for _ in range(3)] == [0, 0, 1]
     assert rate_limiter.take("a", 10).retry_after == 10
+
+
+def test_returned_tokens_are_put_back_before_the_use(seconds):
+    rate_limiter = new_limiter("2/h", seconds)
+    rate_limiter.take("a", 2)
+    assert [rate_limiter.take("a", returned=returned).retry_after for returned in (1, 0)] == [0, 1_800]
+
+
+def test_use_of_more_than_the_capacity_delays_the_next_ones(seconds):
+    rate_limiter = new_limiter("4/m", seconds)
+    large = rate_limiter.take("a", 10)
+    assert (large.retry_after, large.remaining, large.reset) == (0, 0, 150)
+    assert rate_limiter.take("a").retry_after == 105
+    seconds[0] += 105
+    assert rate_limiter.take("a").retry_after == 0
+
+
+def test_use_of_more_than_the_capacity_waits_for_a_full_bucket(seconds):
+    rate_limiter = new_limiter("4/m", seconds)
+    rate_limiter.take("a")
+    assert rate_limiter.take("a", 10).retry_after == 15

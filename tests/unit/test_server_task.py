@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xpander_server.api import serializers
-from xpander_server.clock import EARLIEST, LATEST, SECOND, format_timestamp, parse_timestamp
+from xpander_server.clock import DAY, EARLIEST, LATEST, SECOND, format_timestamp, parse_timestamp
 from xpander_server.contract import Report
-from xpander_server.domain.task import MAX_CLOCK_AHEAD, Conflict, Task, merge
+from xpander_server.domain.pricing import OwnPrice, OwnPrices
+from xpander_server.domain.task import MAX_CLOCK_AHEAD, STALE_AFTER, Conflict, Erased, Task, merge, reprice
 
 NOW = 1_800_000_000 * SECOND
 
@@ -287,3 +288,149 @@ def test_reason_follows_the_outcome_and_the_texts():
     explained = after(failed, {"error": "No capacity."})
     assert explained.reason == "No capacity."
     assert after(explained, {"is_success": True}).reason is None
+
+
+def test_executing_task_is_stale_if_it_last_changed_before_the_time():
+    executing = after(None, {})
+    assert [executing.is_stale(stale_before) for stale_before in (NOW - 1, NOW, NOW + 1)] == [False, False, True]
+    assert not after(None, {"is_success": False}).is_stale(NOW + 1)
+
+
+def test_task_is_stale_after_a_day_by_default():
+    assert STALE_AFTER == DAY
+
+
+def test_clock_of_a_caller_may_be_five_minutes_ahead():
+    times = [after(None, {"result": "r"}, at=NOW + seconds * SECOND).reported_at for seconds in (299, 300, 301)]
+    assert times == [{"result": NOW + 299 * SECOND}, {"result": NOW + 300 * SECOND}, {"result": NOW}]
+
+
+@pytest.mark.parametrize("name", ["created_at", "finished_at"])
+def test_stated_time_may_be_as_far_ahead_as_a_clock(name):
+    latest = NOW + 300 * SECOND
+    stated = [format_timestamp(latest), format_timestamp(latest + 1)]
+    tasks = [after(None, {"is_success": True, name: time}) for time in stated]  # type: ignore[misc]
+    assert [getattr(task, name) for task in tasks] == [latest, NOW]
+
+
+def test_report_without_a_time_has_the_time_of_its_arrival():
+    assert after(None, {"result": "r"}, at=None).reported_at == {"result": NOW}
+
+
+def test_later_arrival_wins_if_the_times_of_report_are_equal():
+    assert after(after(None, {"result": "a"}, at=NOW), {"result": "b"}, at=NOW).result == "b"
+
+
+def test_newer_report_of_the_same_value_only_advances_its_time_of_report():
+    first = after(None, {"result": "same"}, at=NOW)
+    second = after(first, {"result": "same"}, at=NOW + 5, now=NOW + 9)
+    assert second.reported_at == {"result": NOW + 5}
+    assert (second.updated_at, second.changes) == (NOW, None)
+    assert after(second, {"result": "between"}, at=NOW + 3).result == "same"
+
+
+def test_outcome_that_arrives_later_determines_the_end():
+    started = after(None, {"input": "q"})
+    assert started.finished_at is None
+    ended = after(started, {"is_success": True}, now=NOW + 7)
+    assert (ended.created_at, ended.finished_at, ended.started_at) == (NOW, NOW + 7, NOW + 7)
+
+
+def test_change_keeps_the_values_before_it():
+    first = after(None, {"result": "draft", "is_success": False})
+    second = after(first, {"result": "final", "is_success": True, "error": "e"}, at=NOW + 1, now=NOW + 2)
+    third = after(second, {"result": "last"}, at=NOW + 3, now=NOW + 4)
+    assert (first.changes, third.changes) == (
+        None,
+        [
+            {
+                "reported_at": NOW + 1,
+                "at": NOW + 2,
+                "before": {"result": "draft", "is_success": False, "error": None},
+                "lengths": {},
+            },
+            {"reported_at": NOW + 3, "at": NOW + 4, "before": {"result": "final"}, "lengths": {}},
+        ],
+    )
+
+
+def test_task_keeps_its_latest_twenty_changes():
+    task = after(None, {"result": "0"})
+    for number in range(1, 24):
+        task = after(task, {"result": str(number)}, now=NOW + number)
+    assert task.changes is not None
+    assert [change["before"]["result"] for change in task.changes] == [str(number) for number in range(3, 23)]
+
+
+@pytest.mark.parametrize(
+    ("name", "longest", "too_long", "length"),
+    [
+        ("result", "x" * 200, "x" * 201, 201),
+        ("used_tools", ["x" * 196], ["x" * 197], 201),  # with ["" around it
+        ("llm_response", None, "{}", 2),
+    ],
+)
+def test_change_keeps_the_length_of_a_long_value(name, longest, too_long, length):
+    kept, left_out = (
+        after(after(None, {name: before}), {name: ["new"] if name == "used_tools" else '"new"'})  # type: ignore[misc]
+        for before in (longest, too_long)
+    )
+    assert kept.changes is not None
+    assert left_out.changes is not None
+    assert (kept.changes[0]["before"], kept.changes[0]["lengths"]) == ({name: longest}, {})
+    assert (left_out.changes[0]["before"], left_out.changes[0]["lengths"]) == ({}, {name: length})
+
+
+def test_changes_of_a_task_are_no_part_of_its_value():
+    task = after(after(None, {"result": "a"}), {"result": "b"})
+    assert task == evolve(task, changes=None)
+    assert "changes" not in repr(task)
+
+
+OWN_PRICES = OwnPrices([OwnPrice(model="own", prompt=3_000_000_000, completion=0)])
+
+
+def test_new_prices_apply_only_to_a_task_that_is_priced_again():
+    task = after(None, {"tokens": {"prompt_tokens": 1_000_000}, "llm_response": '{"model": "own"}'})
+    assert task.cost is None
+    repriced = reprice(task, OWN_PRICES)
+    assert repriced == evolve(task, cost=3_000_000_000)
+    assert reprice(repriced, OWN_PRICES) is repriced
+
+
+def test_calls_are_priced_again_with_the_tokens_that_were_reported():
+    task = after(None, {"calls": [{"model": "own"}], "tokens": {"prompt_tokens": 2_000_000}})
+    repriced = reprice(task, OWN_PRICES)
+    assert (repriced.call_costs, repriced.cost, repriced.tokens) == ([6_000_000_000], 6_000_000_000, task.tokens)
+
+
+def test_report_is_priced_with_the_prices_of_the_organization():
+    task = merge(
+        None,
+        {"calls": [{"model": "own", "tokens": {"prompt_tokens": 1_000_000}}]},
+        organization_id="org",
+        agent_id="agent",
+        task_id="t",
+        reported_at=None,
+        now=NOW,
+        own_prices=OWN_PRICES,
+    )
+    assert task.cost == 3_000_000_000
+
+
+def test_later_tokens_are_priced_with_the_stored_response():
+    first = after(None, {"llm_response": '{"model": "gpt-4o"}'})
+    second = after(first, {"tokens": {"prompt_tokens": 1_000_000}})
+    assert (first.cost, second.cost, second.model) == (None, 2_500_000_000, "gpt-4o")
+
+
+def test_price_of_the_start_of_the_task_applies():
+    fields: Report = {"llm_response": '{"model": "claude-opus-4-6"}', "tokens": {"prompt_tokens": 1_000_000}}
+    costs = [after(None, {**fields, "created_at": f"{year}-11-01T00:00:00Z"}).cost for year in (2025, 2026)]
+    assert None not in costs
+    assert costs[0] != costs[1]
+
+
+def test_errors_of_a_refused_report_name_the_task():
+    assert str(Conflict("t 1")) == "The id 't 1' belongs to another agent of this organization. Nothing was changed."
+    assert str(Erased("t 1")) == "The task 't 1' was erased. Nothing was stored."

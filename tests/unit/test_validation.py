@@ -225,3 +225,123 @@ def test_date_means_midnight_in_utc():
 def test_other_times_are_rejected(value):
     with pytest.raises(ValueError, match="since"):
         validation.parse_datetime("since", value)
+
+
+def test_empty_builtin_agent_counts_as_not_given(configuration):
+    agents = [None, "", 0, [], {}]
+    assert {validation.resolve_agent_id(configuration, agent=agent, agent_id="argument") for agent in agents} == {
+        "argument"
+    }
+
+
+class FaultyAgent:
+    @property
+    def id(self) -> str:
+        raise RuntimeError("no connection")
+
+
+def test_agent_whose_id_fails_is_rejected(configuration):
+    with pytest.raises(ValueError, match="agent must be an object with an id, got FaultyAgent"):
+        validation.resolve_agent_id(configuration, agent=FaultyAgent())
+
+
+@pytest.mark.parametrize("value", ["tab\there", "\x1f", "\x7f", "é\n"])
+def test_control_characters_are_rejected_in_ids_and_names(value):
+    with pytest.raises(ValueError, match="id must not contain control characters"):
+        validation.parse_id("id", value)
+    with pytest.raises(ValueError, match="model must not contain control characters"):
+        validation.parse_name("model", value)
+
+
+@pytest.mark.parametrize("value", ["a b", "~", "\x80", "\u2028", "é"])
+def test_other_characters_are_allowed_in_ids_and_names(value):
+    assert validation.parse_id("id", value) == validation.parse_name("model", value) == value
+
+
+def test_id_that_is_an_integer_beyond_the_limit_of_python_is_rejected():
+    with pytest.raises(ValueError, match="id must have at most 255 characters, got a longer integer"):
+        validation.parse_id("id", 10**5_000)
+
+
+def test_bytes_that_are_not_utf_8_are_rejected():
+    with pytest.raises(ValueError, match="input must be UTF-8 if it is bytes"):
+        validation.parse_str("input", b"\xff")
+
+
+def test_error_of_16384_characters_is_the_longest_that_is_kept_whole():
+    assert validation.parse_error("error", "a" * 16_384) == "a" * 16_384
+    assert validation.parse_error("error", "a" * 8_192 + "b" * 8_193) == "a" * 8_190 + "\n…\n" + "b" * 8_190
+
+
+@pytest.mark.parametrize(("value", "expected"), [(b"YES", True), (b"off", False), (Decimal(1), True)])
+def test_bool_may_be_bytes_or_a_decimal(value, expected):
+    assert validation.parse_bool("is_success", value) is expected
+
+
+def test_signaling_nan_is_no_bool():
+    with pytest.raises(ValueError, match="is_success must be True, False, or None"):
+        validation.parse_bool("is_success", Decimal("sNaN"))
+
+
+@pytest.mark.parametrize(("value", "expected"), [(1e9, 1e9), (-1e9, -1e9), (bytearray(b"2"), 2.0)])
+def test_duration_may_be_a_billion_seconds(value, expected):
+    assert validation.parse_duration("duration", value) == expected
+
+
+@pytest.mark.parametrize("value", [1_000_000_001, -1_000_000_001])
+def test_longer_duration_is_rejected(value):
+    with pytest.raises(ValueError, match=f"duration must be within ±1000000000 seconds, got {value}"):
+        validation.parse_duration("duration", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(None, None), (True, 1), (" 7 ", 7), (b"7", 7), ("9007199254740993", 9_007_199_254_740_993), ("-3", -3)],
+)
+def test_whole_number_is_exact(value, expected):
+    number = validation.parse_int("count", value)
+    assert number == expected
+    assert type(number) is type(expected)
+
+
+@pytest.mark.parametrize("value", ["5.5", b"", "1e400", object()])
+def test_other_values_are_no_whole_number(value):
+    with pytest.raises(ValueError, match="count must be a whole number or None"):
+        validation.parse_int("count", value)
+
+
+@pytest.mark.parametrize("value", ["1971-01-01T00:00:00Z", "2999-12-31T23:59:59Z", None])
+def test_run_may_take_place_from_1971_to_2999(value):
+    assert validation.parse_run_time("created_at", value) == validation.parse_datetime("created_at", value)
+
+
+@pytest.mark.parametrize(("value", "year"), [("1970-12-31T23:59:59Z", 1970), ("3000-01-01T00:00:00Z", 3000)])
+def test_other_years_of_a_run_are_rejected(value, year):
+    with pytest.raises(ValueError, match=f"created_at must be within the years 1971 to 2999, got {year}"):
+        validation.parse_run_time("created_at", value)
+
+
+@pytest.mark.parametrize(
+    "value", [datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "0001-01-01T00:00+01:00"]
+)
+def test_time_that_has_no_year_in_utc_is_rejected(value):
+    with pytest.raises(ValueError, match="since must be within the years 1 to 9999 in UTC"):
+        validation.parse_datetime("since", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "description"),
+    [
+        (None, "None"),
+        (5, "5"),
+        (0.5, "0.5"),
+        ("x" * 40, repr("x" * 40)),
+        ("x" * 41, "str"),
+        (10**40 - 1, "9" * 40),
+        (10**40, "int"),
+        (-(10**40), "int"),
+        ([1], "list"),
+    ],
+)
+def test_error_texts_contain_short_values_and_the_types_of_others(value, description):
+    assert validation.describe(value) == description
