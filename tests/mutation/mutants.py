@@ -38,7 +38,9 @@ SOCKET = "pytest.socket"
 TIMEOUT = 180  # seconds for the tests of one mutant, for changes that cause an endless wait
 REQUIRED_SCORE = 0.9
 
-SDK, SERVER = "facade/xpander_sdk", "server/xpander_server"
+SDK, CAPTURE, SERVER = "facade/xpander_sdk", "facade/xpander_capture", "server/xpander_server"
+RESPONSES = ("unit/test_responses.py", "unit/test_responses_streams.py")
+SPANS = ("unit/test_spans_rule.py",)
 MODULES: dict[str, tuple[str, ...]] = {
     f"{SERVER}/domain/task.py": ("unit/test_server_task.py", "unit/test_stale_tasks.py"),
     f"{SERVER}/domain/model_calls.py": ("unit/test_server_model_calls.py",),
@@ -52,12 +54,36 @@ MODULES: dict[str, tuple[str, ...]] = {
     f"{SDK}/outbox/policy.py": ("outbox/test_policy.py",),
     f"{SDK}/settings/retry.py": ("unit/test_retry.py",),
     f"{SDK}/client/retry_budget.py": ("unit/test_retry.py",),
-    f"{SDK}/client/request_flow.py": ("unit/test_retry.py",),
+    f"{SDK}/client/request_flow.py": ("unit/test_request_flow.py",),
     f"{SDK}/client/report_fields.py": ("unit/test_client_report_fields.py",),
     f"{SDK}/reporting/validation.py": ("unit/test_validation.py", "unit/test_calls.py"),
     f"{SDK}/reporting/calls.py": ("unit/test_calls.py",),
     f"{SDK}/reporting/metadata.py": ("unit/test_calls.py",),
     f"{SDK}/reporting/json_encoder.py": ("unit/test_json_encoder.py", "unit/test_read_once.py"),
+    f"{SDK}/runs/arguments.py": ("unit/test_run_rules.py",),
+    f"{SDK}/runs/ends.py": ("unit/test_run_rules.py",),
+    f"{SDK}/runs/items.py": ("unit/test_run_rules.py",),
+    f"{CAPTURE}/responses/anthropic.py": RESPONSES,
+    f"{CAPTURE}/responses/bedrock.py": RESPONSES,
+    f"{CAPTURE}/responses/cohere.py": RESPONSES,
+    f"{CAPTURE}/responses/draft.py": RESPONSES,
+    f"{CAPTURE}/responses/frameworks.py": RESPONSES,
+    f"{CAPTURE}/responses/gemini.py": RESPONSES,
+    f"{CAPTURE}/responses/ollama.py": RESPONSES,
+    f"{CAPTURE}/responses/openai_chat.py": RESPONSES,
+    f"{CAPTURE}/responses/openai_responses.py": RESPONSES,
+    f"{CAPTURE}/responses/reading.py": RESPONSES,
+    f"{CAPTURE}/responses/streams.py": RESPONSES,
+    f"{CAPTURE}/responses/summarize.py": RESPONSES,
+    f"{CAPTURE}/responses/summary.py": RESPONSES,
+    f"{CAPTURE}/responses/usage.py": (*RESPONSES, "unit/test_usage.py"),
+    f"{CAPTURE}/spans/messages.py": SPANS,
+    f"{CAPTURE}/spans/otlp_json.py": SPANS,
+    f"{CAPTURE}/spans/runs.py": SPANS,
+    f"{CAPTURE}/spans/summary.py": SPANS,
+    f"{CAPTURE}/spans/tree.py": SPANS,
+    f"{CAPTURE}/spans/usage.py": SPANS,
+    f"{CAPTURE}/spans/values.py": SPANS,
 }
 """Modules by path, and their tests by path below `tests`."""
 

@@ -50,6 +50,7 @@ def serve(path: str, changed_module: str, arguments: list[str]) -> None:
         "mutants",
         deadline=None,
         database=None,
+        max_examples=20,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
         # Without the search for a smaller example of a failure.
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
@@ -78,7 +79,7 @@ def _modules_of_tests(arguments: list[str]) -> list[str]:
     read_end, write_end = os.pipe()
     if os.fork() == 0:
         _silence()
-        pytest.main([*arguments, "--collect-only"])
+        pytest.main(arguments)  # not only the collection: functions import modules too
         files = {name: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
         names = [name for name, file in files.items() if not file.startswith(TESTS)]
         with open(write_end, "w") as pipe:
