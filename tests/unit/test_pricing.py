@@ -366,3 +366,103 @@ def test_sum_of_costs_is_unknown_if_one_is_or_if_it_is_too_large() -> None:
     assert sum_costs([1, None]) is None
     assert sum_costs([MAX_COST]) == MAX_COST
     assert sum_costs([MAX_COST, 1]) is None
+
+
+def test_price_changes_at_the_hour_in_which_the_provider_changes_it() -> None:
+    def at(*moment: int) -> int | None:
+        return compute_cost("o3", TOKENS, round(datetime(*moment, tzinfo=UTC).timestamp()) * 1_000_000)
+
+    before, change, after = at(2025, 6, 9, 23, 59, 59), at(2025, 6, 10), at(2025, 6, 10, 1)
+    assert before is not None
+    assert change is not None
+    assert (before > change, change == after) == (True, True)
+
+
+def _own_cost(tokens: dict[str, int], prompt: int = 1_000_000, **options: Any) -> int | None:
+    """Return the cost at an own price: a nano-dollar for each prompt token that is not cached."""
+    price = OwnPrice(model="own", prompt=prompt, completion=0, cache_read=0, cache_write=0)
+    return compute_cost("own", tokens, NOON, own_prices=OwnPrices([price]), **options)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cached", "is_cache_included", "uncached"),
+    [(10, 4, True, 6), (10, 10, True, 0), (10, 11, True, 10), (10, 4, False, 10), (10, 4, None, 6)],
+)
+def test_cached_tokens_beyond_the_prompt_cannot_be_part_of_it(
+    prompt: int, cached: int, is_cache_included: bool | None, uncached: int
+) -> None:
+    for kind in ("cache_read_tokens", "cache_write_tokens"):
+        assert _own_cost({"prompt_tokens": prompt, kind: cached}, is_cache_included=is_cache_included) == uncached
+
+
+@pytest.mark.parametrize(("tokens", "cost"), [(499_999, 0), (500_000, 1), (1_499_999, 1), (1_500_000, 2)])
+def test_cost_is_rounded_to_nano_dollars(tokens: int, cost: int) -> None:
+    assert _own_cost({"prompt_tokens": tokens}, prompt=1) == cost
+
+
+def test_call_that_counts_no_tokens_is_unpriced() -> None:
+    assert _own_cost({"prompt_tokens": 0, "completion_tokens": 0}) is None
+    assert _own_cost({}) is None
+
+
+def test_largest_cost_is_known() -> None:
+    assert _own_cost({"prompt_tokens": 1_000_000}, prompt=MAX_COST) == MAX_COST
+    assert _own_cost({"prompt_tokens": 1_000_000}, prompt=MAX_COST + 1) is None
+
+
+def test_most_specific_own_price_applies() -> None:
+    prices = [("", "a*", 1), ("groq", "a*", 2), ("", "ab*", 3), ("groq", "abc", 4), ("", "abc", 5)]
+    own = OwnPrices(OwnPrice(provider=p, model=m, prompt=n * 1_000_000, completion=0) for p, m, n in prices)
+
+    def price(provider: str | None, model: str) -> int | None:
+        return compute_cost(model, {"prompt_tokens": 1}, NOON, provider=provider, own_prices=own)
+
+    assert [price(None, model) for model in ("a", "ab", "abc", "abcd", "x")] == [1, 3, 5, 3, None]
+    assert [price(" Groq ", model) for model in ("a", "ab", "abc", "abcd", "x")] == [2, 3, 4, 3, None]
+
+
+def test_own_price_of_another_provider_does_not_apply() -> None:
+    own = OwnPrices([OwnPrice(provider="groq", model="a*", prompt=1, completion=0)])
+    assert compute_cost("a", {"prompt_tokens": 10**6}, NOON, provider="vllm", own_prices=own) is None
+
+
+def test_name_of_a_model_has_at_most_255_printable_characters() -> None:
+    def model(name: str) -> str | None:
+        return compute_run_cost(json.dumps({"model": name}), None, NOON).model
+
+    assert [model("m"), model("m" * 255), model("m" * 256), model(""), model("a\tb")] == ["m", "m" * 255, *[None] * 3]
+
+
+def test_usage_of_the_response_is_priced_if_it_equals_the_reported_tokens() -> None:
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 1_000}}
+    response = {**_chat("gpt-4o", 0, 0), "usage": usage}
+    assert _run_dollars(response, {"prompt_tokens": 1_000, "completion_tokens": 100}) == pytest.approx(0.00225)
+    assert _run_dollars(response, {"prompt_tokens": 1_001, "completion_tokens": 100}) == pytest.approx(0.0035025)
+    assert _run_dollars(response, {"prompt_tokens": 1_000, "completion_tokens": 101}) == pytest.approx(0.00351)
+
+
+def test_response_without_tokens_costs_nothing_beside_others() -> None:
+    failed = {**_chat("my-own-model", 0, 0, 1), "usage": None}
+    assert _run_dollars([failed, _chat("gpt-4o", 1_000, 100, 2)]) == pytest.approx(0.0035)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "reference"),
+    [
+        ("huggingface_nebius", "a/b", ModelReference("huggingface_nebius", "a/b")),
+        ("huggingface", "a/b", None),
+        (None, "publishers/google/models/gemini-2.5-pro", ModelReference("google", "gemini-2.5-pro")),
+        ("gemini", "models/gemini-2.5-pro", ModelReference("google", "gemini-2.5-pro")),
+        ("openrouter", "openai/gpt-4o", ModelReference("openrouter", "openai/gpt-4o")),
+        ("openai", "openai/", ModelReference("openai", "openai/")),
+        ("openai", "anthropic/x", ModelReference("openai", "anthropic/x")),
+        (None, "litellm/ollama/x", None),
+        (None, "meta-llama/x", ModelReference(None, "meta-llama/x")),
+        (None, "x:", ModelReference(None, "x:")),
+        (None, "ft:x", ModelReference("openai", "ft:x")),
+        (None, "us.amazon.nova", ModelReference("aws", "us.amazon.nova")),
+        ("azure", "amazon.nova", ModelReference("azure", "amazon.nova")),
+    ],
+)
+def test_reference_of_a_model(provider: str | None, model: str, reference: ModelReference | None) -> None:
+    assert resolve(provider, model) == reference

@@ -80,6 +80,12 @@ def test_settings_cannot_be_changed(settings, name):
         setattr(settings, name, 1)
 
 
+@pytest.mark.parametrize("settings", [Timeouts, RetryPolicy])
+def test_settings_are_given_by_name(settings):
+    with pytest.raises(TypeError):
+        settings(1)
+
+
 def test_statuses_that_a_later_attempt_may_change_are_retried():
     request_timeout, too_many_requests, not_implemented, version_not_supported = 408, 429, 501, 505
     server_errors = set(range(500, 505)) - {not_implemented, version_not_supported}

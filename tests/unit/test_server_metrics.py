@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from xpander_server.domain.metrics import (
     MAX_TASK_MODELS,
     add_amounts,
+    has_other_names,
     merge_amounts,
     parse_key,
     summarize,
@@ -199,3 +200,70 @@ def test_the_deltas_of_a_task_add_up_to_the_amounts_of_its_last_state(states):
         add_amounts(total, task_delta(before, state))
         before = state
     assert total == task_amounts(states[-1])
+
+
+def test_the_tools_beyond_the_128th_of_a_run_are_summed_up():
+    names = [f"t{number}" for number in range(130)]
+    tools = summary(task(used_tools=[*names, "t129", "t0"]))["tools"]
+    assert tools[0] == {"name": "t0", "calls": 2, "runs": 1}
+    assert tools[-1] == {"name": "(other tools)", "is_overflow": True, "calls": 3, "runs": 2}
+    assert {tool["name"] for tool in tools[:-1]} == set(names[:128])
+
+
+def test_a_run_may_call_128_tools_any_number_of_times():
+    names = [f"t{number}" for number in range(128)]
+    tools = summary(task(used_tools=names * 2))["tools"]
+    assert [(tool["calls"], tool["runs"]) for tool in tools] == [(2, 1)] * 128
+
+
+def test_a_run_counts_for_32_models_by_name():
+    calls = [{"model": f"m{number}"} for number in range(33)]
+    assert [len(summary(task(calls=calls[:count]))["models"]) for count in (31, 32, 33)] == [31, 32, 33]
+    assert [model["name"] for model in summary(task(calls=calls))["models"]][-1] == "(other models)"
+    assert "is_overflow" not in summary(task(calls=calls[:32]))["models"][-1]
+
+
+def test_the_overflow_entries_state_their_number_of_names():
+    amounts = {"failed other_tool_calls": 9, "failed other_tool_runs": 4, "failed other_model_runs": 2}
+    result = summarize(amounts, {"tool": 7, "model": 3})
+    assert result["tools"] == [{"name": "(other tools)", "is_overflow": True, "names": 7, "calls": 9, "runs": 4}]
+    assert (result["models"][0]["name"], result["models"][0]["names"]) == ("(other models)", 3)
+    (agents,) = summarize_agents({"completed other_agent_runs": 3, "failed other_agent_runs": 1}, {"agent": 5})
+    assert agents == {
+        "agent_id": "(other agents)",
+        "is_overflow": True,
+        "names": 5,
+        "runs": {"total": 4, "completed": 3, "failed": 1, "executing": 0},
+    }
+
+
+def test_amounts_of_names_without_keys_are_recognized():
+    assert has_other_names({"completed runs": 1, "failed other_tool_calls": 1})
+    assert not has_other_names({"completed tool_calls other_tool": 1, "completed tool_runs an other_tool": 1})
+
+
+def test_the_shortest_durations_have_the_first_buckets():
+    amounts = [task_amounts(task(duration=microseconds / 1e6)) for microseconds in (0, 1, 2)]
+    assert [[key for key in each if "bucket" in key] for each in amounts] == [
+        ["completed bucket 0"],
+        ["completed bucket 1"],
+        ["completed bucket 36"],
+    ]
+    assert summary(task(duration=0.0), task(duration=0.0))["duration"] == {"total": 0, "p50": 0, "p95": 0, "p99": 0}
+
+
+def test_a_negative_count_of_a_model_counts_as_zero():
+    run = task(model="m", tokens=tokens(prompt_tokens=-5, completion_tokens=7), cost=0)
+    (model,) = summary(run)["models"]
+    assert model == {"name": "m", "runs": 1, "total_tokens": 7, "cost": 0.0, "unpriced_runs": 0}
+
+
+def test_calls_without_costs_are_unpriced():
+    (model,) = summary(task(calls=[{"model": "m"}, {"model": "m"}]))["models"]
+    assert (model["runs"], model["cost"], model["unpriced_runs"]) == (1, None, 1)
+
+
+def test_a_sum_of_zero_has_no_key():
+    total = {"completed runs": 2, "failed runs": 1}
+    add_amounts(total, {"completed runs": -2, "failed runs": 1, "executing runs": 0})
+    assert total == {"failed runs": 2}

@@ -39,10 +39,12 @@ def test_later_entry_of_a_response_id_replaces_only_the_values_that_it_states():
         {"response_id": "r1", "model": "a", "tokens": {"prompt_tokens": 9}},
         {"response_id": "r2"},
         {"response_id": "r1", "model": "b", "tokens": None, "duration": 2},
+        {"response_id": "r3"},
     ]
     assert normalize_calls(reported) == [
         {"response_id": "r1", "model": "b", "tokens": {"prompt_tokens": 9}, "duration": 2.0},
         {"response_id": "r2"},
+        {"response_id": "r3"},
     ]
 
 
@@ -122,6 +124,11 @@ def test_usage_of_a_model_is_the_sum_of_its_calls():
     assert usage == {"a": (7, 30), "b": (50, None)}
     assert list(usage) == ["a", "b"]
     assert main_model(usage) == "b"
+
+
+def test_each_call_needs_its_cost():
+    with pytest.raises(ValueError, match="shorter"):
+        usage_by_model([{"model": "a"}, {"model": "b"}], [1], None)
 
 
 def test_main_model_is_the_first_of_equal_ones():
