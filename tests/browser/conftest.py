@@ -7,8 +7,10 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from attrs import define, field, frozen
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -98,6 +100,16 @@ class User:
 
     def report(self, **arguments: object) -> str:
         return self.backend.report_external_task(**{"agent_id": "agent-1", **arguments}).id
+
+    def report_at(self, created_at: datetime, agent_id: str = "agent-1", **fields: object) -> str:
+        """Report a run of another time, which the SDK only does for imported runs."""
+        response = httpx.post(
+            f"{self.url}/agent-execution/{agent_id}/report_task",
+            headers={"x-api-key": self.api_key},
+            json={"created_at": created_at.isoformat(), "is_success": True, **fields},
+            trust_env=False,
+        )
+        return str(response.raise_for_status().json()["id"])
 
 
 @pytest.fixture

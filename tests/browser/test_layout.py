@@ -2,6 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 SIZES = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1600, "height": 1000}}
 
@@ -48,7 +49,7 @@ def test_pages_fit_screen_and_are_accessible(new_user, scheme, size):
     user.report(id="run-1", agent_id="an-agent-with-quite-a-long-name-" * 3, result="again")
     for path in (
         "/ui/history",
-        "/ui/history?q=nothing-like-this",
+        "/ui/history?q=nothing-like-this&tz=Mars%2FOlympus",
         "/ui/history?rows=roomy&sort=cost&order=asc&user_id=" + "user-" * 30,
         "/ui/task?id=run-1",
         "/ui/task?id=run-1&markdown=1&whole=1",
@@ -68,3 +69,23 @@ def test_focus_is_visible(user):
     user.page.keyboard.press("Tab")
     outline = user.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
+
+
+def test_filters_of_a_phone_are_behind_one_button_with_their_number(new_user):
+    user = new_user(viewport=SIZES["phone"], java_script_enabled=False)
+    user.report(id="run", agent_id="agent-1")
+    user.sign_in("/ui/history?agent_id=agent-1&status=completed")
+    page = user.page
+    button, status = page.locator("summary", has_text="Filters (2)"), page.get_by_label("Status", exact=True)
+    expect(button).to_be_visible()
+    expect(status).to_be_hidden()
+    expect(page.get_by_label("Search")).to_be_visible()
+    expect(page.get_by_role("list", name="Filters in force")).to_contain_text("Agent: agent-1")
+    button.click()
+    expect(status).to_be_visible()
+    status.select_option("failed")
+    page.get_by_role("button", name="Apply").first.click()
+    expect(page.get_by_text("No runs match these filters")).to_be_visible()
+    page.set_viewport_size(SIZES["desktop"])
+    expect(button).to_be_hidden()
+    expect(status).to_be_visible()

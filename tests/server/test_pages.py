@@ -376,3 +376,94 @@ def test_runs_are_grouped_by_day(client, store):
 @pytest.mark.parametrize("query", ["sort=odd", "order=up", "rows=3", "offset=-1", "offset=10000", "min_cost=x"])
 def test_invalid_order_of_the_list_is_reported(client, query):
     assert client.get(f"/ui/history?{query}").status_code == 422
+
+
+def choose_zone(client: TestClient, name: str, page: str, **headers: str) -> httpx.Response:
+    return client.post("/ui/time-zone", data={"tz": name, "next": page}, headers=headers)
+
+
+def test_time_zone_of_a_link_determines_days_times_links_and_downloads(store: Store, client: TestClient):
+    report(store, "task")  # created at 2001-09-09 01:46:40 UTC
+    page = client.get("/ui/history?tz=America/New_York").text
+    assert "Sat 8 Sep 2001" in page
+    assert ">21:46:40</time>" in page
+    assert 'title="2001-09-08 21:46:40 (New York)"' in page
+    links = re.findall(r'href="(/ui/(?!static)[^"]*)"', page)
+    assert links
+    assert [link for link in links if "tz=America%2FNew_York" not in link] == []
+    day = "since=2001-09-08T00:00&until=2001-09-09T00:00&tz=America/New_York"
+    rows = client.get(f"/ui/numbers?figure=runs&form=json&{day}").json()
+    assert [(row["since"], row["total"]) for row in rows if row["total"]] == [("2001-09-08T21:00:00.000000-04:00", 1)]
+    assert client.get(f"/ui/runs?form=json&{day}").json()[0]["created_at"] == "2001-09-08T21:46:40.000000-04:00"
+    assert client.get(f"/ui/runs?form=json&{day.replace('America/New_York', 'UTC')}").json() == []
+    # The page of an agent is rendered in another thread.
+    assert "8 Sep 2001 00:00 – 9 Sep 2001 00:00 (New York)" in client.get(f"/ui/agent?id=agent&{day}").text
+
+
+def test_chosen_time_zone_is_remembered_and_keeps_the_instants_of_the_page(client: TestClient):
+    response = choose_zone(client, "Europe/Berlin", "/ui/metrics?since=2026-07-01T12%3A00&agent_id=a+b")
+    assert response.status_code == 303
+    assert response.headers["location"] == (
+        "/ui/metrics?since=2026-07-01T12%3A00%3A00Z&agent_id=a+b&tz=Europe%2FBerlin"
+    )
+    assert "HttpOnly" in response.headers["set-cookie"]
+    assert "tz=Europe%2FBerlin" in client.get("/ui/errors").text
+    back = choose_zone(client, "UTC", "/ui/metrics?since=2026-07-01T14%3A00&tz=Europe%2FBerlin")
+    assert back.headers["location"] == "/ui/metrics?since=2026-07-01T12%3A00%3A00.000000Z"
+    assert "tz=" not in client.get("/ui/errors").text
+
+
+def test_unknown_time_zone_is_ignored_with_a_message(store: Store, client: TestClient):
+    report(store, "task")
+    page = client.get("/ui/history?tz=Mars%2F<b>").text
+    assert "Unknown time zone “Mars/&lt;b&gt;”; times are shown in UTC." in page
+    assert "01:46:40" in page
+    assert choose_zone(client, "Mars/Olympus", "/ui/history").status_code == 422
+
+
+def test_form_of_time_zone_leads_to_no_other_site_and_is_not_accepted_from_one(client: TestClient):
+    assert choose_zone(client, "UTC", "https://evil.example/ui/history").headers["location"] == "/ui/history"
+    assert choose_zone(client, "UTC", "/ui/history", **{"sec-fetch-site": "cross-site"}).status_code == 403
+
+
+@pytest.fixture
+def admin(store: Store, new_client: Callable[..., TestClient]) -> TestClient:
+    """Return a client with the session of an admin key."""
+    client = new_client()
+    sign_in(client, ApiKeys(store.keys).create("boss", "org", scopes=("read", "admin")))
+    return client
+
+
+def test_run_is_erased_after_confirmation_and_the_audit_log_names_the_key(store: Store, admin: TestClient):
+    report(store, "task <1>", input="secret input", is_success=True)
+    (link,) = re.findall(r'href="(/ui/erase[^"]*)"', admin.get("/ui/task?id=task+%3C1%3E").text)
+    question = admin.get(html.unescape(link)).text
+    assert "secret input" in question
+    assert "task &lt;1&gt;" in question
+    assert store.task("org", "task <1>") is not None  # the question alone erases nothing
+    answer = admin.post("/ui/erase", data={"id": "task <1>"})
+    assert answer.status_code == 200
+    assert "task &lt;1&gt;" in answer.text
+    assert "were erased" in answer.text
+    assert admin.get("/ui/task?id=task+%3C1%3E").status_code == 404
+    assert store.metrics("org").amounts["completed runs"] == 1
+    (entry,) = store.audit_log("org", 10)
+    assert (entry["actor"], entry["action"], entry["details"]) == ("boss", "erase", {"task_id": "task <1>", "tasks": 1})
+    assert admin.post("/ui/erase", data={"id": "task <1>"}).status_code == 404
+
+
+def test_erasure_is_hidden_from_other_keys_and_protected_from_other_sites(
+    store: Store, client: TestClient, admin: TestClient, new_client: Callable[..., TestClient]
+):
+    report(store, "task", input="kept")
+    assert "erase" not in client.get("/ui/task?id=task").text.lower()
+    unknown = client.get("/ui/erase?id=none")
+    assert (client.get("/ui/erase?id=task").text, client.post("/ui/erase", data={"id": "task"}).text) == (
+        unknown.text, unknown.text,
+    )  # fmt: skip
+    assert admin.post("/ui/erase", data={"id": "task"}, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert new_client().post("/ui/erase", data={"id": "task"}).status_code == 303
+    for key in ("", "other"):
+        assert admin.post("/ui/erase", data={"id": key}).status_code == 404
+    assert store.task("org", "task") is not None
+    assert store.audit_log("org", 10) == []

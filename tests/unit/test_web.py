@@ -140,7 +140,8 @@ def test_line_is_interrupted_at_unknown_values():
     series = [DataSeries("a", "series-1", [1.0, 2.0, None, 0.5, 1.0])]
     svg = ElementTree.fromstring(render_lines(series, hourly_axis(5), template_filters.format_duration))
     assert len(svg.findall(".//g[@class='series-1']/path")) == 2
-    assert len(svg.findall(".//g[@class='series-1']/circle")) == 4
+    (dots,) = svg.findall(".//g[@class='series-1 dots']/path")
+    assert dots.get("d", "").count("M") == 4
 
 
 def test_dots_of_few_runs_are_hollow_and_lines_that_cover_each_other_have_different_widths():
@@ -150,11 +151,17 @@ def test_dots_of_few_runs_are_hollow_and_lines_that_cover_each_other_have_differ
     chart = build_chart("durations", buckets, [summarize_point(bucket.amounts) for bucket in buckets], ["#"] * 2)
     svg = ElementTree.fromstring(str(chart.svg))
     assert chart.has_sparse_values
-    groups = [group for group in svg.iter("g") if group.get("class", "").startswith("series-")]
-    dots = {group.get("class"): [dot.get("class") for dot in group.findall("circle")] for group in groups}
+    dots = {
+        group.get("class", "").removesuffix(" dots"): {
+            path.get("class"): path.get("d", "").count("M") for path in group.findall("path")
+        }
+        for group in svg.iter("g")
+        if group.get("class", "").endswith(" dots")
+    }
     # The wide lines of p95 and p99 have no dots where a value is of many runs.
-    assert dots == {"series-1": ["sparse", None], "series-2": ["sparse"], "series-3": ["sparse"]}
-    widths = [float(path.get("stroke-width", "")) for path in svg.iter("path")]
+    hollow = {"outer": 1, "inner": 1}
+    assert dots == {"series-1": {"full": 1, **hollow}, "series-2": hollow, "series-3": hollow}
+    widths = [float(path.get("stroke-width", "")) for path in svg.iter("path") if path.get("class") is None]
     assert widths == sorted(set(widths), reverse=True)
     assert len(widths) == 3
 

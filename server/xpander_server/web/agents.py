@@ -30,6 +30,7 @@ DETAILED_AGENTS = 15
 """Agents of the list with durations, tokens and cost."""
 RECENT_RUNS = 10
 _MAX_ERROR_GROUPS = 5
+_CHARTS_BESIDE_COMPARISON = ("durations", "cache", "cost")
 _MAX_ID_LENGTH = 255
 
 
@@ -123,8 +124,12 @@ class AgentPages:
         agents = metrics.summarize_agents(
             self._store.metrics(organization_id, since=filters.since, until=filters.until).amounts
         )
+        context = source.context("agent", {"id": agent_id}, has_numbers=has_numbers)
+        if comparison is not None:
+            # The others have the figures of the comparison.
+            context["charts"] = [chart for chart in context["charts"] if chart.name in _CHARTS_BESIDE_COMPARISON]
         return {
-            **source.context("agent", {"id": agent_id}, has_numbers=has_numbers),
+            **context,
             "filters": filters,
             "time_ranges": TIME_RANGES,
             "failures": failures,

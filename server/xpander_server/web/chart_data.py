@@ -8,7 +8,6 @@ from typing import Any
 from attrs import field, frozen
 from markupsafe import Markup
 
-from xpander_server.clock import format_timestamp
 from xpander_server.domain.metrics import OUTCOMES
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
 from xpander_server.web.template_filters import (
@@ -20,6 +19,7 @@ from xpander_server.web.template_filters import (
     format_time,
 )
 from xpander_server.web.time_buckets import TimeBucket
+from xpander_server.web.time_zones import page_zone
 
 Row = dict[str, Any]
 Format = Callable[[Any], str]
@@ -150,8 +150,8 @@ def chart_rows(name: str, buckets: Sequence[TimeBucket], summaries: Sequence[Map
     """
     return [
         {
-            "since": format_timestamp(bucket.since),
-            "until": format_timestamp(bucket.until),
+            "since": page_zone().format_timestamp(bucket.since),
+            "until": page_zone().format_timestamp(bucket.until),
             **_chart_values(name, summary),
         }
         for bucket, summary in zip(buckets, summaries, strict=True)

@@ -9,6 +9,8 @@ of time buckets. For each bucket, a chart draws columns on top of each other, or
                        | bucket |                     | bucket | bucket |
 """
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +21,7 @@ from markupsafe import Markup
 
 from xpander_server.web.time_buckets import TimeBucket
 from xpander_server.web.time_ticks import choose_ticks
+from xpander_server.web.time_zones import page_zone
 
 WIDTH, HEIGHT = 440, 190
 _COLUMN_GAP = 0.14
@@ -26,6 +29,7 @@ _COLUMN_GAP = 0.14
 _LAST_LABEL = 0.95
 """Largest position of a time label, as a share of the axis: the end of a label further right would be cut off."""
 _GRID_LINES = 4
+_STYLED_ATTRIBUTES = ("stroke", "stroke-width", "fill", "font-family", "font-size", "text-anchor")
 
 # leather has one global theme. These settings leave fonts and colors to the style sheet.
 theme.background_color = "none"
@@ -125,16 +129,22 @@ class TimeAxis:
         return chart
 
     def _time_labels(self) -> dict[float, str]:
-        """Return the labels of the ticks by their position on the axis; the buckets have equal lengths."""
+        """Return the labels of the ticks by their position on the axis."""
         if not self.buckets:
             return {}
-        start, end = self.buckets[0].since, self.buckets[-1].until
-        count, length = len(self.buckets), (end - start) / len(self.buckets)
+        count = len(self.buckets)
+        ticks = choose_ticks(self.buckets[0].since, self.buckets[-1].until, page_zone())
         # leather draws a tick at exactly 0 last; the style sheet needs the ticks in the order of time.
-        labels = {max(1e-9, (tick.time - start) / length): tick.label for tick in choose_ticks(start, end)}
+        labels = {max(1e-9, self._position(tick.time)): tick.label for tick in ticks}
         visible = {position: label for position, label in labels.items() if position <= _LAST_LABEL * count}
         # leather chooses its own ticks if there are none.
         return visible or {1e-9: ""}
+
+    def _position(self, time: int) -> float:
+        """Return the position of a time on the axis, in buckets, which may have different lengths."""
+        index = bisect_right(self.buckets, time, key=lambda bucket: bucket.since) - 1
+        bucket = self.buckets[index]
+        return index + (time - bucket.since) / (bucket.until - bucket.since)
 
     def to_svg(
         self, chart: Chart, highest: float, format_tick: Callable[[float], str], *, only_integers: bool
@@ -156,7 +166,23 @@ class TimeAxis:
         # Screen readers skip the chart: the table below it has the same numbers and links.
         root = ElementTree.Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "aria-hidden": "true", "class": "chart"})
         root.append(chart.to_svg_group(WIDTH, HEIGHT))
-        return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704 - ElementTree escapes all text
+        _compact(root)
+        # ElementTree escapes all text, so that " />" occurs only at the end of elements.
+        return Markup(ElementTree.tostring(root, encoding="unicode").replace(" />", "/>"))  # noqa: S704
+
+
+def _compact(root: ElementTree.Element) -> None:
+    """Remove what the style sheet sets, and shorten paths: a page has several charts of 60 time buckets."""
+    for element in root.iter():
+        if element.tag in ("line", "text"):
+            for name in _STYLED_ATTRIBUTES:
+                element.attrib.pop(name, None)
+        elif element.tag == "path":
+            # "M 1.25 2 L 3 4" becomes "M1.2 2 3 4": further points after the first one are lines.
+            numbers = re.sub(
+                r"\d+\.\d+", lambda match: f"{float(match[0]):.1f}".removesuffix(".0"), element.attrib["d"]
+            )
+            element.set("d", re.sub(r" ?([Mh]) ?", r"\1", numbers.replace("L ", "")))
 
 
 def _y_ticks(highest: float, *, only_integers: bool) -> tuple[float, list[float]]:
@@ -261,25 +287,33 @@ class _Line(_StyledShape, Line):  # type: ignore[misc]  # leather has no types
 class _Dots(_ColumnShape):
     """Dot at each known value; hollow where the value is of few runs.
 
-    A wide line has dots only where they say something: at a value of few runs, or without a neighbor.
+    A wide line has dots only where they say something: at a value of few runs, or without a neighbor. All dots of a
+    line are one path of lines without length, whose ends the style sheet rounds; a second path hollows them.
     """
 
     def __init__(self, values: DataSeries) -> None:
         self._values = values
 
     def to_svg(self, width: float, height: float, x_scale: Any, y_scale: Any, series: Series, palette: Any) -> Any:
-        group = ElementTree.Element("g", {"class": self._values.style})
+        group = ElementTree.Element("g", {"class": f"{self._values.style} dots"})
         known_positions = {datum.x for datum in series.data()}
+        full, hollow = [], []
         for datum in series.data():
-            x, y = x_scale.project(datum.x, 0, width), y_scale.project(datum.y, height, 0)
+            dot = f"M{x_scale.project(datum.x, 0, width)} {y_scale.project(datum.y, height, 0)}h0"
             has_neighbor = not known_positions.isdisjoint((datum.x - 1, datum.x + 1))
-            is_sparse = any(self._values.is_sparse[int(datum.x) : int(datum.x) + 1])
-            if self._values.line_width > 2.5 and has_neighbor and not is_sparse:
-                continue
-            radius = max(1.8, self._values.line_width * 0.55) + (0.6 if is_sparse else 0)
-            dot = ElementTree.SubElement(group, "circle", {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": f"{radius:.1f}"})
-            if is_sparse:
-                dot.set("class", "sparse")
+            if any(self._values.is_sparse[int(datum.x) : int(datum.x) + 1]):
+                hollow.append(dot)
+            elif self._values.line_width <= 2.5 or not has_neighbor:
+                full.append(dot)
+        diameter = max(3.6, self._values.line_width * 1.1)
+        for dots, style, size in (
+            (full, "full", diameter),
+            (hollow, "outer", diameter + 2),
+            (hollow, "inner", diameter),
+        ):
+            if dots:
+                attributes = {"class": style, "stroke-width": f"{size:.1f}", "d": "".join(dots)}
+                ElementTree.SubElement(group, "path", attributes)
         return group
 
 

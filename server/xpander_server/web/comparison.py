@@ -1,13 +1,13 @@
 """Comparison of a period with the one before it, and periods in words."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from attrs import frozen
 
 from xpander_server.clock import DAY, HOUR, SECOND
-from xpander_server.web.filters import TIME_RANGE_LENGTHS, PageFilters
+from xpander_server.web.filters import MONTH, TIME_RANGE_LENGTHS, PageFilters
+from xpander_server.web.time_zones import page_zone
 
 _MINUTE = 60 * SECOND
 
@@ -26,8 +26,9 @@ class Period:
 
     def describe(self, now: int) -> str:
         """Return the period in words, such as `26 Nov 00:00 – 27 Nov 12:00 UTC, 1 day 12 hours`."""
-        end = "now" if self.until > now else f"{_format_moment(self.until, now)} UTC"
-        zone = " UTC" if end == "now" else ""
+        suffix = page_zone().suffix
+        end = "now" if self.until > now else f"{_format_moment(self.until, now)}{suffix}"
+        zone = suffix if end == "now" else ""
         return f"{_format_moment(self.since, now)}{zone} – {end}, {_format_length(self.length)}"
 
 
@@ -48,8 +49,17 @@ def previous_period(filters: PageFilters, now: int) -> Period | None:
     period = shown_period(filters, now)
     if period is None:
         return None
+    if filters.last == MONTH:
+        start = page_zone().start_of_month(period.since, -1)
+        return Period(start, min(start + period.length, period.since))
     distance = TIME_RANGE_LENGTHS.get(filters.last or "", period.length)
-    return Period(period.since - distance, period.until - distance) if period.since >= distance else None
+    if period.since < distance:
+        return None
+    days, rest = divmod(distance, DAY)
+    if filters.last is None or rest:
+        return Period(period.since - distance, period.until - distance)
+    zone = page_zone()
+    return Period(zone.add_days(period.since, -days), zone.add_days(period.until, -days))
 
 
 def format_change(current: float | None, previous: float | None) -> str | None:
@@ -83,7 +93,7 @@ def summary_changes(current: Mapping[str, Any], previous: Mapping[str, Any]) -> 
 
 
 def _format_moment(microseconds: int, now: int) -> str:
-    moment, today = (datetime.fromtimestamp(value // SECOND, UTC) for value in (microseconds, now))
+    moment, today = (page_zone().to_local(value) for value in (microseconds, now))
     year = f" {moment.year}" if moment.year != today.year else ""
     return f"{moment.day} {moment:%b}{year} {moment:%H:%M}"
 

@@ -2,8 +2,9 @@
 
 from attrs import frozen
 
-from xpander_server.clock import format_timestamp
 from xpander_server.web.filters import TIME_RANGES, PageFilters
+from xpander_server.web.template_filters import format_time
+from xpander_server.web.time_zones import page_zone
 
 NAMES = {
     "q": "Text",
@@ -60,7 +61,7 @@ def _format(parameter: str, filters: PageFilters) -> str:
         return TIME_RANGES[value]
     if parameter in ("since", "until"):
         time = filters.since if parameter == "since" else filters.until
-        return value if time is None else f"{format_timestamp(time)[:16].replace('T', ' ')} UTC"
+        return value if time is None else f"{format_time(time)[:16]}{page_zone().suffix}"
     if parameter.endswith("_duration"):
         return f"{value} s"
     return f"${value}" if parameter.endswith("_cost") else value

@@ -1,23 +1,30 @@
 """Filters and time range of a page, parsed from the query of its URL.
 
 The query has the parameters of the contract's operation `listTasks`, and `last`, the name of a time range that ends
-now. Example: `?agent_id=a&status=failed&last=7d`.
+now. Example: `?agent_id=a&status=failed&last=7d`. A time without an offset is a local time of the page's time zone.
 """
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
 from starlette.requests import Request
 
 from xpander_server import contract
-from xpander_server.clock import DAY, HOUR, parse_timestamp
+from xpander_server.clock import DAY, HOUR, SECOND, format_timestamp, parse_timestamp
 from xpander_server.http.errors import HTTPError, validation_error
 from xpander_server.store import TaskQuery
+from xpander_server.web.time_zones import page_zone
 
-TIME_RANGES = {"24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days", "all": "All time"}
+TIME_RANGES = {
+    "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days", "month": "This month", "all": "All time",
+}  # fmt: skip
 """Values of the parameter `last`, with their names on pages."""
+SHORT_RANGES = {"24h": "24 h", "7d": "7 d", "30d": "30 d", "90d": "90 d", "month": "Month", "all": "All"}
+"""Names for the narrow pages of phones."""
+MONTH = "month"
 _RANGE_LENGTHS = {"24h": (HOUR, 24), "7d": (DAY, 7), "30d": (DAY, 30), "90d": (DAY, 90)}
 """Unit and number of units of each time range."""
 TIME_RANGE_LENGTHS = {name: unit * count for name, (unit, count) in _RANGE_LENGTHS.items()}
@@ -29,8 +36,8 @@ _TASK_FIELDS = (
 LIMITS = ("min_duration", "max_duration", "min_tokens", "max_tokens", "min_cost", "max_cost")
 """Limits of figures: of the duration in seconds, of the tokens and of the cost in dollars."""
 _LIMIT = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
-_INPUT_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?", re.ASCII)
-"""The value of a `datetime-local` input: no time zone, and the seconds are optional."""
+_INPUT_TIME = re.compile(r"\d{4}-\d\d-\d\dT(\d\dZ|\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)", re.ASCII)
+"""The value of a `datetime-local` input: no time zone, and the seconds are optional. Links of pages end with `Z`."""
 
 
 @frozen(kw_only=True)
@@ -105,8 +112,8 @@ def parse_parameters(query: Mapping[str, str], now: int, default_range: str | No
         last = None  # explicit limits take precedence
     raw_values = dict(parameters)
     for name in ("since", "until"):
-        if _INPUT_TIME.fullmatch(raw_values.get(name, "")):
-            raw_values[name] += "Z" if raw_values[name].count(":") == 2 else ":00Z"
+        if name in raw_values:
+            raw_values[name] = to_exact_time(raw_values[name])
     limits = {name: raw_values.pop(name) for name in LIMITS if name in raw_values}
     for name, value in limits.items():
         if not _LIMIT.fullmatch(value):
@@ -117,14 +124,38 @@ def parse_parameters(query: Mapping[str, str], now: int, default_range: str | No
     if last is not None and last not in TIME_RANGES:
         raise validation_error("query", "last", f"must be one of {', '.join(TIME_RANGES)}", "enum")
     if last in _RANGE_LENGTHS:
-        # The range consists of whole hours or days, including the current one, because rollups exist for those.
+        # The range consists of whole hours or local days, including the current one: rollups exist for hours and days.
         unit, count = _RANGE_LENGTHS[last]
-        since, until = (now // unit - count + 1) * unit, None
+        since = (now // HOUR - count + 1) * HOUR if unit == HOUR else page_zone().start_of_day(now, 1 - count)
+        until = None
+    elif last == MONTH:
+        since, until = page_zone().start_of_month(now), None
     fields = {**{name: value for name, value in values.items() if name in _TASK_FIELDS}, **limits}
     parameters.pop("cursor", None)
     if last is not None:
         parameters["last"] = last
     return PageFilters(parameters=parameters, cursor=cursor, fields=fields, since=since, until=until, last=last)
+
+
+def to_exact_time(text: str) -> str:
+    """Return a time of a link as RFC 3339 text; other text is returned as it is.
+
+    A `datetime-local` input has a local time of the page's time zone.
+    """
+    if not _INPUT_TIME.fullmatch(text):
+        return text
+    is_utc = text.endswith("Z")
+    text = text.removesuffix("Z")
+    text += ":00" * (2 - text.count(":"))
+    zone = page_zone()
+    if is_utc or zone.is_utc:
+        return f"{text}Z"
+    try:
+        local_time = datetime.fromisoformat(text)
+    except ValueError:
+        return f"{text}Z"
+    minute = zone.from_local(*local_time.timetuple()[:5])
+    return format_timestamp(minute + local_time.second * SECOND + local_time.microsecond)
 
 
 def required_parameter(request: Request, name: str) -> str:

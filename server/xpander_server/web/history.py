@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from xpander_server.api.responses import json_response
 from xpander_server.auth.authentication import Principal
-from xpander_server.clock import DAY
 from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool
 from xpander_server.http.dispatcher import root_path
@@ -25,6 +24,7 @@ from xpander_server.web.list_options import SORTS, ListOptions, parse_list_optio
 from xpander_server.web.list_view import view_parameter
 from xpander_server.web.rendering import link, redirect, render_template
 from xpander_server.web.run_export import MAX_ROWS, export_rows
+from xpander_server.web.time_zones import page_zone
 from xpander_server.web.view_totals import ViewTotals, ViewTotalsCache, add_up
 
 TASKS_PER_PAGE = 50
@@ -145,16 +145,18 @@ class HistoryPage:
         except ValueError as error:
             raise validation_error("query", "cursor", str(error), "cursor") from None
         next_page = None if page.next_cursor is None else {"cursor": page.next_cursor}
-        totals = self._totals.get((organization_id, *filters.parameters.items()), lambda: self._store.view(query))
+        view = (organization_id, page_zone().name, *filters.parameters.items())
+        totals = self._totals.get(view, lambda: self._store.view(query))
         return RunList(page.tasks, next_page, totals, same_id)
 
 
 def _by_day(tasks: Sequence[Task], now: int) -> list[tuple[tuple[int, str] | None, list[Task]]]:
-    """Return the tasks of each day in UTC, with a time of the day and the name of today and yesterday."""
-    names = {now // DAY: "Today", now // DAY - 1: "Yesterday"}
+    """Return the tasks of each day, with the start of the day and the name of today and yesterday."""
+    zone = page_zone()
+    names = {zone.start_of_day(now): "Today", zone.start_of_day(now, -1): "Yesterday"}
     return [
-        ((day * DAY, names.get(day, "")), list(tasks_of_day))
-        for day, tasks_of_day in groupby(tasks, lambda task: task.created_at // DAY)
+        ((day, names.get(day, "")), list(tasks_of_day))
+        for day, tasks_of_day in groupby(tasks, lambda task: zone.start_of_day(task.created_at))
     ]
 
 

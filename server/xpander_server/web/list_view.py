@@ -1,17 +1,18 @@
 """View: the list that the page of a run was opened from, as the parameter `view` of the page's URL."""
 
+from urllib.parse import urlencode
+
 from attrs import evolve
 
 from xpander_server.domain.task import Task
 from xpander_server.store import Store, TaskQuery
 from xpander_server.web.filters import PageFilters
 from xpander_server.web.list_options import ListOptions
-from xpander_server.web.rendering import link
 
 
 def view_parameter(filters: PageFilters, options: ListOptions) -> str | None:
     """Return the query of a list, for the links of its runs; None for the list of all runs by time."""
-    return link("", {**filters.parameters, **options.parameters}).partition("?")[2] or None
+    return urlencode({**filters.parameters, **options.parameters}) or None
 
 
 def neighbors(store: Store, query: TaskQuery, options: ListOptions, task: Task) -> tuple[str | None, str | None]:

@@ -1,21 +1,15 @@
 """Sign-in with an API key, and sign-out."""
 
-import re
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from xpander_server.api.request_body import read_form
-from xpander_server.http.dispatcher import request_state, root_path
+from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError
-from xpander_server.web.rendering import link, redirect, render_template
-from xpander_server.web.sessions import BASE_PATH, SessionManager
-
-_FORM_TIMEOUT = 30.0
-"""Seconds in which a form must arrive."""
-_SAFE_TARGET = re.compile(re.escape(BASE_PATH) + r"/[!-\[\]-~]*", re.ASCII)
-"""A path of a page: printable ASCII without spaces and without backslashes, which browsers treat as slashes."""
+from xpander_server.web.rendering import FORM_TIMEOUT, is_safe_target, link, redirect, render_template, safe_target
+from xpander_server.web.sessions import SessionManager
 
 
 class LoginPages:
@@ -33,14 +27,14 @@ class LoginPages:
         request_state(request.scope).operation = "pageSignIn"
         target = request.query_params.get("next", "")
         if await self._sessions.find(request) is not None:
-            return redirect(_safe_target(target))
+            return redirect(safe_target(target))
         return _render_form(target)
 
     async def sign_in(self, request: Request) -> Response:
         """Open a session with the key of the form, and redirect to the requested page."""
-        fields = parse_qs((await read_form(request, _FORM_TIMEOUT)).decode("utf-8", "replace"))
+        fields = parse_qs((await read_form(request, FORM_TIMEOUT)).decode("utf-8", "replace"))
         key, target = (fields.get(name, [""])[0] for name in ("key", "next"))
-        response = redirect(_safe_target(target))
+        response = redirect(safe_target(target))
         try:
             await self._sessions.open(request, key.strip(), response)
         except HTTPError as error:
@@ -56,15 +50,10 @@ class LoginPages:
 
 def _render_form(target: str, error: HTTPError | None = None) -> Response:
     context = {
-        "next": target if _SAFE_TARGET.fullmatch(target) else "",
+        "next": target if is_safe_target(target) else "",
         "error": error and error.detail,
         "principal": None,
     }
     if error is None:
         return render_template("sign_in.html", context)
     return render_template("sign_in.html", context, error.status, error.headers)
-
-
-def _safe_target(target: str) -> str:
-    """Return the URL of the page `target`; of the history if that is no page, and never of another site."""
-    return root_path.get() + target if _SAFE_TARGET.fullmatch(target) else link("history")

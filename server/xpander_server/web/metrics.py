@@ -1,6 +1,7 @@
 """Metrics page: totals, charts over time, and tables of agents, tools and models."""
 
 from collections.abc import Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +13,7 @@ from xpander_server.http.errors import HTTPError
 from xpander_server.store import Store
 from xpander_server.web.chart_data import CHARTS, to_csv
 from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
+from xpander_server.web.largest_runs import find_largest_runs
 from xpander_server.web.metrics_view import TABLES, MetricsSource
 from xpander_server.web.rendering import link, redirect, render_template
 
@@ -35,7 +37,13 @@ class MetricsPage:
         source = self._source(request, principal)
         has_numbers = request.query_params.get("numbers") == "all"
         parameters = {"agent_id": source.agent_id}
-        context = await run_in_threadpool(lambda: source.context("metrics", parameters, has_numbers=has_numbers))
+
+        def read() -> dict[str, Any]:
+            context = source.context("metrics", parameters, has_numbers=has_numbers)
+            runs = find_largest_runs(self._store, source.organization_id, source.agent_id, source.filters)
+            return {**context, "largest_runs": runs}
+
+        context = await run_in_threadpool(read)
         page_context = {
             "principal": principal,
             "filters": source.filters,

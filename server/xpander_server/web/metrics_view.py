@@ -6,14 +6,15 @@ from urllib.parse import urlencode
 
 from attrs import frozen
 
-from xpander_server.clock import SECOND, format_timestamp
+from xpander_server.clock import HOUR, SECOND, format_timestamp
 from xpander_server.domain import metrics
 from xpander_server.store import MetricsResult, Store
 from xpander_server.web.chart_data import CHARTS, Row, build_chart, chart_rows
 from xpander_server.web.comparison import Period, previous_period, shown_period, summary_changes
 from xpander_server.web.filters import PageFilters
 from xpander_server.web.rendering import link
-from xpander_server.web.time_buckets import TimeBucket, build_time_buckets, choose_point_hours
+from xpander_server.web.time_buckets import TimeBucket, build_time_buckets, choose_point_hours, describe_limit
+from xpander_server.web.time_zones import page_zone, zone_choice
 
 DETAILED_AGENTS = 10
 """Number of agents with durations, tokens and cost in the table of agents; other agents have only their runs."""
@@ -79,10 +80,11 @@ class MetricsSource:
             self.agent_id,
             since=self.filters.since,
             until=self.filters.until,
-            hours=choose_point_hours(self.filters.since, self.now, self.filters.until),
+            hours=choose_point_hours(self.filters.since, self.now, self.filters.until, page_zone()),
             top_agents=DETAILED_AGENTS if self.agent_id is None else 0,
         )
-        buckets = build_time_buckets(result.series or [], self.filters.since, self.filters.until, self.now)
+        since, until = self.filters.since, self.filters.until
+        buckets = build_time_buckets(result.series or [], since, until, self.now, page_zone())
         return result, buckets
 
     def read_previous(self) -> tuple[Period | None, Mapping[str, Any] | None]:
@@ -107,7 +109,8 @@ class MetricsSource:
         summaries = [metrics.summarize_point(bucket.amounts) for bucket in buckets]
         # Short, because a page has them once in each chart: a bucket's time within the same page.
         bucket_queries = [_bucket_query(bucket) for bucket in buckets]
-        prefix = urlencode({name: value for name, value in page_parameters.items() if value is not None})
+        parameters = {**page_parameters, "tz": zone_choice.get().parameter}
+        prefix = urlencode({name: value for name, value in parameters.items() if value is not None})
         bucket_links = [f"?{prefix}&{query}" if prefix else f"?{query}" for query in bucket_queries]
         agent_rows = list_agents(result)
         summary = metrics.summarize(result.amounts, result.other_names)
@@ -120,6 +123,7 @@ class MetricsSource:
             "summary": summary,
             "changes": summary_changes(summary, previous) if previous else {},
             "period": self._period_text(page, page_parameters, compared_period),
+            "bucket_limit": describe_limit(self.filters.since, self.now, self.filters.until, page_zone()),
             "run_parameters": {**run_parameters, "agent_id": self.agent_id},
             "page_link": lambda **more: link(page, {**page_parameters, **run_parameters}, **more),
             "charts": [build_chart(name, buckets, summaries, bucket_links) for name in CHARTS] if buckets else [],
@@ -193,9 +197,12 @@ def _bucket_query(bucket: TimeBucket) -> str:
 
 
 def _input_time(microseconds: int) -> str:
-    """Return a time as text of a query, which needs no escapes: as a `datetime-local` input writes it."""
-    return format_timestamp(microseconds)[: 16 if microseconds % _MINUTE == 0 else 19]
+    """Return a time as short text of a query, which needs no escapes."""
+    length = 13 if microseconds % HOUR == 0 else 16 if microseconds % _MINUTE == 0 else 19
+    return format_timestamp(microseconds)[:length] + "Z"
 
 
 def _runs_link(query: str, agent_id: str | None) -> str:
-    return f"history?{query}" + (f"&{urlencode({'agent_id': agent_id})}" if agent_id is not None else "")
+    parameters = {"agent_id": agent_id, "tz": zone_choice.get().parameter}
+    known = {name: value for name, value in parameters.items() if value is not None}
+    return f"history?{query}" + (f"&{urlencode(known)}" if known else "")

@@ -18,7 +18,10 @@ from xpander_server.http.dispatcher import request_state, root_path
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoreUnavailable
 from xpander_server.web import template_filters
+from xpander_server.web.filters import SHORT_RANGES
 from xpander_server.web.sessions import BASE_PATH, SessionManager, is_same_origin
+from xpander_server.web.time_zone_cookie import read_choice
+from xpander_server.web.time_zones import zone_choice
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -33,6 +36,10 @@ _PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+FORM_TIMEOUT = 30.0
+"""Seconds in which a form must arrive."""
+_SAFE_TARGET = re.compile(re.escape(BASE_PATH) + r"/[!-\[\]-~]*", re.ASCII)
+"""A path of a page: printable ASCII without spaces and without backslashes, which browsers treat as slashes."""
 _STATIC_FILES = {
     "pages.css": "text/css; charset=utf-8",
     "pages.js": "text/javascript; charset=utf-8",
@@ -61,6 +68,7 @@ def page_handler(sessions: SessionManager, operation: str, page: Page) -> Reques
             principal = await sessions.find(request)
             if principal is None:
                 return _redirect_to_sign_in(request)
+            zone_choice.set(read_choice(request))
             return await page(request, principal)
         except HTTPError as error:
             return render_error(error)
@@ -68,6 +76,17 @@ def page_handler(sessions: SessionManager, operation: str, page: Page) -> Reques
             return render_error(HTTPError(503, "The store does not answer.", {"Retry-After": "1"}))
 
     return handle_errors(handle)
+
+
+def page_form_handler(sessions: SessionManager, operation: str, page: Page) -> RequestHandler:
+    """Return a request handler for a form that requires a session; it rejects forms that another site sent.
+
+    Args:
+        sessions: Finds the session of a request.
+        operation: The name of the form in logs and in Prometheus metrics.
+        page: Processes the form for the principal of the session.
+    """
+    return form_handler(operation, page_handler(sessions, operation, page))
 
 
 def form_handler(operation: str, handler: RequestHandler) -> RequestHandler:
@@ -125,8 +144,8 @@ def render_error(error: HTTPError) -> Response:
 
 
 def link(page: str, parameters: Mapping[str, str | None] | None = None, **more_parameters: str | None) -> str:
-    """Return the URL of a page; parameters that are None are omitted."""
-    merged = {**(parameters or {}), **more_parameters}
+    """Return the URL of a page, which keeps the time zone of the present one; parameters that are None are omitted."""
+    merged = {"tz": zone_choice.get().parameter, **(parameters or {}), **more_parameters}
     query = {name: value for name, value in merged.items() if value is not None}
     return f"{root_path.get()}{BASE_PATH}/{page}" + ("?" + urlencode(query) if query else "")
 
@@ -134,6 +153,16 @@ def link(page: str, parameters: Mapping[str, str | None] | None = None, **more_p
 def redirect(url: str) -> Response:
     """Return a response that redirects the browser to `url` with a GET request."""
     return RedirectResponse(url, 303)
+
+
+def is_safe_target(target: str) -> bool:
+    """Return whether a text of a form is the path of a page, and not the URL of another site."""
+    return _SAFE_TARGET.fullmatch(target) is not None
+
+
+def safe_target(target: str) -> str:
+    """Return the URL of the page `target`; of the history if that is no page, and never of another site."""
+    return root_path.get() + target if is_safe_target(target) else link("history")
 
 
 @cache
@@ -146,9 +175,16 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals.update(link=link, static=_static_link, status_icons=template_filters.STATUS_ICONS)
+    templates.globals.update(
+        link=link,
+        static=_static_link,
+        status_icons=template_filters.STATUS_ICONS,
+        zone_choice=zone_choice.get,
+        short_ranges=SHORT_RANGES,
+    )
     for function in (
         template_filters.format_time,
+        template_filters.time_tag,
         template_filters.format_for_input,
         template_filters.format_duration,
         template_filters.format_number,

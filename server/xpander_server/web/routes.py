@@ -13,14 +13,16 @@ from xpander_server.domain.task import STALE_AFTER
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool, without_limits
 from xpander_server.store import Store
 from xpander_server.web.agents import AgentPages
+from xpander_server.web.erasure import ErasurePage
 from xpander_server.web.errors import ErrorsPage
 from xpander_server.web.history import HistoryPage
 from xpander_server.web.login import LoginPages
 from xpander_server.web.metrics import MetricsPage
 from xpander_server.web.refused_spans import RefusedSpansPage
-from xpander_server.web.rendering import form_handler, link, page_handler, redirect, serve_static
+from xpander_server.web.rendering import form_handler, link, page_form_handler, page_handler, redirect, serve_static
 from xpander_server.web.sessions import BASE_PATH, SessionManager
 from xpander_server.web.task import TaskPage
+from xpander_server.web.time_zone_form import choose_time_zone
 
 
 def page_routes(
@@ -44,18 +46,20 @@ def page_routes(
     sessions = SessionManager(store.sessions, authenticator, clock)
     login = LoginPages(sessions)
     run_list = run_list or without_limits(run_in_threadpool)
-    history, task, metrics, errors, agents = (
+    history, task, metrics, errors, agents, erasure = (
         HistoryPage(store, clock, run_list, stale_after),
         TaskPage(store, clock, stale_after),
         MetricsPage(store, clock),
         ErrorsPage(store, clock, run_list),
         AgentPages(store, clock, run_list),
+        ErasurePage(store, clock),
     )
     # Pages that require a session. The operation appears in logs and in Prometheus metrics.
     pages = [
         ("/history", "pageHistory", history.show),
         ("/runs", "pageRuns", history.download),
         ("/task", "pageTask", task.show),
+        ("/erase", "pageErase", erasure.ask),
         ("/task.json", "pageTaskJson", task.task_json),
         ("/response.json", "pageResponseJson", task.response_json),
         ("/metrics", "pageMetrics", metrics.show),
@@ -72,6 +76,8 @@ def page_routes(
         Route(BASE_PATH + "/sign-in", handle_errors(login.show), methods=["GET"]),
         Route(BASE_PATH + "/sign-in", form_handler("pageSignIn", login.sign_in), methods=["POST"]),
         Route(BASE_PATH + "/sign-out", form_handler("pageSignOut", login.sign_out), methods=["POST"]),
+        Route(BASE_PATH + "/erase", page_form_handler(sessions, "pageEraseTask", erasure.erase), methods=["POST"]),
+        Route(BASE_PATH + "/time-zone", form_handler("pageTimeZone", choose_time_zone), methods=["POST"]),
         *(Route(BASE_PATH + path, page_handler(sessions, operation, page)) for path, operation, page in pages),
         Route(BASE_PATH + "/static/{name}", handle_errors(serve_static)),
     ]

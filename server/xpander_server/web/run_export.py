@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from xpander_server.clock import format_timestamp
 from xpander_server.domain.model_calls import total_tokens
 from xpander_server.domain.pricing import NANODOLLARS
 from xpander_server.domain.task import Task
+from xpander_server.web.time_zones import page_zone
 
 MAX_ROWS = 1_000
 """Runs in one file."""
@@ -19,7 +19,7 @@ def export_rows(tasks: Sequence[Task]) -> list[dict[str, Any]]:
             "id": task.id,
             "status": task.status,
             "agent_id": task.agent_id,
-            "created_at": format_timestamp(task.created_at),
+            "created_at": page_zone().format_timestamp(task.created_at),
             "duration": task.duration,
             "total_tokens": task.tokens and total_tokens(task.tokens),
             "cost": None if task.cost is None else task.cost / NANODOLLARS,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from xpander_server.api import serializers
 from xpander_server.api.responses import json_response
+from xpander_server.auth.api_keys import ADMIN
 from xpander_server.auth.authentication import Principal
 from xpander_server.domain.failure_reason import find_failure
 from xpander_server.domain.model_calls import total_tokens
@@ -107,6 +108,7 @@ class TaskPage:
                 "whole": "1" if is_whole else None,
             },
             "principal": principal,
+            "is_admin": ADMIN in principal.scopes,
             "task": task,
             "is_stale": task.is_stale(self._clock() - self._stale_after),
             "calls": [

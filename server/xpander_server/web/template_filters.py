@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from markupsafe import Markup
 
 from xpander_server.clock import SECOND, format_timestamp
 from xpander_server.domain.pricing import NANODOLLARS
+from xpander_server.web.time_zones import page_zone
 
 MISSING = "–"
 """Text for an unknown value."""
@@ -16,20 +17,39 @@ STATUS_ICONS = {"completed": "✓", "failed": "✕", "executing": "…"}
 
 
 def format_time(microseconds: int | None) -> str:
-    """Return a time in UTC, such as `2026-11-22 18:31:05`."""
+    """Return a time in the time zone of the page, such as `2026-11-22 18:31:05`."""
     if microseconds is None:
         return MISSING
-    return format_timestamp(microseconds)[:19].replace("T", " ")
+    return page_zone().to_local(microseconds).isoformat(" ", timespec="seconds")[:19]
+
+
+def time_tag(microseconds: int, text: str | None = None, *, has_age: bool = False) -> Markup:
+    """Return a time as the HTML element `time`, in which the script of the pages shows how long ago a recent time is.
+
+    Args:
+        microseconds: The time, in microseconds since 1970 (UTC).
+        text: The text of the element. Default: the time with its date.
+        has_age: Whether the script adds the age to the text, and does not replace the text.
+    """
+    exact = format_time(microseconds)
+    html = Markup('<time datetime="{}Z" title="{}{}"{}>{}</time>')
+    return html.format(
+        format_timestamp(microseconds)[:19],
+        exact,
+        page_zone().suffix,
+        Markup(" data-age") if has_age else "",
+        exact if text is None else text,
+    )
 
 
 def format_for_input(microseconds: int | None) -> str:
-    """Return a time in UTC as the value of a `datetime-local` input, or an empty text for None."""
-    return "" if microseconds is None else format_timestamp(microseconds)[:16]
+    """Return a time as the value of a `datetime-local` input, or an empty text for None."""
+    return "" if microseconds is None else page_zone().to_local(microseconds).isoformat()[:16]
 
 
 def format_day_of_year(microseconds: int, now: int) -> str:
-    """Return the day of a time in UTC, such as `Fri 27 Nov`, with the year if it is not that of `now`."""
-    time, today = (datetime.fromtimestamp(value // SECOND, UTC) for value in (microseconds, now))
+    """Return the day of a time, such as `Fri 27 Nov`, with the year if it is not that of `now`."""
+    time, today = (page_zone().to_local(value) for value in (microseconds, now))
     return f"{time:%a} {time.day} {time:%b}" + (f" {time.year}" if time.year != today.year else "")
 
 

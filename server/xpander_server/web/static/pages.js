@@ -1,5 +1,5 @@
-// Additions to the pages, which work without JavaScript: live history, keyboard shortcuts, copy buttons, expanding of
-// trees, tooltips, zooming into charts and refreshed metrics.
+// Additions to the pages, which work without JavaScript: live history, keyboard shortcuts, copy buttons, ages of
+// times, expanding of trees, tooltips, zooming into charts and refreshed metrics.
 "use strict";
 
 const POLL_MS = 2000;
@@ -140,7 +140,7 @@ function onKeyDown(event) {
 
 function applyChoices(form) {
   const apply = () => form.requestSubmit();
-  for (const field of findAll(":scope > select, :scope > input[list]", form)) {
+  for (const field of findAll(".choices > select, .choices > input[list]", form)) {
     field.addEventListener("change", apply);
   }
 }
@@ -197,9 +197,51 @@ function prepare(within) {
     button.hidden = false;
     button.addEventListener("click", () => toggleExpanded(button));
   }
-  for (const time of findAll("time", within)) {
-    time.title = new Date(time.dateTime).toLocaleString();
+  showAges(within);
+}
+
+// Ages of times of the last day, such as "5 min ago". Screen readers and the tooltip have the exact time.
+
+const AGES_MS = 30000;
+
+function ageOf(time) {
+  const minutes = Math.floor((Date.now() - Date.parse(time.dateTime)) / 60000);
+  if (minutes < 1) {
+    return "just now";
   }
+  const hours = Math.floor(minutes / 60);
+  return hours < 1 ? `${minutes} min ago` : hours < 24 ? `${hours} h ago` : null;
+}
+
+function showAges(within = document) {
+  for (const time of findAll("time", within)) {
+    const age = ageOf(time);
+    const exact = (time.dataset.exact ??= time.textContent);
+    if (age === null) {
+      time.textContent = exact;
+    } else if ("age" in time.dataset) {
+      time.textContent = `${exact} (${age})`;
+    } else {
+      const [shown, read] = [document.createElement("span"), document.createElement("span")];
+      shown.ariaHidden = "true";
+      shown.textContent = age;
+      read.className = "visually-hidden";
+      read.textContent = time.title;
+      time.replaceChildren(shown, read);
+    }
+  }
+}
+
+// Time zone: a choice applies at once. The zone of the browser is the second one to choose.
+
+function enableZones(form) {
+  const select = find("select", form);
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (name && select.value !== name) {
+    [...select.options].find((option) => option.value === name)?.remove();
+    select.add(new Option(name), 1);
+  }
+  select.addEventListener("change", () => form.requestSubmit());
 }
 
 // Zooming: dragging over several time buckets of a chart opens their time range. A click on one bucket follows its link.
@@ -339,6 +381,8 @@ function enableCharts(within) {
 prepare(document);
 document.addEventListener("keydown", onKeyDown);
 findAll("form.filters").forEach(applyChoices);
+findAll("form.zone").forEach(enableZones);
+setInterval(() => document.hidden || showAges(), AGES_MS);
 restoreFocus();
 const refreshed = find("[data-refresh]");
 if (refreshed) {
