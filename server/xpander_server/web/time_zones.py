@@ -40,7 +40,7 @@ class Zone:
 
     @property
     def is_utc(self) -> bool:
-        """Whether this is UTC itself, and not only a zone with the same clock."""
+        """True for UTC itself, and not for another zone with the same clock."""
         return self.name == "UTC"
 
     @property
