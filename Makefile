@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 MUTANTS := .mutants-venv/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
-INTEGRATIONS := $(foreach name,claude-agent-sdk langchain litellm openai-agents,.integrations/$(name)/.ready)
+INTEGRATIONS := $(foreach name,claude-agent-sdk crewai langchain litellm openai-agents,.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
 # The tests start more than a thousand Python processes. Without bytecode files, each would compile all of its modules.

@@ -14,7 +14,7 @@ from xpander_sdk import Task
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-TIMEOUT = 180  # seconds; frameworks take several seconds to import on a busy machine
+TIMEOUT = 300  # seconds; frameworks take several seconds to import on a busy machine
 
 Recorded = dict[str, list[Task]]
 
@@ -37,11 +37,14 @@ def run_program(python: Path, arguments: list[str], folder: Path, input: str | N
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT / "tests"),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        # Some frameworks take 10 s to compile. No bytecode is written beside the source.
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(python.parents[1] / "bytecode"),
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1",
         "OPENAI_API_KEY": "no-key",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "CREWAI_DISABLE_TELEMETRY": "true",
         **variables,
     }
     process = subprocess.run(
@@ -54,7 +57,14 @@ def run_program(python: Path, arguments: list[str], folder: Path, input: str | N
 
 
 @pytest.fixture(scope="module", params=["outbox", "direct"])
-def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+def route(request: pytest.FixtureRequest) -> str:
+    """Route of the reports."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def recorded(route: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     """Tasks that the scenarios of the module's framework record on a server, by scenario."""
     name: str = request.module.FRAMEWORK
     python = environment_python(name, request.config)
@@ -65,7 +75,7 @@ def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             "XPANDER_API_KEY": KEY,
             "XPANDER_ORGANIZATION_ID": ORGANIZATION,
         }
-        if request.param == "outbox":
+        if route == "outbox":
             variables["XPANDER_OUTBOX"] = str(folder / "outbox.db")
         run_program(python, ["-m", f"integrations.{name.replace('-', '_')}_runs"], folder, **variables)
         with closing(sqlite3.connect(folder / "runs.db")) as store:

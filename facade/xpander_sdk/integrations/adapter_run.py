@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from xpander_sdk.integrations import background
 from xpander_sdk.runs.recording import Recorded
+from xpander_sdk.settings.validators import environment_variable
 
 if TYPE_CHECKING:
     from xpander_sdk.backend import Backend
+    from xpander_sdk.runs.run import Run
 
 P = ParamSpec("P")
 
@@ -27,12 +29,14 @@ class AdapterRun:
 
     Args:
         backend: Backend to report to.
+        may_block: Whether callbacks outside of event loops may wait for a direct report. If not, threads send it.
         **options: Arguments of `Backend.run`.
     """
 
-    def __init__(self, backend: "Backend", **options: Any) -> None:
+    def __init__(self, backend: "Backend", *, may_block: bool = True, **options: Any) -> None:
         self._run = backend.run(**options)
         self._tracker = self._run._tracker
+        self._may_block = may_block
         self._seconds = 0.0
 
     @property
@@ -95,11 +99,49 @@ class AdapterRun:
         self.set_values(duration=self._seconds + seconds, is_success=is_success, error=error)
         self._send(lambda: tracker.end(run, None))
 
+    def add_late(self, recorded: Recorded) -> None:
+        """Add what an event states that has arrived after the end of the run, and report it.
+
+        Only its numbers and tools count: the run has ended with its own result.
+        """
+        add_late(self._run, recorded, may_block=self._may_block)
+
+    def reopen(self) -> None:
+        """Let another `end` replace the reported one: the framework has failed after it."""
+        if self._tracker is not None:
+            self._tracker.has_ended = False
+
     def _send(self, send: Callable[[], None]) -> None:
-        if self._tracker is not None and self._tracker.via == "direct" and background.is_on_event_loop():
-            background.submit(send)
-        else:
-            send()
+        if self._tracker is not None:
+            _send(self._tracker.via, send, may_block=self._may_block)
+
+
+def add_late(run: "Run", recorded: Recorded, *, may_block: bool = True) -> None:
+    """Add the numbers and tools of a response to a run that has ended, and report the run again.
+
+    Args:
+        run: The run.
+        recorded: What the response states.
+        may_block: Whether callers outside of event loops may wait for a direct report.
+    """
+    tracker = run._tracker
+    if tracker is None:
+        return
+    known = tracker
+    known.add(run, recorded._replace(text=None, output=None, response=None, error=None))
+    _send(known.via, lambda: known.update(run), may_block=may_block)
+
+
+def _send(route: str, send: Callable[[], None], *, may_block: bool) -> None:
+    if route == "direct" and (not may_block or background.is_on_event_loop()):
+        background.submit(send)
+    else:
+        send()
+
+
+def configured_agent(backend: "Backend") -> str | None:
+    """Return the agent that the configuration or the environment names."""
+    return backend.configuration.agent_id or environment_variable("XPANDER_AGENT_ID")
 
 
 def guarded(callback: Callable[P, None]) -> Callable[P, None]:

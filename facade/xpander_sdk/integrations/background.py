@@ -1,7 +1,8 @@
 """Threads for reports of adapters whose callbacks run on an event loop.
 
-A direct report waits for the backend's response, up to 5 seconds. Callbacks on an event loop must not wait, so these
-reports are sent by threads, which the interpreter joins when the program ends.
+A direct report waits for the backend's response, up to 5 seconds. Callbacks on an event loop, or in threads that a
+framework shares among its callbacks, must not wait, so these reports are sent by threads, which the interpreter joins
+when the program ends.
 """
 
 import asyncio
@@ -51,7 +52,11 @@ def submit(send: Callable[[], None]) -> None:
     if len(pool.pending) >= MAX_PENDING:
         _log.warning("a run was not reported: %d reports wait for the backend", MAX_PENDING)
         return
-    future = pool.executor.submit(send)
+    try:
+        future = pool.executor.submit(send)
+    except RuntimeError:  # the interpreter ends and starts no more threads
+        send()
+        return
     pool.pending.add(future)
     future.add_done_callback(pool.pending.discard)
 

@@ -13,10 +13,9 @@ from xpander_capture.responses.reading import child, items, text
 from xpander_capture.results import called_tools
 from xpander_sdk._clock import monotonic
 from xpander_sdk.backend import Backend
-from xpander_sdk.integrations.adapter_run import AdapterRun, guarded
+from xpander_sdk.integrations.adapter_run import AdapterRun, configured_agent, guarded
 from xpander_sdk.runs import recording
 from xpander_sdk.runs.ends import end_of
-from xpander_sdk.settings.validators import environment_variable
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -66,7 +65,7 @@ async def record_messages(
         ValueError: An argument is invalid.
     """
     backend = Backend() if backend is None else backend
-    if agent_id is None and not (backend.configuration.agent_id or environment_variable("XPANDER_AGENT_ID")):
+    if agent_id is None and not configured_agent(backend):
         agent_id = _AGENT
     options = {
         "agent_id": agent_id, "user_id": user_id, "conversation_id": conversation_id, "metadata": metadata,

@@ -26,13 +26,12 @@ from xpander_capture.responses.reading import child, text
 from xpander_capture.results import read_result
 from xpander_sdk._clock import monotonic
 from xpander_sdk.backend import Backend
-from xpander_sdk.integrations.adapter_run import AdapterRun, guarded
+from xpander_sdk.integrations.adapter_run import AdapterRun, configured_agent, guarded
 from xpander_sdk.runs import recording
 from xpander_sdk.runs.current import current
 from xpander_sdk.runs.ends import describe_error, end_of
 from xpander_sdk.runs.run import Run
 from xpander_sdk.settings.configuration import resolve_configuration
-from xpander_sdk.settings.validators import environment_variable
 
 try:  # only such handlers receive the interrupts before and after a node
     from langgraph.callbacks import GraphCallbackHandler as _Handler
@@ -346,12 +345,9 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
 
     def _agent_of(self, tree: _Tree) -> str | None:
         agent_id = self._agent_id or text(tree.metadata.get("lc_agent_name"))
-        if agent_id is None and not self._configured_agent():
+        if agent_id is None and not configured_agent(self._backend):
             agent_id = tree.name
         return agent_id
-
-    def _configured_agent(self) -> str | None:
-        return self._backend.configuration.agent_id or environment_variable("XPANDER_AGENT_ID")
 
     def _finish(self, tree: _Tree, error: BaseException | None, outputs: Any) -> None:
         """Report the end of an outermost call, if it is a run."""

@@ -16,8 +16,7 @@ from typing import Any
 from litellm.integrations.custom_logger import CustomLogger
 
 from xpander_capture.responses.reading import text
-from xpander_sdk.integrations import background
-from xpander_sdk.integrations.adapter_run import guarded
+from xpander_sdk.integrations.adapter_run import add_late, guarded
 from xpander_sdk.runs import recording
 from xpander_sdk.runs.current import current
 from xpander_sdk.runs.ends import describe_error
@@ -126,20 +125,9 @@ def _facts(kwargs: Mapping[str, Any], start_time: Any, end_time: Any) -> dict[st
 
 def _add(run: Run | None, recorded: recording.Recorded) -> None:
     """Add a call to a run, which may have ended."""
-    tracker = None if run is None else run._tracker
-    if run is None or tracker is None:
+    if run is None or run._tracker is None:
         return
-    if not run.has_ended:
-        tracker.add(run, recorded)
-        return
-    # The run has ended with its own result; only the numbers are added.
-    tracker.add(run, recorded._replace(text=None, output=None, response=None, error=None))
-    known = tracker
-
-    def send() -> None:
-        known.update(run)
-
-    if known.via == "direct" and background.is_on_event_loop():
-        background.submit(send)
+    if run.has_ended:
+        add_late(run, recorded)
     else:
-        send()
+        run._tracker.add(run, recorded)
