@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 current: "ContextVar[Run | None]" = ContextVar("current_run", default=None)
 
 
+def enter(run: "Run") -> "Run | None":
+    """Make a run the current one, and return the one that was current before.
+
+    Args:
+        run: The run whose block or step begins.
+    """
+    outer = current.get()
+    current.set(run)
+    if run._tracker is not None:
+        run._tracker.enter_span(run)
+    return outer
+
+
 def leave(run: "Run", outer: "Run | None") -> None:
     """Make the outer run the current one again, if `run` is the current one.
 
@@ -21,6 +34,8 @@ def leave(run: "Run", outer: "Run | None") -> None:
         run: The run whose block or step ends.
         outer: The run that was current when it began.
     """
+    if run._tracker is not None:
+        run._tracker.leave_span()
     if current.get() is run:
         while outer is not None and outer.has_ended:
             outer = outer.outer

@@ -24,7 +24,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xpander_sdk.runs import arguments
-from xpander_sdk.runs.current import current, leave
+from xpander_sdk.runs.current import enter, leave
 from xpander_sdk.runs.items import Items
 from xpander_sdk.runs.tracker import Tracker
 
@@ -71,8 +71,7 @@ def decorate(function: Callable[..., Any], new_run: "Callable[[], Run]") -> Call
     def call(*positional: Any, **named: Any) -> Any:
         run, tracker = begin(positional, named)
         tracker.enter(run)
-        outer = current.get()
-        current.set(run)
+        outer = enter(run)
         try:
             returned = function(*positional, **named)
         except BaseException as error:
@@ -90,8 +89,7 @@ def decorate(function: Callable[..., Any], new_run: "Callable[[], Run]") -> Call
     async def call_async(*positional: Any, **named: Any) -> Any:
         run, tracker = begin(positional, named)
         await tracker.aenter(run)
-        outer = current.get()
-        current.set(run)
+        outer = enter(run)
         try:
             returned = await function(*positional, **named)
         except BaseException as error:
@@ -128,8 +126,7 @@ def _generator_function(begin: Callable[..., _Begun]) -> Callable[..., Generator
             sent: Any = None
             thrown: BaseException | None = None
             while True:
-                outer = current.get()
-                current.set(run)
+                outer = enter(run)
                 try:
                     if thrown is None:
                         item = generator.send(sent)
@@ -167,8 +164,7 @@ def _generator_function(begin: Callable[..., _Begun]) -> Callable[..., Generator
 
 
 def _close(run: "Run", generator: Generator[Any, Any, Any]) -> Any:
-    outer = current.get()
-    current.set(run)
+    outer = enter(run)
     try:
         return generator.close()  # the value that it returns, since Python 3.13
     finally:
@@ -187,8 +183,7 @@ def _async_generator_function(begin: Callable[..., _Begun]) -> Callable[..., Asy
             sent: Any = None
             thrown: BaseException | None = None
             while True:
-                outer = current.get()
-                current.set(run)
+                outer = enter(run)
                 try:
                     if thrown is None:
                         item = await generator.asend(sent)
@@ -224,8 +219,7 @@ def _async_generator_function(begin: Callable[..., _Begun]) -> Callable[..., Asy
 
 
 async def _aclose(run: "Run", generator: AsyncGenerator[Any, Any]) -> None:
-    outer = current.get()
-    current.set(run)
+    outer = enter(run)
     try:
         await generator.aclose()
     finally:
@@ -251,8 +245,7 @@ def _stream_of(run: "Run", tracker: Tracker, returned: Any) -> Any:
 
 async def _end_with(run: "Run", tracker: Tracker, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Await the coroutine that a function has returned, and end its run."""
-    outer = current.get()
-    current.set(run)
+    outer = enter(run)
     try:
         returned = await coroutine
     except BaseException as error:
@@ -285,8 +278,7 @@ async def _watch_body(run: "Run", tracker: Tracker, body: Any) -> AsyncGenerator
     iterator = aiter(body)
     try:
         while True:
-            outer = current.get()
-            current.set(run)
+            outer = enter(run)
             try:
                 chunk = await anext(iterator)
             except StopAsyncIteration:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from xpander_sdk import _fork
 from xpander_sdk.reporting.run_ids import new_run_id
-from xpander_sdk.runs.current import current, leave
+from xpander_sdk.runs.current import current, enter, leave
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -295,8 +295,7 @@ class Run:
     def __enter__(self) -> Self:
         if self._tracker is not None and not self._entries:
             self._tracker.enter(self)
-        self._entries.append(current.get())
-        current.set(self)
+        self._entries.append(enter(self))
         return self
 
     def __exit__(
@@ -309,8 +308,7 @@ class Run:
     async def __aenter__(self) -> Self:
         if self._tracker is not None and not self._entries:
             await self._tracker.aenter(self)
-        self._entries.append(current.get())
-        current.set(self)
+        self._entries.append(enter(self))
         return self
 
     async def __aexit__(

@@ -10,6 +10,7 @@ Nothing here raises into the caller's code: each public method catches `Exceptio
 
 import hashlib
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from xpander_sdk.settings.configuration import Configuration, resolve_configurat
 if TYPE_CHECKING:
     from xpander_sdk.runs.recording import Recorded
     from xpander_sdk.runs.run import Run
+    from xpander_sdk.runs.span import RunSpan
     from xpander_sdk.runs.watch import WatchedStream
 
 __all__ = ["RunOptions", "Tracker"]
@@ -53,8 +55,8 @@ class Tracker:
     """
 
     __slots__ = (
-        "_calls", "_failure", "_has_recorded", "_is_paused", "_is_resolved", "_output", "_recent", "_started_at",
-        "_via", "_watches",
+        "_calls", "_failure", "_has_recorded", "_has_span", "_is_paused", "_is_resolved", "_output", "_recent", "_span",
+        "_started_at", "_via", "_watches",
         "configuration", "has_ended", "is_kept_open", "is_recording", "llm_response", "options", "report_errors",
         "returned",
     )  # fmt: skip
@@ -78,6 +80,8 @@ class Tracker:
         self._is_paused = False
         self._recent: list[Any] = []
         self._watches: list[WatchedStream[Any]] = []
+        self._has_span = False
+        self._span: RunSpan | None = None
 
     # Beginning
 
@@ -182,6 +186,32 @@ class Tracker:
     async def _areport_progress(self, run: "Run") -> None:
         if self.is_recording:
             await sending.asend(self, sending.new_report(self, run, None))
+
+    # Span
+
+    def enter_span(self, run: "Run") -> None:
+        """Make the run's span of OpenTelemetry current; start it at the first time. OpenTelemetry is not imported."""
+        if not self.is_recording:
+            return
+        try:
+            if not self._has_span:
+                self._has_span = True
+                if "opentelemetry.trace" in sys.modules:
+                    from xpander_sdk.runs import span
+
+                    self._span = span.start_span(run)
+            if self._span is not None:
+                self._span.enter()
+        except Exception as error:  # never raised: the caller's exception may be on its way
+            self._note(sending.describe(error))
+
+    def leave_span(self) -> None:
+        """Make the span current that was current before the run's span."""
+        if self._span is not None:
+            try:
+                self._span.leave()
+            except Exception as error:
+                self._note(sending.describe(error))
 
     # Recording
 
@@ -337,6 +367,8 @@ class Tracker:
             is_success = run.is_success if run.is_success is not None else not reason
             if (self.is_kept_open or self._is_paused) and run.is_success is None and not reason:
                 is_success = None
+        if self._span is not None:
+            self._span.end(is_success, reason)
         duration = None if self._started_at is None else ended_at - self._started_at
         report = sending.new_report(self, run, is_success, reason=reason, duration=duration)
         # Tasks that outlive the run keep it in their context; it must not keep the caller's objects.
