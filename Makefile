@@ -10,6 +10,9 @@ RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 INTEGRATIONS := $(foreach name,claude-agent-sdk crewai langchain litellm openai-agents,.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
+# A third of the time of the tests is waiting, so three workers keep two cores busy.
+WORKERS ?= 3
+
 # The tests start more than a thousand Python processes. Without bytecode files, each would compile all of its modules.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -76,11 +79,11 @@ types: setup ## run mypy --strict and pyright
 	$(BIN)/mypy tests/typing
 	$(BIN)/pyright
 
-test: setup ## run all tests except those of `make interop`, `make integrations` and `make contract`
-	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not integration" tests
+test: setup ## run all tests except those of `make interop`, `make integrations` and `make contract`, in WORKERS=3 processes
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not official and not integration" tests
 
 test-fast: setup ## run the tests that are not marked slow: at most 3 minutes on 2 cores
-	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not integration and not slow" tests
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not official and not integration and not slow" tests
 
 test-python: ## run the tests with Debian's Python: 3.13 or, with PYTHON_ROOT=sid, 3.14; FAST=1 runs `make test-fast` (see .ci/python-root)
 	@.ci/python-root $(or $(PYTHON_ROOT),trixie) make $(if $(FAST),test-fast,test)
@@ -90,7 +93,7 @@ test-pythons: ## run all tests with Python 3.13 and 3.14
 	@$(MAKE) --no-print-directory test-python PYTHON_ROOT=sid
 
 coverage: setup ## run the tests and report the covered lines in build/coverage; subprocesses are not measured
-	$(BIN)/pytest -n 2 --dist worksteal -m "not official and not integration" --cov --cov-report=term --cov-report=html tests
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not official and not integration" --cov --cov-report=term --cov-report=html tests
 
 docs: setup ## build the documentation site into build/docs; a warning is an error
 	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going --builder html --doctree-dir build/doctrees docs build/docs

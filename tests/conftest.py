@@ -14,7 +14,7 @@ from support.postgres import Postgres, new_database
 from support.server import ORGANIZATION, Server, running_server
 from support.sqlite_connections import watch_connections
 from xpander_sdk import Backend, Configuration
-from xpander_server.store import Store
+from xpander_server.store import Store, task_query
 
 SDK_VARIABLES = (
     "XPANDER_API_KEY", "XPANDER_ORGANIZATION_ID", "XPANDER_BASE_URL", "XPANDER_AGENT_ID", "XPANDER_OUTBOX", "IS_STG",
@@ -30,6 +30,9 @@ watch_connections()
 # No time limits for single examples: they depend on how busy the machine is.
 settings.register_profile("without time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("without time limits")
+
+# Searches and lists end at a full page; after some time they end in the tests of their time limits only.
+task_query.SEEK_SECONDS = task_query.LIST_SECONDS = 60.0
 
 # Environment variable with the folder of the PostgreSQL server, which all worker processes of pytest-xdist share.
 # The first process that needs the server starts it.
@@ -112,14 +115,14 @@ def embedded_database(postgres: str, postgresql_template: str) -> Iterator[Confi
 @pytest.fixture(scope="session")
 def server_on_postgresql(postgres: str, postgresql_template: str) -> Iterator[Server]:
     """Server with a PostgreSQL store; tests share it, as they share `server`."""
-    with new_database(postgres, postgresql_template) as url, running_server(url) as running:
+    with new_database(postgres, postgresql_template) as url, running_server(url, pages_are_whole=True) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def server_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Server with a SQLite store; tests share it, and each test uses agents that no other test uses."""
-    with running_server(tmp_path_factory.mktemp("server") / "store.db") as running:
+    with running_server(tmp_path_factory.mktemp("server") / "store.db", pages_are_whole=True) as running:
         yield running
 
 

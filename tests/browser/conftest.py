@@ -13,11 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 from attrs import define, field, frozen
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from support.server import Server, running_server
 from xpander_sdk import Backend, Configuration
 from xpander_server.admin import open_keys
+
+TIMEOUT = 15_000  # milliseconds; the machine may be busy
+expect.set_options(timeout=TIMEOUT)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -66,7 +69,7 @@ class RunningServer:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("server")
     log = folder / "log"
-    with running_server(folder / "store.db", "--log-level", "info", log=log) as process:
+    with running_server(folder / "store.db", "--log-level", "info", log=log, pages_are_whole=True) as process:
         yield RunningServer(process, folder / "store.db", log)
 
 
@@ -119,7 +122,7 @@ def new_user(server: RunningServer, browser: Browser) -> Iterator[Callable[..., 
 
     def create(**options: object) -> User:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(TIMEOUT)
         contexts.append(context)
         organization_id = f"org-{uuid.uuid4()}"
         user = User(server, context.new_page(), organization_id, server.create_key(organization_id))

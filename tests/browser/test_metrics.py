@@ -124,19 +124,19 @@ def test_numbers_lead_to_their_runs(user_with_runs):
     metrics = user_with_runs.backend.organization_metrics()
     page.get_by_role("link", name=f"{metrics.runs.failed} failed").click()
     page.wait_for_url("**/ui/history?*status=failed*")
-    assert page.locator("#runs tr[data-id]").count() == metrics.runs.failed
+    expect(page.locator("#runs tr[data-id]")).to_have_count(metrics.runs.failed)
     page.go_back()
     page.locator("#total-runs a").click()
-    assert page.locator("#runs tr[data-id]").count() == metrics.runs.total
+    expect(page.locator("#runs tr[data-id]")).to_have_count(metrics.runs.total)
     page.go_back()
     row = page.locator("#agents tbody tr", has_text="agent-2")
     row.get_by_role("link").nth(1).click()
-    assert page.locator("#runs tr[data-id]").count() == user_with_runs.backend.metrics("agent-2").runs.total
+    expect(page.locator("#runs tr[data-id]")).to_have_count(user_with_runs.backend.metrics("agent-2").runs.total)
     user_with_runs.open("/ui/metrics?last=24h&numbers=all")
     link = page.locator('#runs td a[href*="status=failed"]').last
     number = int(link.inner_text())
     link.click()
-    assert page.locator("#runs tr[data-id]").count() == number
+    expect(page.locator("#runs tr[data-id]")).to_have_count(number)
 
 
 def test_cards_of_a_row_have_equal_heights_and_all_percentiles_are_visible(user_with_runs):

@@ -110,8 +110,8 @@ def test_refused_access_is_not_remembered(form: Form):
 
 def test_both_requests_together_end_at_the_total_timeout(form: Form):
     health = raw_response(200, {"status": "ok", "report_fields": list(EXTENDED)})
-    with FaultServer(drip(health, interval=0.5 / len(health)), hang()) as server:
-        configuration = form.configuration(server.url, timeouts=Timeouts(connect=1, read=5, total=0.8))
+    with FaultServer(drip(health, len(health) - 5, interval=0.3), hang()) as server:
+        configuration = form.configuration(server.url, timeouts=Timeouts(connect=1, read=5, total=2))
         outcome = report_outcome(form, configuration, **EXTENDED)  # asserts that the call ends in time
     assert outcome.error is not None
     assert targets(server) == ["health", "report_task"]

@@ -1,5 +1,6 @@
 """SQLite only: turns of writers, time limits, the size of the write-ahead log, and health."""
 
+import random
 import sqlite3
 import threading
 import time
@@ -15,6 +16,7 @@ from xpander_server.embedded import Embedded
 from xpander_server.store import StoreUnavailable
 from xpander_server.store.engine import sqlite as sqlite_engine
 from xpander_server.store.engine.limits import Limits, Watchdog
+from xpander_server.store.engine.locks import FairFileLock
 from xpander_server.store.metrics.queries import MetricsQuery
 from xpander_server.store.retention import CHUNK, Pace
 
@@ -64,6 +66,14 @@ def test_a_writer_that_gives_up_does_not_block_the_next_ones(store, monkeypatch)
     may_leave.set()
     thread.join()
     assert store.report(submission("t")).id == "t"
+
+
+def test_wait_for_another_process_leaves_the_random_numbers_of_a_seeded_program_unchanged(tmp_path):
+    lock = FairFileLock(tmp_path / "lock")
+    state = random.getstate()
+    with lock.hold(), pytest.raises(StoreUnavailable), lock.hold(seconds=0.02):
+        pass
+    assert random.getstate() == state
 
 
 def test_reports_get_half_of_the_time_of_a_deletion():

@@ -13,6 +13,7 @@ from xpander_sdk import Configuration
 
 KEY = "key-of-the-tests-of-the-server"
 ORGANIZATION = "org-tests"
+WHOLE_PAGES = str(Path(__file__).with_name("serve_whole_pages.py"))
 
 
 @frozen
@@ -28,16 +29,18 @@ class Server:
         return Configuration(base_url=self.url, api_key=KEY, organization_id=ORGANIZATION)
 
 
-def serve_command(store: Path | str, *arguments: str) -> list[str]:
+def serve_command(store: Path | str, *arguments: str, pages_are_whole: bool = False) -> list[str]:
     """Return the command that serves a store.
 
     Args:
         store: path of a SQLite file, or URL of a database.
         arguments: further arguments of `xpander-report serve`.
+        pages_are_whole: whether a search ends at a full page only, and not after some time.
     """
     url = store if isinstance(store, str) else f"sqlite:///{store}"
+    program = [WHOLE_PAGES] if pages_are_whole else ["-m", "xpander_sdk.cli"]
     return [
-        sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", url, "--port", "0",
+        sys.executable, *program, "serve", "--store", url, "--port", "0",
         "--api-key", KEY, "--organization-id", ORGANIZATION, "--log-level", "warning", *arguments,
     ]  # fmt: skip
 
@@ -50,17 +53,21 @@ def server_url(first_line: str) -> str:
 
 
 @contextmanager
-def running_server(store: Path | str, *arguments: str, log: Path | None = None) -> Iterator[Server]:
+def running_server(
+    store: Path | str, *arguments: str, log: Path | None = None, pages_are_whole: bool = False
+) -> Iterator[Server]:
     """Serve a store until the end of the block.
 
     Args:
         store: path of a SQLite file, or URL of a database.
         arguments: further arguments of `xpander-report serve`.
         log: file for the server's standard error.
+        pages_are_whole: whether a search ends at a full page only, and not after some time.
     """
+    command = serve_command(store, *arguments, pages_are_whole=pages_are_whole)
     with (
         nullcontext() if log is None else log.open("wb") as errors,
-        subprocess.Popen(serve_command(store, *arguments), stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         try:
             assert process.stdout is not None

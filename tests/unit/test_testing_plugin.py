@@ -53,6 +53,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, trap) ->
     monkeypatch.setenv("XPANDER_API_KEY", "key-of-production")
     monkeypatch.setenv("XPANDER_RUNS", "off")
     monkeypatch.setenv("XPANDER_OUTBOX", str(pytester.path / "production.db"))
+    # The import of the plugins of this environment takes longer than the tests.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     # The program is imported before the plugin is loaded, and has a backend of its own.
     pytester.makepyfile(agent=AGENT.format(configuration=f"Configuration(base_url={url!r}, api_key='k', runs=True)"))
     pytester.makeconftest("import agent\npytest_plugins = ['xpander_sdk.testing']\n")

@@ -17,6 +17,8 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]  # checked before use
 
+# Not the shared generator of `random`, whose sequence belongs to the program that embeds the store.
+_random = random.SystemRandom()
 _BUSY = f"the store was busy for {BUSY_SECONDS:.0f} seconds"
 
 
@@ -159,4 +161,4 @@ class FairFileLock:
                 if time.monotonic() > deadline:
                     raise StoreUnavailable(f"the store was busy for {seconds:.1f} seconds") from None
             # All processes wait equally long on average, so each gets the lock equally often.
-            time.sleep(random.uniform(0.000_2, 0.001))  # noqa: S311 - not a secret
+            time.sleep(_random.uniform(0.000_2, 0.001))
