@@ -45,7 +45,7 @@ FILES_OF_READERS = {"first.py", "capital.py"}
 # Identifiers and options of other programs.
 FOREIGN_NAMES = {
     "Agent", "StrandsTelemetry", "autolog", "instrument_all", "mlflow", "openai",
-    "fsync", "full_page_writes", "max_connections", "max_prepared_statements", "pg_dump", "pg_restore",
+    "fsync", "full_page_writes", "limit_conn", "max_connections", "max_prepared_statements", "pg_dump", "pg_restore",
     "synchronous_commit", "VACUUM",
     "ask_model",  # function of the reader in the tutorial
 }  # fmt: skip
