@@ -10,6 +10,7 @@ creation of the application.
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from urllib.parse import quote_plus
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from benchmarks.server import DURABLE, Postgres
+from benchmarks.server import DURABLE, ROOT
 from benchmarks.varied_tasks import (
     ABSENT_TEXT,
     DAY,
@@ -46,6 +47,10 @@ from xpander_server.store.metrics.rollups import compact
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.writer import MAX_BATCH
 from xpander_server.web import page_routes
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.postgres import Postgres
 
 BATCH = 2_000
 LATEST = 64

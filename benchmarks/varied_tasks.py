@@ -71,7 +71,7 @@ class VariedTasks:
         failure_rate = 0.04
         if number % 50 == 49:
             agent_id, failure_rate = RELIABLE_AGENT, 0.000_2
-        report = self._report(number, self._is_success(created_at, failure_rate))
+        report: Any = self._report(number, self._is_success(created_at, failure_rate))
         if organization_id == ORGANIZATION:
             self._add_relations(report, number, task_id)
         return Submission(organization_id, agent_id, task_id, report, None, created_at)

@@ -66,6 +66,8 @@ class Task(ApiObject):
         error: Why the run failed.
         llm_response: The provider's response, as it was reported.
         tokens: Token usage: as reported, else the sum of the calls.
+        model: Model of the run; None if the backend does not know it.
+        cost: Cost of the run in US dollars; None if the backend does not know it.
         calls: Model calls of the run.
         used_tools: Names of the tools that were called, one entry per call.
         duration: Wall-clock time of the run, in seconds.
@@ -89,7 +91,8 @@ class Task(ApiObject):
     """
 
     _first_fields: ClassVar[tuple[str, ...]] = (
-        "id", "agent_id", "status", "error", "result", "input", "duration", "tokens", "used_tools", "title", "user_id",
+        "id", "agent_id", "status", "error", "result", "input", "duration", "tokens", "model", "cost",
+        "used_tools", "title", "user_id",
     )  # fmt: skip
 
     id: str
@@ -109,6 +112,8 @@ class Task(ApiObject):
     error: str | None = None
     llm_response: Any = None
     tokens: Tokens | None = None
+    model: str | None = None
+    cost: float | None = None
     calls: list[ModelCall] = field(factory=list)
     used_tools: list[str] = field(factory=list)
     duration: float | None = None

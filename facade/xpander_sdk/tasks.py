@@ -83,6 +83,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -105,6 +107,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -127,6 +131,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -149,6 +155,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
             limit: Maximum number of tasks. Default: all; further pages are loaded as needed.
 
         Raises:
@@ -169,6 +177,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -188,6 +198,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -207,6 +219,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.
@@ -228,6 +242,8 @@ class Tasks:
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
                 input or result; the letters A to Z match in both cases), `since` and `until` (time at which the backend
                 created the task; a datetime or ISO 8601, UTC without an offset). Default: no conditions.
+                Two further keys set the order: `sort` (`duration`, `tokens` or `cost`; of the newest 10,000 tasks, if
+                the backend is `xpander-report serve`) and `order` (`asc` for the oldest or smallest first).
 
         Raises:
             ValueError: The id or a filter is invalid. No request was sent.

@@ -9,6 +9,8 @@ from attrs import field, frozen
 from xpander_sdk.api_object import ApiObject, ConfigurationReference
 from xpander_sdk.generated_models import read_fields
 from xpander_sdk.presentation import html_table, shorten
+from xpander_sdk.reporting.tokens import Tokens
+from xpander_sdk.reporting.usage import TOKEN_KINDS
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.task import Task
 from xpander_sdk.task_status import AgentExecutionStatus
@@ -41,6 +43,10 @@ class TasksListItem(ApiObject):
         conversation_id: Conversation that the run belongs to.
         source_node_type: Type of the system that recorded the run.
         error: Why the run failed, or only the start of the text. `load` returns all of it.
+        duration: Wall-clock time of the run, in seconds.
+        tokens: Token usage: as reported, else the sum of the calls.
+        model: Model of the run.
+        cost: Cost of the run in US dollars.
         result: The final answer; only its start if `result_truncated` is True.
         result_truncated: Whether the backend has cut `result`. `load` returns all of it.
         title: Title of the run.
@@ -66,6 +72,10 @@ class TasksListItem(ApiObject):
     is_stale: bool | None = None
     source_node_type: str | None = None
     error: str | None = None
+    duration: float | None = None
+    tokens: Tokens | None = None
+    model: str | None = None
+    cost: float | None = None
     result: str | None = None
     result_truncated: bool = False
     title: str | None = None
@@ -118,7 +128,15 @@ class TasksListItem(ApiObject):
     @classmethod
     def _from_model(cls, configuration: Configuration, model: "models.TaskListItem") -> Self:
         values, _ = read_fields(cls, model)
+        values["tokens"] = _to_tokens(values.get("tokens"))
         return cls(**{**values, "status": AgentExecutionStatus(str(model.status)), "configuration": configuration})
+
+
+def _to_tokens(model: Any) -> Tokens | None:
+    """Return the counts; None if the backend sent something else. One that it left out is 0."""
+    counts = {kind: getattr(model, kind, None) for kind in TOKEN_KINDS}
+    known = {kind: count for kind, count in counts.items() if type(count) is int}
+    return Tokens(**known) if known else None
 
 
 class TasksList(list[TasksListItem]):

@@ -1,7 +1,7 @@
 """Relatives of a task: ancestors and descendants."""
 
 from store.reports import NOON, submission
-from xpander_server.store import task_tree
+from xpander_server.store import Store, task_tree
 
 
 def add(store, task_id, parent, number=0, **fields):
@@ -50,3 +50,17 @@ def test_number_of_descendants_is_limited(store):
     relatives = tree(store, "root")
     assert len(relatives.descendants) == task_tree.MAX_TASKS
     assert not relatives.is_complete
+
+
+def test_children_are_read_from_the_index_of_parents(tmp_path):
+    """With IN and ORDER BY, SQLite read all tasks of the organization."""
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    parameters = {"organization": "org", "parent": "p", "count": 51}
+    compiled = task_tree._CHILDREN.params(parameters).compile(
+        dialect=store._database._backend.engine.dialect, compile_kwargs={"literal_binds": True}
+    )
+    plan = store._database.read(
+        lambda connection: connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").fetchall()
+    )
+    assert "USING INDEX tasks_of_parent (organization_id=? AND parent_task_id=?)" in plan[0][-1]
+    store.close()

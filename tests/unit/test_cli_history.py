@@ -4,9 +4,10 @@ import json
 from functools import partial
 from typing import Any
 
+import pytest
 from click.testing import Result
 
-from xpander_sdk import Backend
+from xpander_sdk import Backend, Tasks
 from xpander_sdk.cli.follow import POLL_LIMITS, HistoryFollower
 from xpander_sdk.cli.task_selection import TaskSelection
 
@@ -154,3 +155,74 @@ def test_history_shows_the_error_of_a_failed_run(cli):
     output = cli("history", "a").output
     assert "no answer" in output
     assert "half" not in output
+
+
+RUNS = [
+    {
+        "id": f"{number}",
+        "duration": duration,
+        "tokens": {"prompt_tokens": tokens, "completion_tokens": 0},
+        "calls": [{"model": "own", "cost": cost}],
+        "created_at": f"2025-01-0{number}",
+        "user_id": "u",
+        "error": "no [capacity]",
+        "is_success": False,
+    }
+    for number, duration, tokens, cost in ((1, 2.0, 10, 0.5), (2, 1.0, 30, 0.25), (3, 3.0, 20, 0.125))
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--sort", "time"), ["3", "2", "1", "none"]),
+        (("--order", "asc", "--limit", "2"), ["none", "1"]),
+        (("--sort", "duration"), ["3", "1", "2", "none"]),
+        (("--sort", "tokens"), ["2", "3", "1", "none"]),
+        (("--sort", "cost", "--limit", "2"), ["1", "2"]),
+        (("--sort", "cost", "--order", "asc"), ["3", "2", "1", "none"]),
+        (("--sort", "cost", "--since", "2025-01-02", "--until", "2025-01-04"), ["2", "3"]),
+        (("--sort", "cost", "--user", "u"), ["1", "2", "3"]),
+    ],
+)
+def test_tasks_are_sorted(cli, options, expected):
+    import_lines(cli, {"id": "none", "created_at": "2024-12-31"}, *RUNS)
+    assert ids(cli("history", "a", "--json", *options)) == expected
+
+
+def test_sorted_list_of_all_pages_has_each_task_once(cli, embedded):
+    import_lines(cli, *({"id": f"{number}", "duration": number % 7 + 1} for number in range(20)))
+    tasks = Tasks(embedded)
+    pagination = tasks._of_agent("a", {"sort": "duration"}, None)
+    pagination._request = lambda cursor: pagination._query(3, cursor).map(pagination._read)
+    pagination.operation = pagination._request(None)
+    tasks_of_pages = list(tasks._iterate(pagination))
+    assert len({item.id for item in tasks_of_pages}) == 20
+    assert [item.duration for item in tasks_of_pages] == sorted((number % 7 + 1 for number in range(20)), reverse=True)
+
+
+def test_history_shows_figures_model_user_and_error(cli):
+    import_lines(cli, RUNS[0])
+    task, figures = cli("history", "a").output.splitlines()[1:]
+    assert "no [capacity]" in task
+    assert figures.split() == ["2.00", "s,", "10", "tokens,", "$0.5000", "own,", "u"]
+
+
+@pytest.mark.parametrize("columns", ["30", "60"])
+def test_narrow_terminal_keeps_the_numbers(cli, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    import_lines(cli, RUNS[0])
+    for command in (("history", "a"), ("show", "1"), ("metrics", "a")):
+        output = cli(*command).output
+        assert max(map(len, output.splitlines())) <= int(columns)
+        assert "0.5" in output, command
+
+
+def test_order_of_the_backend_is_stated_if_no_task_has_the_figure(cli):
+    cli("send", "--agent-id", "a")
+    assert "none of these tasks has a value for cost" in cli("history", "a", "--sort", "cost").output
+
+
+def test_follow_rejects_an_order(cli):
+    result = cli("history", "a", "--follow", "--sort", "cost")
+    assert (result.exit_code, "leave out --sort and --order" in result.output) == (2, True)

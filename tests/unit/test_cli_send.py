@@ -1,11 +1,22 @@
 """Command `send`."""
 
+import gzip
+import json
 import sqlite3
 from contextlib import closing
 
 import pytest
 
 from xpander_sdk import Configuration, Task
+
+SPAN = {
+    "traceId": f"{1:032x}",
+    "spanId": f"{1:016x}",
+    "name": "invoke_agent planner",
+    "startTimeUnixNano": "1760000000000000000",
+    "endTimeUnixNano": "1760000002000000000",
+    "attributes": [{"key": "gen_ai.operation.name", "value": {"stringValue": "invoke_agent"}}],
+}
 
 
 def test_one_run_is_reported(cli, embedded):
@@ -40,7 +51,7 @@ def test_many_runs_are_read_from_standard_input(cli):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "the line must be JSON: "),
+        ("{", "the text must be JSON: "),
         ("5", "the line must be a JSON object, got int"),
         ('{"resutl": 1}', "unknown argument 'resutl'"),
         ('{"duration": "soon"}', "duration must be a number of seconds or a timedelta, got 'soon'"),
@@ -51,7 +62,7 @@ def test_an_invalid_line_stops_the_command_with_its_number(cli, line, message):
     assert result.exit_code == 2
     assert "1: completed" in result.output
     assert message in result.output
-    assert "stopped at line 2; all 1 lines before it are recorded" in result.output
+    assert "stopped at line 2; 1 run before it recorded" in result.output
     assert "3: completed" not in result.output
 
 
@@ -62,6 +73,25 @@ def test_lines_that_export_writes_are_reported(cli, embedded, tmp_path):
     assert cli("send", "--from", f"{tmp_path}/runs.jsonl", "--base-url", copy.base_url).output == "run-1: failed\n"
     task, original = Task.load("run-1", copy), Task.load("run-1", embedded)
     assert (task.result, task.duration, task.created_at) == ("done", 4.7, original.created_at)
+
+
+def test_files_that_import_accepts_are_reported(cli, embedded, tmp_path):
+    (tmp_path / "runs.gz").write_bytes(gzip.compress(b'{"id": "zipped"}\n'))
+    (tmp_path / "traces.json").write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]}))
+    assert cli("send", "--agent-id", "a", "--from", f"{tmp_path}/runs.gz").output == "zipped: completed\n"
+    assert Task.load("zipped", embedded).agent_id == "a"
+    sent = cli("send", "--agent-id", "a", "--from", f"{tmp_path}/traces.json").output
+    assert Task.load(sent.removesuffix(": completed\n"), embedded).duration == 2.0
+
+
+def test_wrong_format_stops_at_the_first_line(cli):
+    result = cli("send", "--agent-id", "a", "--from", "-", "--format", "otlp", input='{"id": "1"}\n')
+    assert (result.exit_code, "stopped at line 1" in result.output) == (2, True)
+
+
+def test_format_without_a_file_is_rejected(cli):
+    result = cli("send", "--agent-id", "a", "--format", "otlp")
+    assert (result.exit_code, "pass --from FILE" in result.output) == (2, True)
 
 
 def test_lines_without_an_agent_get_that_of_the_environment(cli, embedded, monkeypatch):
@@ -90,4 +120,4 @@ def test_a_binary_file_is_rejected(cli, tmp_path):
     (tmp_path / "binary").write_bytes(b'{"id": "1"}\n\xd2\xff')
     result = cli("send", "--agent-id", "a", "--from", f"{tmp_path}/binary")
     assert result.exit_code == 2
-    assert "the line must be UTF-8" in result.output
+    assert "the text must be UTF-8" in result.output

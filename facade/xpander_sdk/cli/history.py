@@ -19,11 +19,27 @@ from xpander_sdk.cli.task_selection import TaskSelection, selection_options
 @click.command(
     epilog=examples(
         "xpander-report history agent-123 --status failed --limit 50",
-        "xpander-report history --user user-7 --since 2026-01-01",
+        "xpander-report history --user user-7 --since 7d",
+        "xpander-report history agent-123 --since 7d --sort cost --limit 5",
         "xpander-report history agent-123 --follow",
     )
 )
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of tasks.")
+@click.option(
+    "--sort",
+    type=click.Choice(["time", "duration", "tokens", "cost"]),
+    default="time",
+    show_default=True,
+    help="Order of the tasks. Backends sort by a figure within the newest tasks only: `xpander-report serve` within "
+    "10,000; use --since and the filters for a smaller selection. Tasks without the figure come last.",
+)
+@click.option(
+    "--order",
+    type=click.Choice(["desc", "asc"]),
+    default="desc",
+    show_default=True,
+    help="desc: newest or largest first. asc: oldest or smallest first.",
+)
 @click.option(
     "-f", "--follow", is_flag=True, help="Keep printing new tasks and changes of status until Ctrl-C, newest last."
 )
@@ -39,13 +55,24 @@ from xpander_sdk.cli.task_selection import TaskSelection, selection_options
 @backend_options
 @selection_options
 def history(
-    configuration: Configuration, as_json: bool, selection: TaskSelection, limit: int, follow: bool, interval: float
+    configuration: Configuration,
+    as_json: bool,
+    selection: TaskSelection,
+    limit: int,
+    sort: str,
+    order: str,
+    follow: bool,
+    interval: float,
 ) -> None:
     """List tasks of an agent or a user.
 
-    The newest task is the first line. AGENT_ID defaults to XPANDER_AGENT_ID.
+    The newest task is the first line, unless --sort or --order says otherwise. Below the id of a task are its duration,
+    tokens and cost; beside them its model and user. AGENT_ID defaults to XPANDER_AGENT_ID.
     """
+    selection = selection.in_order(None if sort == "time" else sort, is_ascending=order == "asc")
     if follow:
+        if selection.is_sorted:
+            raise ValueError("--follow prints tasks in the order of time; leave out --sort and --order")
         follower = HistoryFollower(partial(selection.list, configuration))
         with suppress(KeyboardInterrupt):
             _follow(follower, limit, interval, as_json)
@@ -56,8 +83,11 @@ def history(
             print_json(item)
     elif items:
         print_table(history_table(items))
+        if sort != "time" and all(getattr(item, sort) is None for item in items):
+            click.echo(f"The order is that of the backend: none of these tasks has a value for {sort}.", err=True)
         if len(items) == limit:
-            click.echo(f"These are the newest {limit}. Use --limit to list more.", err=True)
+            which = f"first {limit} by {sort}" if selection.is_sorted else f"newest {limit}"
+            click.echo(f"These are the {which}. Use --limit to list more.", err=True)
     else:
         click.echo("No tasks.")
 

@@ -1,18 +1,19 @@
 """Command `send`: report one run, or many from a file."""
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import IO, Any
 
 import click
-from attrs import evolve
 
 from xpander_sdk import Configuration, Task, Tokens, errors
 from xpander_sdk.cli.options import backend_options, examples, json_option, metadata_option, require_agent_id
 from xpander_sdk.cli.render.output import print_json
-from xpander_sdk.cli.render.text import printable
+from xpander_sdk.cli.render.text import count_noun, printable
 from xpander_sdk.import_export.importer import report_of
-from xpander_sdk.import_export.jsonl import parse_record
+from xpander_sdk.import_export.reader import Format, open_binary, open_runs
 from xpander_sdk.reporting.usage import TOKEN_KINDS
 
 
@@ -42,19 +43,24 @@ from xpander_sdk.reporting.usage import TOKEN_KINDS
 @click.option("--in-progress", is_flag=True, help="The run has not ended yet.")
 @click.option(
     "--from",
-    "reports",
-    type=click.File(encoding="utf-8-sig"),
-    help="Report many runs from a file (- for standard input). Each line is a JSON object with the arguments of "
-    "report_external_task, or a task as written by export. The command stops at the first line that fails, and prints "
-    "its number. "
-    "--agent-id is the agent of lines without agent_id; the other options of a run are not allowed.",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Report many runs from a file that import accepts (- for standard input), compressed with gzip or not: JSON "
+    "lines with the arguments of report_external_task or with tasks as written by export, or OTLP traces. The command "
+    "stops at the first line that fails, and prints its number. --agent-id is the agent of runs without agent_id; the "
+    "other options of a run are not allowed.",
+)
+@click.option(
+    "--format", type=click.Choice(["jsonl", "otlp"]), help="Format of the file. Default: detected from the first bytes."
 )
 @json_option
 @backend_options
 def send(
     configuration: Configuration,
     as_json: bool,
-    reports: IO[str] | None,
+    path: str | None,
+    format: Format | None,
     agent_id: str | None,
     failed: bool,
     in_progress: bool,
@@ -72,12 +78,16 @@ def send(
     tokens = {kind: report.pop(kind) for kind in TOKEN_KINDS}
     if any(count is not None for count in tokens.values()):
         report["tokens"] = Tokens(**{kind: count or 0 for kind, count in tokens.items()})
-    if reports is not None:
+    if path is not None:
         if failed or in_progress or llm_response or tools or any(value is not None for value in report.values()):
-            raise ValueError("with --from, only --agent-id is allowed; put the other values into the lines of the file")
-        for task in _report_lines(configuration, agent_id, reports):
+            raise ValueError(
+                "with --from, only --agent-id and --format are allowed; put the other values into the lines of the file"
+            )
+        for task in _report_file(configuration, agent_id, path, format):
             _print_task(task, as_json)
         return
+    if format is not None:
+        raise ValueError("--format is the format of the file of --from, which is missing; pass --from FILE")
     if llm_response is not None:
         report["llm_response"] = _parse_json(llm_response.read(), llm_response.name)
     task = Task.report_external_task(
@@ -90,25 +100,32 @@ def send(
     _print_task(task, as_json)
 
 
-def _report_lines(configuration: Configuration, agent_id: str | None, lines: Iterable[str]) -> Iterator[Task]:
-    number = 0
-    try:
-        for number, line in enumerate(lines, start=1):  # noqa: B007 - used below the loop
-            if line.strip():
-                record = parse_record(_parse_json(line, "the line"))
-                if record.agent_id is None:
-                    record = evolve(record, agent_id=require_agent_id(configuration, agent_id, "--agent-id"))
-                yield Task._send_report(configuration, report_of(record))
-    except (ValueError, errors.ModuleException) as error:
-        if isinstance(error, UnicodeDecodeError):
-            # The line could not be read, so the loop has not counted it.
-            error = ValueError("the line must be UTF-8")
-            number += 1
-        recorded = f"; all {number - 1} lines before it are recorded" if number > 1 else ""
-        click.echo(f"stopped at line {number}{recorded}", err=True)
-        raise error from None
-    if number == 0:
-        click.echo("nothing was sent: the file is empty", err=True)
+def _report_file(
+    configuration: Configuration, agent_id: str | None, path: str, format: Format | None
+) -> Iterator[Task]:
+    """Report the runs of a file one after another, and yield their tasks; stop at the first one that fails."""
+    agent_id = agent_id or configuration.agent_id or os.environ.get("XPANDER_AGENT_ID") or None
+    line, count = 1, 0
+    file = open_binary(path)
+    # Standard input stays open: closing it would wait for the thread that reads it.
+    with nullcontext() if path == "-" else file:
+        try:
+            reader, _ = open_runs(file, format, agent_id)
+            for entry in reader.entries(None):
+                line = entry.line
+                if entry.problem is not None:
+                    raise ValueError(entry.problem)
+                if entry.record is not None:
+                    yield Task._send_report(configuration, report_of(entry.record))
+                    count += 1
+        except (ValueError, errors.ModuleException):
+            recorded = f"; {count_noun(count, 'run')} before it recorded" if count else ""
+            click.echo(f"stopped at line {line}{recorded}", err=True)
+            raise
+    if reader.ignored:
+        click.echo(reader.ignored, err=True)
+    if count == 0:
+        click.echo("nothing was sent: the file has no runs", err=True)
 
 
 def _parse_json(text: str, source: str) -> Any:

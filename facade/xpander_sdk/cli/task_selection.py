@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 import click
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from xpander_sdk import AgentExecutionStatus, Configuration, Tasks, TasksListItem
 from xpander_sdk.cli.options import metadata_option, require_agent_id, since_option, until_option
@@ -23,10 +23,22 @@ class TaskSelection:
     filters: Mapping[str, Any]
     time_range: TimeRange = field(factory=TimeRange)
 
+    def in_order(self, figure: str | None, *, is_ascending: bool) -> "TaskSelection":
+        """Return the selection in the order of a figure, or of the time if that is None."""
+        order = {"sort": figure, "order": "asc" if is_ascending else None}
+        return evolve(self, filters={**self.filters, **{name: value for name, value in order.items() if value}})
+
+    @property
+    def is_sorted(self) -> bool:
+        """True unless the newest task is first."""
+        return "sort" in self.filters or "order" in self.filters
+
     def list(self, configuration: Configuration, limit: int) -> Iterator[TasksListItem]:
-        """Return at most `limit` tasks, newest first."""
+        """Return at most `limit` tasks, newest first unless the selection has another order."""
         tasks, (is_by_user, owner_id, filters) = Tasks(configuration), self._query(configuration)
-        if self.time_range == TimeRange():
+        if self.time_range == TimeRange() or self.is_sorted:
+            # The backend must apply the time range before it sorts.
+            filters = {**filters, "since": self.time_range.since, "until": self.time_range.until}
             list_tasks = tasks.list_user_tasks if is_by_user else tasks.list
             return iter(list_tasks(owner_id, filters, limit=limit))
         iterate = tasks.iterate_user_tasks if is_by_user else tasks.iterate

@@ -95,7 +95,7 @@ class Page:
 
 FILTERS = (
     "user_id", "conversation_id", "parent_task_id", "triggering_agent_id", "metadata", "status", "is_stale",
-    "internal_status", "tool", "model", "q", "since", "until",
+    "internal_status", "tool", "model", "q", "since", "until", "sort", "order",
 )  # fmt: skip
 _MAX_FILTERED_PAIRS = 8
 _TIME_FILTERS = frozenset({"since", "until"})

@@ -220,7 +220,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
         ("id", "agent_id", "organization_id", "status", "internal_status", "agent_version", "result", "error", "source",
          "title",
          "user_id", "parent_task_id", "triggering_agent_id", "parent_execution", "conversation_id", "execution_kind",
-         "output_format"),
+         "output_format", "model"),
         _read_text,
     ),
     **dict.fromkeys(("created_at", "started_at", "paused_at", "finished_at", "updated_at"), _read_time),
@@ -230,7 +230,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "tokens": _read_tokens,
     "calls": _read_calls,
     "metadata": _read_metadata,
-    "duration": _reader((int, float)),
+    **dict.fromkeys(("duration", "cost"), _reader((int, float))),
     **dict.fromkeys(("is_stale", "is_manually_stopped"), _reader(bool)),
     "execution_attempts": _reader(int),
 }  # fmt: skip

@@ -13,6 +13,12 @@ from .execution_tokens import ExecutionTokens
 from .get_agent_metrics_by import GetAgentMetricsBy
 from .get_organization_metrics_by import GetOrganizationMetricsBy
 from .health import Health
+from .list_agent_tasks_order import ListAgentTasksOrder
+from .list_agent_tasks_sort import ListAgentTasksSort
+from .list_tasks_order import ListTasksOrder
+from .list_tasks_sort import ListTasksSort
+from .list_user_tasks_order import ListUserTasksOrder
+from .list_user_tasks_sort import ListUserTasksSort
 from .metadata import Metadata
 from .metrics_point import MetricsPoint
 from .model_call import ModelCall
@@ -49,6 +55,12 @@ __all__ = (
     "GetAgentMetricsBy",
     "GetOrganizationMetricsBy",
     "Health",
+    "ListAgentTasksOrder",
+    "ListAgentTasksSort",
+    "ListTasksOrder",
+    "ListTasksSort",
+    "ListUserTasksOrder",
+    "ListUserTasksSort",
     "Metadata",
     "MetricsPoint",
     "ModelCall",

@@ -52,6 +52,10 @@ class Task:
     """ The reported value, with every value and key unchanged. """
     tokens: None | Tokens | Unset = UNSET
     """ The reported tokens, or else the sum of the calls. """
+    model: None | str | Unset = UNSET
+    """ The model of the run. Null if the backend does not know it. """
+    cost: float | None | Unset = UNSET
+    """ The cost of the run in US dollars. Null if the backend does not know it. """
     calls: list[ModelCall] | None | Unset = UNSET
     """ The reported model calls, one entry for each `response_id`. """
     metadata: Metadata | None | Unset = UNSET
@@ -162,6 +166,18 @@ class Task:
             tokens = self.tokens.to_dict()
         else:
             tokens = self.tokens
+
+        model: None | str | Unset
+        if isinstance(self.model, Unset):
+            model = UNSET
+        else:
+            model = self.model
+
+        cost: float | None | Unset
+        if isinstance(self.cost, Unset):
+            cost = UNSET
+        else:
+            cost = self.cost
 
         calls: list[dict[str, Any]] | None | Unset
         if isinstance(self.calls, Unset):
@@ -311,6 +327,10 @@ class Task:
             field_dict["llm_response"] = llm_response
         if tokens is not UNSET:
             field_dict["tokens"] = tokens
+        if model is not UNSET:
+            field_dict["model"] = model
+        if cost is not UNSET:
+            field_dict["cost"] = cost
         if calls is not UNSET:
             field_dict["calls"] = calls
         if metadata is not UNSET:
@@ -523,6 +543,24 @@ class Task:
 
         tokens = _parse_tokens(d.pop("tokens", UNSET))
 
+        def _parse_model(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        model = _parse_model(d.pop("model", UNSET))
+
+        def _parse_cost(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        cost = _parse_cost(d.pop("cost", UNSET))
+
         def _parse_calls(data: object) -> list[ModelCall] | None | Unset:
             if data is None:
                 return data
@@ -726,6 +764,8 @@ class Task:
             error=error,
             llm_response=llm_response,
             tokens=tokens,
+            model=model,
+            cost=cost,
             calls=calls,
             metadata=metadata,
             used_tools=used_tools,

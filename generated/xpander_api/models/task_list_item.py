@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
@@ -10,6 +10,10 @@ from dateutil.parser import isoparse
 
 from ..models.task_status import TaskStatus
 from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.tokens import Tokens
+
 
 T = TypeVar("T", bound="TaskListItem")
 
@@ -37,6 +41,14 @@ class TaskListItem:
     characters. """
     result: None | str | Unset = UNSET
     """ The result, or only its start. `xpander-report serve` returns about the first 4,000 characters. """
+    duration: float | None | Unset = UNSET
+    """ Wall-clock duration in seconds. """
+    tokens: None | Tokens | Unset = UNSET
+    """ The reported tokens, or else the sum of the calls. """
+    model: None | str | Unset = UNSET
+    """ The model of the run. Null if the backend does not know it. """
+    cost: float | None | Unset = UNSET
+    """ The cost of the run in US dollars. Null if the backend does not know it. """
     result_truncated: bool | Unset = UNSET
     """ Whether `result` is only the start of the result. `getTask` returns all of it. """
     title: None | str | Unset = UNSET
@@ -46,6 +58,8 @@ class TaskListItem:
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.tokens import Tokens  # noqa: PLC0415
+
         id = self.id
 
         agent_id = self.agent_id
@@ -116,6 +130,32 @@ class TaskListItem:
         else:
             result = self.result
 
+        duration: float | None | Unset
+        if isinstance(self.duration, Unset):
+            duration = UNSET
+        else:
+            duration = self.duration
+
+        tokens: dict[str, Any] | None | Unset
+        if isinstance(self.tokens, Unset):
+            tokens = UNSET
+        elif isinstance(self.tokens, Tokens):
+            tokens = self.tokens.to_dict()
+        else:
+            tokens = self.tokens
+
+        model: None | str | Unset
+        if isinstance(self.model, Unset):
+            model = UNSET
+        else:
+            model = self.model
+
+        cost: float | None | Unset
+        if isinstance(self.cost, Unset):
+            cost = UNSET
+        else:
+            cost = self.cost
+
         result_truncated = self.result_truncated
 
         title: None | str | Unset
@@ -172,6 +212,14 @@ class TaskListItem:
             field_dict["error"] = error
         if result is not UNSET:
             field_dict["result"] = result
+        if duration is not UNSET:
+            field_dict["duration"] = duration
+        if tokens is not UNSET:
+            field_dict["tokens"] = tokens
+        if model is not UNSET:
+            field_dict["model"] = model
+        if cost is not UNSET:
+            field_dict["cost"] = cost
         if result_truncated is not UNSET:
             field_dict["result_truncated"] = result_truncated
         if title is not UNSET:
@@ -187,6 +235,8 @@ class TaskListItem:
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.tokens import Tokens  # noqa: PLC0415
+
         d = dict(src_dict)
         id = d.pop("id")
 
@@ -307,6 +357,50 @@ class TaskListItem:
 
         result = _parse_result(d.pop("result", UNSET))
 
+        def _parse_duration(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        duration = _parse_duration(d.pop("duration", UNSET))
+
+        def _parse_tokens(data: object) -> None | Tokens | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                tokens_type_0 = Tokens.from_dict(data)
+
+                return tokens_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(None | Tokens | Unset, data)
+
+        tokens = _parse_tokens(d.pop("tokens", UNSET))
+
+        def _parse_model(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        model = _parse_model(d.pop("model", UNSET))
+
+        def _parse_cost(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        cost = _parse_cost(d.pop("cost", UNSET))
+
         result_truncated = d.pop("result_truncated", UNSET)
 
         def _parse_title(data: object) -> None | str | Unset:
@@ -360,6 +454,10 @@ class TaskListItem:
             conversation_id=conversation_id,
             error=error,
             result=result,
+            duration=duration,
+            tokens=tokens,
+            model=model,
+            cost=cost,
             result_truncated=result_truncated,
             title=title,
             execution_kind=execution_kind,

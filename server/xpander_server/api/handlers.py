@@ -150,6 +150,7 @@ class OperationHandlers:
         filters = dict(request.parameters)
         limit, cursor = filters.pop("limit", MAX_PAGE_SIZE), filters.pop("cursor", None)
         since, until = _pop_time_range(filters)
+        sort, order = filters.pop("sort", None), filters.pop("order", None)
         stale_before = self._stale_before()
         query = TaskQuery(
             organization_id=request.organization_id,
@@ -157,14 +158,21 @@ class OperationHandlers:
             since=since,
             until=until,
             stale_before=stale_before,
+            oldest_first=order == "asc",
         )
 
         def respond() -> Response:
+            sorted_since = None
             try:
-                page = self._store.history(query, limit=limit, cursor=cursor)
+                if sort is None:
+                    page = self._store.history(query, limit=limit, cursor=cursor)
+                else:
+                    page, sorted_since = self._store.sorted_history(query, sort, limit=limit, cursor=cursor)
             except ValueError as error:
                 raise validation_error("query", "cursor", str(error), "cursor") from None
             headers = {} if page.next_cursor is None else {"x-next-cursor": page.next_cursor}
+            if sorted_since is not None:
+                headers["x-sorted-since"] = format_timestamp(sorted_since)
             # Encoded in the worker thread too, because a page has up to 8 MiB.
             return json_response([serializers.list_item(task, stale_before) for task in page.tasks], headers=headers)
 

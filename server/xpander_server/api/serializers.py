@@ -8,6 +8,7 @@ from xpander_server.clock import format_timestamp
 from xpander_server.domain import metrics
 from xpander_server.domain.metrics import Amounts
 from xpander_server.domain.model_calls import total_tokens
+from xpander_server.domain.pricing import NANODOLLARS
 from xpander_server.domain.task import Task
 from xpander_server.store import Excerpt
 
@@ -33,10 +34,9 @@ def task(task: Task, stale_before: int) -> dict[str, Any]:
         "result": task.result,
         "error": task.error,
         "llm_response": None if task.llm_response is None else msgspec.Raw(task.llm_response.encode()),
-        "tokens": task.tokens and {**task.tokens, "total_tokens": total_tokens(task.tokens)},
+        **_usage(task),
         "calls": task.calls,
         "used_tools": task.used_tools or [],
-        "duration": task.duration,
         "source": "external",
         "user_id": task.user_id,
         "conversation_id": task.conversation_id,
@@ -46,10 +46,20 @@ def task(task: Task, stale_before: int) -> dict[str, Any]:
     }
 
 
+def _usage(task: Task) -> dict[str, Any]:
+    return {
+        "duration": task.duration,
+        "tokens": task.tokens and {**task.tokens, "total_tokens": total_tokens(task.tokens)},
+        "model": task.model,
+        "cost": None if task.cost is None else task.cost / NANODOLLARS,
+    }
+
+
 def list_item(task: Task, stale_before: int) -> dict[str, Any]:
     """Return the contract's `TaskListItem`; the arguments are those of `task`."""
     return {
         **reported_task(task, stale_before),
+        **_usage(task),
         "error": task.error if task.error is None else str(task.error),
         "result": task.result if task.result is None else str(task.result),
         "result_truncated": isinstance(task.result, Excerpt),

@@ -30,7 +30,7 @@ from xpander_server.store.span_refusals import SpanRefusalTable
 from xpander_server.store.task_query import Page, TaskQuery, cursor_after
 from xpander_server.store.task_tree import TaskTree, read_tree
 from xpander_server.store.traces import SpanBatch, commit_spans, recompute_due
-from xpander_server.store.view_summary import ViewSummary, summarize_view
+from xpander_server.store.view_summary import ViewSummary, sorted_page, summarize_view
 
 DEFAULT_ORGANIZATION = "local"
 """The organization of tasks that name none, as on a developer's machine."""
@@ -186,6 +186,27 @@ class Store:
             ValueError: The cursor was not returned by this server.
         """
         return self._database.read(lambda connection: query.page(connection, limit=limit, cursor=cursor), LIST)
+
+    def sorted_history(
+        self, query: TaskQuery, figure: str, *, limit: int, cursor: str | None = None
+    ) -> tuple[Page, int | None]:
+        """Return a page of tasks as `history` does, in the order of a figure; see `view_summary.sorted_page`.
+
+        Args:
+            query: The tasks to return. `oldest_first` puts the smallest figure first.
+            figure: `duration`, `tokens` or `cost`.
+            limit: The largest number of tasks.
+            cursor: The `next_cursor` of the page before; None for the first page.
+
+        Returns:
+            The page, and the time of creation of the oldest task that was tested if there are older ones.
+
+        Raises:
+            ValueError: The cursor was not returned by this server.
+        """
+        return self._database.read(
+            lambda connection: sorted_page(connection, query, figure, limit=limit, cursor=cursor), LIST
+        )
 
     def previews(self, query: TaskQuery, *, limit: int, cursor: str | None = None) -> Page:
         """Return a page of tasks, newest first, in which `input` and `result` are cut after about 300 characters.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, select
 
 from xpander_server.domain.task import Task
 from xpander_server.store.excerpts import Excerpt, excerpt
@@ -27,6 +27,13 @@ _COLUMNS: list[ColumnElement[Any]] = [
     ),
     excerpt(tasks.c.input, _PREVIEW_LENGTH),
 ]  # fmt: skip
+
+_CHILDREN = (
+    select(*_COLUMNS)
+    .where(tasks.c.organization_id == bindparam("organization"), tasks.c.parent_task_id == bindparam("parent"))
+    .order_by(tasks.c.created_at, tasks.c.id)
+    .limit(bindparam("count", type_=Integer))
+)
 
 
 @frozen
@@ -80,13 +87,15 @@ def _flatten(children: dict[str, list[Task]], parent_id: str, level: int) -> lis
 
 
 def _read_children(connection: Connection, organization_id: str, parent_ids: Sequence[str], limit: int) -> list[Task]:
-    query = (
-        select(*_COLUMNS)
-        .where(tasks.c.organization_id == organization_id, tasks.c.parent_task_id.in_(parent_ids))
-        .order_by(tasks.c.created_at, tasks.c.id)
-        .limit(limit)
-    )
-    return [_to_task(row) for row in connection.execute(query)]
+    """Return the children of some tasks, at most `limit`, in the order of time."""
+    # One query for each parent: with IN and ORDER BY, SQLite would read all tasks of the organization in their order.
+    rows = [
+        row
+        for parent_id in parent_ids
+        for row in connection.execute(_CHILDREN, {"organization": organization_id, "parent": parent_id, "count": limit})
+    ]
+    rows.sort(key=lambda row: (row.created_at, row.id))
+    return [_to_task(row) for row in rows[:limit]]
 
 
 def _read_ancestors(connection: Connection, task: Task) -> list[Task]:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Connection, Text, type_coerce
 
 from xpander_server.domain.model_calls import total_tokens
 from xpander_server.store.schema.tables import tasks
-from xpander_server.store.task_query import TaskQuery
+from xpander_server.store.task_query import LISTED, Page, TaskQuery, read_tasks
 
 VIEW_TASKS = 10_000
 """Tasks that a summary covers."""
@@ -24,6 +24,8 @@ VIEW_SECONDS = 0.06
 """Time after which a summary ends."""
 MIN_TESTED = 2_000
 """Tasks that are tested whatever the time."""
+_OFFSET_PREFIX = "sorted-"
+_MAX_OFFSET_DIGITS = 6
 _COLUMNS = [
     tasks.c.agent_id, tasks.c.is_success, tasks.c.duration, type_coerce(tasks.c.tokens, Text).label("tokens"),
     tasks.c.cost,
@@ -87,6 +89,42 @@ class ViewSummary:
         known = [task for task in self.tasks if getattr(task, figure) is not None]
         known.sort(key=value, reverse=not smallest_first)
         return [task.id for task in known] + [task.id for task in self.tasks if getattr(task, figure) is None]
+
+
+def sorted_page(
+    connection: Connection, query: TaskQuery, figure: str, *, limit: int, cursor: str | None
+) -> tuple[Page, int | None]:
+    """Return a page of the list of a view's newest tasks in the order of a figure.
+
+    The position is a number of tasks: a task that arrives between two pages may move the others by one place.
+
+    Args:
+        connection: The connection to use.
+        query: The tasks of the view. `oldest_first` puts the smallest figure first.
+        figure: `duration`, `tokens` or `cost`.
+        limit: The largest number of tasks.
+        cursor: The `next_cursor` of the page before; None for the first page.
+
+    Returns:
+        The page, and the time of creation of the oldest task that was tested if there are older ones.
+
+    Raises:
+        ValueError: The cursor was not returned by this server.
+    """
+    start = 0 if cursor is None else _parse_offset(cursor)
+    summary = summarize_view(connection, evolve(query, oldest_first=False), max_tasks=VIEW_TASKS)
+    ids = summary.sorted_ids(figure, smallest_first=query.oldest_first)
+    page = list(read_tasks(connection, query.organization_id, ids[start : start + limit], LISTED))
+    end = start + limit
+    next_cursor = _OFFSET_PREFIX + str(end) if end < len(ids) else None
+    return Page(page, next_cursor), None if summary.is_complete else summary.tested_until
+
+
+def _parse_offset(cursor: str) -> int:
+    offset = cursor.removeprefix(_OFFSET_PREFIX)
+    if offset == cursor or not (offset.isascii() and offset.isdigit()) or len(offset) > _MAX_OFFSET_DIGITS:
+        raise ValueError("must be a cursor that this server returned for the same list")
+    return int(offset)
 
 
 def summarize_view(

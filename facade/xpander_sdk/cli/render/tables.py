@@ -14,15 +14,28 @@ from xpander_sdk.cli.render.text import STATUS_STYLES, count_noun, fold, plain_t
 from xpander_sdk.metrics import MetricsPoint, RunCounts
 
 # Columns of a bar. With the other columns, a line has at most 80.
-_SHORT_BAR, _LONG_BAR = 16, 30
+_SHORT_BAR, _LONG_BAR = 16, 24
 _MAX_TOOLS = _MAX_MODELS = 20
+_MIN_WIDTH_OF_COLUMNS = 72
+"""Columns of a terminal on which a history has columns of its own for the time, the id and the status."""
 _MIN_WIDTH_OF_BARS = 72
 """Columns of a terminal that has room for numbers and bars. On a narrower one, rich would cut the numbers."""
 
 
 def history_table(items: Iterable[TasksListItem]) -> Table:
-    """Return a table of tasks. The columns are as wide as their contents."""
+    """Return a table of tasks. The columns are as wide as their contents; on a narrow terminal, there is only one."""
     table = new_table()
+    if (width := Console().width) < _MIN_WIDTH_OF_COLUMNS:
+        table.add_column("created (UTC), status, task, figures, result", overflow="fold")
+        for item in items:
+            created, task, status, result = _history_row(item, 40)
+            first_line = Text(f"{created} ").append(status)
+            texts = result.split()
+            for text in texts:
+                text.truncate(width, overflow="ellipsis")
+            lines = [line for line in (first_line, *task.split(), *texts) if line.plain]
+            table.add_row(Text("\n").join(lines))
+        return table
     # Readers need the first three columns unabridged. The result takes the rest of the line.
     for name in ("created (UTC)", "task", "status"):
         table.add_column(name, no_wrap=True)
@@ -86,7 +99,7 @@ def series_table(points: Sequence[MetricsPoint], bucket: str) -> Table:
     console = Console()
     table = new_table()
     table.add_column(f"{bucket} (UTC)", no_wrap=True)
-    for name in ("runs", "failed", "p95", "tokens"):
+    for name in ("runs", "failed", "p95", "tokens", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     if _has_room_for_bars(console):
         table.add_column("completed, failed, executing", no_wrap=True)
@@ -100,6 +113,7 @@ def series_table(points: Sequence[MetricsPoint], bucket: str) -> Table:
             f"{runs.failed:,}",
             "" if p95 is None else f"{p95:.2f} s",
             f"{point.tokens.total_tokens:,}",
+            "" if point.cost.total is None else f"${point.cost.total:,.2f}",
             *_bar(parts, max_runs, _LONG_BAR, console),
         )
     return table
@@ -144,6 +158,8 @@ def task_fields(task: Task) -> dict[str, str]:
         "finished": str(task.finished_at or ""),
         "duration": "" if task.duration is None else f"{task.duration:g} s",
         "tokens": "" if tokens is None else f"{tokens.prompt_tokens} prompt, {tokens.completion_tokens} completion",
+        "model": task.model or "",
+        "cost": "" if task.cost is None else f"${task.cost:,.6f}",
         "tools": ", ".join(task.used_tools),
         "user": task.user_id or "",
         "conversation": task.conversation_id or "",
@@ -157,21 +173,24 @@ def task_fields(task: Task) -> dict[str, str]:
 
 
 def calls_table(calls: Sequence[ModelCall]) -> Table:
-    """Return a table of the model calls of a task."""
+    """Return a table of the model calls of a task; without providers and errors on a narrow terminal."""
     table = new_table()
-    table.add_column("model call", no_wrap=True)
-    table.add_column("provider", no_wrap=True)
+    is_narrow = Console().width < _MIN_WIDTH_OF_COLUMNS
+    # The texts are folded, so that the numbers stay whole.
+    table.add_column("model call", overflow="fold")
     for name in ("prompt", "completion", "duration", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("error", overflow="ellipsis", no_wrap=True)
+    if not is_narrow:
+        table.add_column("provider", overflow="fold")
+        table.add_column("error", overflow="fold")
     for call in calls:
+        texts = (call.provider or "–", printable((call.error or "").partition("\n")[0]))
         table.add_row(
             plain_text(call.model or "–"),
-            plain_text(call.provider or "–"),
             *(_count(call.tokens.get(kind)) for kind in ("prompt_tokens", "completion_tokens")),
             "–" if call.duration is None else f"{call.duration:.2f} s",
             "–" if call.cost is None else f"${call.cost:,.6f}",
-            plain_text(printable((call.error or "").partition("\n")[0])),
+            *(() if is_narrow else map(plain_text, texts)),
         )
     return table
 
@@ -181,7 +200,19 @@ def _count(number: int | None) -> str:
 
 
 def _history_row(item: TasksListItem, width: int) -> tuple[str, Text, Text, Text]:
+    """Return the cells of a task. The figures are below its id, the model and the user below its result."""
     created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M:%S}"
-    first_line = printable((item.error or item.result or "").partition("\n")[0])[:500]
-    result = Text(first_line, no_wrap=True, overflow="ellipsis")
-    return created, plain_text(fold(item.id, width)), status_text(item.status, is_stale=item.is_stale is True), result
+    figures = (
+        None if item.duration is None else f"{item.duration:.2f} s",
+        None if item.tokens is None else f"{item.tokens.total_tokens:,} tokens",
+        None if item.cost is None else f"${item.cost:,.4f}",
+    )
+    task = plain_text(fold(item.id, width))
+    if any(figures):
+        task.append("\n" + ", ".join(filter(None, figures)), style="dim")
+    result = Text(printable((item.error or item.result or "").partition("\n")[0])[:500])
+    names = ", ".join(printable(name) for name in (item.model, item.user_id) if name)
+    if names:
+        result.append("\n" + names, style="dim")
+    result.no_wrap, result.overflow = True, "ellipsis"
+    return created, task, status_text(item.status, is_stale=item.is_stale is True), result

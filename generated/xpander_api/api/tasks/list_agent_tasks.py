@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from ... import errors
 from ...models.error import Error
+from ...models.list_agent_tasks_order import ListAgentTasksOrder
 from ...models.task_list_item import TaskListItem
 from ...models.validation_error import ValidationError
 from ...types import UNSET, Response, Unset
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
+    from ...models.list_agent_tasks_sort import ListAgentTasksSort
     from ...models.task_status import TaskStatus
 
 
@@ -34,6 +36,8 @@ def _get_kwargs(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListAgentTasksSort | Unset = UNSET,
+    order: ListAgentTasksOrder | Unset = ListAgentTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -81,6 +85,18 @@ def _get_kwargs(
         json_until = until.isoformat()
 
     params["until"] = json_until
+
+    json_sort: str | Unset = UNSET
+    if not isinstance(sort, Unset):
+        json_sort = sort.value
+
+    params["sort"] = json_sort
+
+    json_order: str | Unset = UNSET
+    if not isinstance(order, Unset):
+        json_order = order.value
+
+    params["order"] = json_order
 
     params["limit"] = limit
 
@@ -176,10 +192,12 @@ def sync_detailed(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListAgentTasksSort | Unset = UNSET,
+    order: ListAgentTasksOrder | Unset = ListAgentTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of an agent, newest first.
+    """List the tasks of an agent, newest first or sorted by a figure.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
@@ -201,6 +219,8 @@ def sync_detailed(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListAgentTasksSort | Unset):
+        order (ListAgentTasksOrder | Unset):  Default: ListAgentTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -227,6 +247,8 @@ def sync_detailed(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     )
@@ -255,10 +277,12 @@ def sync(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListAgentTasksSort | Unset = UNSET,
+    order: ListAgentTasksOrder | Unset = ListAgentTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of an agent, newest first.
+    """List the tasks of an agent, newest first or sorted by a figure.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
@@ -280,6 +304,8 @@ def sync(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListAgentTasksSort | Unset):
+        order (ListAgentTasksOrder | Unset):  Default: ListAgentTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -307,6 +333,8 @@ def sync(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     ).parsed
@@ -329,10 +357,12 @@ async def asyncio_detailed(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListAgentTasksSort | Unset = UNSET,
+    order: ListAgentTasksOrder | Unset = ListAgentTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of an agent, newest first.
+    """List the tasks of an agent, newest first or sorted by a figure.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
@@ -354,6 +384,8 @@ async def asyncio_detailed(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListAgentTasksSort | Unset):
+        order (ListAgentTasksOrder | Unset):  Default: ListAgentTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -380,6 +412,8 @@ async def asyncio_detailed(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     )
@@ -406,10 +440,12 @@ async def asyncio(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListAgentTasksSort | Unset = UNSET,
+    order: ListAgentTasksOrder | Unset = ListAgentTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of an agent, newest first.
+    """List the tasks of an agent, newest first or sorted by a figure.
 
     Args:
         agent_id (str): An id without control characters. `.` and `..` are not allowed because
@@ -431,6 +467,8 @@ async def asyncio(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListAgentTasksSort | Unset):
+        order (ListAgentTasksOrder | Unset):  Default: ListAgentTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -459,6 +497,8 @@ async def asyncio(
             q=q,
             since=since,
             until=until,
+            sort=sort,
+            order=order,
             limit=limit,
             cursor=cursor,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import errors
 from ...models.error import Error
+from ...models.list_tasks_order import ListTasksOrder
 from ...models.task_list_item import TaskListItem
 from ...models.validation_error import ValidationError
 from ...types import UNSET, Response, Unset
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
+    from ...models.list_tasks_sort import ListTasksSort
     from ...models.task_status import TaskStatus
 
 
@@ -33,6 +35,8 @@ def _get_kwargs(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListTasksSort | Unset = UNSET,
+    order: ListTasksOrder | Unset = ListTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -82,6 +86,18 @@ def _get_kwargs(
         json_until = until.isoformat()
 
     params["until"] = json_until
+
+    json_sort: str | Unset = UNSET
+    if not isinstance(sort, Unset):
+        json_sort = sort.value
+
+    params["sort"] = json_sort
+
+    json_order: str | Unset = UNSET
+    if not isinstance(order, Unset):
+        json_order = order.value
+
+    params["order"] = json_order
 
     params["limit"] = limit
 
@@ -175,10 +191,12 @@ def sync_detailed(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListTasksSort | Unset = UNSET,
+    order: ListTasksOrder | Unset = ListTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of the organization, newest first.
+    """List the tasks of the organization, newest first or sorted by a figure.
 
     Args:
         agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
@@ -200,6 +218,8 @@ def sync_detailed(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListTasksSort | Unset):
+        order (ListTasksOrder | Unset):  Default: ListTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -226,6 +246,8 @@ def sync_detailed(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     )
@@ -254,10 +276,12 @@ def sync(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListTasksSort | Unset = UNSET,
+    order: ListTasksOrder | Unset = ListTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of the organization, newest first.
+    """List the tasks of the organization, newest first or sorted by a figure.
 
     Args:
         agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
@@ -279,6 +303,8 @@ def sync(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListTasksSort | Unset):
+        order (ListTasksOrder | Unset):  Default: ListTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -306,6 +332,8 @@ def sync(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     ).parsed
@@ -328,10 +356,12 @@ async def asyncio_detailed(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListTasksSort | Unset = UNSET,
+    order: ListTasksOrder | Unset = ListTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of the organization, newest first.
+    """List the tasks of the organization, newest first or sorted by a figure.
 
     Args:
         agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
@@ -353,6 +383,8 @@ async def asyncio_detailed(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListTasksSort | Unset):
+        order (ListTasksOrder | Unset):  Default: ListTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -379,6 +411,8 @@ async def asyncio_detailed(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     )
@@ -405,10 +439,12 @@ async def asyncio(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListTasksSort | Unset = UNSET,
+    order: ListTasksOrder | Unset = ListTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of the organization, newest first.
+    """List the tasks of the organization, newest first or sorted by a figure.
 
     Args:
         agent_id (str | Unset): An id without control characters. `.` and `..` are not allowed
@@ -430,6 +466,8 @@ async def asyncio(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListTasksSort | Unset):
+        order (ListTasksOrder | Unset):  Default: ListTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -458,6 +496,8 @@ async def asyncio(
             q=q,
             since=since,
             until=until,
+            sort=sort,
+            order=order,
             limit=limit,
             cursor=cursor,
         )

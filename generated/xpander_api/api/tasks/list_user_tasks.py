@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from ... import errors
 from ...models.error import Error
+from ...models.list_user_tasks_order import ListUserTasksOrder
 from ...models.task_list_item import TaskListItem
 from ...models.validation_error import ValidationError
 from ...types import UNSET, Response, Unset
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ...client import AuthenticatedClient, Client
+    from ...models.list_user_tasks_sort import ListUserTasksSort
     from ...models.task_status import TaskStatus
 
 
@@ -33,6 +35,8 @@ def _get_kwargs(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListUserTasksSort | Unset = UNSET,
+    order: ListUserTasksOrder | Unset = ListUserTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> dict[str, Any]:
@@ -78,6 +82,18 @@ def _get_kwargs(
         json_until = until.isoformat()
 
     params["until"] = json_until
+
+    json_sort: str | Unset = UNSET
+    if not isinstance(sort, Unset):
+        json_sort = sort.value
+
+    params["sort"] = json_sort
+
+    json_order: str | Unset = UNSET
+    if not isinstance(order, Unset):
+        json_order = order.value
+
+    params["order"] = json_order
 
     params["limit"] = limit
 
@@ -172,10 +188,12 @@ def sync_detailed(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListUserTasksSort | Unset = UNSET,
+    order: ListUserTasksOrder | Unset = ListUserTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of a user, newest first.
+    """List the tasks of a user, newest first or sorted by a figure.
 
     Args:
         user_id (str): An id without control characters. `.` and `..` are not allowed because they
@@ -195,6 +213,8 @@ def sync_detailed(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListUserTasksSort | Unset):
+        order (ListUserTasksOrder | Unset):  Default: ListUserTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -220,6 +240,8 @@ def sync_detailed(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     )
@@ -247,10 +269,12 @@ def sync(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListUserTasksSort | Unset = UNSET,
+    order: ListUserTasksOrder | Unset = ListUserTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of a user, newest first.
+    """List the tasks of a user, newest first or sorted by a figure.
 
     Args:
         user_id (str): An id without control characters. `.` and `..` are not allowed because they
@@ -270,6 +294,8 @@ def sync(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListUserTasksSort | Unset):
+        order (ListUserTasksOrder | Unset):  Default: ListUserTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -296,6 +322,8 @@ def sync(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     ).parsed
@@ -317,10 +345,12 @@ async def asyncio_detailed(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListUserTasksSort | Unset = UNSET,
+    order: ListUserTasksOrder | Unset = ListUserTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Response[Error | ValidationError | list[TaskListItem]]:
-    """List the tasks of a user, newest first.
+    """List the tasks of a user, newest first or sorted by a figure.
 
     Args:
         user_id (str): An id without control characters. `.` and `..` are not allowed because they
@@ -340,6 +370,8 @@ async def asyncio_detailed(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListUserTasksSort | Unset):
+        order (ListUserTasksOrder | Unset):  Default: ListUserTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -365,6 +397,8 @@ async def asyncio_detailed(
         q=q,
         since=since,
         until=until,
+        sort=sort,
+        order=order,
         limit=limit,
         cursor=cursor,
     )
@@ -390,10 +424,12 @@ async def asyncio(
     q: str | Unset = UNSET,
     since: datetime.datetime | Unset = UNSET,
     until: datetime.datetime | Unset = UNSET,
+    sort: ListUserTasksSort | Unset = UNSET,
+    order: ListUserTasksOrder | Unset = ListUserTasksOrder.DESC,
     limit: int | Unset = 1000,
     cursor: str | Unset = UNSET,
 ) -> Error | ValidationError | list[TaskListItem] | None:
-    """List the tasks of a user, newest first.
+    """List the tasks of a user, newest first or sorted by a figure.
 
     Args:
         user_id (str): An id without control characters. `.` and `..` are not allowed because they
@@ -413,6 +449,8 @@ async def asyncio(
         q (str | Unset):
         since (datetime.datetime | Unset):
         until (datetime.datetime | Unset):
+        sort (ListUserTasksSort | Unset):
+        order (ListUserTasksOrder | Unset):  Default: ListUserTasksOrder.DESC.
         limit (int | Unset):  Default: 1000.
         cursor (str | Unset):
 
@@ -440,6 +478,8 @@ async def asyncio(
             q=q,
             since=since,
             until=until,
+            sort=sort,
+            order=order,
             limit=limit,
             cursor=cursor,
         )
