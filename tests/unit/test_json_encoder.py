@@ -5,9 +5,9 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict, UserString, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from ipaddress import ip_network
@@ -295,6 +295,126 @@ def test_arrays_with_tolist_become_lists():
             return [1, 2]
 
     assert to_jsonable(Array()) == [1, 2]
+
+
+def test_longest_integer_has_4299_digits_of_any_sign():
+    longest = 2**14_280 - 1
+    assert [to_jsonable(number) for number in (longest, -longest)] == [longest, -longest]
+    assert [to_jsonable(number) for number in (longest + 1, -longest - 1)] == [hex(longest + 1), hex(-longest - 1)]
+    assert len(str(longest)) == 4_299
+
+
+def test_400_levels_are_kept():
+    assert to_jsonable(nested(400)) == nested(400)
+    assert TOO_DEEP in json.dumps(to_jsonable(nested(401)))
+
+
+def test_a_million_values_are_kept():
+    assert len(to_jsonable([None] * 1_000_000)) == 1_000_000
+    assert to_jsonable([None] * 1_000_001) == TOO_MANY
+
+
+def items(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+class Pairs(Mapping[int, int]):
+    """Mapping of numbers to themselves."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __getitem__(self, key: int) -> int:
+        return key
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.count))
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        ([0, 1, 2], [0, 1, 2]),
+        ([0, 1, 2, 3], TOO_MANY),
+        ([[0], [1]], [[0], TOO_MANY]),
+        ({"a": 0, "b": 1, "c": 2, "d": 3}, TOO_MANY),
+        (items(3), [0, 1, 2]),
+        (items(4), [0, 1, 2, TOO_MANY]),
+        (Pairs(3), {"0": 0, "1": 1, "2": 2}),
+        (Pairs(4), TOO_MANY),
+        ([items(1), items(1)], [[0], [TOO_MANY]]),
+    ],
+)
+def test_values_are_counted_over_all_levels(value, encoded, monkeypatch):
+    monkeypatch.setattr("xpander_sdk.reporting.json_encoder.MAX_VALUES", 3)
+    assert to_jsonable(value) == encoded
+
+
+def test_value_beside_a_cycle_is_kept():
+    parent: list[Any] = []
+    parent += [parent, [1], parent]
+    assert to_jsonable(parent) == [CYCLE, [1], CYCLE]
+
+
+def test_text_of_an_object_has_a_thousand_characters():
+    class Text:
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "x" * 999 + "yz"
+
+    assert to_jsonable(Text()) == "x" * 999 + "y"
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        (timedelta(hours=2, minutes=3), "PT2H3M"),
+        (timedelta(days=364), "P364D"),
+        (timedelta(days=730), "P2Y"),
+        (timedelta(minutes=1, seconds=1, microseconds=10), "PT1M1.00001S"),
+        (timedelta(microseconds=-1), "-PT0.000001S"),
+        (time(1, 2, tzinfo=UTC), "01:02:00Z"),
+        (datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=1))), "2026-01-02T00:00:00+01:00"),
+        (complex(math.nan, 1), "NaN+1j"),
+        (memoryview(b"view"), "view"),
+        (-(2**64), -(2**64)),
+        ({Color.RED: 1, (Color.RED, None): 2, b"k": 3}, {"red": 1, "red,None": 2, "k": 3}),
+    ],
+    ids=repr,
+)
+def test_further_values_become_readable_json(value, encoded):
+    assert to_jsonable(value) == encoded
+
+
+def test_key_that_is_an_object_is_its_text():
+    key = Plain(1)
+    assert to_jsonable({key: 2}) == {str(key): 2}
+
+
+def test_model_whose_serializer_fails_keeps_its_fields():
+    class Faulty(pydantic.BaseModel):
+        name: str = "n"
+        at: Any = None
+
+    assert to_jsonable(Faulty(at=Slots())) == {"name": "n", "at": {"a": 1}}
+
+
+def test_class_is_text_even_if_its_objects_have_a_structure():
+    assert [to_jsonable(kind)[:7] for kind in (Data, Attrs, WithToDict, Pairs)] == ["<class "] * 4
+
+
+def test_private_attributes_are_left_out():
+    class Part:
+        __slots__ = ("_hidden", "shown", "unset")
+
+        def __init__(self) -> None:
+            self._hidden = self.shown = 1
+
+    assert to_jsonable(Part()) == {"shown": 1}
 
 
 def test_import_of_sdk_does_not_import_httpx_server_or_generated_client():
