@@ -43,7 +43,7 @@ class Blocker(MetaPathFinder):
 
 
 def serve(path: str, changed_module: str, arguments: list[str]) -> None:
-    """Serve requests until the process is ended."""
+    """Serve requests until the process is ended, if the tests succeed without a change."""
     import hypothesis
 
     hypothesis.settings.register_profile(
@@ -62,6 +62,8 @@ def serve(path: str, changed_module: str, arguments: list[str]) -> None:
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     gc.freeze()
+    if _run_in_fork(arguments) != 0:
+        sys.exit("the tests fail without a change")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()

@@ -95,7 +95,7 @@ def test_stream_without_items_has_no_result(added):
 
 
 def test_other_items_are_kept_in_their_order():
-    assert kept(filled("a", {"b": 1}, "", None)) == [["a", {"b": 1}, "", None]]
+    assert kept(filled("a", "b", {"c": 1}, "", None)) == [["a", "b", {"c": 1}, "", None]]
 
 
 def test_items_are_forgotten_at_the_end():
@@ -112,6 +112,11 @@ def test_a_million_characters_of_the_texts_are_kept():
 def test_many_short_texts_are_kept_whole():
     texts = [f"{number} " for number in range(25_000)]
     assert kept(filled(*texts)) == ["".join(texts)]
+
+
+def test_ten_thousand_texts_before_another_item_are_one_text():
+    assert kept(filled(*["a"] * 10_000, 5)) == [["a" * 10_000, 5]]
+    assert kept(filled(*["a"] * 9_998, 5)) == [[*["a"] * 9_998, 5]]
 
 
 def test_first_half_and_latest_of_ten_thousand_items_are_kept():
