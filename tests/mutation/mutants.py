@@ -42,7 +42,7 @@ SDK, CAPTURE, SERVER = "facade/xpander_sdk", "facade/xpander_capture", "server/x
 RESPONSES = ("unit/test_response_reading.py", "unit/test_responses.py", "unit/test_responses_streams.py")
 SPANS = ("unit/test_spans_values.py", "unit/test_spans_rule.py")
 MODULES: dict[str, tuple[str, ...]] = {
-    f"{SERVER}/domain/task.py": ("unit/test_server_task.py", "unit/test_stale_tasks.py"),
+    f"{SERVER}/domain/task.py": ("unit/test_server_task.py",),
     f"{SERVER}/domain/model_calls.py": ("unit/test_server_model_calls.py",),
     f"{SERVER}/domain/metrics.py": ("unit/test_server_metrics.py",),
     f"{SERVER}/domain/pricing/cost.py": ("unit/test_pricing.py",),
