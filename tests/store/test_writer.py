@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from store.reports import submission
 from xpander_server.domain.task import Conflict
-from xpander_server.store import QueueFull, Store, StoreUnavailable, TaskQuery, Writer
+from xpander_server.store import QueueFull, Store, StoreUnavailable, TaskQuery, Writer, group_commit
 from xpander_server.store import writer as writer_module
 
 
@@ -60,6 +61,49 @@ def test_reports_in_the_queue_share_one_commit(store, gated_store):
     assert [task.id for task in asyncio.run(main())] == [*map(str, range(100))]
     assert gated_store.sizes == [100]
     assert count(store) == 100
+
+
+def test_reports_of_successive_rounds_of_the_loop_share_one_commit(store, gated_store, monkeypatch):
+    monkeypatch.setattr(group_commit, "LINGER_SECONDS", 60.0)
+
+    async def main() -> None:
+        with Writer(gated_store) as writer:
+            futures = []
+            for number in range(20):  # as requests that the loop reads from its sockets one after the other
+                futures.append(asyncio.ensure_future(writer.report(submission(str(number)))))
+                await asyncio.sleep(0)
+            await asyncio.gather(*futures)
+
+    asyncio.run(main())
+    assert gated_store.sizes == [20]
+
+
+def test_reports_do_not_wait_longer_while_others_arrive_all_the_time(gated_store, monkeypatch):
+    monkeypatch.setattr(group_commit, "LINGER_SECONDS", 0.01)
+
+    async def main() -> int:
+        with Writer(gated_store) as writer:
+            reports = []
+            while not gated_store.sizes and len(reports) < 3_000:
+                reports.append(asyncio.ensure_future(writer.report(submission(str(len(reports))))))
+                await asyncio.sleep(0)
+                time.sleep(0.000_5)  # noqa: ASYNC251 - the loop is busy, and each of its rounds brings a report
+            await asyncio.gather(*reports)
+            return len(reports)
+
+    assert asyncio.run(main()) < 3_000
+
+
+def test_reports_of_another_event_loop_are_committed_after_one_loop_has_ended(gated_store):
+    with Writer(gated_store) as writer:
+
+        async def leave() -> None:
+            task = asyncio.ensure_future(writer.report(submission("a")))
+            await asyncio.sleep(0)
+            task.cancel()
+
+        asyncio.run(leave())
+        assert asyncio.run(asyncio.wait_for(writer.report(submission("b")), 10)).id == "b"
 
 
 def test_a_commit_has_at_most_max_batch_reports(store, gated_store, monkeypatch):

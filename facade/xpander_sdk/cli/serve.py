@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from xpander_sdk.cli.exit_codes import USAGE, fail, fail_without_server
+from xpander_sdk.cli.exit_codes import REJECTED, USAGE, fail, fail_without_server
 from xpander_sdk.cli.options import PERIOD, examples, store_option
 from xpander_sdk.settings.base_url import without_password
 
@@ -15,6 +15,7 @@ from xpander_sdk.settings.base_url import without_password
 @click.command(
     epilog=examples(
         "xpander-report serve",
+        "xpander-report serve --workers 4",
         "xpander-report serve --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key --keep 90d",
     )
 )
@@ -26,6 +27,15 @@ from xpander_sdk.settings.base_url import without_password
     default=8100,
     show_default=True,
     help="Port to listen on; 0 for a free one.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that answer requests. --rate-limit holds for all of them together; each may open as many files and "
+    "database connections as one server.",
 )
 @click.option(
     "--api-key",
@@ -67,7 +77,8 @@ from xpander_sdk.settings.base_url import without_password
     "--max-connections-per-address",
     type=click.IntRange(1),
     metavar="N",
-    help="Open connections of one client address; --behind-proxy exempts proxies. Default: a half of all.",
+    help="Open connections of one client address, divided evenly among the workers; --behind-proxy exempts proxies. "
+    "Default: a half of all.",
 )
 @click.option(
     "--rate-limit", metavar="RATE", help="Maximum number of requests for each API key: 100/s, 600/m. Default: no limit."
@@ -95,6 +106,7 @@ def serve(
     store: str,
     host: str,
     port: int,
+    workers: int,
     api_key: str | None,
     key_file: str | None,
     organization_id: str | None,
@@ -139,29 +151,36 @@ def serve(
     server.configure_logging(log_format, log_level.upper())
     try:
         server.serve(
-            store,
-            server.BindSettings(
-                host=host,
-                port=port,
-                tls_certificate=tls_certificate,
-                tls_key=tls_key,
-                behind_proxy=behind_proxy,
-                allow_plain_http=allow_plain_http,
-                max_connections_per_address=max_connections_per_address,
-                root_path=root_path,
+            server.ServerSettings(
+                store_url=store,
+                bind=server.BindSettings(
+                    host=host,
+                    port=port,
+                    tls_certificate=tls_certificate,
+                    tls_key=tls_key,
+                    behind_proxy=behind_proxy,
+                    allow_plain_http=allow_plain_http,
+                    max_connections_per_address=max_connections_per_address,
+                    root_path=root_path,
+                ),
+                rate=None if rate_limit is None else server.Rate.parse(rate_limit),
+                max_age=keep,
+                stale_after=stale_after,
+                log_format=log_format,
+                log_level=log_level.upper(),
             ),
+            workers=workers,
             # An empty environment variable means that the value is not set.
             api_key=api_key or None,
             organization_id=organization_id or None,
-            rate=None if rate_limit is None else server.Rate.parse(rate_limit),
-            max_age=keep,
-            stale_after=stale_after,
             # A pipe or a file, such as a journal, is read by others: a key must not be in it.
             show_key=show_key if key_file is not None or sys.stdout.isatty() else None,
             on_started=print_url,
         )
     except (server.StoreError, ValueError) as error:
         fail(str(error), USAGE)
+    except server.WorkersFailed as error:
+        fail(str(error), REJECTED)
     except FileExistsError as error:
         fail(f"--key-file must name a new file, got {error.filename!r}, which exists", USAGE)
     except OSError as error:

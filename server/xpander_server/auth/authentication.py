@@ -1,6 +1,7 @@
 """Authentication and authorization of requests."""
 
 import ipaddress
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -9,7 +10,7 @@ from attrs import frozen
 from starlette.requests import Request
 
 from xpander_server.auth.api_keys import ADMIN, SCOPES
-from xpander_server.auth.rate_limit import Rate, RateLimiter
+from xpander_server.auth.rate_limit import Limiter, Rate, RateLimiter
 from xpander_server.auth.verifier import KeyGrant, Verification, Verifier
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
@@ -19,6 +20,9 @@ FAILURE_RATE = Rate(100, 10.0)
 MAX_PENDING_VERIFICATIONS = 200
 """Requests with keys that are not in the cache, and that are queued for verification."""
 _NO_KEY = Verification(None, 0.0)
+
+LimiterFactory = Callable[[Rate, str], Limiter]
+"""Function that returns the limiter of a rate, given what its names are names of."""
 
 
 @frozen
@@ -91,12 +95,14 @@ class KeyAuthenticator:
     Args:
         verifier: Verifies keys.
         rate: Rate limit of each key. None for no limit.
+        new_limiter: Returns the limiter of a rate for a subject: "keys" or "addresses". Default: in this process.
     """
 
-    def __init__(self, verifier: Verifier, rate: Rate | None = None) -> None:
+    def __init__(self, verifier: Verifier, rate: Rate | None = None, new_limiter: LimiterFactory | None = None) -> None:
+        new_limiter = new_limiter or (lambda rate, _: RateLimiter(rate))
         self._verifier = verifier
-        self._key_limiter = None if rate is None else RateLimiter(rate)
-        self._failure_limiter = RateLimiter(FAILURE_RATE)
+        self._key_limiter = None if rate is None else new_limiter(rate, "keys")
+        self._failure_limiter = new_limiter(FAILURE_RATE, "addresses")
         # One scrypt at a time, on a thread outside the pool of the store: callers who guess keys must not slow down
         # callers whose keys are in the cache.
         self._scrypt_limiter = anyio.CapacityLimiter(1)

@@ -1,10 +1,11 @@
-"""Rate limits: token buckets in the memory of one process."""
+"""Rate limits: token buckets in the memory of one process. `shared_buckets` has those that processes share."""
 
 import math
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 from attrs import define, frozen
 
@@ -65,23 +66,33 @@ class Allowance:
 
 
 @define
-class _Bucket:
+class Bucket:
+    """Token bucket of one name.
+
+    Attributes:
+        tokens: Tokens in the bucket; below zero after a use of more tokens than its capacity.
+        updated_at: Monotonic time of that number, in seconds.
+    """
+
     tokens: float
     updated_at: float
 
+    def take(self, rate: Rate, now: float, count: int, returned: int) -> Allowance:
+        """Refill the bucket, and take tokens from it. The arguments are those of `Limiter.take`."""
+        elapsed = max(0.0, now - self.updated_at)
+        self.tokens = min(rate.count, self.tokens + elapsed * rate.count / rate.seconds) + returned
+        self.updated_at = now
+        needed, retry_after = min(max(count, 1), rate.count), 0
+        if self.tokens < needed:
+            retry_after = math.ceil((needed - self.tokens) * rate.seconds / rate.count)
+        else:
+            self.tokens -= count
+        reset = math.ceil((rate.count - self.tokens) * rate.seconds / rate.count)
+        return Allowance(rate.count, max(0, int(self.tokens)), reset, retry_after)
 
-class RateLimiter:
-    """Token buckets, one for each name. It keeps the `MAX_BUCKETS` that were used most recently.
 
-    Args:
-        rate: Capacity and refill rate of each bucket.
-        clock: Returns a monotonic time in seconds.
-    """
-
-    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+class Limiter(Protocol):
+    """Token buckets of one rate, one for each name."""
 
     def take(self, name: str, count: int = 1, *, returned: int = 0) -> Allowance:
         """Take `count` tokens from the bucket of `name`, if it contains as many.
@@ -94,21 +105,30 @@ class RateLimiter:
             count: Number of tokens. 0 takes none, and reports whether one token is available.
             returned: Number of tokens, taken before, that are put back first.
         """
-        now, rate = self._clock(), self._rate
+        ...
+
+
+class RateLimiter:
+    """Limiter in the memory of this process. It keeps the `MAX_BUCKETS` that were used most recently.
+
+    Args:
+        rate: Capacity and refill rate of each bucket.
+        clock: Returns a monotonic time in seconds.
+    """
+
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def take(self, name: str, count: int = 1, *, returned: int = 0) -> Allowance:
+        """Take tokens from the bucket of `name`. See `Limiter.take`."""
+        now = self._clock()
         bucket = self._buckets.get(name)
         if bucket is None:
-            bucket = self._buckets[name] = _Bucket(rate.count, now)
+            bucket = self._buckets[name] = Bucket(self._rate.count, now)
             if len(self._buckets) > MAX_BUCKETS:
                 self._buckets.popitem(last=False)
         else:
-            bucket.tokens = min(rate.count, bucket.tokens + (now - bucket.updated_at) * rate.count / rate.seconds)
-            bucket.updated_at = now
             self._buckets.move_to_end(name)
-        bucket.tokens += returned
-        needed, retry_after = min(max(count, 1), rate.count), 0
-        if bucket.tokens < needed:
-            retry_after = math.ceil((needed - bucket.tokens) * rate.seconds / rate.count)
-        else:
-            bucket.tokens -= count
-        reset = math.ceil((rate.count - bucket.tokens) * rate.seconds / rate.count)
-        return Allowance(rate.count, max(0, int(bucket.tokens)), reset, retry_after)
+        return bucket.take(self._rate, now, count, returned)

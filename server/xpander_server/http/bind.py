@@ -8,11 +8,14 @@ import ipaddress
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Sequence
 
 from attrs import frozen
 
 _BACKLOG = 2048
+DIVIDES_CONNECTIONS = sys.platform == "linux"
+"""Whether the system divides connections among the sockets that listen on one address."""
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -68,6 +71,40 @@ class BindSettings:
             ValueError: Other machines could reach the server, and a required protection is missing.
             OSError: The address cannot be bound.
         """
+        listener = self._bind(has_key=has_key)
+        listener.listen(_BACKLOG)
+        return listener
+
+    def listen_for_workers(self, count: int, *, has_key: bool) -> list[socket.socket]:
+        """Return a listening socket for each of several processes, all on one address.
+
+        On Linux, each process has a queue of its own, among which the kernel divides new connections evenly by their
+        addresses (SO_REUSEPORT). With one queue for all, the process that wakes up first takes all connections that are
+        in it, and keeps them. Elsewhere the kernel does not divide connections, so all processes share one queue.
+
+        Args:
+            count: Number of processes.
+            has_key: Whether an operator has created or configured an API key.
+
+        Raises:
+            ValueError: Other machines could reach the server, and a required protection is missing.
+            OSError: The address cannot be bound.
+        """
+        listeners = [self._bind(has_key=has_key)]
+        try:
+            if DIVIDES_CONNECTIONS:
+                # Only after bind(), which therefore fails if another server listens on the address.
+                listeners[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listeners[0].listen(_BACKLOG)
+            while len(listeners) < count:
+                listeners.append(listen_beside(listeners[0]))
+        except BaseException:
+            for listener in listeners:
+                listener.close()
+            raise
+        return listeners
+
+    def _bind(self, *, has_key: bool) -> socket.socket:
         listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,7 +112,6 @@ class BindSettings:
             # The rule depends on the bound address, because a host name can resolve to any address.
             if not ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
                 self._check_protection(has_key)
-            listener.listen(_BACKLOG)
         except BaseException:
             listener.close()
             raise
@@ -104,6 +140,26 @@ class BindSettings:
         """Return the URL of `listener`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http{'s' if self.tls_certificate else ''}://{host}:{listener.getsockname()[1]}"
+
+
+def listen_beside(listener: socket.socket) -> socket.socket:
+    """Return another socket that listens on the address of one that `listen_for_workers` has returned.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    if not DIVIDES_CONNECTIONS:
+        return listener.dup()
+    other = socket.socket(listener.family, socket.SOCK_STREAM)
+    try:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(listener.getsockname())
+        other.listen(_BACKLOG)
+    except BaseException:
+        other.close()
+        raise
+    return other
 
 
 def _check_proxy(proxy: str) -> None:

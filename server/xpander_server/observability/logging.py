@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from xpander_server.http.dispatcher import request_id
@@ -16,15 +17,18 @@ from xpander_server.http.dispatcher import request_id
 LogFormat = Literal["text", "json"]
 
 
-def configure_logging(log_format: LogFormat, level: str) -> None:
+def configure_logging(log_format: LogFormat, level: str, worker: int | None = None) -> None:
     """Write log records to standard error.
 
     Args:
         log_format: `text` for people, `json` for one JSON object per line.
         level: Lowest level to write, such as `INFO` or `WARNING`.
+        worker: Number of this process among several, for each record; None for the only one.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    if worker is not None:
+        handler.addFilter(partial(_add_worker, worker))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # The server writes its own record for each request and at its start.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -36,6 +40,11 @@ def configure_logging(log_format: LogFormat, level: str) -> None:
 def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the `extra` argument of a log call that adds `fields` to the record."""
     return {"fields": fields}
+
+
+def _add_worker(worker: int, record: logging.LogRecord) -> bool:
+    record.fields = {**getattr(record, "fields", {}), "worker": worker}
+    return True
 
 
 def _format_time(record: logging.LogRecord) -> str:

@@ -8,10 +8,13 @@
 | `xpander_reports_waiting` | gauge | |
 | `xpander_spans_total`, `xpander_spans_refused_total` | counter | |
 | `xpander_store_failures_total` | counter | |
+
+`worker_metrics` has these metrics for several processes that answer as one server.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -36,6 +39,10 @@ class RequestMetrics:
     Args:
         writer: Group commit, whose counters are exported too.
         span_writer: Group commit of spans, whose counters are exported too.
+
+    Attributes:
+        registry: Registry of the metrics.
+        writer_metrics: The metrics of the group commits.
     """
 
     def __init__(self, writer: Writer, span_writer: SpanWriter | None = None) -> None:
@@ -55,9 +62,10 @@ class RequestMetrics:
         self._store_failures = Counter(
             "xpander_store_failures", "Requests that failed because the store was unavailable.", registry=self.registry
         )
-        self.registry.register(_WriterCollector(writer))
+        self.writer_metrics = _writer_metrics(writer)
         if span_writer is not None:
-            self.registry.register(_SpanCollector(span_writer))
+            self.writer_metrics += _span_metrics(span_writer)
+        self.registry.register(_WriterCollector(self.writer_metrics))
         # Counter.labels() is slower than the increment, so its results are kept.
         self._counters: dict[tuple[str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -84,30 +92,45 @@ class RequestMetrics:
         return generate_latest(self.registry)
 
 
+class WriterMetric(NamedTuple):
+    """Metric that a group commit counts itself."""
+
+    name: str
+    help: str
+    read: Callable[[], int]
+    """Function that returns the present value."""
+    is_gauge: bool = False
+
+
+def _writer_metrics(writer: Writer) -> list[WriterMetric]:
+    return [
+        WriterMetric("xpander_reports_waiting", "Reports queued for their commit.", lambda: writer.queue_size, True),
+        WriterMetric("xpander_commits", "Transactions with reports.", lambda: writer.commit_count),
+        WriterMetric("xpander_reports_committed", "Reports in those transactions.", lambda: writer.report_count),
+    ]
+
+
+def _span_metrics(writer: SpanWriter) -> list[WriterMetric]:
+    return [
+        WriterMetric("xpander_spans", "Spans received and stored.", lambda: writer.span_count),
+        WriterMetric(
+            "xpander_spans_refused",
+            "Spans received and refused; exporters do not notice.",
+            lambda: writer.refused_count,
+        ),
+    ]
+
+
 class _WriterCollector(Collector):
-    """Collector of the group commit's counters."""
+    """Collector of the metrics of the group commits."""
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-
-    def collect(self) -> Iterator[Metric]:
-        writer = self._writer
-        yield GaugeMetricFamily("xpander_reports_waiting", "Reports queued for their commit.", writer.queue_size)
-        yield CounterMetricFamily("xpander_commits", "Transactions with reports.", writer.commit_count)
-        yield CounterMetricFamily("xpander_reports_committed", "Reports in those transactions.", writer.report_count)
-
-
-class _SpanCollector(Collector):
-    """Collector of the counters of spans."""
-
-    def __init__(self, writer: SpanWriter) -> None:
-        self._writer = writer
+    def __init__(self, metrics: list[WriterMetric]) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily("xpander_spans", "Spans received and stored.", self._writer.span_count)
-        yield CounterMetricFamily(
-            "xpander_spans_refused", "Spans received and refused; exporters do not notice.", self._writer.refused_count
-        )
+        for metric in self._metrics:
+            family = GaugeMetricFamily if metric.is_gauge else CounterMetricFamily
+            yield family(metric.name, metric.help, metric.read())
 
 
 def _log_request(scope: Scope, state: RequestState, status: int, seconds: float) -> None:
