@@ -32,6 +32,13 @@ _SHOWN = [
     excerpt(tasks.c.error, PREVIEW_LENGTH),
 ]  # fmt: skip
 
+_FAILURE = [
+    *REQUIRED,
+    tasks.c.reason,
+    excerpt(tasks.c.error, PREVIEW_LENGTH),
+    excerpt(tasks.c.result, PREVIEW_LENGTH),
+]
+
 
 def read_page(connection: Connection, query: TaskQuery, *, limit: int, cursor: str | None) -> Page:
     """Return a page of tasks in which `input` and `result` are cut, with "…" at the end of a text that was cut.
@@ -39,21 +46,34 @@ def read_page(connection: Connection, query: TaskQuery, *, limit: int, cursor: s
     Raises:
         ValueError: The cursor was not returned by this server.
     """
-    page = query.page(connection, limit=limit, cursor=cursor, columns=REQUIRED)
-    return Page(read_previews(connection, query.organization_id, [task.id for task in page.tasks]), page.next_cursor)
+    page = query.page(connection, limit=limit, cursor=cursor, columns=_SHOWN)
+    return Page([_with_ellipses(task) for task in page.tasks], page.next_cursor)
 
 
 def read_previews(connection: Connection, organization_id: str, ids: Sequence[str]) -> list[Task]:
     """Return the previews of tasks in the order of their ids; ids without a task are left out."""
-    return [
-        evolve(
-            task,
-            input=_with_ellipsis(task.input),
-            result=_with_ellipsis(task.result),
-            error=_with_ellipsis(task.error),
-        )
-        for task in read_tasks(connection, organization_id, ids, _SHOWN)
-    ]
+    return [_with_ellipses(task) for task in read_tasks(connection, organization_id, ids, _SHOWN)]
+
+
+def read_failures(connection: Connection, query: TaskQuery, *, limit: int, seconds: float) -> Page:
+    """Return the newest tasks of a query with what their errors are grouped by: `reason`, `error` and `result`.
+
+    Args:
+        connection: The connection to use.
+        query: The tasks; its filters must be covered by an index.
+        limit: The largest number of tasks.
+        seconds: Time after which no further task is read.
+    """
+    return query.page(connection, limit=limit, cursor=None, columns=_FAILURE, list_seconds=seconds)
+
+
+def _with_ellipses(task: Task) -> Task:
+    """Return the task with "…" at the end of each text that was cut."""
+    if not any(isinstance(text, Excerpt) for text in (task.input, task.result, task.error)):
+        return task
+    return evolve(
+        task, input=_with_ellipsis(task.input), result=_with_ellipsis(task.result), error=_with_ellipsis(task.error)
+    )
 
 
 def _with_ellipsis(text: str | None) -> str | None:

@@ -223,6 +223,18 @@ class Store:
             lambda connection: previews.read_page(connection, query, limit=limit, cursor=cursor), LIST
         )
 
+    def failures(self, query: TaskQuery, *, limit: int, seconds: float) -> Page:
+        """Return the newest tasks of a query with their `reason`, and the starts of `error` and `result`.
+
+        Args:
+            query: The tasks; its filters must be covered by an index.
+            limit: The largest number of tasks.
+            seconds: Time after which no further task is read.
+        """
+        return self._database.read(
+            lambda connection: previews.read_failures(connection, query, limit=limit, seconds=seconds), LIST
+        )
+
     def view(self, query: TaskQuery) -> ViewSummary:
         """Return the figures of the newest tasks that match a query; see `ViewSummary` for their limit."""
         return self._database.read(lambda connection: summarize_view(connection, query), LIST)

@@ -154,6 +154,7 @@ class TaskQuery:
         limit: int,
         cursor: str | None,
         columns: Sequence[ColumnElement[Any]] = LISTED,
+        list_seconds: float | None = None,
     ) -> Page:
         """Return a page of tasks, newest first unless `oldest_first`.
 
@@ -162,6 +163,7 @@ class TaskQuery:
             limit: The largest number of tasks.
             cursor: The `next_cursor` of the page before; None for the first page.
             columns: The columns to read. A search with unindexed filters may read others.
+            list_seconds: Time after which a list without unindexed filters ends the page; None for `LIST_SECONDS`.
 
         Raises:
             ValueError: The cursor was not returned by this server.
@@ -170,7 +172,8 @@ class TaskQuery:
         index, unindexed = self._choose_index()
         if unindexed:
             return _Search(connection, self.organization_id, index, unindexed).page(limit, position, columns)
-        return _list(connection, index, limit, position, columns)
+        seconds = LIST_SECONDS if list_seconds is None else list_seconds
+        return _list(connection, index, limit, position, columns, seconds)
 
     def scan(
         self, connection: Connection, columns: Sequence[ColumnElement[Any]]
@@ -250,9 +253,10 @@ def _list(
     limit: int,
     position: _Position | None,
     columns: Sequence[ColumnElement[Any]],
+    seconds: float,
 ) -> Page:
     query = index.select(columns, position, limit + 1)
-    deadline = time.monotonic() + LIST_SECONDS
+    deadline = time.monotonic() + seconds
     listed: list[Task] = []
     characters = 0
     with connection.execute(query) as rows:

@@ -149,7 +149,10 @@ def _compare(source: MetricsSource, other_source: MetricsSource, name: str, othe
         )
     shifted = _align(buckets, other_buckets, is_same_period=source.filters == other_source.filters)
     legend = [LegendItem(each, style) for each, style in zip((name, other_name), _STYLES, strict=True)]
-    charts = [_draw(figure, buckets, shifted, (name, other_name)) for figure in _FIGURES if figure.format_tick]
+    lines = [
+        [metrics.summarize_point(bucket.amounts if bucket else {}) for bucket in line] for line in (buckets, shifted)
+    ]
+    charts = [_draw(figure, buckets, lines, (name, other_name)) for figure in _FIGURES if figure.format_tick]
     return Comparison(other_name, legend, figures, charts)
 
 
@@ -164,11 +167,11 @@ def _align(
 
 
 def _draw(
-    figure: _Figure, buckets: Sequence[TimeBucket], others: Sequence[TimeBucket | None], names: tuple[str, str]
+    figure: _Figure, buckets: Sequence[TimeBucket], lines: Sequence[Sequence[dict[str, Any]]], names: tuple[str, str]
 ) -> ComparisonChart:
+    """Return the chart of a figure; `lines` has the summaries of each bucket for both names."""
     all_series = []
-    for name, style, width, line in zip(names, _STYLES, _WIDTHS, (buckets, others), strict=True):
-        summaries = [metrics.summarize_point(bucket.amounts if bucket else {}) for bucket in line]
+    for name, style, width, summaries in zip(names, _STYLES, _WIDTHS, lines, strict=True):
         is_sparse = [each["runs"]["completed"] + each["runs"]["failed"] < FEW_RUNS for each in summaries]
         is_sparse = [] if figure.name == "Runs" else is_sparse
         all_series.append(DataSeries(name, style, [figure.get(each) for each in summaries], width, is_sparse))

@@ -3,7 +3,6 @@
 The work of a view is limited: only its newest failures are read, and only for a limited time.
 """
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,7 +17,6 @@ MAX_FAILURES = 1_000
 MAX_SECONDS = 0.1
 """Time after which no more failures are read."""
 TREND_BARS = 24
-_PAGE_SIZE = 250
 _TREND_HEIGHT = 10
 
 
@@ -74,17 +72,10 @@ def read_failures(store: Store, organization_id: str, agent_id: str | None, filt
     """
     fields = {"status": "failed", **({"agent_id": agent_id} if agent_id is not None else {})}
     query = TaskQuery(organization_id=organization_id, filters=fields, since=filters.since, until=filters.until)
-    deadline = time.monotonic() + MAX_SECONDS
-    failures: list[Failure] = []
-    cursor: str | None = None
-    while True:
-        page = store.previews(query, limit=min(_PAGE_SIZE, MAX_FAILURES - len(failures)), cursor=cursor)
-        failures += (
-            Failure(task.id, task.agent_id, task.created_at, task.reason or task.error or task.result or "")
-            for task in page.tasks
-        )
-        cursor = page.next_cursor
-        if cursor is None or len(failures) >= MAX_FAILURES or time.monotonic() > deadline:
-            break
+    page = store.failures(query, limit=MAX_FAILURES, seconds=MAX_SECONDS)
+    failures = [
+        Failure(task.id, task.agent_id, task.created_at, task.reason or task.error or task.result or "")
+        for task in page.tasks
+    ]
     times = [failure.created_at for failure in failures] or [0]
-    return GroupedFailures(group_errors(failures), len(failures), cursor is None, min(times), max(times))
+    return GroupedFailures(group_errors(failures), len(failures), page.next_cursor is None, min(times), max(times))

@@ -82,13 +82,15 @@ class MetricsQuery:
         since = 0 if self.since is None else max(0, self.since)
         until = max(since, END_OF_TIME if self.until is None else min(END_OF_TIME, self.until))
         uncompacted, registries = _read_uncompacted(connection, self.organization_id)
-        reader = _Reader(connection, self.organization_id, self.agent_id, uncompacted)
+        incomplete_hours = _TaskAmounts(connection, self.organization_id, self.agent_id)
+        reader = _Reader(connection, self.organization_id, self.agent_id, uncompacted, incomplete_hours)
         amounts, registry = limit_names(reader.sum(since, until))
         series = None if self.bucket_hours is None else reader.series(since, until, self.bucket_hours)
         by_agent = {}
         agent_ids = [agent["agent_id"] for agent in summarize_agents(amounts) if not agent.get("is_overflow")]
         for agent_id in agent_ids[: self.top_agents]:
-            by_agent[agent_id] = _Reader(connection, self.organization_id, agent_id, uncompacted).sum(since, until)
+            reader = _Reader(connection, self.organization_id, agent_id, uncompacted, incomplete_hours)
+            by_agent[agent_id] = reader.sum(since, until)
         other_names = {}
         if has_other_names(amounts):
             # The registries of the uncompacted deltas have also the names that a compaction would reject.
@@ -105,6 +107,29 @@ def _read_uncompacted(connection: Connection, organization_id: str) -> tuple[lis
     return list(fold_delta(registries, delta)), registries
 
 
+class _TaskAmounts:
+    """Amounts of the tasks in incomplete hours: of one agent, or of an organization where `agent_id` is None.
+
+    A query needs those of each hour several times: for its sum, for its series, and for each of the agents.
+    """
+
+    def __init__(self, connection: Connection, organization_id: str, agent_id: str | None) -> None:
+        self._connection = connection
+        self._conditions = [tasks.c.organization_id == organization_id]
+        if agent_id is not None:
+            self._conditions.append(tasks.c.agent_id == agent_id)
+        self._amounts: dict[tuple[int, int], list[tuple[str, Amounts]]] = {}
+
+    def read(self, since: int, until: int) -> list[tuple[str, Amounts]]:
+        """Return the agent and the amounts of each task from `since` to before `until`."""
+        amounts = self._amounts.get((since, until))
+        if amounts is None:
+            query = select(*METRIC_COLUMNS).where(*self._conditions, tasks.c.created_at.between(since, until - 1))
+            read_tasks = (Task(**row._mapping) for row in self._connection.execute(query))
+            amounts = self._amounts[since, until] = [(task.agent_id, task_amounts(task)) for task in read_tasks]
+        return amounts
+
+
 class _Reader:
     """Reader of the sums of one agent, or of one organization where `agent_id` is None."""
 
@@ -114,10 +139,12 @@ class _Reader:
         organization_id: str,
         agent_id: str | None,
         uncompacted: Sequence[FoldedHour],
+        incomplete_hours: _TaskAmounts,
     ) -> None:
         self._connection = connection
         self._organization_id = organization_id
         self._agent_id = agent_id
+        self._incomplete_hours = incomplete_hours
         self._uncompacted: list[HourAmounts] = [
             (change.hour, change.organization_amounts if agent_id is None else change.amounts)
             for change in uncompacted
@@ -178,15 +205,11 @@ class _Reader:
     def _add_tasks(self, total: Amounts, since: int, until: int) -> None:
         if since >= until:
             return
-        query = select(*METRIC_COLUMNS).where(
-            tasks.c.organization_id == self._organization_id, tasks.c.created_at.between(since, until - 1)
-        )
-        if self._agent_id is not None:
-            query = query.where(tasks.c.agent_id == self._agent_id)
-        for row in self._connection.execute(query):
-            task = Task(**row._mapping)
-            amounts = task_amounts(task)
-            add_amounts(total, amounts if self._agent_id is not None else with_agent_runs(task.agent_id, amounts))
+        for agent_id, amounts in self._incomplete_hours.read(since, until):
+            if self._agent_id is None:
+                add_amounts(total, with_agent_runs(agent_id, amounts))
+            elif agent_id == self._agent_id:
+                add_amounts(total, amounts)
 
 
 class RollupRange(NamedTuple):
