@@ -1,14 +1,15 @@
 """Base class of the objects that the SDK returns: their forms as text, HTML table, dict and JSON."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self, get_type_hints
-
-from attrs import NOTHING, Attribute
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 from xpander_sdk._fork import import_lock
 from xpander_sdk.presentation import html_table, short_repr
 from xpander_sdk.pydantic_schema import object_schema
 from xpander_sdk.settings.configuration import Configuration
+
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 
 class ConfigurationReference:
@@ -85,6 +86,8 @@ class ApiObject:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from attrs import NOTHING
+
         hints = get_type_hints(cls)
         properties = {field.name: (hints[field.name], field.default is NOTHING) for field in cls._visible_fields()}
         return object_schema(cls, handler, properties, cls.to_dict)

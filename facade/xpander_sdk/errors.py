@@ -21,7 +21,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from xpander_sdk._records import evolve, frozen
 
 if TYPE_CHECKING:
     from xpander_sdk.receipt import Receipt

@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from attrs import fields
-
+from xpander_sdk._fork import import_lock
 from xpander_sdk.reporting.validation import parse_datetime
 
 
 @cache
 def _field_names(cls: type) -> tuple[tuple[str, bool], ...]:
     """Return the name of each field of a class, and whether the field is a time."""
+    with import_lock:  # `import xpander_sdk` does not need attrs
+        from attrs import fields
     return tuple((attribute.name, attribute.name.endswith("_at")) for attribute in fields(cls))
 
 

@@ -5,8 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
-from attrs import field, frozen
-
+from xpander_sdk._records import field, frozen
 from xpander_sdk.api_object import ApiObject
 from xpander_sdk.reporting.tokens import Tokens
 from xpander_sdk.reporting.usage import TOKEN_KINDS

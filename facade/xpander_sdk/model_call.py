@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from attrs import field, frozen
-
+from xpander_sdk._records import field, frozen
 from xpander_sdk.api_object import ApiObject
 
 

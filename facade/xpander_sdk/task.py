@@ -5,9 +5,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat
 
-from attrs import evolve, field, frozen
-
 from xpander_sdk import _lazy
+from xpander_sdk._records import evolve, field, frozen
 from xpander_sdk.api_object import ApiObject, ConfigurationReference
 from xpander_sdk.errors import ModuleException
 from xpander_sdk.model_call import ModelCall

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from attrs import field, frozen
-
+from xpander_sdk._records import field, frozen
 from xpander_sdk.api_object import ApiObject, ConfigurationReference
 from xpander_sdk.generated_models import read_fields
 from xpander_sdk.presentation import html_table, shorten

@@ -8,9 +8,8 @@ response to a single report announces 256        256
 10 minutes later                                 the announced size again
 """
 
-from attrs import define
-
 from xpander_sdk._clock import monotonic
+from xpander_sdk._records import define
 
 _REDUCED_SECONDS = 600.0
 _TOO_LARGE = 413

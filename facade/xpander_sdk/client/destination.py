@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from attrs import define, field, frozen
-
+from xpander_sdk._records import define, field, frozen
 from xpander_sdk.client.batch_size import BatchSize
 from xpander_sdk.client.retry_budget import RetryBudget
 from xpander_sdk.settings.configuration import Configuration

@@ -5,9 +5,8 @@ import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
-
 from xpander_sdk import _fork
+from xpander_sdk._records import define, field, frozen
 from xpander_sdk.client.destination import Destination, build_destination, destination_key
 from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.client.transport_factory import create_async_transport, create_transport

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from attrs import define
-
+from xpander_sdk._records import define
 from xpander_sdk.presentation import short_repr
 from xpander_sdk.pydantic_schema import Properties, object_schema
 from xpander_sdk.reporting.lookup import MISSING, look_up

@@ -1,17 +1,19 @@
 """Configuration of the SDK: destination, credentials, and how to send."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from weakref import WeakValueDictionary
 
-from attrs import Attribute, evolve, field, frozen
-
+from xpander_sdk._records import evolve, field, frozen
 from xpander_sdk.settings.base_url import POSTGRESQL_SCHEMES, is_loopback, parse_base_url, without_password
 from xpander_sdk.settings.outbox import OutboxSettings, parse_outbox
 from xpander_sdk.settings.retry import RetryPolicy, Timeouts
 from xpander_sdk.settings.transport import TransportSettings
 from xpander_sdk.settings.validators import environment_variable, instance_of, optional_str
+
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 
 @frozen

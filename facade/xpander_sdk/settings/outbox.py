@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from attrs import field, frozen
-
 from xpander_sdk import _fork
+from xpander_sdk._records import field, frozen
 from xpander_sdk.errors import OutboxError
 from xpander_sdk.settings.validators import at_least, environment_variable, one_of, optional_callable
 

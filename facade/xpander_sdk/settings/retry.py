@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from attrs import field, frozen
-
 from xpander_sdk._random import random
+from xpander_sdk._records import field, frozen
 from xpander_sdk.settings.validators import at_least, positive
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})

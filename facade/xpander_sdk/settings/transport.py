@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
-
+from xpander_sdk._records import field, frozen
 from xpander_sdk.settings.validators import environment_variable, optional_str
 
 if TYPE_CHECKING:

@@ -1,14 +1,15 @@
 """Validators that several settings classes share.
 
-attrs calls a validator with the instance, the attribute and the value. Each error names the setting: the classes are
-part of the public interface, and users pass their arguments directly.
+A class of `_records` calls a validator with the instance, the field and the value. Each error names the setting: the
+classes are part of the public interface, and users pass their arguments directly.
 """
 
 import os
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from attrs import Attribute
+if TYPE_CHECKING:
+    from attrs import Attribute
 
 Validator = Callable[[object, "Attribute[Any]", Any], None]
 
