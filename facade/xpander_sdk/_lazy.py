@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from xpander_sdk._fork import import_lock
 
-__all__ = ["bulk_reports", "client", "fields", "json_encoder", "operations", "outbox", "registry", "report"]
+__all__ = [
+    "bulk_reports",
+    "client",
+    "fields",
+    "json_encoder",
+    "operations",
+    "outbox",
+    "read_operations",
+    "registry",
+    "report",
+]
 
 if TYPE_CHECKING:
     from xpander_sdk._runtime import bulk_reports, client, fields, json_encoder, operations, report
+    from xpander_sdk.client import read_operations
     from xpander_sdk.outbox import outbox, registry
 else:
 
@@ -24,6 +35,10 @@ else:
                 from xpander_sdk.outbox import outbox, registry
 
                 modules = {"outbox": outbox, "registry": registry}
+            elif name == "read_operations":
+                from xpander_sdk.client import read_operations
+
+                modules = {"read_operations": read_operations}
             else:
                 from xpander_sdk import _runtime
 

@@ -9,15 +9,11 @@ imports this module once, under the import lock, at the first use of any of its 
 """
 
 import encodings.idna  # noqa: F401  # Python imports it for the first name lookup
-from contextlib import suppress
 
 import anyio  # noqa: F401
 import sniffio  # noqa: F401
 
 from xpander_sdk.client import bulk_reports, client, operations
 from xpander_sdk.reporting import fields, json_encoder, report
-
-with suppress(ImportError):  # optional
-    import opentelemetry.trace  # noqa: F401
 
 __all__ = ["bulk_reports", "client", "fields", "json_encoder", "operations", "report"]

@@ -153,11 +153,11 @@ class BackendMetrics:
 
     def _agent_metrics(self, agent_id: object, since: Any, until: Any, by: str | None) -> "Operation[Metrics]":
         agent_id = resolve_agent_id(self.configuration, agent_id=agent_id)
-        return _lazy.operations.get_agent_metrics(agent_id, *_time_range(since, until), by).map(metrics_from_model)
+        return _lazy.read_operations.get_agent_metrics(agent_id, *_time_range(since, until), by).map(metrics_from_model)
 
 
 def _organization_metrics(since: Any, until: Any, by: str | None) -> "Operation[Metrics]":
-    return _lazy.operations.get_organization_metrics(*_time_range(since, until), by).map(metrics_from_model)
+    return _lazy.read_operations.get_organization_metrics(*_time_range(since, until), by).map(metrics_from_model)
 
 
 def _time_range(since: Any, until: Any) -> tuple[datetime | None, datetime | None]:

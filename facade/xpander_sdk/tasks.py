@@ -254,10 +254,10 @@ class Tasks:
     def _of_agent(
         self, agent_id: str, filters: Mapping[str, Any] | None, limit: int | None
     ) -> Pagination[TasksListItem]:
-        return self._paginate(_lazy.operations.list_agent_tasks, agent_id, filters, limit)
+        return self._paginate(_lazy.read_operations.list_agent_tasks, agent_id, filters, limit)
 
     def _of_user(self, user_id: str, filters: Mapping[str, Any] | None, limit: int | None) -> Pagination[TasksListItem]:
-        return self._paginate(_lazy.operations.list_user_tasks, user_id, filters, limit)
+        return self._paginate(_lazy.read_operations.list_user_tasks, user_id, filters, limit)
 
     def _paginate(
         self, query: Query, owner_id: str, filters: Mapping[str, Any] | None, limit: int | None

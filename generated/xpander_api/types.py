@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, MutableMapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import IO, BinaryIO, Generic, Literal, TypeVar
 
@@ -53,4 +55,23 @@ class Response(Generic[T]):
     parsed: T | None
 
 
-__all__ = ["UNSET", "File", "FileTypes", "RequestFiles", "Response", "Unset"]
+# RFC 3339, as nearly all backends write it. Hour 24 exists in ISO 8601 only.
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
+)
+
+
+def parse_datetime(text: str) -> datetime:
+    """Return the time of a text in ISO 8601.
+
+    dateutil parses all forms of ISO 8601, which datetime.fromisoformat does not. fromisoformat is fifty times as fast,
+    and dateutil takes milliseconds to import, so it is imported for the rare forms only.
+    """
+    if _RFC_3339.fullmatch(text):
+        return datetime.fromisoformat(text)
+    from dateutil.parser import isoparse
+
+    return isoparse(text)
+
+
+__all__ = ["UNSET", "File", "FileTypes", "RequestFiles", "Response", "Unset", "parse_datetime"]

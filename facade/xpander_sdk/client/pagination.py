@@ -8,7 +8,8 @@ from xpander_sdk.errors import ContractError
 
 if TYPE_CHECKING:
     from xpander_api import models
-    from xpander_sdk.client.operations import Operation, Page
+    from xpander_sdk.client.operations import Operation
+    from xpander_sdk.client.read_operations import Page
 
 T = TypeVar("T")
 

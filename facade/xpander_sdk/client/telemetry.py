@@ -1,5 +1,7 @@
 """OpenTelemetry spans: one per call, if `opentelemetry-api` is installed."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -8,8 +10,16 @@ from typing import Any
 from xpander_sdk import _fork
 
 
-@cache
 def _tracer() -> Any:
+    # A program that has not imported OpenTelemetry has not set up a provider, so no span would be recorded, and the
+    # import takes longer than a report. The variable sets up a provider without an import of the program.
+    if "opentelemetry" not in sys.modules and "OTEL_PYTHON_TRACER_PROVIDER" not in os.environ:
+        return None
+    return _imported_tracer()
+
+
+@cache
+def _imported_tracer() -> Any:
     with _fork.import_lock:
         try:
             from opentelemetry import trace

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from dateutil.parser import isoparse
+
+from xpander_api.types import parse_datetime
 
 if TYPE_CHECKING:
     from ..models.cost_summary import CostSummary
@@ -83,11 +84,7 @@ class MetricsPoint:
         from ..models.token_totals import TokenTotals  # noqa: PLC0415
 
         d = dict(src_dict)
-        start = (
-            lambda text: (
-                isoparse(text) if len(text) != 27 or text[10:13] == "T24" else datetime.datetime.fromisoformat(text)
-            )
-        )(d.pop("start"))
+        start = parse_datetime(d.pop("start"))
 
         runs = RunCounts.from_dict(d.pop("runs"))
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from dateutil.parser import isoparse
+
+from xpander_api.types import parse_datetime
 
 if TYPE_CHECKING:
     from ..models.agent_runs import AgentRuns
@@ -156,13 +157,7 @@ class OrganizationMetrics:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                since_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                since_type_0 = parse_datetime(data)
 
                 return since_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -177,13 +172,7 @@ class OrganizationMetrics:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                until_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                until_type_0 = parse_datetime(data)
 
                 return until_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from dateutil.parser import isoparse
+
+from xpander_api.types import parse_datetime
 
 from ..models.task_status import TaskStatus
 from ..types import UNSET, Unset
@@ -388,11 +389,7 @@ class Task:
 
         status = TaskStatus(d.pop("status"))
 
-        created_at = (
-            lambda text: (
-                isoparse(text) if len(text) != 27 or text[10:13] == "T24" else datetime.datetime.fromisoformat(text)
-            )
-        )(d.pop("created_at"))
+        created_at = parse_datetime(d.pop("created_at"))
 
         def _parse_started_at(data: object) -> datetime.datetime | None | Unset:
             if data is None:
@@ -402,13 +399,7 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                started_at_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                started_at_type_0 = parse_datetime(data)
 
                 return started_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -425,13 +416,7 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                paused_at_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                paused_at_type_0 = parse_datetime(data)
 
                 return paused_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -448,13 +433,7 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                finished_at_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                finished_at_type_0 = parse_datetime(data)
 
                 return finished_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -471,13 +450,7 @@ class Task:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                updated_at_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                updated_at_type_0 = parse_datetime(data)
 
                 return updated_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
-from dateutil.parser import isoparse
+
+from xpander_api.types import parse_datetime
 
 from ..models.task_status import TaskStatus
 from ..types import UNSET, Unset
@@ -281,13 +282,7 @@ class TaskListItem:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                created_at_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                created_at_type_0 = parse_datetime(data)
 
                 return created_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -304,13 +299,7 @@ class TaskListItem:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                updated_at_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                updated_at_type_0 = parse_datetime(data)
 
                 return updated_at_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

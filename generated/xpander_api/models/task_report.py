@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
-from dateutil.parser import isoparse
+
+from xpander_api.types import parse_datetime
 
 from ..types import UNSET, Unset
 
@@ -402,13 +403,7 @@ class TaskReport:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                componentsschemas_optional_time_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                componentsschemas_optional_time_type_0 = parse_datetime(data)
 
                 return componentsschemas_optional_time_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -425,13 +420,7 @@ class TaskReport:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                componentsschemas_optional_time_type_0 = (
-                    lambda text: (
-                        isoparse(text)
-                        if len(text) != 27 or text[10:13] == "T24"
-                        else datetime.datetime.fromisoformat(text)
-                    )
-                )(data)
+                componentsschemas_optional_time_type_0 = parse_datetime(data)
 
                 return componentsschemas_optional_time_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
