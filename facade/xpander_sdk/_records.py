@@ -12,9 +12,27 @@ To a type checker these are attrs' own functions. `tests/unit/test_records.py` c
 supports neither `super()` without arguments in such a class, nor one such class as the base of another.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["define", "evolve", "field", "frozen"]
+__all__ = ["DEFERRABLE", "Deferred", "define", "evolve", "field", "frozen"]
+
+DEFERRABLE = {"may_be_deferred": True}
+"""Metadata of a field whose value may be a `Deferred`."""
+
+
+class Deferred:
+    """Value of a field that is computed when it is read for the first time.
+
+    Args:
+        compute: Function that returns the value. Two threads may call it at the same time.
+    """
+
+    __slots__ = ("compute",)
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self.compute = compute
+
 
 if TYPE_CHECKING:
     from attrs import define, evolve, field, frozen
@@ -112,7 +130,32 @@ else:
         for name in ("__init__", "__attrs_attrs__"):
             if isinstance(part := namespace.get(name), _Init | _AttrsAttributes):
                 part.owner = built
+        for each in fields:
+            if each.arguments.get("metadata") is DEFERRABLE:
+                setattr(built, each.name, _DeferrableSlot(vars(built)[each.name]))
         return built
+
+    class _DeferrableSlot:
+        """Slot that computes a `Deferred` value when it is read, and keeps the result."""
+
+        def __init__(self, slot):
+            self._slot = slot
+            self.__doc__ = slot.__doc__
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            value = self._slot.__get__(instance, owner)
+            if type(value) is Deferred:
+                value = value.compute()
+                self._slot.__set__(instance, value)
+            return value
+
+        def __set__(self, instance, value):
+            self._slot.__set__(instance, value)
+
+        def __delete__(self, instance):
+            self._slot.__delete__(instance)
 
     def _is_class_variable(kind):
         if isinstance(kind, str):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsFloat
 
 from xpander_sdk import _lazy
-from xpander_sdk._records import evolve, field, frozen
+from xpander_sdk._records import DEFERRABLE, evolve, field, frozen
 from xpander_sdk.api_object import ApiObject, ConfigurationReference
 from xpander_sdk.errors import ModuleException
 from xpander_sdk.model_call import ModelCall
@@ -109,7 +109,7 @@ class Task(ApiObject):
     agent_version: str | None = None
     result: str | None = None
     error: str | None = None
-    llm_response: Any = None
+    llm_response: Any = field(default=None, metadata=DEFERRABLE)
     tokens: Tokens | None = None
     model: str | None = None
     cost: float | None = None

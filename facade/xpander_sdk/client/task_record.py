@@ -17,10 +17,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
 
+from xpander_sdk._records import Deferred
 from xpander_sdk.reporting.report import Report
 from xpander_sdk.reporting.tokens import Tokens
 from xpander_sdk.reporting.usage import TOKEN_KINDS
@@ -36,7 +38,8 @@ class TaskRecord:
     """Task in a response.
 
     Attributes:
-        values: Valid fields by name, in the types of `Task`; null fields are None, missing ones absent.
+        values: Valid fields by name, in the types of `Task`; null fields are None, missing ones absent. The value of
+            `llm_response` may be a `Deferred`, which `Task` accepts.
         extra: Unknown and invalid fields of the response, by name.
         unusual: Names of the required fields that are missing, and of the invalid ones.
     """
@@ -120,8 +123,8 @@ def _read_fields(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def _describe_report(report: Report) -> dict[str, Any]:
-    """Return the report as a body of the type that a backend returns."""
-    content = json.loads(report.content)
+    """Return the report as a body of the type that a backend returns; `llm_response` may be a `Deferred`."""
+    content = _decode(report)
     is_success = content.get("is_success")
     reported_at = _EPOCH + timedelta(microseconds=report.reported_at)
     return {
@@ -131,6 +134,26 @@ def _describe_report(report: Report) -> dict[str, Any]:
         "status": "executing" if is_success is None else "completed" if is_success else "failed",
         "created_at": content.get("created_at") or reported_at.isoformat(),
     }
+
+
+def _decode(report: Report) -> dict[str, Any]:
+    if report.values is None:
+        content: dict[str, Any] = json.loads(report.content)
+        return content
+    content = {name: _copied(value) for name, value in report.values.items() if name != "llm_response"}
+    # Decoding takes longer than all the rest of a call if the response of the provider is large, and few programs read
+    # it from the task that a report returns.
+    if report.values["llm_response"] is not None:
+        content["llm_response"] = Deferred(partial(_response_in, report.content))
+    return content
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, list | dict) else value
+
+
+def _response_in(content: bytes) -> Any:
+    return json.loads(content)["llm_response"]
 
 
 def _reader(kind: type | tuple[type, ...]) -> Callable[[Any], Any]:

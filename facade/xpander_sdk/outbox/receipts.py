@@ -75,7 +75,7 @@ class Receipts:
         receipt = Receipt(self, seq, salt, report_id, convert)
         with self._changed:
             self._receipts[seq] = receipt
-            early_response = self._early_responses.pop(seq, None)
+            early_response = self._early_responses.pop(seq, None) if self._early_responses else None
         if early_response is not None:
             _set_response(receipt, *early_response)
         return receipt

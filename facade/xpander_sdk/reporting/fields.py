@@ -57,7 +57,10 @@ def _parse_tokens(name: str, value: Any) -> dict[str, int | None] | None:
         _warn_once(names, "Unknown keys of tokens ignored: %s; known keys are %s", names, _KNOWN_TOKEN_KEYS)
     tokens = value if isinstance(value, Tokens) else Tokens.from_dict(value)
     for kind in TOKEN_KINDS:
-        count = validation.parse_int(kind, getattr(tokens, kind)) or 0
+        count = getattr(tokens, kind)
+        if type(count) is int and 0 <= count <= validation.MAX_TOKENS:  # nearly always
+            continue
+        count = validation.parse_int(kind, count) or 0
         if abs(count) > validation.MAX_TOKENS:
             raise ValueError(f"{kind} must be within ±{validation.MAX_TOKENS}, got {validation.describe(count)}")
         if count < 0:
@@ -152,21 +155,40 @@ def parse(arguments: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: An argument is invalid. The text names it.
         TypeError: An argument is unknown.
     """
-    declared_fields = declarations()
-    if not arguments.keys() <= declared_fields.keys():
-        unknown = next(name for name in arguments if name not in declared_fields)
+    documented, extended = _parsers()
+    has_extended = not arguments.keys() <= documented.keys()
+    if has_extended and not arguments.keys() <= declarations().keys():
+        unknown = next(name for name in arguments if name not in declarations())
         raise TypeError(f"got an unexpected keyword argument {unknown!r}")
-    values = {}
-    for name, declared in declared_fields.items():
-        value = arguments.get(name, declared.default)
-        if value is not None or declared.is_always_sent:
-            values[name] = parsed = declared.parse(name, value)
-            if parsed is None and not declared.is_always_sent:
-                del values[name]
+    values = {name: parse(name, arguments.get(name, default)) for name, (parse, default) in documented.items()}
+    if has_extended:
+        for name, (parse, default) in extended.items():
+            value = arguments.get(name, default)
+            if value is not None and (parsed := parse(name, value)) is not None:
+                values[name] = parsed
     return values
+
+
+_Parsers = dict[str, tuple[Callable[[str, Any], Any], Any]]
+
+
+@cache
+def _parsers() -> tuple[_Parsers, _Parsers]:
+    """Return `Field.parse` and `Field.default` by name: of the documented fields, and of the extended ones."""
+    documented, extended = (
+        {name: (declared.parse, declared.default) for name, declared in declarations().items() if name in names}
+        for names in (documented_names(), extended_names())
+    )
+    return documented, extended
 
 
 @cache
 def documented_names() -> tuple[str, ...]:
     """Return the names of the fields that every backend supports. All others are extended fields."""
     return tuple(name for name, declared in declarations().items() if declared.is_always_sent)
+
+
+@cache
+def extended_names() -> frozenset[str]:
+    """Return the names of the extended fields."""
+    return frozenset(declarations()).difference(documented_names())

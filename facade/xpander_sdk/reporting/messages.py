@@ -65,7 +65,7 @@ def _read_content(value: Any, depth: int) -> str:
 
 
 def _parse(name: str, value: Any, roles: frozenset[str]) -> str | None:
-    if value is None or isinstance(value, str | bytes | bytearray | Enum):
+    if type(value) is str or value is None or isinstance(value, str | bytes | bytearray | Enum):
         return parse_str(name, value)
     if inspect.isawaitable(value):
         raise ValueError(f"{name} must be text or data, got {type(value).__name__}; await it first")

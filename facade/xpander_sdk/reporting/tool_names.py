@@ -34,6 +34,8 @@ def parse_tool_names(name: str, value: object) -> list[str] | None:
     """
     if value is None:
         return None
+    if type(value) is list and _are_plain_names(value):
+        return value.copy()
     if type(value) is not list and (isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)):
         is_single = isinstance(value, str | bytes) or _read_name(value) is not None
         advice = f"; write [{name}]" if is_single else ""
@@ -48,6 +50,16 @@ def parse_tool_names(name: str, value: object) -> list[str] | None:
     if len(items) > MAX_TOOLS:
         raise ValueError(f"{name} must have at most {MAX_TOOLS:,} entries")
     return [_parse_tool(f"{name}[{index}]", item) for index, item in enumerate(items)]
+
+
+def _are_plain_names(values: list[Any]) -> bool:
+    """Return whether all values are valid names that need no conversion, as in most reports."""
+    if len(values) > MAX_TOOLS:
+        return False
+    for value in values:  # noqa: SIM110 - a generator takes twice as long
+        if type(value) is not str or not value.isascii() or len(value) > MAX_TOOL_NAME:
+            return False
+    return True
 
 
 def _parse_tool(name: str, value: Any) -> str:

@@ -40,7 +40,7 @@ class Scalar(Protocol):
 def parse_str(name: str, value: object) -> str | None:
     """Return text, or None. Accepts str, UTF-8 bytes and enums; a lone surrogate becomes U+FFFD."""
     if type(value) is str:  # the most frequent type
-        return replace_surrogates(value)
+        return value if value.isascii() else replace_surrogates(value)
     if isinstance(value, Enum):
         value = value.value if isinstance(value.value, str | bytes) else str(value.value)
     if isinstance(value, bytes | bytearray):
@@ -68,6 +68,9 @@ def parse_id(name: str, value: object) -> str:
     Accepts str, UUID, int and what `parse_str` accepts. A lone surrogate is refused: with a replacement character, two
     ids would become one.
     """
+    # The most frequent kind of id, of which no rule below can be violated.
+    if type(value) is str and value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID and value[0] != ".":
+        return value
     if isinstance(value, UUID) or (isinstance(value, Integral) and not isinstance(value, bool | Enum)):
         try:
             value = str(value)
@@ -134,7 +137,7 @@ def resolve_agent_id(configuration: Configuration, *, agent_id: object = None, a
         ValueError: No agent is specified, or its id is invalid.
     """
     # An agent may be an empty container, or an object without a truth value.
-    if not is_empty_builtin(agent):
+    if agent is not None and not is_empty_builtin(agent):
         own_id: object = MISSING
         with suppress(Exception):  # a property of the caller's object failed
             own_id = getattr(agent, "id", MISSING)
@@ -186,6 +189,8 @@ def parse_duration(name: str, value: object) -> float | None:
     """
     if value is None:
         return None
+    if type(value) is float and -MAX_DURATION <= value <= MAX_DURATION:  # the most frequent type
+        return value
     try:
         if type(value).__name__ == "timedelta64":  # numpy: float() would ignore its unit
             value = value.astype("timedelta64[us]").item()  # type: ignore[attr-defined]

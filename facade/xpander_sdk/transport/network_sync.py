@@ -61,9 +61,24 @@ class _Stream(httpcore.NetworkStream):
         # A separate function, so that an interrupted `read` has no variable that contains the request and its key.
         unsent, self._unsent = self._unsent, b""
         with suppress(httpcore.WriteError):  # a server may reject a request before it has read all of it
+            plain_socket = self._stream.get_extra_info("socket")
+            if plain_socket is not None and self._stream.get_extra_info("ssl_object") is None:
+                self._send(plain_socket, memoryview(unsent), timeout)
+                return
             # The inner stream applies the timeout to each piece that the peer accepts; this loop bounds their sum.
             for start in range(0, len(unsent), WRITE_SIZE):
                 self._stream.write(unsent[start : start + WRITE_SIZE], self._deadline.limit(timeout))
+
+    def _send(self, plain_socket: socket.socket, unsent: memoryview, timeout: float | None) -> None:
+        """Send all bytes with as few system calls as the peer allows: each may wake it up."""
+        try:
+            while unsent:
+                plain_socket.settimeout(self._deadline.limit(timeout))
+                unsent = unsent[plain_socket.send(unsent) :]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._unsent += buffer

@@ -183,7 +183,7 @@ class Database:
             connection.execute("ROLLBACK")
 
     def _retry_while_locked(self, step: Callable[[], T]) -> T:
-        deadline = None
+        deadline: float | None = None
         while True:
             try:
                 return step()
