@@ -9,6 +9,8 @@ import openai.types.chat.chat_completion_message_tool_call as chat_tool_call
 import openai.types.responses as openai_responses
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xpander_sdk import Backend, Configuration, Task
 from xpander_sdk.reporting.tool_names import parse_tool_names
@@ -104,3 +106,16 @@ def test_all_forms_take_any_iterable(value, tmp_path):
 def test_other_values_are_an_error_that_names_the_entry(value: Any, reason: str):
     with pytest.raises(ValueError, match=reason):
         parse_tool_names("used_tools", value)
+
+
+@given(st.lists(st.text(max_size=3) | st.sampled_from(["\ud800", "a" * 255, "a" * 256, b"b"]) | st.just({"name": "c"})))
+def test_lists_of_plain_names_are_converted_like_all_others(names: list[Any]) -> None:
+    def outcome(value: Any) -> Any:
+        try:
+            return parse_tool_names("used_tools", value)
+        except ValueError as error:
+            return str(error)
+
+    converted = outcome(names)
+    assert converted == outcome(iter(names))  # an iterator never takes the shorter way
+    assert converted is not names

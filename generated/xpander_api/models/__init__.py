@@ -82,9 +82,9 @@ __all__ = (
     "TaskReports",
     "TaskStatus",
     "TaskUser",
-    "Tokens",
     "TokenShare",
     "TokenTotals",
+    "Tokens",
     "ToolUse",
     "ValidationError",
 )
