@@ -467,3 +467,9 @@ def test_erasure_is_hidden_from_other_keys_and_protected_from_other_sites(
         assert admin.post("/ui/erase", data={"id": key}).status_code == 404
     assert store.task("org", "task") is not None
     assert store.audit_log("org", 10) == []
+
+
+def test_page_of_an_invalid_filter_leads_back_to_the_same_period(client: TestClient):
+    page = client.get("/ui/metrics?status=failed&last=30d&until=never")
+    assert page.status_code == 422
+    assert 'href="/ui/history?last=30d"' in page.text

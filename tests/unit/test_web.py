@@ -54,6 +54,13 @@ def test_dollars_have_significant_digits(value, text):
     assert template_filters.format_dollars(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "$0.00"), (0.015, "$0.015"), (0.1, "$0.10"), (0.00025, "$0.00025"), (1_500, "$1,500.00")]
+)
+def test_dollars_at_an_axis_have_all_digits(value, text):
+    assert template_filters.format_dollar_tick(value) == text
+
+
 @pytest.mark.parametrize(("value", "text"), [(1, "100 %"), (0.99999, "99.9 %"), (0.5, "50 %"), (0.985, "98.5 %")])
 def test_percentage_is_100_only_for_whole_share(value, text):
     assert template_filters.format_percent(value) == text

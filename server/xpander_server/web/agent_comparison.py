@@ -12,6 +12,7 @@ from xpander_server.web.charts import DataSeries, TimeAxis, render_lines
 from xpander_server.web.comparison import format_change, format_point_change, previous_period
 from xpander_server.web.metrics_view import MetricsSource
 from xpander_server.web.template_filters import (
+    format_dollar_tick,
     format_dollars,
     format_duration,
     format_number,
@@ -72,7 +73,7 @@ _FIGURES = (
     _Figure(name="95th percentile", get=lambda each: each["duration"]["p95"], format_value=format_duration),
     _Figure(name="Tokens", get=lambda each: each["tokens"]["total_tokens"], format_value=format_short),
     _Figure(name="Cost", get=lambda each: each["cost"]["total"], format_value=format_dollars),
-    _Figure(name="Cost of a run", get=_cost_per_run, format_value=format_dollars, format_tick=format_dollars),
+    _Figure(name="Cost of a run", get=_cost_per_run, format_value=format_dollars, format_tick=format_dollar_tick),
 )
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from xpander_server.domain.metrics import OUTCOMES
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
 from xpander_server.web.template_filters import (
+    format_dollar_tick,
     format_dollars,
     format_duration,
     format_number,
@@ -97,7 +98,7 @@ CHARTS = {
         columns=("cost", "unpriced_runs"),
         styles={"cost": "series-1"},
         format_value=format_dollars,
-        format_tick=format_dollars,
+        format_tick=format_dollar_tick,
     ),
 }
 

@@ -158,6 +158,12 @@ def to_exact_time(text: str) -> str:
     return format_timestamp(minute + local_time.second * SECOND + local_time.microsecond)
 
 
+def period_parameters(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of the time range in a query; those with an invalid form are left out."""
+    limits = {name: value for name in ("since", "until") if _INPUT_TIME.fullmatch(value := query.get(name, ""))}
+    return {**limits, **({"last": query["last"]} if query.get("last") in TIME_RANGES else {})}
+
+
 def required_parameter(request: Request, name: str) -> str:
     """Return a parameter of the query.
 

@@ -18,7 +18,7 @@ from xpander_server.http.dispatcher import request_state, root_path
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoreUnavailable
 from xpander_server.web import template_filters
-from xpander_server.web.filters import SHORT_RANGES
+from xpander_server.web.filters import SHORT_RANGES, period_parameters
 from xpander_server.web.sessions import BASE_PATH, SessionManager, is_same_origin
 from xpander_server.web.time_zone_cookie import read_choice
 from xpander_server.web.time_zones import zone_choice
@@ -71,7 +71,7 @@ def page_handler(sessions: SessionManager, operation: str, page: Page) -> Reques
             zone_choice.set(read_choice(request))
             return await page(request, principal)
         except HTTPError as error:
-            return render_error(error)
+            return render_error(error, period_parameters(request.query_params) if error.status == 422 else {})
         except StoreUnavailable:
             return render_error(HTTPError(503, "The store does not answer.", {"Retry-After": "1"}))
 
@@ -134,12 +134,17 @@ def _symbol(match: re.Match[str]) -> str:
     return "␡" if code == 0x7F else "�"
 
 
-def render_error(error: HTTPError) -> Response:
-    """Render an error as a page."""
+def render_error(error: HTTPError, parameters: Mapping[str, str] | None = None) -> Response:
+    """Render an error as a page.
+
+    Args:
+        error: The error.
+        parameters: The parameters of the link to the history.
+    """
     detail = error.detail
     if not isinstance(detail, str):
         detail = " ".join(f"{problem['loc'][-1]}: {problem['msg']}." for problem in detail)
-    context = {"status": error.status, "detail": detail, "principal": None}
+    context = {"status": error.status, "detail": detail, "principal": None, "parameters": parameters or {}}
     return render_template("error.html", context, error.status, error.headers)
 
 

@@ -106,6 +106,12 @@ def format_dollars(value: float | None) -> str:
     return f"${value:.2g}" if value >= 0.0001 else "<$0.0001"
 
 
+def format_dollar_tick(value: float) -> str:
+    """Return an amount of US dollars at an axis, such as `$0.015`: with all its digits, at least two decimals."""
+    text = f"{value:,.6f}"
+    return "$" + text[: len(text) - 4] + text[-4:].rstrip("0")
+
+
 def format_cost(nanodollars: int | None) -> str:
     """Return the cost of a task in US dollars; see `format_dollars`."""
     return MISSING if nanodollars is None else format_dollars(nanodollars / NANODOLLARS)
