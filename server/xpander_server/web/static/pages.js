@@ -236,11 +236,15 @@ function showAges(within = document) {
 
 function enableZones(form) {
   const select = find("select", form);
-  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (name && select.value !== name) {
-    [...select.options].find((option) => option.value === name)?.remove();
-    select.add(new Option(name), 1);
-  }
+  const offerOwnZone = () => {
+    const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (name && select.value !== name && select.options[1].value !== name) {
+      [...select.options].find((option) => option.value === name)?.remove();
+      select.add(new Option(name), 1);
+    }
+  };
+  select.addEventListener("pointerdown", offerOwnZone, { once: true });
+  select.addEventListener("focus", offerOwnZone, { once: true });
   select.addEventListener("change", () => form.requestSubmit());
 }
 
@@ -370,10 +374,14 @@ function startRefresh(part) {
 function enableCharts(within) {
   const listeners = new AbortController();
   for (const chart of findAll("svg.chart", within)) {
-    if (find(".buckets a", chart)) {
-      enableZoom(chart, listeners.signal);
-    }
-    enableTooltips(chart, listeners.signal);
+    // Only when the pointer first reaches a chart: the first paint of the page does not wait for hundreds of tooltips.
+    const enable = () => {
+      if (find(".buckets a", chart)) {
+        enableZoom(chart, listeners.signal);
+      }
+      enableTooltips(chart, listeners.signal);
+    };
+    chart.addEventListener("pointerenter", enable, { once: true });
   }
   return listeners;
 }
