@@ -112,8 +112,8 @@ screenshots: setup ## take the pictures of the web pages for docs/; needs a brow
 bench-million: setup ## measure all views of a million tasks on SQLite and PostgreSQL (TASKS=N, FOLDER=DIR keeps the stores); takes half an hour
 	@$(BIN)/python -m benchmarks.million $(if $(TASKS),--tasks $(TASKS)) $(if $(FOLDER),--folder $(FOLDER))
 
-mutants: setup $(MUTANTS) ## measure whether unit tests notice small changes of the pure modules; takes hours (MODULES="policy tokens" selects some)
-	PYTHONPATH=tests $(BIN)/python tests/mutation/mutants.py $(MODULES)
+mutants: setup $(MUTANTS) ## measure whether unit tests notice small changes of the pure modules; takes hours (MODULES="policy tokens" selects some, SAMPLE=40 tests 40 changes of each)
+	PYTHONPATH=tests $(BIN)/python tests/mutation/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) $(MODULES)
 
 $(MUTANTS): requirements/mutants.txt | $(READY)
 	$(call create_environment,-r $<)

@@ -1,6 +1,8 @@
 """Prices: names of providers and models, kinds of tokens, own prices, and the cost of a run."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -403,6 +405,20 @@ def test_cost_is_rounded_to_nano_dollars(tokens: int, cost: int) -> None:
 def test_call_that_counts_no_tokens_is_unpriced() -> None:
     assert _own_cost({"prompt_tokens": 0, "completion_tokens": 0}) is None
     assert _own_cost({}) is None
+
+
+@pytest.mark.parametrize("is_cache_included", [True, False, None])
+def test_cached_tokens_without_a_prompt_are_the_prompt(is_cache_included: bool | None) -> None:
+    assert _own_cost({"cache_read_tokens": 4}, is_cache_included=is_cache_included) == 0
+    cost = _dollars("gpt-4o", {"cache_read_tokens": 1_000}, is_cache_included=is_cache_included)
+    assert cost == pytest.approx(0.00125)
+
+
+def test_largest_cost_is_the_largest_integer_of_a_database() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert connection.execute("SELECT ?", (MAX_COST,)).fetchone() == (MAX_COST,)
+        with pytest.raises(OverflowError):
+            connection.execute("SELECT ?", (MAX_COST + 1,))
 
 
 def test_largest_cost_is_known() -> None:
