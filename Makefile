@@ -7,7 +7,7 @@ OFFICIAL := .official-venv/.ready
 MUTANTS := .mutants-venv/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
-INTEGRATIONS := $(foreach name,claude-agent-sdk crewai langchain litellm openai-agents,.integrations/$(name)/.ready)
+INTEGRATIONS := $(foreach name,claude-agent-sdk crewai langchain litellm openai-agents results,.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
 # A third of the time of the tests is waiting, so three workers keep two cores busy.
@@ -129,6 +129,9 @@ $(OFFICIAL): requirements/interop.txt | $(READY)
 
 integrations: setup $(INTEGRATIONS) ## test the adapters of agent frameworks, each in an environment of its framework
 	$(BIN)/pytest -n 2 --dist loadscope -m integration tests/integrations
+
+.integrations/results/.ready: requirements/framework-results.txt pyproject.toml | $(READY)
+	$(call create_environment,-r $< -e .)
 
 .integrations/%/.ready: requirements/integrations-%.txt pyproject.toml | $(READY)
 	$(call create_environment,-r $< -e .)

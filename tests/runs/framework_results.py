@@ -93,6 +93,25 @@ def crewai() -> Any:
     return instance("crewai.crews.crew_output", "CrewOutput", raw="Rainy", tasks_output=[], token_usage=usage)
 
 
+def crewai_with_shared_model() -> Any:
+    """Return a result whose sum counts the calls of an earlier kickoff, too."""
+    usage = Object(prompt_tokens=244, cached_prompt_tokens=160, completion_tokens=68, successful_requests=4)
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Weather?"}, {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "rainy"}, {"role": "assistant", "content": "Rainy"},
+    ]  # fmt: skip
+    tasks = [Object(messages=messages)]
+    return instance("crewai.crews.crew_output", "CrewOutput", raw="Rainy", tasks_output=tasks, token_usage=usage)
+
+
+def crewai_agent() -> Any:
+    usage = {"prompt_tokens": 122, "cached_prompt_tokens": 80, "completion_tokens": 34, "successful_requests": 2}
+    return instance(
+        "crewai.lite_agent_output", "LiteAgentOutput", raw="Rainy", agent_role="w", usage_metrics=usage, messages=[]
+    )
+
+
 def langchain_message(kind: str, content: str = "", **more: Any) -> Any:
     return instance(
         "langchain_core.messages", "Message", type=kind, content=content, additional_kwargs={}, id=None,

@@ -22,6 +22,8 @@ RESULTS: dict[str, tuple[Any, tuple[int, int, int], list[str], Any]] = {
     "strands, second invocation": (frameworks.strands(), (122, 34, 80), TOOLS, "Rainy"),
     "smolagents": (frameworks.smolagents(), (122, 34, 0), TOOLS, "Rainy"),
     "CrewAI": (frameworks.crewai(), (122, 34, 80), [], "Rainy"),
+    "CrewAI, sum of several kickoffs": (frameworks.crewai_with_shared_model(), (0, 0, 0), TOOLS, "Rainy"),
+    "CrewAI, agent without crew": (frameworks.crewai_agent(), (122, 34, 80), [], "Rainy"),
     "LangGraph, second turn": (frameworks.langgraph(), (122, 34, 80), TOOLS, "Rainy"),
     "haystack": (frameworks.haystack(), (122, 34, 0), TOOLS, "Rainy"),
     "autogen": (frameworks.autogen(), (122, 34, 0), TOOLS, "Rainy"),

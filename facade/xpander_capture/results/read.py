@@ -5,6 +5,8 @@ Sums that are not those of the run:
     strands        `accumulated_usage` and `tool_metrics` count all invocations of the agent: the last one is read
     LangGraph      `messages` has the whole conversation: the messages after the last one of the user are read
     haystack       `messages` begins with those that the caller passed: read as above, if the sum is that of the run
+    CrewAI         `token_usage` counts all kickoffs with a model object, and an object that several agents share once
+                   for each of them: it is read unless it has more requests than the messages of the tasks show
     OpenAI Agents  `raw_responses` lacks the calls of agents that were used as tools: they are the rest of the total
 """
 
@@ -199,9 +201,24 @@ def _read_smolagents(result: Any) -> ResultSummary | None:
 
 
 def _read_crewai(output: Any) -> ResultSummary | None:
-    if not has(output, "raw", "tasks_output", "token_usage"):
+    if has(output, "raw", "agent_role", "usage_metrics"):  # of an agent without crew: the usage of this run
+        usage, messages = child(output, "usage_metrics"), items(child(output, "messages"))
+    elif has(output, "raw", "tasks_output", "token_usage"):
+        usage = child(output, "token_usage")
+        messages = [
+            message for task in items(child(output, "tasks_output")) for message in items(child(task, "messages"))
+        ]
+        answers = sum(text(child(message, "role")) == "assistant" for message in messages)
+        if answers and (count(child(usage, "successful_requests")) or 0) > answers:
+            usage = None  # it has calls that are not those of the run
+    else:
         return None
-    return ResultSummary(output=child(output, "raw"), summaries=_known([summary_of(child(output, "token_usage"))]))
+    calls = chain.from_iterable(items(child(message, "tool_calls")) for message in messages)
+    return ResultSummary(
+        output=child(output, "raw"),
+        summaries=_known([summary_of(usage)]),
+        tool_names=_names((child(call, "function") for call in calls), "name"),
+    )
 
 
 def _read_langgraph(output: Any) -> ResultSummary | None:
