@@ -7,7 +7,8 @@ OFFICIAL := .official-venv/.ready
 MUTANTS := .mutants-venv/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
-INTEGRATIONS := $(foreach name,claude-agent-sdk crewai langchain litellm openai-agents results,.integrations/$(name)/.ready)
+ADAPTERS := claude-agent-sdk crewai langchain litellm openai-agents
+INTEGRATIONS := $(foreach name,$(if $(OLDEST),$(addsuffix -oldest,$(ADAPTERS)),$(ADAPTERS) results),.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
 # A third of the time of the tests is waiting, so three workers keep two cores busy.
@@ -127,8 +128,9 @@ interop: setup $(OFFICIAL) ## test our server with the official SDK, and compare
 $(OFFICIAL): requirements/interop.txt | $(READY)
 	$(call create_environment,-r $<)
 
-integrations: setup $(INTEGRATIONS) ## test the adapters of agent frameworks, each in an environment of its framework
-	$(BIN)/pytest -n 2 --dist loadscope -m integration tests/integrations
+integrations: setup ## test the adapters of agent frameworks, each in an environment of its framework (OLDEST=1: oldest versions)
+	@$(MAKE) --no-print-directory -j 4 $(INTEGRATIONS)
+	$(if $(OLDEST),OLDEST=1 )$(BIN)/pytest -n 2 --dist loadscope -m integration tests/integrations
 
 .integrations/results/.ready: requirements/framework-results.txt pyproject.toml | $(READY)
 	$(call create_environment,-r $< -e .)

@@ -20,7 +20,11 @@ Recorded = dict[str, list[Task]]
 
 
 def environment_python(name: str, config: pytest.Config) -> Path:
-    """Return the interpreter of a framework's environment; without it, the test is skipped."""
+    """Return the interpreter of a framework's environment; without it, the test is skipped.
+
+    With OLDEST=1, the environment has the oldest supported version of the framework.
+    """
+    name += "-oldest" if os.environ.get("OLDEST") else ""
     python = ROOT / ".integrations" / name / "bin" / "python"
     if not python.exists():
         if config.option.markexpr == "integration" and os.environ.get("CI"):

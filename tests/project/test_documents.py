@@ -21,7 +21,11 @@ FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # A block that needs an agent framework names it: "```python langchain". `make integrations` runs it.
 FRAMEWORK_FENCE = re.compile(r"^```python ([\w-]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ADAPTERS = "xpander_sdk.integrations."
-FRAMEWORKS = [path.stem.removeprefix("integrations-") for path in ROOT.glob("requirements/integrations-*.txt")]
+FRAMEWORKS = [
+    path.stem.removeprefix("integrations-")
+    for path in ROOT.glob("requirements/integrations-*.txt")
+    if not path.stem.endswith("-oldest")
+]
 
 RUN_CODE = ROOT / "tests" / "support" / "run_code.py"
 
