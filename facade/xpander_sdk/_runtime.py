@@ -13,6 +13,9 @@ import encodings.idna  # noqa: F401  # Python imports it for the first name look
 import anyio  # noqa: F401
 import sniffio  # noqa: F401
 
+# `xpander_api.models` imports a model at its first use, and its methods import the models of its properties. All that a
+# report uses is imported here instead, under the import lock.
+from xpander_api.models import BatchReport, Metadata, ModelCall, TaskReport, TaskReports, Tokens  # noqa: F401
 from xpander_sdk.client import bulk_reports, client, operations
 from xpander_sdk.reporting import fields, json_encoder, report
 

@@ -62,3 +62,21 @@ loaded = {name.removeprefix("xpander_api.models") for name in sys.modules}
 print(set(models._MODULES.values()) - loaded)
 """
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
+
+
+def test_reports_import_no_model_after_the_modules_of_the_first_call() -> None:
+    program = """
+import sys
+from xpander_sdk import _runtime
+from xpander_sdk.client import operations, report_batch
+from xpander_sdk.reporting.report import new_report
+before = set(sys.modules)
+report = new_report("a", id="r", error="e", calls=[{"model": "m"}], metadata={"a": "b"}, llm_response={})
+operations.report_task(report).parse({"id": "r", "created_at": "2026-01-31T09:30:00Z"}, {})
+outcome = {"status": 200, "task": {"id": "r"}}
+report_batch.report_tasks([report], is_compressed=True).parse({"outcomes": [outcome]}, {})[0].record()
+operations.get_report_fields(None), operations.get_task("r"), operations.invalid_report("a")
+print(sorted(name for name in set(sys.modules) - before if not name.startswith("encodings")))
+"""
+    # An import without the import lock would block a child that another thread forks meanwhile.
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import dateutil.parser  # noqa: F401  # `xpander_api.types` needs it for unusual times
 from attrs import frozen
 
 from xpander_api import models

@@ -14,6 +14,7 @@ from numbers import Integral, Number
 from typing import Any, Protocol
 from uuid import UUID
 
+from xpander_sdk._fork import import_lock
 from xpander_sdk.reporting.lookup import MISSING, look_up
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.validators import environment_variable
@@ -229,7 +230,8 @@ def parse_datetime(name: str, value: datetime | date | str | None) -> datetime |
     if value is None:
         return None
     if isinstance(value, str):
-        from dateutil.parser import isoparse  # imported here because it takes milliseconds
+        with import_lock:  # a fork during the import would leave an import lock held in the child
+            from dateutil.parser import isoparse  # imported here because it takes milliseconds
 
         try:
             value = isoparse(value.strip())
