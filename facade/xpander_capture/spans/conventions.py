@@ -386,6 +386,11 @@ class Path:
     attribute: str
     keys: Names = ()
 
+    @property
+    def is_indexed(self) -> bool:
+        """True for attributes with the numbers of a list in their names."""
+        return "*" in self.attribute
+
 
 def merge(read: Callable[[Convention], Iterable[str]]) -> tuple[Path, ...]:
     """Return the attributes of all conventions for one fact, without repetitions."""

@@ -13,7 +13,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from xpander_capture.spans.conventions import CONVENTIONS, Names, Path, merge
+from xpander_capture.spans.conventions import CONVENTIONS, Names, Path
+from xpander_capture.spans.known_names import KnownNames
 from xpander_capture.spans.span import Event
 from xpander_capture.spans.values import look_up, parse_json
 
@@ -35,8 +36,6 @@ _EVENT_INPUTS, _EVENT_OUTPUTS = ("gen_ai.input.messages",), ("gen_ai.output.mess
 _LANGCHAIN_ROLES = {"HumanMessage": "human", "AIMessage": "ai", "SystemMessage": "system", "ToolMessage": "tool"}
 _MAX_DEPTH = 12
 
-_INPUTS = merge(lambda convention: convention.inputs)
-_OUTPUTS = merge(lambda convention: convention.outputs)
 _JSON_TEXTS = frozenset(
     name
     for convention in CONVENTIONS
@@ -46,23 +45,24 @@ _JSON_TEXTS = frozenset(
 _TEXTS = frozenset(name for convention in CONVENTIONS for name in convention.texts)
 
 
-def input_text(attributes: Mapping[str, Any], events: Iterable[Event]) -> str | None:
+def input_text(known: KnownNames, attributes: Mapping[str, Any], events: Iterable[Event]) -> str | None:
     """Return the text of the user's last message, or None."""
-    return _first_text(_INPUTS, attributes, events, _USER_ROLES, _EVENT_INPUTS, (_INPUT_EVENTS,))
+    return _first_text(known.inputs, attributes, events, _USER_ROLES, _EVENT_INPUTS, (_INPUT_EVENTS,))
 
 
-def output_text(attributes: Mapping[str, Any], events: Iterable[Event]) -> str | None:
+def output_text(known: KnownNames, attributes: Mapping[str, Any], events: Iterable[Event]) -> str | None:
     """Return the text of the model's last message, or None."""
-    return _first_text(_OUTPUTS, attributes, events, _MODEL_ROLES, _EVENT_OUTPUTS, (_OUTPUT_EVENTS, _ASSISTANT_EVENTS))
+    return _first_text(
+        known.outputs, attributes, events, _MODEL_ROLES, _EVENT_OUTPUTS, (_OUTPUT_EVENTS, _ASSISTANT_EVENTS)
+    )
 
 
-def output_messages(attributes: Mapping[str, Any], events: Iterable[Event]) -> list[Any]:
+def output_messages(known: KnownNames, attributes: Mapping[str, Any], events: Iterable[Event]) -> list[Any]:
     """Return the model's messages in the form that the span has them in, without the history of the conversation."""
-    for path in _OUTPUTS:
-        if path.attribute == "gen_ai.output.messages" or "*" in path.attribute:
-            value = _attribute(path, attributes)
-            if value:
-                return value if isinstance(value, list) else [value]
+    for path in known.output_messages:
+        value = _attribute(path, attributes)
+        if value:
+            return value if isinstance(value, list) else [value]
     for event in events:
         value = parse_json(event.attributes.get("gen_ai.output.messages"))
         if value:
@@ -96,7 +96,7 @@ def _first_text(
 
 
 def _attribute(path: Path, attributes: Mapping[str, Any]) -> Any:
-    if "*" in path.attribute:
+    if path.is_indexed:
         return _indexed(path.attribute, attributes)
     value = attributes.get(path.attribute)
     if path.attribute in _TEXTS:
@@ -163,7 +163,10 @@ def _value_text(value: Any, roles: frozenset[str]) -> str | None:
         return value or None
     messages = list(_find_messages(value, _MAX_DEPTH))
     if messages:
-        return next(filter(None, (_read_text(message) for role, message in reversed(messages) if role in roles)), None)
+        for role, message in reversed(messages):
+            if role in roles and (text := _read_text(message)):
+                return text
+        return None
     if isinstance(value, dict) and isinstance(raw := value.get("raw"), str):
         return raw or None
     return _json_text(value)
@@ -218,7 +221,9 @@ def _read_text(value: Any, depth: int = _MAX_DEPTH) -> str:
     if value is None or depth == 0:
         return ""
     if isinstance(value, list):
-        return "\n".join(filter(None, (_read_text(item, depth - 1) for item in value)))
+        if len(value) == 1:
+            return _read_text(value[0], depth - 1)
+        return "\n".join([text for item in value if (text := _read_text(item, depth - 1))])
     if not isinstance(value, dict):
         return ""
     kind = value.get("type")
@@ -228,10 +233,16 @@ def _read_text(value: Any, depth: int = _MAX_DEPTH) -> str:
         return ""
     if isinstance(kind, str) and kind in _ROLES and isinstance(value.get("data"), dict):
         return _read_text(value["data"], depth - 1)
-    content = next((value[key] for key in _TEXT_KEYS if value.get(key) is not None), None)
-    return _read_text(
-        parse_json(content) if isinstance(content, str) and content.startswith('[{"') else content, depth - 1
-    )
+    content = None
+    for key in _TEXT_KEYS:
+        content = value.get(key)
+        if content is not None:
+            break
+    if isinstance(content, str):
+        if not content.startswith('[{"'):
+            return content
+        content = parse_json(content)
+    return _read_text(content, depth - 1)
 
 
 def _json_text(value: Any) -> str | None:

@@ -24,12 +24,15 @@ is a function of the set of spans, so it is applied again to all spans of the tr
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from xpander_capture.spans.summary import SpanSummary
 from xpander_capture.spans.tree import Node, link, unique
 from xpander_capture.spans.usage import count_usage
+
+_start_and_id, _end_and_id = attrgetter("start", "id"), attrgetter("end", "id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +143,9 @@ def find_runs(spans: Iterable[SpanSummary], *, is_final: bool) -> TraceRuns:
     orphans = _attach(orphans, found)
     if not found and any(map(_calls_model, orphans)):
         found.append(_virtual(orphans, is_final=is_final))
-    runs = [_run(item) for item in found]
-    covered = {node.span.id for item in found for node in item.node.subtree()}
+    subtrees = [item.node.subtree() for item in found]
+    runs = [_run(item, nodes) for item, nodes in zip(found, subtrees, strict=True)]
+    covered = {node.span.id for nodes in subtrees for node in nodes}
     return TraceRuns(runs, [span for span in known if span.id not in covered])
 
 
@@ -185,7 +189,7 @@ def _cut_runs(top: Node, *, is_provisional: bool) -> list[_Found]:
         rest += [(child, task_id) for child in reversed(node.children)]
         if task_id is not None:
             node.children = own
-    return sorted(found, key=lambda item: (item.node.span.start, item.node.span.id))
+    return sorted(found, key=lambda item: (item.node.span.start, item.node.span.id)) if found[1:] else found
 
 
 def derive_task_id(trace_id: str, span_id: str) -> str:
@@ -229,18 +233,21 @@ def _virtual(orphans: list[Node], *, is_final: bool) -> _Found:
     return _Found(Node(missing, trees), is_provisional=True, is_virtual=True)
 
 
-def _run(found: _Found) -> Run:
+def _run(found: _Found, nodes: list[Node]) -> Run:
+    """Return a run.
+
+    Args:
+        found: The run's topmost span, and its place in the trace.
+        nodes: The spans of the run, the topmost one first.
+    """
     top = found.node
     span = top.span
-    spans = [node.span for node in top.subtree()]
-    calls = [below for below in spans if below.kind == "model"]
-    latest_calls = sorted(calls, key=lambda call: (call.end, call.id), reverse=True)
-    failed = _failed_span(top)
-    has_ended = span.end > 0
-    tokens, described_calls = count_usage(top)
+    spans = [node.span for node in nodes]
+    tokens, described_calls = count_usage(nodes)
     times = [time for below in spans for time in (below.start, below.end) if time]
-    ordered = sorted(spans[1:], key=lambda below: (below.start, below.id))
-    run = Run(
+    by_start = sorted(spans, key=_start_and_id)
+    ordered = [below for below in by_start if below is not span]
+    return Run(
         task_id=span.task_id or derive_task_id(span.trace_id, span.id),
         agent_id=_agent(span, ordered),
         agent_fallback=(span if found.root is None else found.root.span).name,
@@ -252,26 +259,32 @@ def _run(found: _Found) -> Run:
         input=_first(below.input for below in [span, *ordered]),
         tokens=tokens,
         calls=described_calls,
-        used_tools=[below.tool for below in sorted(spans, key=lambda it: (it.start, it.id)) if below.tool is not None],
+        used_tools=[below.tool for below in by_start if below.tool is not None],
         user_id=_first(below.user_id for below in [span, *ordered]),
         conversation_id=_first(below.conversation_id for below in [span, *ordered]),
         parent_task_id=found.parent_task_id,
         metadata={"service": span.service} if span.service is not None and span.task_id is None else {},
         created_at=(span.start or span.end) // 1_000 or None,
-    )
-    if not has_ended:
         # Later spans may change what a run in progress seems to be: its result, for example.
-        return run
-    is_backwards = span.end < span.start  # the clocks of two machines differ
-    return replace(
-        run,
-        result=_result(span, ordered, latest_calls),
-        error=_error(span, failed, latest_calls),
-        llm_response=_response(span, latest_calls),
-        is_success=failed is None,
-        duration=None if is_backwards or not span.start else (span.end - span.start) / 1e9,
-        finished_at=max(span.start, span.end) // 1_000,
+        **(_end(top, ordered) if span.end > 0 else {}),
     )
+
+
+def _end(top: Node, ordered: list[SpanSummary]) -> dict[str, Any]:
+    """Return what is known about a run that has ended."""
+    span = top.span
+    calls = [below for below in (span, *ordered) if below.kind == "model"]
+    latest_calls = sorted(calls, key=_end_and_id, reverse=True)
+    failed = _failed_span(top)
+    is_backwards = span.end < span.start  # the clocks of two machines differ
+    return {
+        "result": _result(span, ordered, latest_calls),
+        "error": _error(span, failed, latest_calls),
+        "llm_response": _response(span, latest_calls),
+        "is_success": failed is None,
+        "duration": None if is_backwards or not span.start else (span.end - span.start) / 1e9,
+        "finished_at": max(span.start, span.end) // 1_000,
+    }
 
 
 def _reported_at(span: SpanSummary, times: list[int]) -> int | None:
@@ -313,7 +326,7 @@ def _failed_span(top: Node) -> SpanSummary | None:
 
 
 def _result(span: SpanSummary, ordered: list[SpanSummary], latest_calls: list[SpanSummary]) -> str | None:
-    agents = sorted((below for below in ordered if below.kind == "agent"), key=lambda it: (it.end, it.id), reverse=True)
+    agents = sorted((below for below in ordered if below.kind == "agent"), key=_end_and_id, reverse=True)
     steps = [below for below in ordered if below.kind == "step" and below.end >= span.end > 0]
     return _first(below.output for below in [span, *steps, *agents, *latest_calls])
 

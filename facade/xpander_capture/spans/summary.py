@@ -6,14 +6,24 @@ the history of the conversation, which a span of a model call repeats in full.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
-from xpander_capture.spans.conventions import CONVENTIONS, OTHER_KINDS, USAGE_KINDS, Path, merge
+from xpander_capture.spans.conventions import Path
+from xpander_capture.spans.known_names import KnownNames, find_known_names
 from xpander_capture.spans.messages import input_text, output_messages, output_text
 from xpander_capture.spans.span import Kind, Span
-from xpander_capture.spans.values import clean_text, look_up, parse_json, read_count, read_name, read_number
+from xpander_capture.spans.values import (
+    clean_text,
+    encode_json,
+    look_up,
+    parse_json,
+    read_count,
+    read_name,
+    read_number,
+)
 
 TASK_ID = "xpander.task.id"
 """Attribute with the id of the task that a span belongs to. The SDK sets it, so that its reports and the span update
@@ -21,29 +31,8 @@ the same task."""
 _MAX_RESPONSE = 64 * 1024
 _MAX_ERROR = 16_384
 
-_KINDS = [(name, values) for convention in CONVENTIONS for name, values in convention.kinds.items()]
-_MARKS = [mark for convention in CONVENTIONS for mark in convention.marks.items()]
-_HINTS = [hint for convention in CONVENTIONS for hint in convention.hints.items()]
-_PREFIXES = tuple(dict.fromkeys(prefix for convention in CONVENTIONS for prefix in convention.prefixes))
-_AGENT = merge(lambda convention: convention.agent)
-_WORKFLOW = merge(lambda convention: convention.workflow)
-_TOOL = merge(lambda convention: convention.tool)
-_PROVIDER = merge(lambda convention: convention.provider)
-_MODEL = merge(lambda convention: convention.model)
-_RESPONSE_ID = merge(lambda convention: convention.response_id)
-_COST = merge(lambda convention: convention.cost)
-_USER = merge(lambda convention: convention.user)
-_CONVERSATION = merge(lambda convention: convention.conversation)
-# OpenLLMetry writes the id of each run as the id of the agent.
-_RUN_IDS_OF_AGENTS = "traceloop.span.kind"
-_AGENT_NAMES = tuple(path for path in _AGENT if path.attribute != "gen_ai.agent.id")
+T = TypeVar("T")
 
-
-def _usage_paths(kind: str) -> tuple[Path, ...]:
-    return merge(lambda convention: convention.usage.get(kind, ()))
-
-
-_USAGE = {kind: _usage_paths(kind) for kind in USAGE_KINDS}
 # Values of `gen_ai.system` that name a framework instead of the provider of a model.
 _FRAMEWORKS = frozenset({"langchain", "langgraph", "strands-agents", "autogen", "crewai", "gcp.vertex.agent"})
 
@@ -99,17 +88,20 @@ class SpanSummary:
 
 
 _FIELDS = tuple(dataclasses.fields(SpanSummary))
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DEFAULTS = {
     item.name: item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
     for item in _FIELDS
 }
 
 
+_DEFAULT_ITEMS = tuple(_DEFAULTS.items())
+_values_of = attrgetter(*_DEFAULTS)
+
+
 def to_json(summary: SpanSummary) -> str:
     """Return a summary as JSON text, without the values that it does not have."""
-    values = {name: value for name, default in _DEFAULTS.items() if (value := getattr(summary, name)) != default}
-    return _encode(values)
+    items = zip(_DEFAULT_ITEMS, _values_of(summary), strict=True)
+    return encode_json({name: value for (name, default), value in items if value != default})
 
 
 def from_json(text: str) -> SpanSummary:
@@ -122,7 +114,8 @@ def summarize(span: Span) -> SpanSummary:
     """Return the summary of a span."""
     attributes = span.attributes
     task_id = read_name(attributes.get(TASK_ID))
-    kind = _kind(attributes)
+    known = find_known_names(attributes)
+    kind = _kind(known, attributes)
     values: dict[str, Any] = {
         "trace_id": span.trace_id,
         "id": span.id,
@@ -131,77 +124,62 @@ def summarize(span: Span) -> SpanSummary:
         "start": span.start,
         "end": span.end,
         "kind": "agent" if task_id is not None else kind,
-        "label": _label(span, kind),
+        "label": _label(span, known, kind),
         "is_error": span.is_error or bool(attributes.get("error.type")),
         "error": _error(span),
         "task_id": task_id,
         "service": _service(span.resource),
-        "user_id": _name(_USER, attributes),
+        "user_id": _name(known.user, attributes),
     }
     if kind != "other" or task_id is not None:
-        values |= _agent_values(span, values["kind"])
+        values |= _agent_values(span, known, values["kind"])
     return SpanSummary(**values)
 
 
-def _agent_values(span: Span, kind: Kind) -> dict[str, Any]:
+def _agent_values(span: Span, known: KnownNames, kind: Kind) -> dict[str, Any]:
     """Return what only the spans of agents and models have."""
     attributes = span.attributes
     is_call = kind in ("model", "embedding")
-    usage = _usage(attributes) if kind != "tool" else {}
+    usage = _usage(known, attributes) if kind != "tool" else {}
     values: dict[str, Any] = {
-        "agent": _agent(attributes),
-        "has_exception": any(event.name == "exception" for event in span.events),
-        "conversation_id": _name(_CONVERSATION, attributes),
+        "agent": _name(known.agent, attributes),
+        "has_exception": bool(span.events) and any(event.name == "exception" for event in span.events),
+        "conversation_id": _name(known.conversation, attributes),
         "usage": usage,
     }
     if kind == "agent":
-        values["workflow"] = _name(_WORKFLOW, attributes)
+        values["workflow"] = _name(known.workflow, attributes)
     if kind == "tool":
-        values["tool"] = _name(_TOOL, attributes) or read_name(span.name) or "unknown"
+        values["tool"] = _name(known.tool, attributes) or read_name(span.name) or "unknown"
     elif kind != "embedding":
-        values["input"] = clean_text(input_text(attributes, span.events))
-        values["output"] = clean_text(output_text(attributes, span.events))
+        values["input"] = clean_text(input_text(known, attributes, span.events))
+        values["output"] = clean_text(output_text(known, attributes, span.events))
     if is_call:
-        values["response_id"] = _name(_RESPONSE_ID, attributes)
-        values["cost"] = _number(_COST, attributes)
+        values["response_id"] = _name(known.response_id, attributes)
+        values["cost"] = _number(known.cost, attributes)
     if is_call or usage:
-        values["provider"] = _provider(attributes)
-        values["model"] = _name(_MODEL, attributes)
-        values["response"] = _response(span, values)
+        values["provider"] = _first(_read_provider, known.provider, attributes)
+        values["model"] = _name(known.model, attributes)
+        values["response"] = _response(span, known, values)
     return values
 
 
-def _kind(attributes: Mapping[str, Any]) -> Kind:
-    for names, kind in _MARKS:
-        if all(name in attributes for name in names):
+def _kind(known: KnownNames, attributes: Mapping[str, Any]) -> Kind:
+    if known.marked_kind is not None:
+        return known.marked_kind
+    for name, values in known.kinds:
+        value = attributes[name]
+        kind = values.get(value.lower()) if isinstance(value, str) else None
+        if kind is not None:
             return kind
-    for name, values in _KINDS:
-        value = attributes.get(name)
-        known = values.get(value.lower()) if isinstance(value, str) else None
-        if known is not None:
-            return known
-    for names, kind in _HINTS:
-        if all(name in attributes for name in names):
-            return kind
-    return "step" if any(name.startswith(_PREFIXES) for name in attributes) else "other"
+    return known.fallback_kind
 
 
-def _label(span: Span, kind: Kind) -> str:
+def _label(span: Span, known: KnownNames, kind: Kind) -> str:
+    if kind == "other":
+        return known.other_label
     operation = span.attributes.get("gen_ai.operation.name")
-    if isinstance(operation, str) and kind != "other":
-        return (read_name(operation) or kind)[:64]
-    if kind != "other":
-        return kind
-    for label, prefixes in OTHER_KINDS.items():
-        if any(name.startswith(prefixes) for name in span.attributes):
-            return label
-    return ""
-
-
-def _agent(attributes: Mapping[str, Any]) -> str | None:
-    if _RUN_IDS_OF_AGENTS in attributes:
-        return read_name(attributes.get("gen_ai.agent.name")) or _name(_AGENT_NAMES, attributes)
-    return _name(_AGENT, attributes)
+    return (read_name(operation) or kind)[:64] if isinstance(operation, str) else kind
 
 
 def _service(resource: Mapping[str, Any]) -> str | None:
@@ -210,32 +188,32 @@ def _service(resource: Mapping[str, Any]) -> str | None:
     return None if service is None or service.startswith("unknown_service") else service
 
 
-def _values(paths: tuple[Path, ...], attributes: Mapping[str, Any]) -> Any:
+def _first(read: Callable[[Any], T | None], paths: tuple[Path, ...], attributes: Mapping[str, Any]) -> T | None:
+    """Return the first value that `read` accepts. This is a loop without generators: it runs ten times for a span."""
     for path in paths:
-        if path.attribute in attributes:
-            value = attributes[path.attribute]
-            yield look_up(value, path.keys) if path.keys else value
+        value = attributes[path.attribute]
+        result = read(look_up(value, path.keys) if path.keys else value)
+        if result is not None:
+            return result
+    return None
 
 
 def _name(paths: tuple[Path, ...], attributes: Mapping[str, Any]) -> str | None:
-    return next((name for value in _values(paths, attributes) if (name := read_name(value))), None)
+    return _first(read_name, paths, attributes)
 
 
 def _number(paths: tuple[Path, ...], attributes: Mapping[str, Any]) -> float | None:
-    return next((number for value in _values(paths, attributes) if (number := read_number(value)) is not None), None)
+    return _first(read_number, paths, attributes)
 
 
-def _provider(attributes: Mapping[str, Any]) -> str | None:
-    names = (read_name(value) for value in _values(_PROVIDER, attributes))
-    return next((name for name in names if name and name.lower() not in _FRAMEWORKS), None)
+def _read_provider(value: Any) -> str | None:
+    name = read_name(value)
+    return None if name is None or name.lower() in _FRAMEWORKS else name
 
 
-def _usage(attributes: Mapping[str, Any]) -> dict[str, int]:
-    counts = {
-        kind: next((count for value in _values(paths, attributes) if (count := read_count(value)) is not None), None)
-        for kind, paths in _USAGE.items()
-    }
-    return {kind: count for kind, count in counts.items() if count is not None}
+def _usage(known: KnownNames, attributes: Mapping[str, Any]) -> dict[str, int]:
+    counts = ((kind, _first(read_count, paths, attributes)) for kind, paths in known.usage)
+    return {kind: count for kind, count in counts if count is not None}
 
 
 def _error(span: Span) -> str | None:
@@ -256,32 +234,30 @@ def _error_text(span: Span) -> str | None:
     return str(error_type)[:_MAX_ERROR] if error_type else None
 
 
-def _response(span: Span, known: Mapping[str, Any]) -> dict[str, Any]:
+def _response(span: Span, names: KnownNames, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts about a response, as a report's `llm_response` has them.
 
     Args:
         span: The span.
+        names: Attributes that the span has.
         known: Values of its summary: provider, model and conversation.
     """
     attributes = span.attributes
     response = {
         "provider": known["provider"],
         "model": known["model"],
-        "id": _name(_RESPONSE_ID, attributes),
+        "id": _name(names.response_id, attributes),
         "finish_reasons": parse_json(attributes.get("gen_ai.response.finish_reasons")),
         "conversation_id": known["conversation_id"],
-        "usage": {
-            name.removeprefix("gen_ai.usage.").removeprefix("llm.token_count."): value
-            for name, value in attributes.items()
-            if name.startswith(("gen_ai.usage.", "llm.token_count."))
-        },
-        "output": output_messages(attributes, span.events),
+        "usage": {short_name: attributes[name] for name, short_name in names.raw_usage},
+        "output": output_messages(names, attributes, span.events),
     }
     try:
-        if len(_encode(response["output"])) > _MAX_RESPONSE:
-            response["output"] = None  # the text is in the result
         present = {name: value for name, value in response.items() if value}
-        text = _encode(present)
+        text = encode_json(present)
+        if len(text) > _MAX_RESPONSE and len(encode_json(response["output"])) > _MAX_RESPONSE:
+            present.pop("output", None)  # the text is in the result
+            text = encode_json(present)
     except (TypeError, ValueError, RecursionError):
         return {}
     try:

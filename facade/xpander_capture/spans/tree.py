@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from xpander_capture.spans.summary import SpanSummary, to_json
 
@@ -35,7 +36,7 @@ def unique(spans: Iterable[SpanSummary]) -> list[SpanSummary]:
         other = by_id.get(span.id)
         if other is None or supersedes(span, other):
             by_id[span.id] = span
-    return sorted(by_id.values(), key=lambda span: (span.start, span.id))
+    return sorted(by_id.values(), key=attrgetter("start", "id"))
 
 
 def supersedes(span: SpanSummary, other: SpanSummary) -> bool:

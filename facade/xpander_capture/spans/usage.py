@@ -13,6 +13,7 @@ those of the spans below complete it, provided that both count the same prompts.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from xpander_capture.spans.conventions import CACHE_READ, CACHE_WRITE, COMPLETION, PROMPT
@@ -26,27 +27,38 @@ MAX_CALLS = 1_000
 """Calls of one report, at most."""
 
 
+_start_and_id = attrgetter("start", "id")
+
+
 @dataclass(slots=True)
 class _Sum:
     usage: dict[str, int] = field(default_factory=dict)
     calls: list[SpanSummary] = field(default_factory=list)
 
 
-def count_usage(top: Node) -> tuple[dict[str, int] | None, list[dict[str, Any]]]:
-    """Return the tokens of a run by kind (None if unknown), and its model calls in the form of a report."""
-    nodes = top.subtree()
+def count_usage(nodes: list[Node]) -> tuple[dict[str, int] | None, list[dict[str, Any]]]:
+    """Return the tokens of a run by kind (None if unknown), and its model calls in the form of a report.
+
+    Args:
+        nodes: The spans of the run, a parent before its children.
+    """
+    top = nodes[0]
     repeated = _repeated_calls(nodes)
     sums: dict[int, _Sum] = {}
     for node in reversed(nodes):  # children before their parents
         below = _Sum()
         for child in node.children:
-            part = sums.pop(id(child))
+            part = sums.pop(id(child), None)
+            if part is None:
+                continue
             below.calls += part.calls
             for kind, count in part.usage.items():
                 below.usage[kind] = below.usage.get(kind, 0) + count
-        sums[id(node)] = below if node.span.id in repeated else _combine(node.span, below)
-    result = sums[id(top)]
-    calls = sorted(result.calls, key=lambda span: (span.start, span.id))
+        combined = below if node.span.id in repeated else _combine(node.span, below)
+        if combined.calls or combined.usage:
+            sums[id(node)] = combined
+    result = sums.get(id(top), _Sum())
+    calls = sorted(result.calls, key=_start_and_id)
     usage = {kind: min(result.usage.get(kind, 0), MAX_COUNT) for kind in TASK_KINDS} if result.usage else None
     if not calls and top.span.model is not None and usage:
         # A framework that has no spans for its calls, but states their sum and the model.
@@ -87,6 +99,9 @@ def _repeated_calls(nodes: list[Node]) -> set[str]:
     Such spans have the same response id at the same time. Calls one after the other with the same id are different
     ones: a cache or a test may return the same response again.
     """
+    ids = [node.span.response_id for node in nodes if node.span.kind == "model" and node.span.response_id is not None]
+    if len(ids) == len(set(ids)):
+        return set()
     repeated = set()
     calls: dict[str, list[SpanSummary]] = {}
     ancestors = _call_ancestors(nodes)

@@ -1,7 +1,9 @@
 """Values of attributes: JSON texts, counts and names in the forms that different exporters write."""
 
 import json
+import json.encoder
 import math
+from collections.abc import Callable
 from typing import Any
 
 MAX_COUNT = 10**12
@@ -13,6 +15,25 @@ MAX_NAME = 255
 MAX_TEXT = 1_000_000
 """Characters of a text; longer ones are cut, because a report has at most 4 MiB."""
 _MAX_JSON = 4 * 1024 * 1024
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _make_encoder() -> Callable[[Any], str]:
+    """Return `json`'s encoder in C, made once: `JSONEncoder.encode` makes one for each call, which takes longer."""
+    try:
+        # Without the search for cycles, which values of JSON and of attributes cannot have.
+        arguments = (None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+        encode = getattr(json.encoder, "c_make_encoder")(*arguments)  # noqa: B009 - no public name, so no type
+        encode({"": [0.5, "", None]}, 0)
+    except (AttributeError, TypeError):  # an interpreter without it, or with other arguments
+        return _encoder.encode
+    return lambda value: "".join(encode(value, 0))
+
+
+encode_json = _make_encoder()
+"""Function that returns a value as JSON text without spaces, with the characters as they are."""
 
 
 def parse_json(value: Any, *, is_text: bool = False) -> Any:

@@ -31,6 +31,7 @@ from xpander_server.store import StoredSpan
 MAX_VALUES = 2_000_000
 """Largest number of values in a JSON body."""
 _MAX_TIME = 2**63
+_ERROR = Status.STATUS_CODE_ERROR
 _TRACE_ID, _SPAN_ID = re.compile("[0-9a-f]{32}"), re.compile("[0-9a-f]{16}")
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 _ONLY_TRACES = (
@@ -65,8 +66,8 @@ def decode_protobuf(body: bytes) -> DecodedExport:
     except DecodeError:
         _refuse_other_signal(body)
         raise HTTPError(400, "The body is not an ExportTraceServiceRequest in the binary form of Protobuf.") from None
-    spans: list[Span] = []
-    invalid_count, reason = 0, ""
+    stored: list[StoredSpan] = []
+    valid_count, invalid_count, reason = 0, 0, ""
     for resource_spans in request.resource_spans:
         resource = _attributes(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
@@ -74,10 +75,12 @@ def decode_protobuf(body: bytes) -> DecodedExport:
                 if problem := _problem(span):
                     invalid_count, reason = invalid_count + 1, reason or problem
                 else:
-                    spans.append(_span(span, resource))
-    if invalid_count and not spans:
+                    # Only the summary is kept: texts of a conversation repeat in each of its spans.
+                    valid_count += 1
+                    stored += _summaries([_span(span, resource)])
+    if invalid_count and not valid_count:
         _refuse_other_signal(body)
-    return DecodedExport(_summaries(spans), invalid_count, reason)
+    return DecodedExport(stored, invalid_count, reason)
 
 
 def decode_json_export(body: bytes) -> DecodedExport:
@@ -184,31 +187,36 @@ def _problem(span: ProtobufSpan) -> str:
 
 
 def _span(span: ProtobufSpan, resource: dict[str, Any]) -> Span:
-    parent_id = span.parent_span_id
+    parent_id, status = span.parent_span_id, span.status
+    events = span.events
     return Span(
         trace_id=span.trace_id.hex(),
         id=span.span_id.hex(),
-        parent_id=parent_id.hex() if any(parent_id) and len(parent_id) == _SPAN_ID_BYTES else "",
+        parent_id=parent_id.hex() if len(parent_id) == _SPAN_ID_BYTES and any(parent_id) else "",
         name=span.name,
         start=span.start_time_unix_nano,
         end=span.end_time_unix_nano,
         attributes=_attributes(span.attributes),
         resource=resource,
-        events=tuple(Event(event.name, _attributes(event.attributes)) for event in span.events),
-        is_error=span.status.code == Status.STATUS_CODE_ERROR,
-        message=span.status.message,
+        events=tuple([Event(event.name, _attributes(event.attributes)) for event in events]) if events else (),
+        is_error=status.code == _ERROR,
+        message=status.message,
     )
 
 
 def _attributes(attributes: Iterable[KeyValue]) -> dict[str, Any]:
-    return {attribute.key: _value(attribute.value) for attribute in attributes}
+    # Most values are texts, and each access to a message of Protobuf costs as much as several steps of Python.
+    values: dict[str, Any] = {}
+    for attribute in attributes:
+        value = attribute.value
+        values[attribute.key] = value.string_value or _value(value, value.WhichOneof("value"))
+    return values
 
 
-def _value(value: AnyValue) -> Any:
+def _value(value: AnyValue, kind: str | None) -> Any:
     # Protobuf limits the depth of a message, so the recursion ends.
-    kind = value.WhichOneof("value")
     if kind == "array_value":
-        return [_value(item) for item in value.array_value.values]
+        return [_value(item, item.WhichOneof("value")) for item in value.array_value.values]
     if kind == "kvlist_value":
         return _attributes(value.kvlist_value.values)
     return None if kind is None or kind == "bytes_value" else getattr(value, kind)
