@@ -34,7 +34,9 @@ CONNECTIONS = (1, 16, 64)
 BATCH = 100
 """Reports in a batch."""
 BATCH_CONNECTIONS = 4
-FRESH_PARTS = 5
+FRESH_PARTS = 10
+"""Parts of the filling of a new PostgreSQL database, each with its own rate."""
+SINGLE_ROUNDS = 3
 YEAR = 365 * 24 * 3_600_000_000  # microseconds
 DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=256MB", "max_wal_size=4GB")
 
@@ -64,9 +66,9 @@ def subject(script: str, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def ours(store_url: str) -> Iterator[str]:
-    """Run our server, and return its URL."""
-    with running_server(store_url) as server:
+def ours(store_url: str, *arguments: str) -> Iterator[str]:
+    """Run our server with further arguments of `serve`, and return its URL."""
+    with running_server(store_url, *arguments) as server:
         yield server.url
 
 
@@ -101,6 +103,31 @@ def measure_load(folder: Path, postgres: Postgres, seconds: float, rounds: int) 
     return rows
 
 
+def measure_singles(folder: Path, seconds: float) -> list[list[str]]:
+    """Return the rows of a table that compares our server on SQLite with the bare one, in turns."""
+    subjects: dict[str, Callable[[int], AbstractContextManager[str]]] = {
+        "ours": lambda number: ours(f"sqlite:///{folder}/singles-{number}.db"),
+        "ours, two workers": lambda number: ours(f"sqlite:///{folder}/workers-{number}.db", "--workers", "2"),
+        "bare": lambda number: subject("server_bare.py", folder / str(number)),
+    }
+    results: dict[str, list[dict[str, float]]] = {}
+    for number in range(SINGLE_ROUNDS):
+        (folder / str(number)).mkdir()
+        for name, serve in subjects.items():
+            with serve(number) as url:
+                load(url, CONNECTIONS[-1], 1)  # warm-up
+                before = cpu_seconds(url) if name != "bare" else 0.0
+                result = load(url, CONNECTIONS[-1], seconds)
+                used = cpu_seconds(url) - before if name != "bare" else 0.0
+                result["cpu"] = used / result["reports"] * 1_000_000
+            results.setdefault(name, []).append(result)
+    rows = [["", "reports/s", "p50", "p99", "CPU of the server per report"]]
+    for name, measured in results.items():
+        rate, p50, p99, cpu = (median(result[key] for result in measured) for key in ("rate", "p50", "p99", "cpu"))
+        rows.append([name, f"{rate:,.0f}", f"{p50:.1f} ms", f"{p99:.1f} ms", f"{cpu:.0f} µs" if cpu else ""])
+    return rows
+
+
 def measure_batches(folder: Path, postgres: Postgres, seconds: float, rounds: int) -> list[list[str]]:
     """Return the rows of the table with batches: our server on new databases, in turns."""
     rows = [["", "reports/s", "CPU of the server per report", "p50", "p99"]]
@@ -124,10 +151,12 @@ def measure_batches(folder: Path, postgres: Postgres, seconds: float, rounds: in
 
 
 def cpu_seconds(url: str) -> float:
-    """Return the CPU time that a server of ours has used."""
+    """Return the CPU time that a server of ours has used, in all of its workers."""
     with urlopen(Request(f"{url}/metrics", headers={"x-api-key": KEY})) as response:
         text = response.read().decode()
-    return float(text.partition("\nprocess_cpu_seconds_total ")[2].split("\n", 1)[0])
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("process_cpu_seconds_total")
+    )
 
 
 def measure_fresh_postgresql(url: str, count: int) -> list[list[str]]:
@@ -231,7 +260,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure our server.")
     parser.add_argument("--quick", action="store_true", help="measure less, and only print the results")
     parser.add_argument("--sizes", type=int, nargs="*", help="numbers of tasks (default: 1000 to 1000000)")
+    parser.add_argument("--fresh", type=int, metavar="N", help="only fill a new PostgreSQL database with N reports")
+    parser.add_argument("--singles", type=int, metavar="SECONDS", help="only compare single reports with the bare one")
     arguments = parser.parse_args()
+    if arguments.fresh or arguments.singles:
+        _measure_one(arguments.fresh, arguments.singles)
+        return
     seconds, rounds = (2, 1) if arguments.quick else (8, 3)
     sizes = arguments.sizes or ([1_000, 10_000] if arguments.quick else [1_000, 10_000, 100_000, 1_000_000])
     with tempfile.TemporaryDirectory() as name:
@@ -266,6 +300,20 @@ def main() -> None:
                 rounds=rounds,
             ),
         )
+
+
+def _measure_one(fresh_count: int | None, single_seconds: int | None) -> None:
+    """Measure one thing, and print it."""
+    with tempfile.TemporaryDirectory() as name:
+        if fresh_count:
+            postgres = Postgres(Path(f"{name}-postgresql"), *DURABLE)
+            try:
+                with new_database(postgres.url()) as url:
+                    print(report.as_markdown(measure_fresh_postgresql(url, fresh_count)))
+            finally:
+                postgres.close()
+        if single_seconds:
+            print(report.as_markdown(measure_singles(Path(name), single_seconds)))
 
 
 TEXT = """\

@@ -12,6 +12,7 @@ from xpander_server.body_json import LARGE_BODY_BYTES
 from xpander_server.contract import JSON
 from xpander_server.http.dispatcher import RECEIVED_BODY
 from xpander_server.http.errors import HTTPError
+from xpander_server.http.request_headers import header_text, header_values
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """The contract's limit for a body, both compressed and decompressed."""
@@ -86,7 +87,7 @@ async def read_encoded_body(
         HTTPError: 415 for an unsupported coding, 413 for a body above the limit, 408 after the timeout, 503 if there is
             no memory left for the organization.
     """
-    coding = ",".join(request.headers.getlist("content-encoding")).strip().lower()
+    coding = b",".join(header_values(request, b"content-encoding")).decode("latin-1").strip().lower()
     if coding not in _DECOMPRESS:
         accepted = {"Accept-Encoding": "gzip, zstd"}
         raise HTTPError(415, "Send the body uncompressed, or with one Content-Encoding: gzip or zstd.", accepted)
@@ -109,7 +110,7 @@ async def read_form(request: Request, max_seconds: float) -> bytes:
 
 def media_type(request: Request) -> str:
     """Return the media type of the body without its parameters, in lower case; empty if it is not stated."""
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+    return header_text(request, b"content-type").split(";")[0].strip().lower()
 
 
 def _require_media_type(request: Request, required: str, subject: str) -> None:
@@ -120,7 +121,7 @@ def _require_media_type(request: Request, required: str, subject: str) -> None:
 async def _receive(
     request: Request, max_seconds: float | None, max_bytes: int, memory: "Reservation | None" = None
 ) -> bytes:
-    content_length = request.headers.get("content-length", "")
+    content_length = header_text(request, b"content-length")
     if content_length.isdecimal() and int(content_length) > max_bytes:
         raise _too_large(max_bytes)
     received: bytearray | None = request.scope.get(RECEIVED_BODY)

@@ -22,7 +22,21 @@ RequestHandler = Callable[[Request], Awaitable[Response]]
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a response with `value` as JSON."""
-    return Response(msgspec.json.encode(value), status, headers, media_type=JSON)
+    return _JsonResponse(msgspec.json.encode(value), status, headers)
+
+
+class _JsonResponse(Response):
+    """Response with JSON, whose headers need no search for those that are missing."""
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str] | None) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            *((name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in (headers or {}).items()),
+            (b"content-length", str(len(body)).encode("ascii")),
+            (b"content-type", b"application/json"),
+        ]
 
 
 def error_response(status: int, detail: str | list[Problem], headers: Mapping[str, str] | None = None) -> Response:

@@ -14,6 +14,7 @@ from xpander_server.auth.rate_limit import Limiter, Rate, RateLimiter
 from xpander_server.auth.verifier import KeyGrant, Verification, Verifier
 from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.errors import HTTPError
+from xpander_server.http.request_headers import header_values
 
 FAILURE_RATE = Rate(100, 10.0)
 """Unknown keys that one address may try."""
@@ -152,10 +153,14 @@ class KeyAuthenticator:
             headers.update(allowance.headers)
 
     async def _grant_of(self, request: Request, *, accepts_bearer: bool) -> KeyGrant:
-        keys = [value for name, value in request.headers.raw if name == b"x-api-key"]
+        keys = header_values(request, b"x-api-key")
         if accepts_bearer:  # the form in which Prometheus sends credentials
             keys += _bearer_tokens(request)
         if len(keys) == 1:
+            cached = self._verifier.cached(keys[0]) if keys[0] else _NO_KEY
+            # Without a coroutine for most requests, whose key is in the cache.
+            if cached is not None and cached.grant is not None and cached.is_fresh():
+                return cached.grant
             verification = await self.verify_key(keys[0], request)
             if verification.grant is not None:
                 return verification.grant
@@ -195,7 +200,7 @@ class KeyAuthenticator:
 
 
 def _bearer_tokens(request: Request) -> list[bytes]:
-    values = [value.split(None, 1) for name, value in request.headers.raw if name == b"authorization"]
+    values = [value.split(None, 1) for value in header_values(request, b"authorization")]
     return [parts[1].strip() for parts in values if len(parts) == 2 and parts[0].lower() == b"bearer"]
 
 

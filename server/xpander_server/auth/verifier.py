@@ -8,7 +8,7 @@
 A result is fresh for `CACHE_SECONDS`. scrypt is computed once for each valid key and process.
 """
 
-import hmac
+import hashlib
 import secrets
 import time
 from collections import OrderedDict
@@ -129,4 +129,4 @@ class Verifier:
         return verification
 
     def _digest(self, key: bytes) -> bytes:
-        return hmac.digest(self._digest_secret, key, "sha256")
+        return hashlib.blake2b(key, digest_size=32, key=self._digest_secret).digest()
