@@ -8,7 +8,6 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from xpander_server.contract import JSON
 from xpander_server.domain.task import Conflict
 from xpander_server.http.dispatcher import request_state
 from xpander_server.http.errors import HTTPError, Problem
