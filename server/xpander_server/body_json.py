@@ -99,6 +99,8 @@ def split_array(body: bytes, name: str, max_items: int, max_values: int = MAX_BA
         items: list[msgspec.Raw] = getattr(_array_decoder(name).decode(body), name)
     except msgspec.ValidationError:
         return None
+    except RecursionError:  # brackets without their counterparts
+        raise HTTPError(400, _TOO_DEEP) from None
     except (msgspec.DecodeError, ValueError) as error:
         raise HTTPError(400, _reason(body, error)) from None
     if len(items) > max_items:

@@ -1,6 +1,7 @@
 """Fixtures of the fault tests: both forms of the SDK, tracing, a certificate, and no proxy settings of this machine."""
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from faults.forms import Form
 from faults.server import HOST
@@ -45,10 +47,19 @@ def form(request: pytest.FixtureRequest) -> Form:
     return request.getfixturevalue(f"{request.param}_form")
 
 
+class _SpanIds(IdGenerator):
+    def generate_span_id(self) -> int:
+        return secrets.randbits(63) + 1
+
+    def generate_trace_id(self) -> int:
+        return secrets.randbits(127) + 1
+
+
 @pytest.fixture(scope="session")
 def span_exporter() -> InMemorySpanExporter:
     """Return the exporter of the global tracer provider, which a process can set only once."""
-    provider = TracerProvider(shutdown_on_exit=False)  # other tests may report while the process exits
+    # Other tests may report while the process exits, and OpenTelemetry's own ids use the global random numbers.
+    provider = TracerProvider(shutdown_on_exit=False, id_generator=_SpanIds())
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)

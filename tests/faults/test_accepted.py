@@ -105,7 +105,7 @@ CASES = [
     invalid("execution_attempts", "1", execution_attempts=None),
     invalid("sub_executions", "a", sub_executions=[]),
     Accepted("unknown status", respond(200, {**TASK, "status": "hibernating"}), {}, {"status": "hibernating"}, False),
-    Accepted("unknown field", respond(200, {**TASK, "model": {"name": "m"}}), {"model": {"name": "m"}}, {}, False),
+    Accepted("unknown field", respond(200, {**TASK, "mood": {"name": "m"}}), {"mood": {"name": "m"}}, {}, False),
     Accepted("optional fields are null", respond(200, {**TASK, "tokens": None}), {}, {"tokens": None}, False),
 ]
 

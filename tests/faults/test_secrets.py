@@ -106,7 +106,7 @@ def test_doctor_hides_key(case: FaultCase, caplog, spans):
     with capture_debug_logs(caplog), case.server as server:
         configuration = Configuration(base_url=server.url, api_key=KEY, timeouts=case.timeouts, retry=FAST_RETRIES)
         results = list(run_checks(configuration, AGENT))
-        assert results[-1].check == "agent"
+        assert results[-1].check == "spans"
     assert KEY_FRAGMENT not in f"{results} {results!r}"
     assert_no_secrets_leaked(None, caplog, spans)
 

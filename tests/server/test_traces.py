@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,6 +37,13 @@ from support.server import KEY, Server, running_server, serve_command, server_ur
 from xpander_sdk import Tasks
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """Server for this module only: the recorded runs are older than those of other tests, and on the first page."""
+    with running_server(tmp_path_factory.mktemp("traces") / "store.db", pages_are_whole=True) as running:
+        yield running
 
 
 def post(server: Server, body: bytes, path: str = "/v1/traces", **headers: str) -> tuple[int, dict[str, str], bytes]:

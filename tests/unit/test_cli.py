@@ -76,7 +76,7 @@ def test_each_command_has_an_example_with_valid_options(name):
         (("history", "a", "--base-url", "sqlite:////no/such/x.db"), 2, "The folder '/no/such' of the store"),
         (("history", "a", "--base-url", "runs.db"), 2, "write sqlite:///runs.db"),
         (("send", "--agent-id", "a", "--failed", "--in-progress"), 2, "must be either failed or in progress, got both"),
-        (("send", "--from", "-", "--failed"), 2, "only --agent-id is allowed"),
+        (("send", "--from", "-", "--failed"), 2, "only --agent-id and --format are allowed"),
         (("history", "a", "--base-url", "http://127.0.0.1:9"), 2, "set XPANDER_API_KEY"),
         (("send", "--agent-id", ".."), 2, "agent_id must not be '..'"),
         (("send", "--no-such-option"), 2, "No such option"),
