@@ -138,7 +138,8 @@ def test_context_is_restored_after_run_that_ends_within_its_block(backend, expor
     assert span_of(exporter).status.status_code is StatusCode.UNSET
 
 
-def test_current_span_gets_the_id_of_the_first_run_without_provider_of_the_program(backend):
+def test_current_span_gets_the_id_of_the_first_run_without_provider_of_the_program(backend, monkeypatch):
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
     tracer = TracerProvider().get_tracer("test")
     with tracer.start_as_current_span("request") as span:
         with backend.run() as run:
