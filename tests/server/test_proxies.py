@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.web_proxies import running_web_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
+ATTACKERS = 8
 ATTEMPTS_PER_PROXY = 1_000
 _VICTIM = b"GET /agent-execution/mine/status HTTP/1.1\r\nhost: x\r\nx-api-key: " + KEY.encode() + b"\r\n\r\n"
 
@@ -151,6 +153,12 @@ def test_victim_gets_only_its_own_answers(server: Server, store: StoreWithKeys, 
     text = configuration.format(folder=tmp_path, port=port, server=server_address, buffering=buffering)
     with running_web_proxy(program, text, tmp_path, port) as address:
         assert_own_task(ask(address, POST + headers + b"content-length: %d\r\n\r\n" % len(report) + report))
-        for parts in islice(cycle(attacks(attacker_key)), attempts):
+
+        def attack(parts: tuple[bytes, ...]) -> None:
             send(address, *parts, seconds=0.01)
             assert_own_task(ask(address, _VICTIM))
+
+        # Attackers and victims share the kept connections from the proxy to the server, in any order.
+        with ThreadPoolExecutor(ATTACKERS) as pool:
+            for _ in pool.map(attack, islice(cycle(attacks(attacker_key)), attempts)):
+                pass
