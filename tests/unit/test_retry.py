@@ -1,3 +1,4 @@
+import inspect
 import re
 from datetime import UTC, datetime
 
@@ -53,9 +54,8 @@ def test_retry_after_beyond_maximum_is_refused():
 
 @pytest.mark.parametrize("settings", [Timeouts, RetryPolicy])
 def test_defaults_are_those_that_the_docstring_states(settings):
-    stated = re.findall(
-        r"^        (\w+): (?:(?!^        \w+:).)*?Default ([0-9.]+)\.$", settings.__doc__ or "", re.M | re.S
-    )
+    text = inspect.getdoc(settings) or ""
+    stated = re.findall(r"^    (\w+): (?:(?!^    \w+:).)*?Default ([0-9.]+)\.$", text, re.M | re.S)
     defaults = {name: getattr(settings(), name) for name in (field.name for field in fields(settings))}
     assert {name: float(value) for name, value in stated} == defaults
 
