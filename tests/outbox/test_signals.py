@@ -2,8 +2,11 @@
 
 import signal
 import sqlite3
+import sys
 import time
+from itertools import count
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -47,6 +50,46 @@ def test_signal_handler_can_submit_at_any_point(outbox: Outbox, backend: Recordi
     assert stats.accepted == number + len(receipts)
     assert longest < 5, "a handler waited for the call that it had interrupted"
     assert outbox.flush(TIMEOUT)
+
+
+OPENING = ("_open", "_set_up", "_checked_version", "create_or_migrate", "_create", "foreign_objects")
+
+
+def submit_while_opening(outbox: Outbox, line: int) -> bool:
+    """Submit a report, and another one before the given line of the functions that open the file, as a handler would.
+
+    Return whether there was such a line.
+    """
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        if event == "line":
+            lines += 1
+            if lines == line:
+                sys.settrace(None)
+                put(outbox, "handler", worker="none")
+        return trace if frame.f_code.co_name in OPENING else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        put(outbox, "main", worker="none")
+    finally:
+        sys.settrace(before)
+    return lines >= line
+
+
+def test_signal_handler_can_submit_at_any_line_that_creates_the_file(tmp_path: Path):
+    for line in count(1):
+        outbox = Outbox(str(tmp_path / f"{line}.db"))
+        was_interrupted = submit_while_opening(outbox, line)
+        accepted = outbox.stats().accepted
+        outbox.close(0)
+        assert accepted == 1 + was_interrupted, line
+        if not was_interrupted:
+            break
+    assert line > 20
 
 
 def test_interrupt_leaves_no_transaction_open(path: Path):

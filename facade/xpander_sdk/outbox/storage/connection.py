@@ -227,9 +227,9 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            if self._connection is not None:  # A signal handler has interrupted this method and opened the file.
-                self._connection.close()
-            self._connection = connection
+            of_handler, self._connection = self._connection, connection
+            if of_handler is not None:  # A signal handler has interrupted this method and opened the file.
+                of_handler.close()
         return connection
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
@@ -256,8 +256,9 @@ class Database:
     def _checked_version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the file; refuse files of other programs and of newer versions unchanged."""
         version = schema.user_version(connection)
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        # The tables first: a signal handler may create them, together with the id of the application, between the two.
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         if application_id != schema.APPLICATION_ID and (application_id or tables):
             raise OutboxError(f"{self.path} is another program's file; set XPANDER_OUTBOX to another path")
         if version > schema.VERSION:

@@ -124,14 +124,13 @@ def create_or_migrate(connection: sqlite3.Connection) -> list[str]:
     A kill at any point leaves the file at its previous version, because the journal undoes the whole transaction. Two
     processes may call this at once: the second one waits for the write lock, and then finds the current version.
     """
+    if user_version(connection) == 0 and not _objects(connection):
+        _create(connection)
+        return foreign_objects(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = user_version(connection)
-        if version == 0:
-            _execute_script(connection, _TABLES + _TRIGGERS)
-            connection.execute("INSERT INTO counters (salt) VALUES (?)", (secrets.token_bytes(16),))
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        elif version == 1:
+        if version == 1:
             _execute_script(connection, _VERSION_1_TO_2 + _TRIGGERS)
         foreign = foreign_objects(connection)
         if version < VERSION and not foreign:
@@ -144,6 +143,24 @@ def create_or_migrate(connection: sqlite3.Connection) -> list[str]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Create the tables with one call, which no signal handler of Python can interrupt.
+
+    A handler that submits a report has a connection of its own, which would find the file locked.
+    """
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_TABLES} {_TRIGGERS}"
+            f"INSERT INTO counters (salt) VALUES (X'{secrets.token_bytes(16).hex()}');"
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if user_version(connection) != VERSION:  # else a handler has created the tables before this call
+            raise
 
 
 def foreign_objects(connection: sqlite3.Connection) -> list[str]:
