@@ -9,6 +9,7 @@ from attrs import evolve
 
 from outbox.helpers import ONE, TWO, DeliveryBench, ScriptedBackend, make_report, remove_files
 from xpander_sdk import Configuration, Timeouts, errors
+from xpander_sdk.outbox.delivery import WorkAhead
 from xpander_sdk.outbox.storage import sql
 
 
@@ -146,7 +147,7 @@ def test_search_for_work_does_not_create_a_file(bench: DeliveryBench):
     remove_files(bench.path)
     assert bench.delivery.claim() is None
     bench.delivery.refresh()
-    assert bench.delivery.seconds_to_next(5) is None
+    assert bench.delivery.work_ahead(5) == WorkAhead(is_sending=False, seconds_to_next=None)
     assert not bench.path.exists()
 
 

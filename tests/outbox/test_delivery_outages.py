@@ -21,7 +21,7 @@ def simulate_outage(bench: DeliveryBench, seconds: float, parallel: int = 8) -> 
         for batch in batches:
             bench.delivery.deliver(batch)
         attempts += len(batches)
-        wait = bench.delivery.seconds_to_next(5.0)
+        wait = bench.delivery.work_ahead(5.0).seconds_to_next
         bench.clock.advance(5.0 if wait is None else max(0.005, wait))
     return attempts
 

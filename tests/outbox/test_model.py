@@ -355,10 +355,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def next_attempt_is_due_exactly_if_a_claim_succeeds(self) -> None:
-        next_attempt_at = self.writer.next_attempt_at([1, 2, 3])
+        next_attempt_at = self.writer.delivery_state([1, 2, 3]).next_attempt_at
         is_due = self.model.next_run([1, 2, 3], self.clock.now) is not None
         assert (next_attempt_at is not None and next_attempt_at <= self.clock.now) == is_due
         assert (next_attempt_at is None) == (not self.model.pending)
+
+    @invariant()
+    def reports_are_being_sent_while_a_lease_is_active(self) -> None:
+        is_leased = any(self._has_active_lease((at, report.id)) for at, report in self.model.pending.values())
+        assert self.writer.delivery_state([1, 2, 3]).has_active_lease == is_leased
 
     def _seqs_in(self, table: str) -> set[int]:
         return {seq for (seq,) in self.writer.database.fetch(f"SELECT seq FROM {table}")}

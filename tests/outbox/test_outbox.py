@@ -24,6 +24,29 @@ def test_flush_waits_for_reports_that_another_process_is_sending(outbox: Outbox,
     other.database.close()
 
 
+def test_flush_waits_for_a_report_that_is_leased_between_its_questions(
+    outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    put(outbox, worker="none")
+    other = store_at(path)
+    database = outbox._state.database
+    fetch = database.fetch
+
+    def fetch_and_lease(*arguments: Any) -> list[Any]:
+        rows = fetch(*arguments)
+        if outbox._state.delivery.destination_ids:
+            other.claim("another process", [1], 30_000_000)
+        return rows
+
+    outbox._state.delivery.refresh()
+    ends_at = time.monotonic() + 0.3
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "fetch", fetch_and_lease)
+        outbox._state.wait_until_idle(ends_at)
+    assert time.monotonic() >= ends_at
+    other.database.close()
+
+
 def test_flush_returns_false_while_a_backend_is_unavailable(outbox: Outbox, backend: RecordingBackend):
     backend.is_unavailable = True
     put(outbox)

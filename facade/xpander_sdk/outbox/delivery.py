@@ -64,6 +64,19 @@ class _View:
 
 
 @frozen
+class WorkAhead:
+    """What is left to deliver, seen at one moment.
+
+    Attributes:
+        is_sending: True while this process or another one is sending a report; it may fail and be due again.
+        seconds_to_next: Seconds until a report may be due; None if no report is pending.
+    """
+
+    is_sending: bool
+    seconds_to_next: float | None
+
+
+@frozen
 class Claim:
     """Batches that were leased together, and are sent in one request.
 
@@ -212,18 +225,16 @@ class Delivery:
         finally:
             self._count_in_flight(-1)
 
-    def seconds_to_next(self, limit: float) -> float | None:
-        """Return the seconds until a report may be due, at most `limit`; None if no report is pending."""
-        next_attempt_at = self._store.next_attempt_at(self.destination_ids) if self._store.database.exists() else None
-        if next_attempt_at is None:
-            return None
-        return min(limit, max(0.0, (next_attempt_at - self._store.clock()) / SECOND))
-
-    def is_sending(self) -> bool:
-        """Return whether this process or another one is sending a report."""
-        return self.in_flight > 0 or (
-            self._store.database.exists() and self._store.has_active_lease(self.destination_ids)
-        )
+    def work_ahead(self, limit: float) -> WorkAhead:
+        """Return whether any process is sending a report, and when the next one may be due, `limit` seconds ahead."""
+        is_sending = self.in_flight > 0  # Read first: a thread counts itself before it takes a lease.
+        if not self._store.database.exists():
+            return WorkAhead(is_sending, None)
+        state = self._store.delivery_state(self.destination_ids)
+        seconds = None
+        if state.next_attempt_at is not None:
+            seconds = min(limit, max(0.0, (state.next_attempt_at - self._store.clock()) / SECOND))
+        return WorkAhead(is_sending or state.has_active_lease, seconds)
 
     def vacuum(self) -> bool:
         """Return some unused space of the file to the disk; return whether more is left."""

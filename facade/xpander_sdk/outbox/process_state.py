@@ -18,7 +18,7 @@ from xpander_sdk._clock import monotonic
 from xpander_sdk.client.log_recursion import sdk_work
 from xpander_sdk.errors import OutboxError
 from xpander_sdk.outbox.child_exit import call_at_end_of_child
-from xpander_sdk.outbox.delivery import Delivery, Send
+from xpander_sdk.outbox.delivery import Delivery, Send, WorkAhead
 from xpander_sdk.outbox.keyring import Keyring
 from xpander_sdk.outbox.owner import new_owner
 from xpander_sdk.outbox.receipts import Receipts
@@ -117,7 +117,8 @@ class ProcessState:
     def wait_until_idle(self, ends_at: float) -> None:
         """Wait while any process is sending a report, or one is due before `ends_at` on the monotonic clock."""
         while (remaining := ends_at - monotonic()) > 0:
-            if not self.delivery.is_sending() and self._is_nothing_due(remaining):
+            ahead = self.delivery.work_ahead(remaining + 1)
+            if not ahead.is_sending and _is_later(ahead, remaining):
                 return
             self.receipts.wait_for_change(min(remaining, _IDLE_POLL_SECONDS))
 
@@ -137,10 +138,6 @@ class ProcessState:
                 self.store.release_owner(self._owner)
         finally:
             self.close_file()
-
-    def _is_nothing_due(self, seconds: float) -> bool:
-        next_attempt_in = self.delivery.seconds_to_next(seconds + 1)
-        return next_attempt_in is None or next_attempt_in > seconds
 
     def _close_unused_file(self) -> None:
         if self.worker is None:
@@ -183,7 +180,7 @@ class ProcessState:
             claim = self.delivery.claim()
             if claim is not None:
                 self.delivery.deliver(claim, ends_at)
-            elif not self.delivery.in_flight and self._is_nothing_due(remaining):
+            elif _is_later(self.delivery.work_ahead(remaining + 1), remaining) and not self.delivery.in_flight:
                 return
             else:
                 self.receipts.wait_for_change(min(remaining, _IDLE_POLL_SECONDS))
@@ -200,3 +197,8 @@ class ProcessState:
         for database in self._databases:
             database.lock.release()
         self._lock.release()
+
+
+def _is_later(ahead: WorkAhead, seconds: float) -> bool:
+    """Return whether no report is due within that time."""
+    return ahead.seconds_to_next is None or ahead.seconds_to_next > seconds

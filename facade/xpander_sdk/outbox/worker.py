@@ -147,9 +147,10 @@ class Worker:
         """Wait until a report may be due; return False if none will be due before the deadline."""
         self._delivery.refresh()
         remaining = _POLL_SECONDS if self._deadline is None else self._deadline - monotonic()
-        pause = self._delivery.seconds_to_next(remaining)
+        ahead = self._delivery.work_ahead(remaining)
+        pause = ahead.seconds_to_next
         if self._deadline is not None:
-            if self._delivery.is_sending():
+            if ahead.is_sending:
                 pause = _SENDING_POLL_SECONDS  # The call may fail, and the batch may be due again.
             elif pause is None or pause >= remaining:
                 return False

@@ -36,6 +36,19 @@ class Destination:
         return self.base_url, self.organization_id or "", self.credentials
 
 
+@frozen(kw_only=True)
+class DeliveryState:
+    """State of the pending reports of some destinations at one moment.
+
+    Attributes:
+        has_active_lease: True while any process is sending one of them.
+        next_attempt_at: Time when one may be due; None if none is pending.
+    """
+
+    has_active_lease: bool
+    next_attempt_at: int | None
+
+
 @frozen
 class Batch:
     """Pending reports of one run, oldest first, leased to one owner and sent as one report.

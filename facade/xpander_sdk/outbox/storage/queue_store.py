@@ -40,7 +40,7 @@ from xpander_sdk.errors import OutboxFullError
 from xpander_sdk.outbox.policy import is_in_force
 from xpander_sdk.outbox.storage import run_selection, sql
 from xpander_sdk.outbox.storage.connection import Database
-from xpander_sdk.outbox.storage.models import Batch, Destination, DestinationKey
+from xpander_sdk.outbox.storage.models import Batch, DeliveryState, Destination, DestinationKey
 from xpander_sdk.outbox.storage.schema import REPORT_OVERHEAD_BYTES
 from xpander_sdk.outbox.storage.stats import delete_oldest_dead_letters, execute_for_each, record_drops
 from xpander_sdk.reporting.report import Report
@@ -330,32 +330,14 @@ class QueueStore:
 
     # Reading
 
-    def next_attempt_at(self, destination_ids: Sequence[int]) -> int | None:
-        """Return the time when a report of these destinations may be due; None if no report is pending."""
+    def delivery_state(self, destination_ids: Sequence[int]) -> DeliveryState:
+        """Return whether reports of these destinations are being sent, and when the next one may be due."""
         now = self.clock()
-        times = [
-            self._next_attempt_at(destination, now)
-            for destination in self.destinations()
-            if destination.id in destination_ids
-        ]
-        return min((time for time in times if time is not None), default=None)
-
-    def _next_attempt_at(self, destination: Destination, now: int) -> int | None:
-        parameters = {"destination_id": destination.id, "now": now}
-        if not self.database.fetch(sql.ANY_REPORT, parameters):
-            return None
-        if is_in_force(destination.next_attempt_at, now):
-            return destination.next_attempt_at
-        if self.database.fetch(sql.ANY_RUN_WITHOUT_LEASE_ROW, parameters):
-            return now
-        ((first,),) = self.database.fetch(sql.FIRST_DUE_TIME, parameters)
-        return now if first is None else int(first)
-
-    def has_active_lease(self, destination_ids: Sequence[int]) -> bool:
-        """Return whether any process is sending reports to these destinations."""
-        now = self.clock()
-        parameters = [{"destination_id": destination_id, "now": now} for destination_id in destination_ids]
-        return any(self.database.fetch(sql.ANY_ACTIVE_LEASE, each) for each in parameters)
+        rows = [row for row in self.database.fetch(sql.DELIVERY_STATES, {"now": now}) if row[0] in destination_ids]
+        times = [now if due_at is None else int(due_at) for _, is_pending, _, due_at in rows if is_pending]
+        return DeliveryState(
+            has_active_lease=any(is_leased for _, _, is_leased, _ in rows), next_attempt_at=min(times, default=None)
+        )
 
     def has_pending(self, through_seq: int, destination_ids: Sequence[int]) -> bool:
         """Return whether a report of these destinations with a number up to `through_seq` is pending."""

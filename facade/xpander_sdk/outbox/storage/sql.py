@@ -123,7 +123,6 @@ SELECT seq FROM reports LEFT JOIN leases USING (destination_id, task_id)
 WHERE destination_id = :destination_id AND NOT ({_LEASE_IS_ACTIVE}) ORDER BY seq LIMIT :limit
 """
 MOVE_REPORT = "UPDATE reports SET destination_id = :destination_id WHERE seq = :seq"
-ANY_REPORT = "SELECT 1 FROM reports WHERE destination_id = :destination_id LIMIT 1"
 ANY_REPORT_THROUGH = "SELECT 1 FROM reports WHERE destination_id = :destination_id AND seq <= :seq LIMIT 1"
 REPORTS_OF_RUN = """
 SELECT seq, agent_id, reported_at, body FROM reports
@@ -185,17 +184,27 @@ DELETE FROM leases WHERE destination_id = :destination_id AND NOT EXISTS (
     SELECT 1 FROM reports WHERE reports.destination_id = leases.destination_id AND reports.task_id = leases.task_id)
 """
 RESET_RUN_BACKOFF = "UPDATE leases SET next_attempt_at = 0 WHERE destination_id = :destination_id"
-ANY_ACTIVE_LEASE = f"SELECT 1 FROM leases WHERE destination_id = :destination_id AND {_LEASE_IS_ACTIVE} LIMIT 1"
-ANY_RUN_WITHOUT_LEASE_ROW = """
-SELECT 1 FROM reports LEFT JOIN leases USING (destination_id, task_id)
-WHERE reports.destination_id = :destination_id AND leases.task_id IS NULL LIMIT 1
-"""
-# A run is due when both its lease and its wait are over.
-FIRST_DUE_TIME = f"""
-SELECT min(max(CASE WHEN {_LEASE_IS_ACTIVE} THEN expires_at ELSE :now END,
-               CASE WHEN {_RUN_BACKS_OFF} THEN next_attempt_at ELSE :now END)) FROM leases
-WHERE destination_id = :destination_id AND EXISTS (
-    SELECT 1 FROM reports WHERE reports.destination_id = :destination_id AND reports.task_id = leases.task_id)
+
+# What is pending for each destination: (id, is any report pending, is any report being sent, time when the first run is
+# due). A single statement, so that a report cannot become leased between the questions, and be overlooked by both.
+DELIVERY_STATES = f"""
+SELECT id,
+    EXISTS (SELECT 1 FROM reports WHERE destination_id = destinations.id),
+    EXISTS (SELECT 1 FROM leases WHERE destination_id = destinations.id AND {_LEASE_IS_ACTIVE}),
+    CASE
+        WHEN {_in_force("destinations.next_attempt_at")} THEN destinations.next_attempt_at
+        WHEN EXISTS (
+            SELECT 1 FROM reports LEFT JOIN leases USING (destination_id, task_id)
+            WHERE reports.destination_id = destinations.id AND leases.task_id IS NULL) THEN :now
+        ELSE (
+            -- A run is due when both its lease and its wait are over.
+            SELECT min(max(CASE WHEN {_LEASE_IS_ACTIVE} THEN expires_at ELSE :now END,
+                           CASE WHEN {_RUN_BACKS_OFF} THEN leases.next_attempt_at ELSE :now END)) FROM leases
+            WHERE destination_id = destinations.id AND EXISTS (
+                SELECT 1 FROM reports
+                WHERE reports.destination_id = destinations.id AND reports.task_id = leases.task_id))
+    END
+FROM destinations
 """
 
 # Dead letters
