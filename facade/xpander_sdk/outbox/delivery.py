@@ -65,7 +65,7 @@ class _View:
 
 @frozen
 class WorkAhead:
-    """What is left to deliver, seen at one moment.
+    """State of the reports that are left to deliver, at one moment.
 
     Attributes:
         is_sending: True while this process or another one is sending a report; it may fail and be due again.
