@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -25,6 +27,19 @@ NETWORK_VARIABLES = (
 def _without_network_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NETWORK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _without_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make names that end with .invalid unknown at once: the machine's resolver sends packets and may take seconds."""
+    resolve = socket.getaddrinfo
+
+    def resolve_locally(host: Any, *arguments: Any, **named_arguments: Any) -> list[Any]:
+        if str(host).endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *arguments, **named_arguments)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_locally)
 
 
 @pytest.fixture
