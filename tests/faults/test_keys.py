@@ -8,7 +8,7 @@ import pytest
 from faults.forms import Form
 from faults.server import FaultServer
 from faults.steps import ACCEPT
-from xpander_sdk import Backend, Configuration
+from xpander_sdk import Backend, Configuration, Timeouts
 
 REPORTS = 1_000
 
@@ -16,8 +16,8 @@ REPORTS = 1_000
 def test_each_backend_receives_only_its_own_reports_and_key(form: Form):
     with FaultServer(ACCEPT) as first, FaultServer(ACCEPT) as second:
         backends = [
-            Backend(form.configuration(first.url, api_key="key-of-the-first")),
-            Backend(form.configuration(second.url, api_key="key-of-the-second")),
+            Backend(form.configuration(first.url, api_key="key-of-the-first", timeouts=Timeouts())),
+            Backend(form.configuration(second.url, api_key="key-of-the-second", timeouts=Timeouts())),
         ]
         form.report_all([(backends[number % 2], f"{number % 2}-{number}") for number in range(REPORTS)], concurrency=16)
     for number, (server, key) in enumerate([(first, "key-of-the-first"), (second, "key-of-the-second")]):
@@ -29,7 +29,7 @@ def test_each_backend_receives_only_its_own_reports_and_key(form: Form):
 
 def test_each_report_to_one_destination_has_key_of_its_backend(form: Form):
     with FaultServer(ACCEPT) as server:
-        first = Backend(form.configuration(server.url, api_key="key-1"))
+        first = Backend(form.configuration(server.url, api_key="key-1", timeouts=Timeouts()))
         second = first.with_options(api_key="key-2")
         backends = {"1": first, "2": second}
         reports = [(backends[str(1 + number % 2)], f"{1 + number % 2}-{number}") for number in range(200)]
