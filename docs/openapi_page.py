@@ -36,7 +36,8 @@ def _operation(contract: Any, method: str, path: str, item: Any, operation: Any)
     yield operation.get("description", "")
     security = operation.get("security", contract["security"])
     scopes = [f"`{scope}`" for requirement in security for required in requirement.values() for scope in required]
-    yield f"Scope of the API key: {', '.join(scopes)}." if scopes else "No API key is needed."
+    # Two headers may carry the key.
+    yield f"Scope of the API key: {', '.join(dict.fromkeys(scopes))}." if scopes else "No API key is needed."
     parameters = [_resolve(contract, one) for one in [*item.get("parameters", []), *operation.get("parameters", [])]]
     if parameters:
         rows = [

@@ -12,12 +12,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 HERE = Path(__file__).parent
 CONTRACT = HERE / "task-report.yaml"
 CHECKED_IN = HERE.parent / "generated" / "xpander_api"
+NOT_GENERATED = "traces"
+"""Tag of the operations that are not in the generated package: exporters of OpenTelemetry call them."""
 
 
 def generate(package: Path) -> None:
@@ -25,22 +28,34 @@ def generate(package: Path) -> None:
 
     The directory must not exist: the generator does not remove stale files.
     """
-    subprocess.run(
-        [
-            sys.executable, "-m", "openapi_python_client", "generate",
-            "--path", str(CONTRACT), "--config", str(HERE / "generator.yaml"),
-            "--custom-template-path", str(HERE / "templates"),
-            "--meta", "none", "--output-path", str(package), "--fail-on-warning",
-        ],
-        check=True,
-        # The post hooks must find the pinned ruff of the virtual environment, not a ruff of the machine.
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-    )  # fmt: skip
+    contract = yaml.safe_load(CONTRACT.read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as directory:
+        generated_part = Path(directory, "generated-part.json")
+        generated_part.write_text(json.dumps(without_tag(contract, NOT_GENERATED)), "utf-8")
+        subprocess.run(
+            [
+                sys.executable, "-m", "openapi_python_client", "generate",
+                "--path", str(generated_part), "--config", str(HERE / "generator.yaml"),
+                "--custom-template-path", str(HERE / "templates"),
+                "--meta", "none", "--output-path", str(package), "--fail-on-warning",
+            ],
+            check=True,
+            # The post hooks must find the pinned ruff of the virtual environment, not a ruff of the machine.
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        )  # fmt: skip
     (package / "py.typed").touch()
     # The server validates requests against these two files, and serves them.
     shutil.copyfile(CONTRACT, package / "contract.yaml")
-    contract = yaml.safe_load(CONTRACT.read_text("utf-8"))
     (package / "contract.json").write_text(json.dumps(contract, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def without_tag(contract: dict[str, Any], tag: str) -> dict[str, Any]:
+    """Return the contract without the operations that have a tag."""
+    paths = {
+        path: {name: part for name, part in item.items() if not (isinstance(part, dict) and tag in part["tags"])}
+        for path, item in contract["paths"].items()
+    }
+    return {**contract, "paths": {path: item for path, item in paths.items() if item}}
 
 
 def list_files(package: Path) -> set[str]:

@@ -28,6 +28,8 @@ _FAST_DECODERS: dict[str, Callable[[bytes], Any]] = {
     "#/components/schemas/TaskReports": decode_batch,
 }
 """Functions that decode and validate a body of a schema, or return None if the schema must be used."""
+_TRACES = "traces"
+"""Tag of operations whose requests OTLP defines: they have routes of their own (`api.trace_export`)."""
 _BOOLEANS: dict[str, str | bool] = {"true": True, "false": False}
 _INTEGER = re.compile(r"-?[0-9]{1,30}", re.ASCII)
 
@@ -73,13 +75,13 @@ def document(suffix: Literal["yaml", "json"]) -> bytes:
 
 @cache
 def operations() -> dict[str, "Operation"]:
-    """Return the operations of the contract by operationId, in the order of the description."""
+    """Return the operations of the contract by operationId, in the order of the description, without those of OTLP."""
     description = json.loads(document("json"))
     return {
         operation["operationId"]: Operation(description, path, method, path_item, operation)
         for path, path_item in description["paths"].items()
         for method, operation in path_item.items()
-        if method != "parameters"
+        if method != "parameters" and _TRACES not in operation["tags"]
     }
 
 

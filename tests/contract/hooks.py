@@ -9,7 +9,12 @@ from urllib.parse import quote
 import httpx
 import schemathesis
 import yaml
+from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 UNCHANGED_FIELDS = (
     "llm_response", "result", "duration", "used_tools", "user_id", "parent_task_id", "triggering_agent_id",
@@ -20,6 +25,20 @@ _contract = yaml.safe_load(Path(os.environ["FUZZ_CONTRACT"]).read_text("utf-8"))
 _batch_report = Draft202012Validator(
     {"$ref": "#/components/schemas/BatchReport", "components": _contract["components"]}, validate_formats=True
 )
+_spans = st.tuples(st.binary(max_size=17), st.binary(max_size=9), st.text(max_size=20), st.integers(0, 2**64 - 1))
+
+
+@st.composite
+def _protobuf_exports(draw: st.DrawFn) -> bytes:
+    """Return an export of spans, of which most have an invalid id."""
+    export = ExportTraceServiceRequest()
+    spans = export.resource_spans.add().scope_spans.add().spans
+    for trace_id, span_id, name, end in draw(st.lists(_spans, max_size=4)):
+        spans.add(trace_id=trace_id, span_id=span_id, name=name, end_time_unix_nano=end)
+    return export.SerializeToString()
+
+
+schemathesis.openapi.media_type("application/x-protobuf", _protobuf_exports() | st.binary(max_size=300))
 _client = httpx.Client(base_url=os.environ["FUZZ_URL"], headers={"x-api-key": os.environ["FUZZ_KEY"]})
 
 
@@ -27,17 +46,37 @@ _client = httpx.Client(base_url=os.environ["FUZZ_URL"], headers={"x-api-key": os
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
     """Replace values of valid requests.
 
-    Only the server can create cursors. The ids in batches must differ from those of single reports: most single reports
-    would have the id of another agent's task.
+    Only the server can create cursors. A request has one key. The ids in batches must differ from those of single
+    reports: most single reports would have the id of another agent's task.
     """
     if case.meta.generation.mode.is_negative:
         return
+    if "x-api-key" in case.headers:
+        case.headers.pop("authorization", None)  # the server accepts one key in a request
     if "cursor" in case.query:
         case.query["cursor"] = os.environ["FUZZ_CURSOR"]
     if case.operation.definition.raw.get("operationId") == "reportTasks":
         for report in case.body["reports"]:
             if report.get("id") is not None:
                 report["id"] = f"batch {report['id']}"[:255]
+
+
+@schemathesis.deserializer("application/x-protobuf")
+def read_protobuf(context: schemathesis.DeserializationContext, response: schemathesis.Response) -> str:
+    """Return the bytes of a response as the text that its schema describes. It must be a response of OTLP."""
+    ExportTraceServiceResponse.FromString(response.content)
+    return response.content.decode("latin-1")
+
+
+@schemathesis.check
+def valid_spans_are_accepted(
+    context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+) -> None:
+    """Assert that no span of a valid export in JSON is refused. Exports in Protobuf are random, so 400 is permitted."""
+    if case.operation.definition.raw.get("operationId") != "exportTraces":
+        return
+    if case.media_type == "application/json" and case.meta.generation.mode.is_positive:
+        assert (response.status_code, response.json()) == (200, {}), f"a valid export got {response.text}"
 
 
 @schemathesis.check

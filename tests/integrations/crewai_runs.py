@@ -85,7 +85,7 @@ def inputs_and_name() -> None:
 @scenario
 def failure() -> None:
     with recording("failure"), suppress(Exception):
-        crew(agent(llm=model("failing"), max_retry_limit=0)).kickoff()
+        crew(agent(llm=model("gpt-failing"), max_retry_limit=0)).kickoff()
 
 
 @scenario
@@ -216,7 +216,7 @@ def single_agent() -> None:
 @scenario
 def failing_single_agent() -> None:
     with recording("failing_single_agent"), suppress(Exception):
-        agent(llm=model("failing")).kickoff([{"role": "user", "content": QUESTION}])
+        agent(llm=model("gpt-failing")).kickoff([{"role": "user", "content": QUESTION}])
 
 
 class Support(Flow[Any]):

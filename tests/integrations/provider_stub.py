@@ -1,6 +1,6 @@
 """HTTP server with the APIs of OpenAI (chat completions and Responses), whose model follows fixed rules.
 
-the model is "failing"                                   status 500
+the model is "failing" or "gpt-failing"                  status 500
 the model is "slow"                                      no response before the program ends
 the last message is of the user, and there are tools     a call of the first tool
 otherwise                                                "Rainy, 14 °C."
@@ -32,7 +32,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         number = next(_numbers)
-        if request["model"] == "failing":
+        if request["model"].endswith("failing"):
             return self._send(500, {"error": {"message": "the provider failed"}})
         if request["model"] == "slow":
             time.sleep(20)

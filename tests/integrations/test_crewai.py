@@ -54,7 +54,7 @@ def test_failed_kickoff_has_its_reason_and_the_failed_call_once(only):
     task = only("failure")
     assert facts(task) == ("weather", "failed", QUESTION, None, FAILURE)
     assert [(call.provider, call.model, call.error) for call in task.calls] == [
-        ("openai", "failing", f"OpenAI API call failed: {FAILURE}")
+        ("openai", "gpt-failing", f"OpenAI API call failed: {FAILURE}")
     ]
 
 
@@ -122,7 +122,7 @@ def test_failed_agent_without_crew_is_a_failed_run(only):
     task = only("failing_single_agent")
     assert (task.agent_id, task.status.value, task.result, task.error) == ("weather", "failed", None, FAILURE)
     assert QUESTION in task.input.text
-    assert [call.model for call in task.calls] == ["failing"]
+    assert [call.model for call in task.calls] == ["gpt-failing"]
 
 
 def test_flow_is_one_run_with_its_crews_and_one_without_agents_is_none(only):

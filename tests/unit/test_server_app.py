@@ -52,6 +52,21 @@ def test_every_operation_of_contract_is_implemented(app):
         assert status == 200 or response == {"detail": "There is no task 't' in this organization."}
 
 
+def test_operations_of_otlp_are_described_and_have_their_own_routes(app):
+    paths = json.loads(contract.document("json"))["paths"]
+    described = {
+        (method.upper(), path): operation["operationId"]
+        for path, item in paths.items()
+        for method, operation in item.items()
+        if method != "parameters" and "traces" in operation["tags"]
+    }
+    assert set(described.values()) == {"exportTraces", "listSpanRefusals"}
+    assert not set(described.values()) & set(contract.operations())
+    assert [call(app, method, path.encode(), b"{}")[::2] for method, path in described] == [
+        (200, {}), (200, {"refusals": []}),
+    ]  # fmt: skip
+
+
 def test_path_may_start_with_own_organization(app):
     assert call(app, "POST", b"/org" + REPORT, b"{}")[0] == 200
     assert call(app, "POST", b"/%6frg" + REPORT, b"{}")[0] == 200
