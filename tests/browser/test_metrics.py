@@ -132,6 +132,10 @@ def test_numbers_lead_to_their_runs(user_with_runs):
     row = page.locator("#agents tbody tr", has_text="agent-2")
     row.get_by_role("link").nth(1).click()
     expect(page.locator("#runs tr[data-id]")).to_have_count(user_with_runs.backend.metrics("agent-2").runs.total)
+    user_with_runs.report(id="without-price")
+    user_with_runs.open("/ui/metrics?last=24h")
+    page.get_by_role("link", name="1 run not priced").click()
+    expect(page.locator("#runs tr[data-id]")).to_have_attribute("data-id", "without-price")
     user_with_runs.open("/ui/metrics?last=24h&numbers=all")
     link = page.locator('#runs td a[href*="status=failed"]').last
     number = int(link.inner_text())

@@ -63,14 +63,16 @@ def test_search_finds_run_by_its_id_and_links_to_it(user_with_runs):
 
 def test_all_filters_are_visible_and_can_be_removed_one_by_one(user_with_runs):
     page = user_with_runs.page
-    user_with_runs.open("/ui/history?user_id=ana&min_cost=0.2&max_duration=5&tool=x&metadata=env%3Dprod")
+    user_with_runs.open("/ui/history?user_id=ana&min_cost=0.2&max_duration=5&tool=x&metadata=env%3Dprod&cost=none")
     chips = page.get_by_role("list", name="Filters in force").get_by_role("listitem")
     assert [" ".join(text.split()).removesuffix(" ×") for text in chips.all_inner_texts()] == [
-        "Tool: x", "User: ana", "Metadata: env=prod", "Duration to: 5 s", "Cost from: $0.2", "Clear filters",
+        "Tool: x", "User: ana", "Metadata: env=prod", "Duration to: 5 s", "Cost from: $0.2",
+        "Cost: not priced", "Clear filters",
     ]  # fmt: skip
     expect_ids(page, [])
     page.get_by_role("link", name="Remove the filter Tool").click()
     page.get_by_role("link", name="Remove the filter Metadata").click()
+    page.get_by_role("link", name="Remove the filter Cost", exact=True).click()
     expect_ids(page, ["dear"])
     page.get_by_role("link", name="Clear filters").click()
     expect(rows(page)).to_have_count(4)
@@ -79,6 +81,7 @@ def test_all_filters_are_visible_and_can_be_removed_one_by_one(user_with_runs):
 def test_totals_and_counts_state_what_the_list_contains(user_with_runs):
     page = user_with_runs.page
     expect(page.locator("tr.day").first).to_contain_text("Today, ")
+    expect(page.locator("tr.day").first).to_contain_text("· 4 runs")
     expect(page.locator(".totals")).to_have_text("4 runs · 1 failed · 40 tokens · $0.60")
     counts = page.get_by_role("group", name="Counts")
     expect(counts.get_by_role("link", name="agent-2 2")).to_be_visible()
@@ -114,6 +117,13 @@ def test_sorted_list_has_pages(new_user):
     expect_ids(user.page, [f"run-{number:02}" for number in range(9, -1, -1)])
     user.page.get_by_role("link", name="First", exact=True).click()
     expect(rows(user.page)).to_have_count(50)
+
+
+def test_run_with_children_leads_to_them_from_the_list(user_with_runs):
+    page = user_with_runs.page
+    page.locator('tr[data-id="dear"]').get_by_role("link", name="1 run").click()
+    expect_ids(page, ["broken"])
+    expect(page.locator("a.children")).to_have_count(0)
 
 
 def test_roomy_rows_show_the_context_of_runs(user_with_runs):

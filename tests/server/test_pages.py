@@ -272,6 +272,26 @@ def test_invalid_filter_is_reported(client, page, query):
     assert 'role="alert"' in response.text
 
 
+def test_static_files_are_compressed_for_clients_that_accept_gzip(client):
+    page = client.get("/ui/history").text
+    for path in re.findall(r'(?:href|src)="(/ui/static/[^"]*)"', page):
+        compressed = client.get(path, headers={"Accept-Encoding": "br, gzip"})
+        plain = client.get(path, headers={"Accept-Encoding": "gzip;q=0, identity"})
+        assert (compressed.headers["content-encoding"], compressed.headers["vary"]) == ("gzip", "Accept-Encoding")
+        assert "content-encoding" not in plain.headers
+        assert compressed.content == plain.content
+    assert "content-encoding" not in client.get("/ui/history", headers={"Accept-Encoding": "gzip"}).headers
+
+
+def test_runs_without_a_price_are_found(client, store):
+    report(store, "priced", calls=[{"model": "own", "cost": 0.1}])
+    report(store, "unpriced")
+    page = client.get("/ui/history?cost=none").text
+    assert re.findall('data-id="([^"]*)"', page) == ["unpriced"]
+    assert "not priced" in page
+    assert client.get("/ui/history?cost=0").status_code == 422
+
+
 def test_poll_without_changes_returns_304(client, store):
     report(store, "t")
     first = client.get("/ui/history?part=runs")
@@ -372,7 +392,7 @@ def test_runs_are_grouped_by_day(client, store):
     report(store, "first", created_at="2000-11-22T18:31:05Z")
     page = client.get("/ui/history").text
     headings = re.findall(r'class="day"><th[^>]*>([^<]*)', page)
-    assert headings == ["Sun 9 Sep 2001", "Wed 22 Nov 2000"]
+    assert headings == ["Sun 9 Sep 2001 · 1 run", "Wed 22 Nov 2000 · 1 run"]
     assert ">18:31:05</time>" in page
 
 

@@ -52,6 +52,19 @@ def test_number_of_descendants_is_limited(store):
     assert not relatives.is_complete
 
 
+def test_children_are_counted_up_to_a_limit_within_the_organization(store, monkeypatch):
+    add(store, "parent", None)
+    add(store, "child", "parent")
+    add(store, "other-child", "parent")
+    add(store, "grandchild", "child")
+    store.report(submission("foreign", organization_id="other", parent_task_id="child"))
+    assert store.child_counts("org", ["parent", "child", "grandchild"]) == {"parent": 2, "child": 1}
+    assert store.child_counts("org", []) == {}
+    monkeypatch.setattr(task_tree, "MAX_COUNT", 1)
+    monkeypatch.setattr(task_tree, "_CHILD_COUNTS", task_tree._child_counts())
+    assert store.child_counts("org", ["parent"]) == {"parent": 1}
+
+
 def test_children_are_read_from_the_index_of_parents(tmp_path):
     """With IN and ORDER BY, SQLite read all tasks of the organization."""
     store = Store(f"sqlite:///{tmp_path}/store.db")

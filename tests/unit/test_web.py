@@ -5,6 +5,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from xpander_server.domain.metrics import OUTCOMES, summarize_point
 from xpander_server.domain.task import MAX_CHANGES, merge
 from xpander_server.store.excerpts import Excerpt, decode_start
 from xpander_server.store.previews import PREVIEW_LENGTH
+from xpander_server.store.view_summary import TaskFigures, ViewSummary
 from xpander_server.web import template_filters
 from xpander_server.web.chart_data import CHARTS, build_chart, to_csv
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
@@ -22,6 +24,8 @@ from xpander_server.web.json_tree import MAX_LEVELS, MAX_NODES, MAX_TEXT_LENGTH,
 from xpander_server.web.task import list_updates
 from xpander_server.web.time_buckets import MAX_BUCKETS, TimeBucket, build_time_buckets, choose_point_hours
 from xpander_server.web.time_ticks import MAX_TICKS, choose_ticks
+from xpander_server.web.time_zones import find_zone, zone_choice
+from xpander_server.web.view_totals import add_up
 
 NOON = 20_000 * DAY + 12 * HOUR
 
@@ -171,6 +175,30 @@ def test_dots_of_few_runs_are_hollow_and_lines_that_cover_each_other_have_differ
     widths = [float(path.get("stroke-width", "")) for path in svg.iter("path") if path.get("class") is None]
     assert widths == sorted(set(widths), reverse=True)
     assert len(widths) == 3
+
+
+def test_bars_behind_a_line_have_the_height_of_the_chart_at_most():
+    axis = hourly_axis(3)
+    bars = DataSeries("failed", "bars", [0, 2, 8])
+    svg = render_lines([DataSeries("rate", "failed", [0.0, 0.1, 0.4])], axis, str, bars)
+    groups = ElementTree.fromstring(svg).iter("g")
+    heights = [float(rect.attrib["height"]) for group in groups if group.get("class") == "bars" for rect in group]
+    column = ElementTree.fromstring(svg).find(".//g[@class='buckets']//rect")
+    assert column is not None
+    assert heights == pytest.approx([float(column.attrib["height"]) / 4, float(column.attrib["height"])], abs=0.1)
+
+
+def test_runs_are_counted_by_day_of_the_time_zone_where_the_count_is_complete():
+    times = [10 * DAY + HOUR, 9 * DAY + 20 * HOUR, 9 * DAY, 7 * DAY]
+    tasks = [TaskFigures(str(time), time, "a", True, None, None, None) for time in times]
+    assert add_up(ViewSummary(tasks, True, times[-1])).by_day == {10 * DAY: 1, 9 * DAY: 2, 7 * DAY: 1}
+    assert add_up(ViewSummary(tasks, False, times[-1])).by_day == {10 * DAY: 1, 9 * DAY: 2}
+    choice = zone_choice.set(evolve(zone_choice.get(), zone=find_zone("Asia/Tokyo")))
+    try:
+        days = add_up(ViewSummary(tasks, True, times[-1])).by_day
+    finally:
+        zone_choice.reset(choice)
+    assert days == {10 * DAY - 9 * HOUR: 2, 9 * DAY - 9 * HOUR: 1, 7 * DAY - 9 * HOUR: 1}
 
 
 def test_legend_names_only_series_with_values():

@@ -11,14 +11,17 @@ from xpander_server.store.sessions import SessionRow, SessionTable
 from xpander_server.store.span_refusals import Cause, SpanRefusal, new_refusal
 from xpander_server.store.span_writer import SpanWriter
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
+from xpander_server.store.task_filters import UNPRICED
 from xpander_server.store.task_query import Page, TaskQuery
-from xpander_server.store.task_tree import TaskTree, TreeTask
+from xpander_server.store.task_tree import MAX_COUNT, TaskTree, TreeTask
 from xpander_server.store.traces import SpanBatch, StoredSpan
 from xpander_server.store.view_summary import ViewSummary
 from xpander_server.store.writer import Writer
 
 __all__ = [
     "DEFAULT_ORGANIZATION",
+    "MAX_COUNT",
+    "UNPRICED",
     "Cause",
     "ErasureSelection",
     "Excerpt",

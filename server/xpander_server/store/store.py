@@ -28,7 +28,7 @@ from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
 from xpander_server.store.span_refusals import SpanRefusalTable
 from xpander_server.store.task_query import Page, TaskQuery, cursor_after
-from xpander_server.store.task_tree import TaskTree, read_tree
+from xpander_server.store.task_tree import TaskTree, count_children, read_tree
 from xpander_server.store.traces import SpanBatch, commit_spans, recompute_due
 from xpander_server.store.view_summary import ViewSummary, sorted_page, summarize_view
 
@@ -246,6 +246,12 @@ class Store:
     def tree(self, task: Task) -> TaskTree:
         """Return the tasks that started a task, and those that it started."""
         return self._database.read(lambda connection: read_tree(connection, task), LIST)
+
+    def child_counts(self, organization_id: str, task_ids: Sequence[str]) -> dict[str, int]:
+        """Return the number of children of the tasks that have any; see `task_tree.count_children`."""
+        if not task_ids:
+            return {}
+        return self._database.read(lambda connection: count_children(connection, organization_id, task_ids), LIST)
 
     def neighbors(self, query: TaskQuery, task: Task) -> tuple[str | None, str | None]:
         """Return the ids of the tasks before and after a task in a query's history.

@@ -50,10 +50,14 @@ _EXACT_COLUMNS: dict[str, list[ColumnElement[Any]]] = {
 _COUNTED_KINDS = ("prompt_tokens", "completion_tokens")
 _TO_LOWERCASE = str.maketrans(ascii_uppercase, ascii_lowercase)
 
+UNPRICED = "none"
+"""Value of the filter `cost`."""
+
 Filters = Mapping[str, str | bool | Sequence[str]]
 """Values by the names of the contract's filters, such as `status`, `tool` or `q`; a list of pairs for `metadata`.
 
 `min_` and `max_` with `duration` (seconds), `tokens` or `cost` (dollars) are limits, as decimal numbers.
+`cost` with the value `UNPRICED` selects the tasks without a cost.
 """
 
 
@@ -137,6 +141,8 @@ def _may_match(dialect: str, name: str, value: Any) -> ColumnElement[bool]:
         searched = _to_lowercase(_to_json(value)[1:-1])
         is_in_text = (contains(_lower(dialect, text), searched) for text in _SEARCHED_TEXTS)
         return or_(contains(_lower_id(dialect), _to_lowercase(value)), *is_in_text)
+    if name == "cost" and value == UNPRICED:
+        return tasks.c.cost.is_(None)
     if name.startswith(("min_", "max_")):
         figure = _figure(dialect, name[4:])
         limit = float(value)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Executable, Integer, bindparam, func, literal, select
 
 from xpander_server.domain.task import Task
 from xpander_server.store.excerpts import Excerpt, excerpt
@@ -15,6 +15,8 @@ MAX_LEVELS = 3
 MAX_TASKS = 50
 """Children of all levels."""
 MAX_ANCESTORS = 5
+MAX_COUNT = 1_000
+"""Children of a task that are counted."""
 _PREVIEW_LENGTH = 200  # characters of JSON
 
 _COLUMNS: list[ColumnElement[Any]] = [
@@ -34,6 +36,27 @@ _CHILDREN = (
     .order_by(tasks.c.created_at, tasks.c.id)
     .limit(bindparam("count", type_=Integer))
 )
+
+
+def _child_counts() -> Executable:
+    """Return the query for the number of children of some tasks, each of them at most `MAX_COUNT`."""
+    parents = tasks.alias("parents")
+    children = (
+        select(literal(1))
+        .where(
+            tasks.c.organization_id == bindparam("organization"),
+            tasks.c.parent_task_id == parents.c.id,
+        )
+        .limit(MAX_COUNT)
+        .correlate(parents)
+        .subquery()
+    )
+    count = select(func.count()).select_from(children).correlate(parents).scalar_subquery().label("child_count")
+    is_asked = parents.c.id.in_(bindparam("ids", expanding=True))
+    return select(parents.c.id, count).where(parents.c.organization_id == bindparam("organization"), is_asked)
+
+
+_CHILD_COUNTS = _child_counts()
 
 
 @frozen
@@ -77,6 +100,12 @@ def read_tree(connection: Connection, task: Task) -> TaskTree:
         if not rows:
             break
     return TaskTree(_read_ancestors(connection, task), _flatten(children, task.id, 1), is_complete)
+
+
+def count_children(connection: Connection, organization_id: str, task_ids: Sequence[str]) -> dict[str, int]:
+    """Return the number of children of the tasks that have any; a number of `MAX_COUNT` means at least as many."""
+    rows = connection.execute(_CHILD_COUNTS, {"organization": organization_id, "ids": task_ids})
+    return {row.id: row.child_count for row in rows if row.child_count}
 
 
 def _flatten(children: dict[str, list[Task]], parent_id: str, level: int) -> list[TreeTask]:

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from markupsafe import Markup
 
 from xpander_server.domain.metrics import OUTCOMES
+from xpander_server.store import UNPRICED
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
 from xpander_server.web.template_filters import (
     format_dollar_tick,
@@ -43,6 +44,7 @@ class ChartDefinition:
         format_tick: Formats a value at the axis.
         is_stacked: Whether the chart has stacked columns, and not lines.
         line_widths: The widths of the lines of columns that may cover each other.
+        bars: The column that a chart of lines shows as bars behind them, a number of runs; None for no bars.
     """
 
     title: str
@@ -52,6 +54,12 @@ class ChartDefinition:
     format_tick: Format
     is_stacked: bool = True
     line_widths: Mapping[str, float] = field(factory=dict)
+    bars: str | None = None
+
+    @property
+    def described_columns(self) -> list[str]:
+        """The columns that the chart shows, in their order in the table."""
+        return [column for column in self.columns if column in self.styles or column == self.bars]
 
 
 CHARTS = {
@@ -69,6 +77,7 @@ CHARTS = {
         format_value=format_percent,
         format_tick=format_percent,
         is_stacked=False,
+        bars="failed",
     ),
     "durations": ChartDefinition(
         title="Duration",
@@ -133,12 +142,14 @@ class Chart:
 
     def format_cell(self, column: str, value: Any) -> str:
         """Return a value as the text of a table cell."""
-        return format_number(value) if column in _RUN_COUNTS else self.definition.format_value(value)
+        return _format_cell(self.definition, column, value)
 
     @staticmethod
-    def status_of(column: str) -> str | None:
-        """Return the status of the runs that a column is about, or None for all."""
-        return column if column in OUTCOMES else None
+    def filter_of(column: str) -> str:
+        """Return the end of the query for the runs that a column is about; empty for all runs."""
+        if column == "unpriced_runs":
+            return f"&cost={UNPRICED}"
+        return f"&status={column}" if column in OUTCOMES else ""
 
 
 def chart_rows(name: str, buckets: Sequence[TimeBucket], summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -203,24 +214,37 @@ def build_chart(
     if not any(value or (value is not None and name == "success") for each in series for value in each.values):
         return Chart(name, definition, None, [], rows)
     tooltips = [
-        f"{format_time(bucket.since)[5:16]}: "
-        + ", ".join(
-            f"{_label(column)} {definition.format_value(row[column])}"
-            for column in definition.columns
-            if column in definition.styles
-        )
-        for bucket, row in zip(buckets, rows, strict=True)
+        f"{format_time(bucket.since)[5:16]}: {_describe(definition, row) if summary['runs']['total'] else 'no runs'}"
+        for bucket, row, summary in zip(buckets, rows, summaries, strict=True)
     ]
     axis = TimeAxis(buckets, links, tooltips)
+    column = definition.bars
+    bars = None if column is None else DataSeries(column, "bars", [row[column] for row in rows])
     if definition.is_stacked:
         svg = render_columns(series, axis, definition.format_tick)
     else:
-        svg = render_lines(series, axis, definition.format_tick)
+        svg = render_lines(series, axis, definition.format_tick, bars)
     legend = [LegendItem(each.name, each.style) for each in series if any(each.values)] if len(series) > 1 else []
+    if bars is not None and (most := max(value or 0 for value in bars.values)):
+        legend = [
+            *(LegendItem(each.name, each.style) for each in series),
+            LegendItem(f"failed runs (at most {format_number(most)})", bars.style),
+        ]
     has_sparse_values = any(
         few and value is not None for each in series for few, value in zip(each.is_sparse, each.values, strict=False)
     )
     return Chart(name, definition, svg, legend, rows, has_sparse_values)
+
+
+def _describe(definition: ChartDefinition, row: Row) -> str:
+    """Return the drawn values of a time bucket as text."""
+    return ", ".join(
+        f"{_label(column)} {_format_cell(definition, column, row[column])}" for column in definition.described_columns
+    )
+
+
+def _format_cell(definition: ChartDefinition, column: str, value: Any) -> str:
+    return format_number(value) if column in _RUN_COUNTS else definition.format_value(value)
 
 
 def _label(column: str) -> str:

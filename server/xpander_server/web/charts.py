@@ -85,6 +85,7 @@ def render_lines(
     all_series: Sequence[DataSeries],
     axis: "TimeAxis",
     format_tick: Callable[[float], str],
+    bars: DataSeries | None = None,
 ) -> Markup:
     """Draw a chart of lines, which are interrupted at unknown values.
 
@@ -92,13 +93,16 @@ def render_lines(
         all_series: The series, one line each.
         axis: The time axis.
         format_tick: Formats a value at the y-axis.
+        bars: A series of another unit, as bars behind the lines; the highest one is as high as the chart.
     """
     chart = axis.new_chart()
-    highest = 0.0
+    highest = max((value for series in all_series for value in series.values if value is not None), default=0.0)
+    if bars is not None and (largest_bar := max((value or 0 for value in bars.values), default=0)):
+        top, _ = _y_ticks(highest, only_integers=False)
+        heights = [(value or 0) / largest_bar * top for value in bars.values]
+        chart.add_series(Series(list(enumerate(heights))), _Columns([0.0] * len(heights), bars.style))
     for series in all_series:
-        known_values = [value for value in series.values if value is not None]
-        if known_values:
-            highest = max(highest, *known_values)
+        if any(value is not None for value in series.values):
             points = [(index + 0.5, value) for index, value in enumerate(series.values)]
             chart.add_series(Series(points), _Line(series.style, series.line_width))
             chart.add_series(Series([point for point in points if point[1] is not None]), _Dots(series))
@@ -165,7 +169,9 @@ class TimeAxis:
         chart.add_series(bucket_starts, _BucketLinks(self._links, self._tooltips))
         # Screen readers skip the chart: the table below it has the same numbers and links.
         root = ElementTree.Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "aria-hidden": "true", "class": "chart"})
-        root.append(chart.to_svg_group(WIDTH, HEIGHT))
+        group = chart.to_svg_group(WIDTH, HEIGHT)
+        group.remove(group[0])  # the background, which has no color
+        root.append(group)
         _compact(root)
         # ElementTree escapes all text, so that " />" occurs only at the end of elements.
         return Markup(ElementTree.tostring(root, encoding="unicode").replace(" />", "/>"))  # noqa: S704

@@ -27,6 +27,7 @@ NAMES = {
     "max_tokens": "Tokens to",
     "min_cost": "Cost from",
     "max_cost": "Cost to",
+    "cost": "Cost",
 }
 """Names of the filters on pages, in the order of their chips."""
 
@@ -57,6 +58,8 @@ def list_chips(filters: PageFilters) -> list[Chip]:
 
 def _format(parameter: str, filters: PageFilters) -> str:
     value = filters.parameters[parameter]
+    if parameter == "cost":
+        return "not priced"
     if parameter == "last":
         return TIME_RANGES[value]
     if parameter in ("since", "until"):

@@ -1,7 +1,8 @@
 """Filters and time range of a page, parsed from the query of its URL.
 
-The query has the parameters of the contract's operation `listTasks`, and `last`, the name of a time range that ends
-now. Example: `?agent_id=a&status=failed&last=7d`. A time without an offset is a local time of the page's time zone.
+The query has the parameters of the contract's operation `listTasks`, and two others: `last`, the name of a time range
+that ends now, and `cost=none` for the runs without a cost. Example: `?agent_id=a&status=failed&last=7d`. A time without
+an offset is a local time of the page's time zone.
 """
 
 import re
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from xpander_server import contract
 from xpander_server.clock import DAY, HOUR, SECOND, format_timestamp, parse_timestamp
 from xpander_server.http.errors import HTTPError, validation_error
-from xpander_server.store import TaskQuery
+from xpander_server.store import UNPRICED, TaskQuery
 from xpander_server.web.time_zones import page_zone
 
 TIME_RANGES = {
@@ -105,7 +106,7 @@ def parse_parameters(query: Mapping[str, str], now: int, default_range: str | No
     parameters = {
         name: value
         for name, value in query.items()
-        if value and name in (*_TASK_FIELDS, *LIMITS, "since", "until", "last", "cursor")
+        if value and name in (*_TASK_FIELDS, *LIMITS, "cost", "since", "until", "last", "cursor")
     }
     last = parameters.pop("last", default_range)
     if "since" in parameters or "until" in parameters:
@@ -118,6 +119,9 @@ def parse_parameters(query: Mapping[str, str], now: int, default_range: str | No
     for name, value in limits.items():
         if not _LIMIT.fullmatch(value):
             raise validation_error("query", name, "must be a number such as 10 or 0.5", "number")
+    page_filters = {**limits, **({"cost": raw_values.pop("cost")} if "cost" in raw_values else {})}
+    if page_filters.get("cost", UNPRICED) != UNPRICED:
+        raise validation_error("query", "cost", f"must be {UNPRICED}", "enum")
     values = contract.operations()["listTasks"].read_parameters({}, list(raw_values.items()), [])
     since, until = (_parse_time(name, values.pop(name, None)) for name in ("since", "until"))
     cursor = values.pop("cursor", None)
@@ -130,7 +134,7 @@ def parse_parameters(query: Mapping[str, str], now: int, default_range: str | No
         until = None
     elif last == MONTH:
         since, until = page_zone().start_of_month(now), None
-    fields = {**{name: value for name, value in values.items() if name in _TASK_FIELDS}, **limits}
+    fields = {**{name: value for name, value in values.items() if name in _TASK_FIELDS}, **page_filters}
     parameters.pop("cursor", None)
     if last is not None:
         parameters["last"] = last

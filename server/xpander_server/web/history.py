@@ -15,7 +15,7 @@ from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import ListRunner, run_in_threadpool
 from xpander_server.http.dispatcher import root_path
 from xpander_server.http.errors import HTTPError, validation_error
-from xpander_server.store import Store
+from xpander_server.store import MAX_COUNT, Store
 from xpander_server.web.chart_data import to_csv
 from xpander_server.web.filter_chips import NAMES, list_chips
 from xpander_server.web.filter_options import FilterOptionsCache
@@ -74,9 +74,12 @@ class HistoryPage:
         now = self._clock()
         filters, options = parse_filters(request, now), parse_list_options(request.query_params)
         organization_id = principal.organization_id
-        runs = await self._run_list(
-            organization_id, lambda: self._read(filters, options, organization_id, TASKS_PER_PAGE)
-        )
+
+        def read() -> tuple[RunList, dict[str, int]]:
+            runs = self._read(filters, options, organization_id, TASKS_PER_PAGE)
+            return runs, self._store.child_counts(organization_id, [task.id for task in runs.tasks])
+
+        runs, child_counts = await self._run_list(organization_id, read)
         parameters = {**filters.parameters, **options.parameters}
         position = {} if filters.cursor is None else {"cursor": filters.cursor}
         if options.offset:
@@ -91,6 +94,7 @@ class HistoryPage:
             "position": position,
             "chips": list_chips(filters),
             "runs": runs,
+            "child_counts": child_counts,
             "days": [(None, runs.tasks)] if options.sort else _by_day(runs.tasks, now),
             "now": now,
             "newest_link": link("history", parameters),
@@ -98,6 +102,7 @@ class HistoryPage:
             "is_filtered": bool(filters.parameters),
             "server_url": _server_url(request),
             "statuses": STATUSES,
+            "max_children": MAX_COUNT,
             "stale_before": now - self._stale_after,
         }
         if "part" in request.query_params:

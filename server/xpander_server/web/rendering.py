@@ -1,10 +1,8 @@
 """Rendering of pages: request handlers, templates, links and static files."""
 
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +18,7 @@ from xpander_server.store import StoreUnavailable
 from xpander_server.web import template_filters
 from xpander_server.web.filters import SHORT_RANGES, period_parameters
 from xpander_server.web.sessions import BASE_PATH, SessionManager, is_same_origin
+from xpander_server.web.static_files import static_version
 from xpander_server.web.time_zone_cookie import read_choice
 from xpander_server.web.time_zones import zone_choice
 
@@ -40,14 +39,6 @@ FORM_TIMEOUT = 30.0
 """Seconds in which a form must arrive."""
 _SAFE_TARGET = re.compile(re.escape(BASE_PATH) + r"/[!-\[\]-~]*", re.ASCII)
 """A path of a page: printable ASCII without spaces and without backslashes, which browsers treat as slashes."""
-_STATIC_FILES = {
-    "pages.css": "text/css; charset=utf-8",
-    "pages.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-}
-"""Names of the static files, with their media types."""
-_STATIC_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
-
 Page = Callable[[Request, Principal], Awaitable[Response]]
 
 
@@ -208,27 +199,8 @@ def environment() -> Environment:
     return templates
 
 
-async def serve_static(request: Request) -> Response:
-    """Return a static file: the style sheet, the script or the icon."""
-    name = request.path_params["name"]
-    if name not in _STATIC_FILES:
-        raise HTTPError(404, "File not found.")
-    return Response(_static_content(name), headers=_STATIC_HEADERS, media_type=_STATIC_FILES[name])
-
-
-@cache
-def _static_content(name: str) -> bytes:
-    return files("xpander_server.web").joinpath("static", name).read_bytes()
-
-
 def _static_link(name: str) -> str:
-    return f"{root_path.get()}{BASE_PATH}/static/{name}?{_static_version(name)}"
-
-
-@cache
-def _static_version(name: str) -> str:
-    # The digest of the content makes the URL change with the file, so that browsers may cache it without a limit.
-    return hashlib.sha256(_static_content(name)).hexdigest()[:12]
+    return f"{root_path.get()}{BASE_PATH}/static/{name}?{static_version(name)}"
 
 
 def _redirect_to_sign_in(request: Request) -> Response:

@@ -19,8 +19,9 @@ from xpander_server.web.history import HistoryPage
 from xpander_server.web.login import LoginPages
 from xpander_server.web.metrics import MetricsPage
 from xpander_server.web.refused_spans import RefusedSpansPage
-from xpander_server.web.rendering import form_handler, link, page_form_handler, page_handler, redirect, serve_static
+from xpander_server.web.rendering import form_handler, link, page_form_handler, page_handler, redirect
 from xpander_server.web.sessions import BASE_PATH, SessionManager
+from xpander_server.web.static_files import serve_static
 from xpander_server.web.task import TaskPage
 from xpander_server.web.time_zone_form import choose_time_zone
 

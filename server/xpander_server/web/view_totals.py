@@ -1,12 +1,14 @@
 """Totals of the runs that a list shows, for the line above it: counts, tokens, cost, and counts by status and agent."""
 
 import time
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
 
 from attrs import frozen
 
 from xpander_server.store import ViewSummary
+from xpander_server.web.time_zones import page_zone
 
 MAX_AGENTS = 8
 """Agents with a count of their own, those with the most runs."""
@@ -21,6 +23,8 @@ class ViewTotals:
     Attributes:
         runs: The number of runs.
         by_status: The number of runs with each status that occurs, the most frequent first.
+        by_day: The number of runs of each day, by the start of the day; a day that was not counted to its start is left
+            out.
         by_agent: The number of runs of the agents with the most runs, and their ids.
         other_agents: The number of further agents.
         tokens: The sum of the tokens.
@@ -32,6 +36,7 @@ class ViewTotals:
     runs: int
     by_status: list[tuple[str, int]]
     by_agent: list[tuple[str, int]]
+    by_day: dict[int, int]
     other_agents: int
     tokens: int
     cost: int
@@ -51,12 +56,27 @@ def add_up(summary: ViewSummary) -> ViewTotals:
         runs=len(summary.tasks),
         by_status=summary.count_by_status().most_common(),
         by_agent=agents.most_common(MAX_AGENTS),
+        by_day=_count_by_day(summary),
         other_agents=max(0, len(agents) - MAX_AGENTS),
         tokens=summary.sum_tokens(),
         cost=summary.sum_cost(),
         is_complete=summary.is_complete,
         tested_until=summary.tested_until,
     )
+
+
+def _count_by_day(summary: ViewSummary) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    index = 0
+    while index < len(summary.tasks):
+        day = page_zone().start_of_day(summary.tasks[index].created_at)
+        # The tasks are sorted, newest first.
+        end = max(index + 1, bisect_right(summary.tasks, -day, lo=index, key=lambda task: -task.created_at))
+        counts[day] = end - index
+        index = end
+    if not summary.is_complete and summary.tested_until is not None:
+        counts.pop(page_zone().start_of_day(summary.tested_until), None)
+    return counts
 
 
 class ViewTotalsCache:
