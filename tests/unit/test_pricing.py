@@ -4,6 +4,7 @@ import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from xpander_capture.responses import summarize_response
 from xpander_server.domain.model_calls import compute_call_costs
 from xpander_server.domain.pricing import MAX_COST, OwnPrice, OwnPrices, compute_cost, compute_run_cost, sum_costs
 from xpander_server.domain.pricing.model_names import ModelReference, resolve
+from xpander_server.domain.pricing.price_list import Price, _find_by_name, find_price
 
 # DeepSeek halves its prices at night: https://api-docs.deepseek.com/quick_start/pricing
 NOON = round(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
@@ -132,14 +134,50 @@ def test_models_that_are_free_cost_nothing() -> None:
 
 
 def test_price_per_request_is_charged_once() -> None:
-    from decimal import Decimal
-
     from genai_prices.types import ModelPrice
-
-    from xpander_server.domain.pricing.price_list import Price
 
     price = Price(ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(2), requests_kcount=Decimal(5)))
     assert price.compute({"prompt_tokens": 1_000, "completion_tokens": 100}) == 1_000_000 + 200_000 + 5_000_000
+
+
+def test_tier_begins_above_its_start() -> None:
+    from genai_prices.types import ModelPrice, Tier, TieredPrices
+
+    tiers = TieredPrices(base=Decimal(1), tiers=[Tier(start=10, price=Decimal(2)), Tier(start=20, price=Decimal(3))])
+
+    def cost(prompt: int) -> int | None:
+        return Price(ModelPrice(input_mtok=tiers)).compute({"prompt_tokens": prompt})
+
+    assert [cost(prompt) for prompt in (1, 10, 11, 20, 21)] == [1_000, 10_000, 22_000, 40_000, 63_000]
+
+
+@pytest.mark.parametrize("kind", ["cache_read_tokens", "cache_write_tokens"])
+def test_more_cached_tokens_than_prompt_tokens_have_no_price(kind: str) -> None:
+    price = find_price("anthropic", "claude-sonnet-4-5", 0)
+    assert price is not None
+    assert price.compute({"prompt_tokens": 10, "completion_tokens": 5, kind: 11}) is None
+    assert price.compute({"prompt_tokens": 10, "completion_tokens": 5, kind: 10}) is not None
+
+
+def _author(name: str, price: int) -> Any:
+    from genai_prices.types import ClauseStartsWith, ModelInfo, ModelPrice, Provider
+
+    match = ClauseStartsWith("model")
+    model = ModelInfo(id=f"{name}-model", match=match, prices=ModelPrice(input_mtok=Decimal(price)))
+    return Provider(id=name, name=name, api_pattern="", model_match=match, models=[model])
+
+
+@pytest.mark.parametrize(
+    ("prices", "author"), [([], None), ([1], "0"), ([1, 1], "0"), ([1, 2], None), ([1, 1, 2], None), ([1, 2, 1], None)]
+)
+def test_model_of_several_authors_has_a_price_if_their_prices_are_equal(prices: list[int], author: str | None) -> None:
+    authors = [_author(str(number), price) for number, price in enumerate(prices)]
+    model = _find_by_name("model-1", authors)
+    assert (None if model is None else model.id) == (None if author is None else f"{author}-model")
+
+
+def test_price_of_a_model_is_looked_up_once_in_half_an_hour() -> None:
+    assert find_price("openai", "gpt-4o", 900_000) is find_price("openai", "gpt-4o", 900_000)
 
 
 @pytest.mark.parametrize("prompt", [1, 200_000, 200_001, 1_000_000])
@@ -162,6 +200,17 @@ def test_kinds_with_a_price_of_their_own_are_charged() -> None:
     assert _dollars("claude-sonnet-4-5", writes, is_cache_included=True) == pytest.approx(0.006)  # 5 minutes: 0.00375
     searches = {"prompt_tokens": 1_000, "web_searches": 2}
     assert _dollars("claude-sonnet-4-5", searches) == pytest.approx(0.003 + 0.02)
+
+
+def test_kinds_without_a_price_of_their_own_cost_nothing_more() -> None:
+    tokens = {"prompt_tokens": 1_000, "completion_tokens": 100, "reasoning_tokens": 90, "unknown_tokens": 7}
+    assert _dollars("gpt-4o", tokens) == pytest.approx(0.0035)
+
+
+def test_provider_without_a_list_has_no_prices() -> None:
+    assert _dollars("Qwen/Qwen2.5-VL-72B-Instruct", provider="huggingface_nebius") is not None
+    for provider in ("huggingface_n", "huggingface_zzz"):
+        assert _dollars("Qwen/Qwen2.5-VL-72B-Instruct", provider=provider) is None
 
 
 def test_contradicting_counts_by_modality_are_charged_as_text() -> None:
@@ -380,6 +429,26 @@ def test_price_changes_at_the_hour_in_which_the_provider_changes_it() -> None:
     assert (before > change, change == after) == (True, True)
 
 
+@pytest.mark.parametrize("time", [(0, 0), (0, 29), (0, 30), (0, 59), (16, 29), (16, 30), (16, 59), (17, 0)])
+def test_price_changes_at_the_half_hour_at_which_deepseek_changes_it(time: tuple[int, int]) -> None:
+    from genai_prices import Usage, calc_price
+
+    at = datetime(2026, 11, 1, *time, tzinfo=UTC)
+    usage = Usage(input_tokens=1_000, output_tokens=100)
+    expected = calc_price(usage, "deepseek-chat", genai_request_timestamp=at).total_price
+    assert compute_cost("deepseek-chat", TOKENS, round(at.timestamp()) * 1_000_000) == round(expected * 10**9)
+
+
+def test_providers_change_their_prices_at_full_and_half_hours_only() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    prices = [model.prices for provider in get_snapshot().providers for model in provider.models]
+    constraints = [price.constraint for choices in prices if isinstance(choices, list) for price in choices]
+    times = [getattr(one, name) for one in constraints for name in ("start_time", "end_time") if hasattr(one, name)]
+    assert times
+    assert {(time.minute % 30, time.second) for time in times} == {(0, 0)}
+
+
 def _own_cost(tokens: dict[str, int], prompt: int = 1_000_000, **options: Any) -> int | None:
     """Return the cost at an own price: a nano-dollar for each prompt token that is not cached."""
     price = OwnPrice(model="own", prompt=prompt, completion=0, cache_read=0, cache_write=0)
@@ -455,6 +524,13 @@ def test_usage_of_the_response_is_priced_if_it_equals_the_reported_tokens() -> N
     assert _run_dollars(response, {"prompt_tokens": 1_000, "completion_tokens": 100}) == pytest.approx(0.00225)
     assert _run_dollars(response, {"prompt_tokens": 1_001, "completion_tokens": 100}) == pytest.approx(0.0035025)
     assert _run_dollars(response, {"prompt_tokens": 1_000, "completion_tokens": 101}) == pytest.approx(0.00351)
+
+
+def test_kind_of_tokens_that_a_response_does_not_state_is_zero() -> None:
+    usage = {"prompt_tokens": 1_000, "prompt_tokens_details": {"cached_tokens": 1_000}}
+    response = {**_chat("gpt-4o", 0, 0), "usage": usage}
+    assert _run_dollars(response, {"prompt_tokens": 1_000}) == pytest.approx(0.00125)
+    assert _run_dollars(response, {"prompt_tokens": 1_000, "completion_tokens": 1}) == pytest.approx(0.00251)
 
 
 def test_response_without_tokens_costs_nothing_beside_others() -> None:

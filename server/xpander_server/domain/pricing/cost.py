@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from xpander_server.clock import HOUR
 from xpander_server.domain.pricing.own_prices import NO_OWN_PRICES, OwnPrices
-from xpander_server.domain.pricing.price_list import NANODOLLARS, find_price
+from xpander_server.domain.pricing.price_list import NANODOLLARS, PERIOD, find_price
 
 __all__ = ["MAX_COST", "NANODOLLARS", "compute_cost", "sum_costs"]
 
@@ -47,7 +46,7 @@ def compute_cost(
         is_cache_included = "claude" not in model.lower()
     if not is_cache_included or cached > prompt:
         counts["prompt_tokens"] = prompt + cached
-    price = own_prices.find(provider, model) or find_price(provider, model, at // HOUR)
+    price = own_prices.find(provider, model) or find_price(provider, model, at // PERIOD)
     cost = None if price is None else price.compute(counts)
     return cost if cost is not None and cost <= MAX_COST else None
 

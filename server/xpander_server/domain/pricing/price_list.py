@@ -8,6 +8,7 @@ from functools import lru_cache
 from operator import mul
 from typing import TYPE_CHECKING, Any
 
+from xpander_server.clock import SECOND
 from xpander_server.domain.pricing.model_names import ModelReference, resolve
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 NANODOLLARS = 1_000_000_000
 """Nano-dollars in one dollar."""
+
+_PERIOD_SECONDS = 1_800
+PERIOD = _PERIOD_SECONDS * SECOND
+"""Half an hour. Providers change their prices at full and at half hours: DeepSeek at 00:30 and 16:30 UTC."""
 
 _MILLION = 1_000_000
 
@@ -66,18 +71,19 @@ class Price:
         Returns:
             The cost; None if the counts contradict each other.
         """
-        basic = [tokens.get(kind, 0) for kind in _BASIC_KINDS]
+        basic = {kind: tokens.get(kind, 0) for kind in _BASIC_KINDS}
         special = {kind: number for kind, number in tokens.items() if number and self._has_own_price(kind)}
         if special:
             # Counts by modality may be inconsistent; then the whole prompt and the whole completion apply.
-            price = self._calculate({**dict(zip(_BASIC_KINDS, basic, strict=True)), **special})
+            price = self._calculate({**basic, **special})
             if price is not None:
                 return round(price * NANODOLLARS)
-        rates = self._find_rates(basic[0])
-        if rates is not None and basic[2] + basic[3] <= basic[0]:
-            millionths: int = sum(map(mul, rates, basic))
+        prompt, _, cache_read, cache_write = basic.values()
+        rates = self._find_rates(prompt)
+        if rates is not None and cache_read + cache_write <= prompt:
+            millionths: int = sum(map(mul, rates, basic.values()))
             return (millionths + _MILLION // 2) // _MILLION
-        price = self._calculate(dict(zip(_BASIC_KINDS, basic, strict=True)))
+        price = self._calculate(basic)
         return None if price is None else round(price * NANODOLLARS)
 
     def _has_own_price(self, kind: str) -> bool:
@@ -135,13 +141,13 @@ def _price_in_tier(value: Any, prompt: int) -> Any:
 
 
 @lru_cache(maxsize=4_096)
-def find_price(provider: str | None, model: str, hour: int) -> Price | None:
+def find_price(provider: str | None, model: str, period: int) -> Price | None:
     """Return the price of a model.
 
     Args:
         provider: Name of the provider that was called; None if it is not known.
         model: Name of the model, as a program states it.
-        hour: Hours since 1970; the price of that time applies.
+        period: Half hours since 1970; the price of that time applies.
 
     Returns:
         The price; None if the model is not known, or has no price per token.
@@ -150,7 +156,7 @@ def find_price(provider: str | None, model: str, hour: int) -> Price | None:
     found = None if reference is None else _find_model(reference)
     if found is None:
         return None
-    price = Price(found.get_prices(datetime.fromtimestamp(hour * 3_600, UTC)))
+    price = Price(found.get_prices(datetime.fromtimestamp(period * _PERIOD_SECONDS, UTC)))
     # An empty price is that of a model whose price is not known, unless its name says that it is free.
     is_free = reference is not None and reference.name.endswith(":free") and not price._prices
     return price if price.is_per_token or is_free else None
