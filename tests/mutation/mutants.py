@@ -39,8 +39,11 @@ TIMEOUT = 180  # seconds for the tests of one mutant, for changes that cause an 
 REQUIRED_SCORE = 0.9
 
 SDK, CAPTURE, SERVER = "facade/xpander_sdk", "facade/xpander_capture", "server/xpander_server"
-RESPONSES = ("unit/test_response_reading.py", "unit/test_responses.py", "unit/test_responses_streams.py")
-SPANS = ("unit/test_spans_values.py", "unit/test_spans_rule.py")
+RESPONSES = (
+    *("unit/test_response_reading.py", "unit/test_responses_apis.py", "unit/test_responses.py"),
+    "unit/test_responses_streams.py",
+)
+SPANS = ("unit/test_spans_values.py", "unit/test_spans_rule.py", "unit/test_spans_recordings.py")
 MODULES: dict[str, tuple[str, ...]] = {
     f"{SERVER}/domain/task.py": ("unit/test_server_task.py",),
     f"{SERVER}/domain/model_calls.py": ("unit/test_server_model_calls.py",),

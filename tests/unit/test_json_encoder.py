@@ -4,8 +4,9 @@ import re
 import subprocess
 import sys
 import threading
+import warnings
 from collections import OrderedDict, UserString, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -304,9 +305,60 @@ def test_longest_integer_has_4299_digits_of_any_sign():
     assert len(str(longest)) == 4_299
 
 
-def test_400_levels_are_kept():
-    assert to_jsonable(nested(400)) == nested(400)
-    assert TOO_DEEP in json.dumps(to_jsonable(nested(401)))
+def nest(value: Any, levels: int, wrap: Callable[[Any], Any]) -> Any:
+    for _ in range(levels):
+        value = wrap(value)
+    return value
+
+
+def in_list(value: Any) -> list[Any]:
+    return [value]
+
+
+def in_dict(value: Any) -> dict[str, Any]:
+    return {"value": value}
+
+
+def in_iterator(value: Any) -> Iterator[Any]:
+    return iter([value])
+
+
+@pytest.mark.parametrize("wrap", [in_list, in_dict])
+def test_400_levels_are_kept(wrap):
+    assert to_jsonable(nest(1, 400, wrap)) == nest(1, 400, wrap)
+    assert to_jsonable(nest(1, 401, wrap)) == nest(TOO_DEEP, 400, wrap)
+
+
+@pytest.mark.parametrize(("wrap", "encoded"), [(in_iterator, in_list), (Plain, in_dict), (in_dict, in_dict)])
+def test_levels_are_counted_in_all_containers(wrap, encoded, monkeypatch):
+    monkeypatch.setattr("xpander_sdk.reporting.json_encoder.MAX_LEVELS", 10)
+    assert to_jsonable(nest(1, 10, wrap)) == nest(1, 10, encoded)
+    assert to_jsonable(nest(1, 11, wrap)) == nest(TOO_DEEP, 10, encoded)
+
+
+@pytest.mark.parametrize(("possible", "kept"), [(400, 300), (299, 100), (100, 100), (99, 25), (25, 25)])
+def test_nesting_is_reduced_to_what_json_can_write_on_the_rest_of_the_stack(possible, kept, monkeypatch):
+    real_dumps = json.dumps
+
+    def dumps(value: Any) -> str:
+        text = real_dumps(value)
+        if text.count("[") > possible:
+            raise RecursionError
+        return text
+
+    monkeypatch.setattr("xpander_sdk.reporting.json_encoder.json.dumps", dumps)
+    for value in ([nested(299)], [nested(299), 1], [nested(299), in_dict(1)]):
+        text = real_dumps(to_jsonable(value))
+        assert (text.count("["), TOO_DEEP in text) == (kept, kept != 300)
+
+
+def test_nesting_that_json_cannot_write_at_all_is_left_out(monkeypatch):
+    def dumps(value: Any) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr("xpander_sdk.reporting.json_encoder.json.dumps", dumps)
+    assert to_jsonable(nested(25)) == nested(25)
+    assert to_jsonable(nested(26)) == nest(TOO_DEEP, 25, in_list)
 
 
 def test_a_million_values_are_kept():
@@ -401,6 +453,33 @@ def test_model_whose_serializer_fails_keeps_its_fields():
         at: Any = None
 
     assert to_jsonable(Faulty(at=Slots())) == {"name": "n", "at": {"a": 1}}
+
+
+class Text(pydantic.BaseModel):
+    text: str
+    at: Any = None
+
+
+@pytest.mark.parametrize("at", [None, Slots()], ids=["JSON mode", "Python mode"])
+def test_model_with_a_field_of_another_type_is_encoded_without_a_warning(at):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        encoded = to_jsonable(Text.model_construct(text=5, at=at))
+    assert (encoded["text"], caught) == (5, [])
+
+
+def test_object_that_can_be_called_is_text():
+    class Tool:
+        def __init__(self) -> None:
+            self.key = "hunter2"
+
+        def __call__(self) -> None:
+            pass
+
+        def __str__(self) -> str:
+            return "tool"
+
+    assert to_jsonable(Tool()) == "tool"
 
 
 def test_class_is_text_even_if_its_objects_have_a_structure():

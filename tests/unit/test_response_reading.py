@@ -199,6 +199,20 @@ def test_list_has_the_common_facts_of_its_responses_and_the_end_of_the_last():
     assert (other.service_tier, other.model, other.response_id) == (None, None, None)
 
 
+def test_list_ends_with_its_last_response():
+    summary = summarize_response(
+        [{**CHAT, "id": f"c{n}", "choices": [{"message": {"content": f"{n}"}}]} for n in "123"]
+    )
+    assert (summary.text, len(summary.calls)) == ("3", 3)
+
+
+def test_message_of_a_user_is_no_response():
+    message = {"type": "message", "role": "user", "content": "hi"}
+    for more in ({}, {"id": None}, {"number": 1}, {"ratio": 0.5}, {"is_read": True}):
+        assert summarize_response({**message, **more}) == ResponseSummary()
+    assert summarize_response({**message, "content": [{"type": "text", "text": "hi"}]}).text == "hi"
+
+
 def test_list_without_usage_has_no_tokens():
     summary = summarize_response([{**CHAT, "usage": None}, {**CHAT, "id": "c2", "usage": None}])
     assert (summary.tokens, summary.is_cache_included, len(summary.calls)) == (None, None, 2)
@@ -232,6 +246,33 @@ def test_reasoning_is_added_where_the_total_shows_that_it_is_beside_the_completi
     result = read_usage(usage, provider)
     assert result is not None
     assert result.tokens["completion_tokens"] == completion
+
+
+def test_counts_that_a_usage_leaves_out_are_zero():
+    def completion(usage: dict[str, int], provider: str | None = None) -> int:
+        result = read_usage(usage, provider)
+        assert result is not None
+        return result.tokens["completion_tokens"]
+
+    assert completion({"prompt_tokens": 11, "completion_tokens": 5}, "x-ai") == 5
+    assert completion({"completion_tokens": 5, "reasoning_tokens": 5, "total_tokens": 10}) == 10
+
+
+def test_usage_with_names_of_two_apis_has_the_counts_of_the_one_that_states_any():
+    result = read_usage({"billed_units": {"search_units": 1}, "tokens": {"input_tokens": 9, "output_tokens": 2}})
+    assert result is not None
+    assert result.tokens == USAGE
+
+
+@pytest.mark.parametrize("kind", ["cache_read_input_tokens", "cache_creation_input_tokens"])
+def test_sum_over_different_conventions_includes_either_kind_of_cached_tokens(kind):
+    beside = {"input_tokens": 10, "output_tokens": 1, kind: 5}
+    anthropic = {"type": "message", "role": "assistant", "id": "m1", "content": [], "usage": beside}
+    inside = {**CHAT, "usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": 4}}}
+    without = {**CHAT, "id": "c2"}
+    summary = summarize_response([inside, anthropic, without])
+    assert summary.tokens is not None
+    assert (summary.tokens["prompt_tokens"], summary.is_cache_included) == (9 + 15 + 9, True)
 
 
 def test_citations_of_perplexity_are_output():

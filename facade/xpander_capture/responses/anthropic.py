@@ -59,7 +59,7 @@ def is_chunk(chunk: Any) -> bool:
 
 def starts_new(chunk: Any, stream: Sequence[Any]) -> bool:
     """Return whether an event begins another stream than the events before it."""
-    return text(child(chunk, "type")) == "message_start" and chunk is not stream[0]
+    return text(child(chunk, "type")) == "message_start"
 
 
 def fold(chunks: Sequence[Any]) -> dict[str, Any]:

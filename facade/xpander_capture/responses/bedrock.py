@@ -56,7 +56,7 @@ def is_chunk(chunk: Any) -> bool:
 
 def starts_new(chunk: Any, stream: Sequence[Any]) -> bool:
     """Return whether an event begins another stream than the events before it."""
-    return child(chunk, "message_start") is not None and chunk is not stream[0]
+    return child(chunk, "message_start") is not None
 
 
 def fold(chunks: Sequence[Any]) -> dict[str, Any]:
