@@ -1,93 +1,38 @@
-"""CPU time of traces in the server: decoding of an export, and the commit of its spans. See --help.
+"""Benchmark of traces in the server (`make bench-traces`): CPU time, and the rate of a server with two workers.
 
-The program runs without sockets and in one thread, so that the CPU time is that of the server's code. A commit has
-`--requests` exports of 510 spans, as the exporter of OpenTelemetry sends them: 102 traces of 5 spans each.
+The CPU time of decoding and of commits is measured without sockets and in one thread, so that it is that of the
+server's code. A commit has `--requests` exports of 500 spans, about as the exporter of OpenTelemetry sends them. Then
+`xpander-report serve --workers 2` gets such exports over 4 connections; the load generator uses the same CPUs.
 """
 
 import argparse
 import gc
+import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
+from benchmarks.trace_load import SPANS_OF_TRACE, TRACES_OF_REQUEST, new_export
 from xpander_server.api.otlp import decode_protobuf
 from xpander_server.store import SpanBatch, Store
 
-SPANS_OF_TRACE = 5
-TRACES_OF_REQUEST = 102
-_START = 1_767_605_400_000_000_000
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
 
+from support.postgres import Postgres  # noqa: E402
+from support.server import KEY, running_server  # noqa: E402
 
-def new_export(traces: int, span_bytes: int) -> bytes:
-    """Return an export of runs of an agent with two model calls and two tools, after the GenAI conventions.
-
-    Args:
-        traces: Number of traces.
-        span_bytes: Approximate size of a span.
-    """
-    request = ExportTraceServiceRequest()
-    resource_spans = request.resource_spans.add()
-    _set(resource_spans.resource, "service.name", "desk")
-    spans = resource_spans.scope_spans.add().spans
-    for _ in range(traces):
-        trace_id, root_id = os.urandom(16), os.urandom(8)
-        # Children end before their parents, and are exported before them.
-        for position, kind in enumerate(("chat", "tool", "chat", "tool", "agent")):
-            span: Any = spans.add(trace_id=trace_id, span_id=root_id if kind == "agent" else os.urandom(8), name=kind)
-            if kind != "agent":
-                span.parent_span_id = root_id
-            begin = _START + (0 if kind == "agent" else 1_000_000 + position * 100_000_000)
-            span.start_time_unix_nano = begin
-            span.end_time_unix_nano = _START + 900_000_000 if kind == "agent" else begin + 90_000_000
-            _describe(span, kind, "x" * max(0, span_bytes - 700))
-    encoded: bytes = request.SerializeToString()
-    return encoded
-
-
-def _describe(span: Span, kind: str, padding: str) -> None:
-    _set(span, "gen_ai.agent.name", "weather")
-    _set(span, "gen_ai.provider.name", "openai")
-    if kind == "tool":
-        _set(span, "gen_ai.operation.name", "execute_tool")
-        _set(span, "gen_ai.tool.name", "get_weather")
-        _set(span, "gen_ai.tool.call.id", "call_1")
-        _set(span, "gen_ai.tool.call.arguments", '{"city": "Paris"}')
-        _set(span, "gen_ai.tool.call.result", padding)
-        return
-    _set(span, "gen_ai.operation.name", "chat" if kind == "chat" else "invoke_agent")
-    _set(span, "gen_ai.request.model", "gpt-4o-mini")
-    _set(span, "gen_ai.usage.input_tokens", 61 if kind == "chat" else 122)
-    _set(span, "gen_ai.usage.output_tokens", 17 if kind == "chat" else 34)
-    _set(span, "gen_ai.system_instructions", padding)
-    _set(
-        span,
-        "gen_ai.input.messages",
-        '[{"role": "user", "parts": [{"type": "text", "content": "What is the weather in Paris?"}]}]',
-    )
-    _set(
-        span,
-        "gen_ai.output.messages",
-        '[{"role": "assistant", "parts": [{"type": "text", "content": "Rainy, 14 C."}], "finish_reason": "stop"}]',
-    )
-    if kind == "chat":
-        _set(span, "gen_ai.response.model", "gpt-4o-mini-2024-07-18")
-        _set(span, "gen_ai.response.id", f"chatcmpl-{os.urandom(8).hex()}")
-        span.attributes.add(key="gen_ai.response.finish_reasons").value.array_value.values.add(string_value="stop")
-
-
-def _set(container: Any, name: str, value: str | int) -> None:
-    attribute = container.attributes.add(key=name)
-    if isinstance(value, str):
-        attribute.value.string_value = value
-    else:
-        attribute.value.int_value = value
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=256MB", "max_wal_size=4GB")
+CONNECTIONS = 4
+WARM_UP = 2
+"""Seconds of load before the measurement."""
 
 
 def cpu_of(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -118,12 +63,77 @@ def measure_commits(store: Store, requests: int, rounds: int) -> tuple[float, fl
     return statistics.median(decoding), statistics.median(commits)
 
 
+def measure_server(name: str, store_url: str, seconds: float, database_pid: int | None = None) -> None:
+    """Send exports to a server with two workers, and print the rate, the CPU time and the memory.
+
+    Args:
+        name: Name of the database.
+        store_url: URL of an empty store.
+        seconds: Seconds of load.
+        database_pid: Process of the database, whose CPU time is added.
+    """
+    with running_server(store_url, "--workers", "2") as server:
+        sent = send(server.url, WARM_UP)["traces"]
+        pids = [server.process.pid] + ([] if database_pid is None else [database_pid])
+        before = [cpu_seconds(pid) for pid in pids]
+        measured = send(server.url, seconds)
+        used = [after - start for after, start in zip(map(cpu_seconds, pids), before, strict=True)]
+        memory = sum(map(resident_bytes, family(server.process.pid)))
+        figures = scrape(server.url)
+    assert figures["xpander_spans_total"] == (sent + measured["traces"]) * SPANS_OF_TRACE, "spans were lost"
+    assert figures["xpander_spans_refused_total"] == 0
+    microseconds = [part / measured["traces"] * 1e6 for part in used]
+    database = f" + {microseconds[1]:.0f} of the database" if database_pid is not None else ""
+    print(
+        f"{name}, 2 workers: {measured['rate']:,.0f} traces/s for {seconds:.0f} s, "
+        f"{microseconds[0]:.0f}{database} us CPU per trace, "
+        f"p50 {measured['p50']:.0f} ms, p99 {measured['p99']:.0f} ms, {memory / 2**20:.0f} MiB"
+    )
+
+
+def send(url: str, seconds: float) -> dict[str, float]:
+    """Send exports, and return what the load generator has measured."""
+    command = [sys.executable, "-m", "benchmarks.trace_load", url, KEY, str(CONNECTIONS), str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    measured: dict[str, float] = json.loads(done.stdout)
+    assert measured["failed"] == 0, f"{measured['failed']} exports were refused"
+    return measured
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [pid, *map(int, children.split())]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process, of its children and of those that have ended."""
+    ticks = 0
+    for number in family(pid):
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:13] if number != pid else fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def scrape(url: str) -> dict[str, float]:
+    """Return the server's metrics without labels."""
+    with urlopen(Request(f"{url}/metrics", headers={"x-api-key": KEY})) as response:
+        lines = response.read().decode().splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line.startswith("xpander"))}
+
+
 def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description="Measure the CPU time of traces in the server.")
     parser.add_argument("--rounds", type=int, default=15, help="repetitions, of which the median counts")
     parser.add_argument("--requests", type=int, default=2, help="exports in one commit")
     parser.add_argument("--store", help="URL of an empty store; default: a temporary SQLite file")
+    parser.add_argument("--seconds", type=float, default=10, help="seconds of load on each server; 0: no servers")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = Store(arguments.store or f"sqlite:///{Path(folder)}/store.db")
@@ -137,6 +147,16 @@ def main() -> None:
     print(f"commit of it                           {commits:6.0f} us CPU")
     print(f"both                                   {total:6.0f} us CPU, {1e6 / total:,.0f} traces per second and core")
     print(f"decoding of 515 spans of 5 kB          {measure_decoding(5_000, arguments.rounds) * 1e3:6.1f} ms CPU")
+    if not arguments.seconds:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        measure_server("SQLite", f"sqlite:///{folder}/served.db", arguments.seconds)
+        # Not within `folder`: PostgreSQL runs as another user if this process runs as root.
+        postgres = Postgres(Path(f"{folder}-postgresql"), *DURABLE)
+        try:
+            measure_server("PostgreSQL", postgres.url(), arguments.seconds, postgres.pid)
+        finally:
+            postgres.close()
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def run_program(python: Path, arguments: list[str], folder: Path, input: str | N
         # Some frameworks take 10 s to compile. No bytecode is written beside the source.
         "PYTHONDONTWRITEBYTECODE": "",
         "PYTHONPYCACHEPREFIX": str(python.parents[1] / "bytecode"),
+        "XDG_DATA_HOME": str(folder / "data"),  # CrewAI keeps outputs there, which another version may not read
         "HTTPS_PROXY": "http://127.0.0.1:9",
         "NO_PROXY": "127.0.0.1",
         "OPENAI_API_KEY": "no-key",

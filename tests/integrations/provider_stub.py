@@ -1,7 +1,7 @@
 """HTTP server with the APIs of OpenAI (chat completions and Responses), whose model follows fixed rules.
 
-the model is "failing" or "gpt-failing"                  status 500
-the model is "slow"                                      no response before the program ends
+the name of the model ends with "failing"                status 500
+the name of the model ends with "slow"                   no response before the program ends
 the last message is of the user, and there are tools     a call of the first tool
 otherwise                                                "Rainy, 14 °C."
 """
@@ -34,7 +34,7 @@ class _Handler(BaseHTTPRequestHandler):
         number = next(_numbers)
         if request["model"].endswith("failing"):
             return self._send(500, {"error": {"message": "the provider failed"}})
-        if request["model"] == "slow":
+        if request["model"].endswith("slow"):
             time.sleep(20)
         if self.path.endswith("/responses"):
             return self._send(200, _response(request, number))

@@ -174,6 +174,16 @@ def test_invalid_spans_are_counted_and_the_others_stored(server):
     assert (status, json.loads(answer)["partialSuccess"]["rejectedSpans"]) == (200, "1")
 
 
+def test_only_the_invalid_spans_of_an_export_in_snake_case_are_refused(server):
+    trace_id = uuid.uuid4().hex
+    attribute = {"key": "gen_ai.operation.name", "value": {"string_value": "invoke_agent"}}
+    valid = {"trace_id": trace_id, "span_id": "eee19b7ec3c1b174", "name": "invoke_agent", "attributes": [attribute]}
+    data = {"resource_spans": [{"scope_spans": [{"spans": [valid, {"trace_id": trace_id}, 5]}]}]}
+    status, _, answer = post(server, json.dumps(data).encode(), content_type=JSON)
+    assert (status, json.loads(answer)["partialSuccess"]["rejectedSpans"]) == (200, "2")
+    assert len(recorded(server, {trace_id})) == 1
+
+
 def test_body_above_the_limit_is_refused_without_decompressing_it(server):
     bomb = gzip.compress(bytes(65 * 1024 * 1024))
     assert post(server, bomb, content_encoding="gzip")[0] == 413

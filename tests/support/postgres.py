@@ -135,7 +135,7 @@ class Postgres:
 
     def signal_all(self, number: int) -> None:
         """Send a signal to all processes of the server, the main process first."""
-        main_process = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        main_process = self.pid
         children = Path(f"/proc/{main_process}/task/{main_process}/children").read_text().split()
         for process in (main_process, *map(int, children)):
             with suppress(ProcessLookupError):  # it has ended in the meantime
@@ -145,6 +145,11 @@ class Postgres:
         """Execute a statement outside of a transaction."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server, whose children serve the connections."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"

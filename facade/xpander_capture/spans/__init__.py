@@ -3,7 +3,7 @@
 span  ──summarize──▶  SpanSummary  ──find_runs, for all known spans of a trace──▶  runs and ignored spans
 """
 
-from xpander_capture.spans.otlp_json import parse_spans
+from xpander_capture.spans.otlp_json import parse_spans, parse_valid_spans
 from xpander_capture.spans.runs import Run, TraceRuns, explain, find_runs, group_by_trace
 from xpander_capture.spans.span import Event, Span
 from xpander_capture.spans.summary import TASK_ID, SpanSummary, from_json, summarize, to_json
@@ -20,6 +20,7 @@ __all__ = [
     "from_json",
     "group_by_trace",
     "parse_spans",
+    "parse_valid_spans",
     "summarize",
     "to_json",
 ]

@@ -18,7 +18,7 @@ accept, and scopes may be under their name before 2022 (`instrumentationLibraryS
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xpander_capture.spans.span import Event, Span
@@ -44,9 +44,39 @@ def parse_spans(document: Any) -> list[Span]:
     Raises:
         ValueError: The document is not a trace, or a span is invalid.
     """
-    documents = document if isinstance(document, list) else [document]
     spans = []
-    for data in documents:
+    for span in _parse_each(document):
+        if isinstance(span, ValueError):
+            raise span
+        spans.append(span)
+    return spans
+
+
+def parse_valid_spans(document: Any) -> tuple[list[Span], list[ValueError]]:
+    """Return the valid spans of a document, or of a list of documents, and the errors of the others.
+
+    Args:
+        document: Value that was parsed from JSON.
+
+    Raises:
+        ValueError: The document is not a trace.
+    """
+    spans, errors = [], []
+    for span in _parse_each(document):
+        if isinstance(span, ValueError):
+            errors.append(span)
+        else:
+            spans.append(span)
+    return spans, errors
+
+
+def _parse_each(document: Any) -> Iterator[Span | ValueError]:
+    """Yield each span, or why it is invalid.
+
+    Raises:
+        ValueError: The document is not a trace.
+    """
+    for data in document if isinstance(document, list) else [document]:
         if not isinstance(data, dict) or ("resourceSpans" not in data and "resource_spans" not in data):
             signal = next((name for key, name in _SIGNALS.items() if isinstance(data, dict) and key in data), None)
             kind = f", got {signal}" if signal else ""
@@ -55,11 +85,25 @@ def parse_spans(document: Any) -> list[Span]:
             )
         for resource_spans in _objects(data, "resourceSpans"):
             resource = resource_spans.get("resource")
-            resource_attributes = _attributes(resource) if isinstance(resource, dict) else {}
             for name in ("scopeSpans", "instrumentationLibrarySpans"):
                 for scope_spans in _objects(resource_spans, name):
-                    spans += [_parse_span(span, resource_attributes) for span in _objects(scope_spans, "spans")]
-    return spans
+                    yield from _parse_spans_of_scope(scope_spans, resource if isinstance(resource, dict) else {})
+
+
+def _parse_spans_of_scope(scope_spans: dict[str, Any], resource: dict[str, Any]) -> Iterator[Span | ValueError]:
+    spans = _get(scope_spans, "spans") or []
+    if not isinstance(spans, list):
+        raise ValueError("spans must be a list of objects")
+    resource_attributes: dict[str, Any] | None = None
+    for span in spans:
+        try:
+            if not isinstance(span, dict):
+                raise ValueError("spans must be a list of objects")
+            if resource_attributes is None:
+                resource_attributes = _attributes(resource)
+            yield _parse_span(span, resource_attributes)
+        except ValueError as error:
+            yield error
 
 
 def parse_id(value: Any, size: int) -> str:

@@ -5,7 +5,7 @@ without an error, but gives spans whose ids are not ids. The decoder then tries 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtobufSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from xpander_capture.spans import Event, Span, parse_spans, summarize, to_json
+from xpander_capture.spans import Event, Span, parse_valid_spans, summarize, to_json
 from xpander_server.body_json import decode_json
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoredSpan
@@ -97,12 +97,15 @@ def decode_json_export(body: bytes) -> DecodedExport:
     if document == {}:
         return DecodedExport([])  # an export without spans
     try:
-        return _with_valid_ids(parse_spans(document))
+        spans, errors = parse_valid_spans(document)
     except ValueError as error:
-        return _decode_valid_spans(document, error)
+        raise HTTPError(400, f"The body is not an export of traces: {error}.") from None
+    if errors and not spans:
+        raise HTTPError(400, f"The body is not an export of traces: {errors[0]}.")
+    return _with_valid_ids(spans, len(errors), str(errors[0]) if errors else "")
 
 
-def _with_valid_ids(spans: list[Span], invalid_count: int = 0, reason: str = "") -> DecodedExport:
+def _with_valid_ids(spans: list[Span], invalid_count: int, reason: str) -> DecodedExport:
     valid = [span for span in spans if _TRACE_ID.fullmatch(span.trace_id) and _SPAN_ID.fullmatch(span.id)]
     if len(valid) < len(spans):
         invalid_count += len(spans) - len(valid)
@@ -110,31 +113,6 @@ def _with_valid_ids(spans: list[Span], invalid_count: int = 0, reason: str = "")
     # An invalid id of a parent is no parent.
     valid = [span if _SPAN_ID.fullmatch(span.parent_id) else replace(span, parent_id="") for span in valid]
     return DecodedExport(_summaries(valid), invalid_count, reason)
-
-
-def _decode_valid_spans(document: Any, error: ValueError) -> DecodedExport:
-    """Return the valid spans of a document that has invalid ones."""
-    spans: list[Span] = []
-    invalid_count = 0
-    try:
-        for single in _single_spans(document):
-            try:
-                spans += parse_spans(single)
-            except ValueError:
-                invalid_count += 1
-    except (AttributeError, KeyError, TypeError):
-        raise HTTPError(400, f"The body is not an export of traces: {error}.") from None
-    if not spans:
-        raise HTTPError(400, f"The body is not an export of traces: {error}.")
-    return _with_valid_ids(spans, invalid_count, str(error))
-
-
-def _single_spans(document: Any) -> Iterator[Any]:
-    for resource_spans in document["resourceSpans"]:
-        resource = resource_spans.get("resource")
-        for scope_spans in resource_spans.get("scopeSpans") or []:
-            for span in scope_spans.get("spans") or []:
-                yield {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
 
 
 def _summaries(spans: Iterable[Span]) -> list[StoredSpan]:
