@@ -199,6 +199,41 @@ def test_response_that_client_reads_slowly_is_complete():
     assert received > size
 
 
+def test_pipelined_request_is_not_handled_before_the_client_reads_the_previous_response():
+    calls: list[Request] = []
+
+    async def respond(request: Request) -> Response:
+        calls.append(request)
+        return PlainTextResponse("x" * 16 * 1024 * 1024)
+
+    app = Dispatcher([Route("/", respond)], PlainTextResponse("fallback"))
+    with run_server(HttpProtocol, app) as connect, connect() as connection:
+        connection.sendall(REQUEST * 2)
+        assert connection.recv(1)
+        time.sleep(0.3)
+        assert len(calls) == 1
+
+
+def test_unread_responses_end_early_above_the_limit_of_their_bytes():
+    class PatientProtocol(ImpatientProtocol):
+        write_timeout = 60.0
+
+    size = 8 * 1024 * 1024
+    limits = ConnectionLimits(None, max_unsent_bytes=size)
+    protocol = partial(PatientProtocol, limits=limits)
+    app = PlainTextResponse("x" * size)
+    with running_uvicorn(app, cast(type[HttpProtocol], protocol), access_log=False) as connect, ExitStack() as stack:
+        first, second = (stack.enter_context(connect()) for _ in range(2))
+        first.sendall(REQUEST)
+        time.sleep(0.3)
+        assert not limits.has_too_many_unsent_bytes
+        second.sendall(REQUEST)
+        time.sleep(0.3)
+        assert not limits.has_too_many_unsent_bytes
+        with suppress(ConnectionResetError):
+            assert len(read_to_end(second)) < size
+
+
 def test_client_that_leaves_before_the_responses_to_pipelined_requests_is_no_error(caplog: pytest.LogCaptureFixture):
     async def respond(_: Request) -> Response:
         return PlainTextResponse("x" * 4 * 1024 * 1024)

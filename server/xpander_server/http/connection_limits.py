@@ -15,6 +15,8 @@ MAX_REFUSALS = 32
 
 Each of them needs a file descriptor until the client has received the response.
 """
+MAX_UNSENT_BYTES = 128 * 1024 * 1024
+"""Bytes of responses that clients have not accepted, in all connections, above which slow clients have less time."""
 _IPV6_PREFIX = 64
 
 
@@ -25,6 +27,7 @@ class ConnectionLimits:
         max_connections: Largest number of connections. None for no limit.
         max_connections_of_address: Largest number of connections of one client address. None for no limit.
         proxies: Proxies, whose connections are those of many clients and count only in the sum.
+        max_unsent_bytes: Bytes of unsent responses above which `has_too_many_unsent_bytes` is True.
     """
 
     def __init__(
@@ -32,13 +35,25 @@ class ConnectionLimits:
         max_connections: int | None,
         max_connections_of_address: int | None = None,
         proxies: TrustedProxies | None = None,
+        max_unsent_bytes: int = MAX_UNSENT_BYTES,
     ) -> None:
         self._max_connections = max_connections
+        self._max_unsent_bytes = max_unsent_bytes
+        self._unsent_bytes = 0
         self._max_of_address = max_connections_of_address
         self._proxies = proxies
         self._count = 0
         self._counts: dict[Address, int] = {}
         self._excess_count = 0
+
+    @property
+    def has_too_many_unsent_bytes(self) -> bool:
+        """True while clients have not accepted more than the maximum of unsent bytes."""
+        return self._unsent_bytes > self._max_unsent_bytes
+
+    def count_unsent_bytes(self, change: int) -> None:
+        """Count bytes that were given to a connection, or that its client has accepted."""
+        self._unsent_bytes += change
 
     def add(self, host: str | None) -> "CountedConnection":
         """Count a connection, and return its entry, which must be removed at its end.
@@ -108,14 +123,22 @@ class CountedConnection:
         self.is_above_limit_of_address = is_above_limit_of_address
         self.gets_response = True
         self._limits: ConnectionLimits | None = limits
+        self._unsent_bytes = 0
 
     @property
     def is_excess(self) -> bool:
         """True for a connection above one of the limits."""
         return self.is_above_limit or self.is_above_limit_of_address
 
+    def set_unsent_bytes(self, size: int) -> None:
+        """Count the bytes that the client has not accepted."""
+        if self._limits is not None:
+            self._limits.count_unsent_bytes(size - self._unsent_bytes)
+            self._unsent_bytes = size
+
     def remove(self) -> None:
         """Count the end of the connection, once."""
+        self.set_unsent_bytes(0)
         limits, self._limits = self._limits, None
         if limits is not None:
             limits.remove(self)

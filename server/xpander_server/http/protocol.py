@@ -11,7 +11,9 @@ Time limits. Each connection is checked at intervals of `CHECK_INTERVAL`:
     head incomplete                  HEAD_TIMEOUT                     408, or a close if no byte has arrived
     body incomplete, being read      the timeout of the endpoint      408 (api/request_body.py)
     body incomplete, response sent   UNREAD_BODY_TIMEOUT              close
-    response that is not accepted    WRITE_TIMEOUT without progress   abort
+    response that is not accepted    WRITE_TIMEOUT without progress;  abort
+                                     CHECK_INTERVAL while all unsent
+                                     responses are above their limit
     idle                             uvicorn's timeout_keep_alive     close
     TLS handshake                    HANDSHAKE_TIMEOUT                abort (http/tls.py)
 
@@ -221,7 +223,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         scope: Any = cycle.scope  # uvicorn's and Starlette's types of the same ASGI objects differ
-        application: Any = app
+        application: Any = partial(_call, cycle, app)
         if isinstance(app, Dispatcher) and scope["method"] != "HEAD" and (route := app.match(scope)) is not None:
             application = partial(_respond, cycle, app, route)
         super()._start_asgi_task(cycle, application)
@@ -300,13 +302,28 @@ class HttpProtocol(HttpToolsProtocol):
         if unsent == 0 or self._unsent == 0 or unsent <= self._unsent - MIN_WRITE_BYTES:
             self._unsent, self._unsent_since = unsent, now
         self._unsent = max(self._unsent, unsent)
-        return unsent > 0 and now - self._unsent_since >= self.write_timeout
+        if self._connection is not None:
+            self._connection.set_unsent_bytes(unsent)
+        timeout = self.check_interval if self._limits.has_too_many_unsent_bytes else self.write_timeout
+        return unsent > 0 and now - self._unsent_since >= timeout
 
     def _end_head(self) -> None:
         if self._is_in_message:
             self._refuse(framing.HEAD_TOO_SLOW)
         else:
             self.transport.close()
+
+
+async def _await_previous_response(cycle: RequestResponseCycle) -> None:
+    """Wait until the client has read most of the response to its previous request, so that it occupies memory once."""
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+
+
+async def _call(cycle: RequestResponseCycle, app: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request on uvicorn's regular path."""
+    await _await_previous_response(cycle)
+    await app(scope, receive, send)
 
 
 async def _respond(
@@ -317,9 +334,8 @@ async def _respond(
     # body that arrived with the head is in the cycle, complete.
     if not cycle.more_body:
         scope[RECEIVED_BODY] = cycle.body
+    await _await_previous_response(cycle)
     status, headers, body = await dispatcher.respond(route, scope, receive)
-    if cycle.flow.write_paused and not cycle.disconnected:
-        await cycle.flow.drain()
     if cycle.disconnected or cycle.transport.is_closing():
         return
     parts = [STATUS_LINE[status]]
