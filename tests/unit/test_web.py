@@ -20,7 +20,7 @@ from xpander_server.web.chart_data import CHARTS, build_chart, to_csv
 from xpander_server.web.charts import DataSeries, TimeAxis, render_columns, render_lines
 from xpander_server.web.comparison import Period, format_change, format_point_change, previous_period, shown_period
 from xpander_server.web.filters import PageFilters
-from xpander_server.web.json_tree import MAX_LEVELS, MAX_NODES, MAX_TEXT_LENGTH, render_json_tree
+from xpander_server.web.json_tree import MAX_LEVELS, MAX_NODES, MAX_TEXT, MAX_TEXT_LENGTH, render_json_tree
 from xpander_server.web.task import list_updates
 from xpander_server.web.time_buckets import MAX_BUCKETS, TimeBucket, build_time_buckets, choose_point_hours
 from xpander_server.web.time_ticks import MAX_TICKS, choose_ticks
@@ -110,6 +110,9 @@ def test_json_tree_is_limited_and_states_what_it_omits():
     deep = str(render_json_tree("[" * 512 + "]" * 512))
     assert deep.count("<details") == MAX_LEVELS + 1
     assert "Too deep to show" in deep
+    many = str(render_json_tree(json.dumps(["x" * MAX_TEXT_LENGTH] * 1_000)))
+    assert len(many) < 3 * MAX_TEXT
+    assert many.count('class="leaf"') == 1_000
     assert "1 more character<" in render_json_tree(json.dumps("x" * (MAX_TEXT_LENGTH + 1)))
 
 

@@ -97,8 +97,21 @@ class TaskPage:
         task = await self._find_task(request, principal)
         view = request.query_params.get("view")
         is_markdown, is_whole = (request.query_params.get(name) == "1" for name in ("markdown", "whole"))
-        context = await run_in_threadpool(lambda: self._context(task, view, is_markdown, is_whole))
-        context |= {
+        # In a thread, because the texts and tools of a run can take longer than others should wait.
+        return await run_in_threadpool(
+            lambda: render_template("task.html", self._context(task, principal, view, is_markdown, is_whole))
+        )
+
+    def _context(
+        self, task: Task, principal: Principal, view: str | None, is_markdown: bool, is_whole: bool
+    ) -> dict[str, Any]:
+        filters, options = self._parse_view(view)
+        newer, older = neighbors(
+            self._store, filters.task_query(task.organization_id, self._clock() - self._stale_after), options, task
+        )
+        tree = self._store.tree(task)
+        tools = Counter(task.used_tools or [])
+        return {
             "is_markdown": is_markdown,
             "is_whole": is_whole,
             "page_parameters": {
@@ -116,8 +129,8 @@ class TaskPage:
                 for call, cost in zip(task.calls or [], task.call_costs or [], strict=True)
             ],
             "total_tokens": task.tokens and total_tokens(task.tokens),
-            "tools": Counter(task.used_tools or []).most_common(_MAX_TOOLS),
-            "other_tools": max(0, len(set(task.used_tools or [])) - _MAX_TOOLS),
+            "tools": tools.most_common(_MAX_TOOLS),
+            "other_tools": max(0, len(tools) - _MAX_TOOLS),
             "failure": None
             if task.is_success is not False
             else find_failure(error=task.error, result=task.result, calls=task.calls, llm_response=task.llm_response),
@@ -126,17 +139,6 @@ class TaskPage:
             "response_link": link("response.json", id=task.id),
             "task_link": link("task.json", id=task.id),
             "file_name": _file_name(task.id),
-        }
-        return render_template("task.html", context)
-
-    def _context(self, task: Task, view: str | None, is_markdown: bool, is_whole: bool) -> dict[str, Any]:
-        """Return the part of the context that is read from the store or takes long."""
-        filters, options = self._parse_view(view)
-        newer, older = neighbors(
-            self._store, filters.task_query(task.organization_id, self._clock() - self._stale_after), options, task
-        )
-        tree = self._store.tree(task)
-        return {
             "texts": {
                 name: show_text(text, is_markdown, is_whole)
                 for name, text in (("input", task.input), ("result", task.result))
