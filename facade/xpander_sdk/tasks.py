@@ -1,7 +1,9 @@
 """History: the tasks of an agent or of a user."""
 
 import builtins
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -91,7 +93,8 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return TasksList(self._iterate(self._of_agent(agent_id, filters, limit)))
+        pagination = self._of_agent(agent_id, filters, limit)
+        return _to_list(self._iterate(pagination), pagination)
 
     async def alist(
         self, agent_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
@@ -115,7 +118,8 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return TasksList([item async for item in self._aiterate(self._of_agent(agent_id, filters, limit))])
+        pagination = self._of_agent(agent_id, filters, limit)
+        return _to_list([item async for item in self._aiterate(pagination)], pagination)
 
     def list_user_tasks(
         self, user_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
@@ -139,7 +143,8 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return TasksList(self._iterate(self._of_user(user_id, filters, limit)))
+        pagination = self._of_user(user_id, filters, limit)
+        return _to_list(self._iterate(pagination), pagination)
 
     async def alist_user_tasks(
         self, user_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
@@ -163,7 +168,8 @@ class Tasks:
             ValueError: The id, a filter or the limit is invalid. No request was sent.
             ModuleException: The backend returned an error, or did not respond.
         """
-        return TasksList([item async for item in self._aiterate(self._of_user(user_id, filters, limit))])
+        pagination = self._of_user(user_id, filters, limit)
+        return _to_list([item async for item in self._aiterate(pagination)], pagination)
 
     def iterate(self, agent_id: str, filters: Mapping[str, Any] | None = None) -> Iterator[TasksListItem]:
         """Iterate over the tasks of an agent, newest first; load each page when the iteration reaches it.
@@ -273,3 +279,11 @@ class Tasks:
         while pagination.operation is not None:
             for item in pagination.advance(await _lazy.client.asend(self.configuration, pagination.operation)):
                 yield item
+
+
+def _to_list(items: Iterable[TasksListItem], pagination: Pagination[TasksListItem]) -> TasksList:
+    tasks = TasksList(items)
+    if pagination.sorted_since is not None:
+        with suppress(ValueError):
+            tasks.sorted_since = datetime.fromisoformat(pagination.sorted_since)
+    return tasks

@@ -139,7 +139,14 @@ def _to_tokens(model: Any) -> Tokens | None:
 
 
 class TasksList(list[TasksListItem]):
-    """List of tasks that notebooks show as a table."""
+    """List of tasks that notebooks show as a table.
+
+    Attributes:
+        sorted_since: For a list in the order of a figure, if the backend has left out older tasks: the time of creation
+            of the oldest task that it has sorted. Otherwise None.
+    """
+
+    sorted_since: datetime | None = None
 
     def _repr_html_(self) -> str:
         """Return an HTML table of the first 50 tasks; notebooks call this method."""

@@ -1,6 +1,7 @@
 """Fixtures of the unit tests."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,7 +12,8 @@ from xpander_sdk.cli import main
 
 @pytest.fixture
 def cli(embedded: Configuration, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Return a function that runs `xpander-report` on an embedded backend, in 120 columns."""
+    """Return a function that runs `xpander-report` on an embedded backend with an empty store, in 120 columns."""
+    Path(embedded.base_url.removeprefix("sqlite:///")).touch(mode=0o600)
     monkeypatch.setenv("XPANDER_BASE_URL", embedded.base_url)
     monkeypatch.setenv("COLUMNS", "120")
 

@@ -1,6 +1,7 @@
 """Command `history`, and the follower of its option `--follow`."""
 
 import json
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from click.testing import Result
 from xpander_sdk import Backend, Tasks
 from xpander_sdk.cli.follow import POLL_LIMITS, HistoryFollower
 from xpander_sdk.cli.task_selection import TaskSelection
+from xpander_server.store import view_summary
 
 
 def import_lines(cli, *lines: dict[str, Any]) -> None:
@@ -226,3 +228,28 @@ def test_order_of_the_backend_is_stated_if_no_task_has_the_figure(cli):
 def test_follow_rejects_an_order(cli):
     result = cli("history", "a", "--follow", "--sort", "cost")
     assert (result.exit_code, "leave out --sort and --order" in result.output) == (2, True)
+
+
+def test_a_line_states_how_far_a_sorted_list_reaches(cli, monkeypatch):
+    import_lines(
+        cli,
+        *({"id": f"{number}", "created_at": f"2025-01-0{number}", "duration": float(number)} for number in (1, 2, 3)),
+    )
+    complete = cli("history", "a", "--sort", "duration", "--json")
+    assert (ids(complete), complete.stderr) == (["3", "2", "1"], "")
+    monkeypatch.setattr(view_summary, "VIEW_TASKS", 2)
+    limited = cli("history", "a", "--sort", "duration", "--json")
+    assert ids(limited) == ["3", "2"]
+    assert limited.stderr == (
+        "Sorted among the newest tasks only: those created at 2025-01-02 00:00:00 (UTC) or later. "
+        "Use --since, --until or a filter to sort fewer tasks.\n"
+    )
+
+
+def test_a_sorted_list_has_the_limit_of_its_order(embedded, cli, monkeypatch):
+    import_lines(cli, {"id": "old", "created_at": "2025-01-01"}, {"id": "new", "created_at": "2025-01-02"})
+    tasks = Tasks(embedded)
+    assert tasks.list("a", {"sort": "duration"}).sorted_since is None
+    monkeypatch.setattr(view_summary, "VIEW_TASKS", 1)
+    assert tasks.list("a", {"sort": "duration"}).sorted_since == datetime(2025, 1, 2, tzinfo=UTC)
+    assert tasks.list("a").sorted_since is None

@@ -3,7 +3,7 @@
 import click
 
 from xpander_sdk import Backend, Configuration
-from xpander_sdk.cli.options import backend_options, examples, json_option, since_option, until_option
+from xpander_sdk.cli.options import examples, json_option, reading_backend_options, since_option, until_option
 from xpander_sdk.cli.render.output import print_json, print_table
 from xpander_sdk.cli.render.tables import agents_table
 
@@ -19,7 +19,7 @@ from xpander_sdk.cli.render.tables import agents_table
     help="Order: most runs first, most failed runs first, or by name.",
 )
 @json_option
-@backend_options
+@reading_backend_options
 def agents(configuration: Configuration, as_json: bool, since: str | None, until: str | None, sort: str) -> None:
     """List agents with their numbers of runs.
 

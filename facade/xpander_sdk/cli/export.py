@@ -13,7 +13,7 @@ import click
 
 from xpander_sdk import Configuration, ModuleException
 from xpander_sdk.cli.exit_codes import INTERRUPTED
-from xpander_sdk.cli.options import backend_options, examples, in_flight_option
+from xpander_sdk.cli.options import examples, in_flight_option, reading_backend_options
 from xpander_sdk.cli.render.progress import counter
 from xpander_sdk.cli.render.text import count_noun, printable
 from xpander_sdk.cli.task_selection import TaskSelection, selection_options
@@ -29,7 +29,7 @@ from xpander_sdk.import_export.private_files import replace_private
 )
 @click.option("-o", "--output", metavar="FILE", help="File to write; compressed if it ends in .gz. Default: stdout.")
 @in_flight_option
-@backend_options
+@reading_backend_options
 @selection_options
 def export(configuration: Configuration, selection: TaskSelection, output: str | None, in_flight: int) -> None:
     """Write tasks to a file as JSON lines.

@@ -1,6 +1,6 @@
 """Polling of a history for `history --follow`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from attrs import define, field
@@ -19,7 +19,7 @@ class HistoryFollower:
         list_newest: function that returns at most the given number of tasks, newest first.
     """
 
-    list_newest: Callable[[int], Iterator[TasksListItem]]
+    list_newest: Callable[[int], Iterable[TasksListItem]]
     _known_statuses: dict[str, str] = field(factory=dict)
     _oldest_known: datetime | None = None
 

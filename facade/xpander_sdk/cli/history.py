@@ -9,7 +9,7 @@ import click
 from xpander_sdk import Configuration
 from xpander_sdk.cli.exit_codes import TRANSIENT_ERRORS
 from xpander_sdk.cli.follow import HistoryFollower
-from xpander_sdk.cli.options import backend_options, examples, json_option
+from xpander_sdk.cli.options import examples, json_option, reading_backend_options
 from xpander_sdk.cli.render.output import print_json, print_table
 from xpander_sdk.cli.render.tables import follow_table, history_table
 from xpander_sdk.cli.render.text import printable
@@ -52,7 +52,7 @@ from xpander_sdk.cli.task_selection import TaskSelection, selection_options
     help="Time between two requests of --follow.",
 )
 @json_option
-@backend_options
+@reading_backend_options
 @selection_options
 def history(
     configuration: Configuration,
@@ -77,7 +77,7 @@ def history(
         with suppress(KeyboardInterrupt):
             _follow(follower, limit, interval, as_json)
         return
-    items = list(selection.list(configuration, limit))
+    items = selection.list_sorted(configuration, limit)
     if as_json:
         for item in items:
             print_json(item)
@@ -90,6 +90,12 @@ def history(
             click.echo(f"These are the {which}. Use --limit to list more.", err=True)
     else:
         click.echo("No tasks.")
+    if items.sorted_since is not None:
+        click.echo(
+            f"Sorted among the newest tasks only: those created at {items.sorted_since:%Y-%m-%d %H:%M:%S} (UTC) or "
+            "later. Use --since, --until or a filter to sort fewer tasks.",
+            err=True,
+        )
 
 
 def _follow(follower: HistoryFollower, limit: int, interval: float, as_json: bool) -> None:

@@ -21,7 +21,13 @@ from xpander_sdk.cli.render.output import new_table, print_json, print_rows
 from xpander_sdk.cli.render.text import plain_text
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "xpander-report keys create ci --scope report --expires 90d",
+        "xpander-report keys list",
+        "xpander-report keys rotate ci --grace 24h",
+    )
+)
 def keys() -> None:
     """Manage API keys of a store.
 

@@ -5,9 +5,9 @@ import click
 from xpander_sdk import Backend, Configuration
 from xpander_sdk.cli.metric_series import Bucket, load_series
 from xpander_sdk.cli.options import (
-    backend_options,
     examples,
     json_option,
+    reading_backend_options,
     require_agent_id,
     since_option,
     until_option,
@@ -33,7 +33,7 @@ from xpander_sdk.reporting.validation import parse_datetime
     help="Print one line for each hour or day in UTC, at most 100. Default range: 24 hours or 14 days.",
 )
 @json_option
-@backend_options
+@reading_backend_options
 def metrics(
     configuration: Configuration,
     as_json: bool,

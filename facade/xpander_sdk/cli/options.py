@@ -111,6 +111,26 @@ def backend_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def reading_backend_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of `backend_options` to a command that only reads.
+
+    A missing SQLite file is an error, because it is probably the wrong folder: the command would create an empty store.
+    """
+
+    @wraps(command)
+    def run(configuration: Configuration, **arguments: Any) -> None:
+        if configuration.base_url.startswith("sqlite:"):
+            from xpander_server.admin import missing_file
+
+            path = missing_file(configuration.base_url)
+            # If the folder is missing too, the error of the store says so.
+            if path is not None and path.parent.is_dir():
+                raise ValueError(f"there is no store at {path}; name the store with --base-url or XPANDER_BASE_URL")
+        command(configuration=configuration, **arguments)
+
+    return backend_options(run)
+
+
 def confirm(question: str, *, is_confirmed: bool) -> None:
     """Ask a question; end the command unless the answer is yes, for example because nobody can answer.
 

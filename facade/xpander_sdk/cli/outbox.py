@@ -23,7 +23,14 @@ from xpander_sdk.outbox.storage.models import DeadLetter, Destination, OutboxSta
 _ROUND, _REFRESH, _IDLE = 5.0, 0.2, 1.0
 
 
-@click.group("outbox")
+@click.group(
+    "outbox",
+    epilog=examples(
+        "xpander-report outbox status",
+        "xpander-report outbox drain --deadline 60",
+        "xpander-report outbox --file outbox.db dead",
+    ),
+)
 @click.option(
     "--file", metavar="PATH", help="File of the outbox. [env: XPANDER_OUTBOX; default: in the user's data folder]"
 )

@@ -63,7 +63,12 @@ _provider_option = click.option(
 )
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "xpander-report prices set my-model --input 0.50 --output 1.50",
+        "xpander-report prices list",
+    )
+)
 def prices() -> None:
     """Manage an organization's prices of models.
 

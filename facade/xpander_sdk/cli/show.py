@@ -3,7 +3,7 @@
 import click
 
 from xpander_sdk import Configuration, Task
-from xpander_sdk.cli.options import backend_options, examples, json_option
+from xpander_sdk.cli.options import examples, json_option, reading_backend_options
 from xpander_sdk.cli.render.output import key_value_table, print_json, print_table
 from xpander_sdk.cli.render.tables import calls_table, task_fields
 from xpander_sdk.cli.render.tree import json_tree
@@ -19,7 +19,7 @@ from xpander_sdk.cli.render.tree import json_tree
     help="Number of levels of the provider's response to unfold.",
 )
 @json_option
-@backend_options
+@reading_backend_options
 def show(configuration: Configuration, as_json: bool, task_id: str, depth: int) -> None:
     """Show one task with the provider's response."""
     task = Task.load(task_id, configuration)

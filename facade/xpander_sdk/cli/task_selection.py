@@ -1,6 +1,6 @@
 """Selection of tasks by agent, user and filters, for the commands `history` and `export`."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import wraps
 from itertools import islice
 from typing import Any
@@ -12,6 +12,7 @@ from xpander_sdk import AgentExecutionStatus, Configuration, Tasks, TasksListIte
 from xpander_sdk.cli.options import metadata_option, require_agent_id, since_option, until_option
 from xpander_sdk.import_export.exporter import TimeRange
 from xpander_sdk.reporting.validation import parse_datetime
+from xpander_sdk.tasks_list_item import TasksList
 
 
 @frozen
@@ -33,16 +34,21 @@ class TaskSelection:
         """True unless the newest task is first."""
         return "sort" in self.filters or "order" in self.filters
 
-    def list(self, configuration: Configuration, limit: int) -> Iterator[TasksListItem]:
+    def list(self, configuration: Configuration, limit: int) -> Iterable[TasksListItem]:
         """Return at most `limit` tasks, newest first unless the selection has another order."""
         tasks, (is_by_user, owner_id, filters) = Tasks(configuration), self._query(configuration)
         if self.time_range == TimeRange() or self.is_sorted:
             # The backend must apply the time range before it sorts.
             filters = {**filters, "since": self.time_range.since, "until": self.time_range.until}
             list_tasks = tasks.list_user_tasks if is_by_user else tasks.list
-            return iter(list_tasks(owner_id, filters, limit=limit))
+            return list_tasks(owner_id, filters, limit=limit)
         iterate = tasks.iterate_user_tasks if is_by_user else tasks.iterate
         return islice(self.time_range.select(iterate(owner_id, filters)), limit)
+
+    def list_sorted(self, configuration: Configuration, limit: int) -> TasksList:
+        """Return at most `limit` tasks in the order of the selection, with the limit of that order."""
+        tasks = self.list(configuration, limit)
+        return tasks if isinstance(tasks, TasksList) else TasksList(tasks)
 
     def aiterate(self, configuration: Configuration) -> AsyncIterator[TasksListItem]:
         """Return all tasks page by page, newest first."""

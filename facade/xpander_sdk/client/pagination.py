@@ -32,6 +32,7 @@ class Pagination(Generic[T]):
 
     Attributes:
         operation: The next request; None at the end.
+        sorted_since: The `sorted_since` of the last page; see `Page`.
 
     Raises:
         ValueError: The limit, the id or a filter is invalid.
@@ -53,23 +54,25 @@ class Pagination(Generic[T]):
         self._convert = convert
         self._remaining = limit
         self._cursors: set[str] = set()
+        self.sorted_since: str | None = None
         self.operation = None if limit == 0 else self._request(None)
 
-    def _request(self, cursor: str | None) -> "Operation[tuple[list[T], str | None]]":
+    def _request(self, cursor: str | None) -> "Operation[tuple[list[T], Page]]":
         # Not every backend supports `limit`: it is sent only if less than a whole page is needed.
         is_partial = self._remaining is not None and self._remaining < self._page_size
         return self._query(self._remaining if is_partial else None, cursor).map(self._read)
 
-    def _read(self, page: "Page") -> tuple[list[T], str | None]:
-        return [self._convert(item) for item in page.items], page.next_cursor
+    def _read(self, page: "Page") -> "tuple[list[T], Page]":
+        return [self._convert(item) for item in page.items], page
 
-    def advance(self, page: tuple[list[T], str | None]) -> list[T]:
+    def advance(self, converted: "tuple[list[T], Page]") -> list[T]:
         """Return the items of a page, at most as many as are needed, and set the next operation.
 
         Raises:
             ContractError: The backend returned the same cursor twice.
         """
-        items, cursor = page
+        items, page = converted
+        cursor, self.sorted_since = page.next_cursor, page.sorted_since
         items = items[: self._remaining]
         if self._remaining is not None:
             self._remaining -= len(items)

@@ -29,10 +29,18 @@ for _name in models.__all__:
 
 @frozen
 class Page:
-    """Page of a history, and the cursor of the next page; None on the last page."""
+    """Page of a history.
+
+    Attributes:
+        items: The tasks.
+        next_cursor: The cursor of the next page; None on the last page.
+        sorted_since: The time of creation of the oldest task that the order by a figure covers, as the backend wrote
+            it; None if the order covers all tasks.
+    """
 
     items: list[models.TaskListItem]
     next_cursor: str | None
+    sorted_since: str | None
 
 
 FILTERS = (
@@ -86,7 +94,8 @@ def _metrics_parameters(since: datetime | None, until: datetime | None, by: str 
 def _page(body: Any, headers: Mapping[str, str]) -> Page:
     if not isinstance(body, list):
         raise TypeError("a history must be an array")
-    return Page([models.TaskListItem.from_dict(item) for item in body], headers.get("x-next-cursor"))
+    items = [models.TaskListItem.from_dict(item) for item in body]
+    return Page(items, headers.get("x-next-cursor"), headers.get("x-sorted-since"))
 
 
 def _page_parameters(filters: Filters, limit: int | None, cursor: str | None) -> dict[str, Any]:

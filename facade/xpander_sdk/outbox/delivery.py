@@ -254,11 +254,13 @@ class Delivery:
             self.refresh()
             return
         try:
-            outcomes = self._send_claim(claim, configuration)
+            self.settlement.settle(self._send_claim(claim, configuration))
         except BaseException:
-            self._store.release_lease(*claim.batches)
+            # Also if only the outcomes could not be recorded: the backend ignores reports that it gets again, and the
+            # others would have to wait until the leases expire. The lease of a settled batch has ended already.
+            with suppress(OutboxError):
+                self._store.release_lease(*claim.batches)
             raise
-        self.settlement.settle(outcomes)
 
     def _send_claim(self, claim: Claim, configuration: Configuration) -> list[tuple[Batch, Outcome]]:
         """Send the batches of a claim in one request, and return the outcome of each."""

@@ -139,8 +139,10 @@ class Worker:
         claim = self._delivery.claim()
         if claim is None:
             return False
-        self._start_another_thread(due_requests=claim.other_requests + 1)
-        self._delivery.deliver(claim, self._deadline)
+        try:
+            self._start_another_thread(due_requests=claim.other_requests + 1)
+        finally:  # A claim that nobody delivers would count as a request in flight forever.
+            self._delivery.deliver(claim, self._deadline)
         return True
 
     def _wait_for_work(self) -> bool:

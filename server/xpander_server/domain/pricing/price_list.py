@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import mul
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,13 @@ _UNITS = {
 }
 
 
+@cache
 def load_prices() -> None:
-    """Load the price data, which takes a third of a second, so that the first report does not have to wait for it."""
+    """Load the price data, which takes a third of a second of CPU time at the first call.
+
+    A caller does this before it begins a transaction: on a busy machine, the load takes seconds, and PostgreSQL ends a
+    transaction that is idle for so long.
+    """
     _find_model(ModelReference(None, ""))
 
 
