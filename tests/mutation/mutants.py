@@ -43,7 +43,16 @@ RESPONSES = (
     *("unit/test_response_reading.py", "unit/test_responses_apis.py", "unit/test_responses.py"),
     "unit/test_responses_streams.py",
 )
-SPANS = ("unit/test_spans_values.py", "unit/test_spans_rule.py", "unit/test_spans_recordings.py")
+SPANS = (
+    *(
+        "unit/test_spans_values.py",
+        "unit/test_spans_messages.py",
+        "unit/test_spans_otlp_json.py",
+        "unit/test_spans_summary.py",
+    ),
+    *("unit/test_spans_usage.py", "unit/test_spans_rule.py", "unit/test_spans_recordings.py"),
+    "unit/test_import_export_otlp.py",
+)
 MODULES: dict[str, tuple[str, ...]] = {
     f"{SERVER}/domain/task.py": ("unit/test_server_task.py",),
     f"{SERVER}/domain/model_calls.py": ("unit/test_server_model_calls.py",),

@@ -112,7 +112,7 @@ def test_value_is_looked_up_through_json_texts_and_lists():
     assert look_up(value, ()) == value
 
 
-def span(id: int, parent: int = 0, start: int = 1, end: int = 9, **attributes: Any) -> Any:
+def span(id: int, parent: int = 0, start: int = 1, end: int = 9, agent: str | None = None) -> Any:
     return summarize(
         Span(
             trace_id="5b8efff798038103d269b633813fc60c",
@@ -121,7 +121,7 @@ def span(id: int, parent: int = 0, start: int = 1, end: int = 9, **attributes: A
             name=f"span {id}",
             start=start,
             end=end,
-            attributes=attributes,
+            attributes={} if agent is None else {"gen_ai.agent.name": agent},
             resource={},
         )
     )
@@ -147,6 +147,6 @@ def test_span_that_ended_last_replaces_the_others_of_its_id():
 
 
 def test_one_of_two_versions_with_the_same_end_counts_in_any_order():
-    first, second = span(1, **{"gen_ai.agent.name": "a"}), span(1, **{"gen_ai.agent.name": "b"})
+    first, second = span(1, agent="a"), span(1, agent="b")
     assert unique([first, second]) == unique([second, first])
     assert len(unique([first, second])) == 1

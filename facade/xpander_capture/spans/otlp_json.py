@@ -17,7 +17,6 @@ accept, and scopes may be under their name before 2022 (`instrumentationLibraryS
 """
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -118,7 +117,7 @@ def parse_id(value: Any, size: int) -> str:
         return value.lower().zfill(2 * size)
     try:
         decoded = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return value.lower()
     return decoded.hex() if len(decoded) == size and any(decoded) else "" if not any(decoded) else value.lower()
 
@@ -205,7 +204,7 @@ def _attribute_value(value: Any, depth: int) -> Any:
     if kind in ("intValue", "int_value"):
         try:
             return int(str(content))
-        except (TypeError, ValueError):
+        except ValueError:
             return None
     if kind in ("arrayValue", "array_value"):
         items = _objects(content, "values") if isinstance(content, dict) else []
