@@ -8,13 +8,14 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from itertools import islice
 from typing import Any, Literal, NotRequired, Required, TypedDict, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+from jsonschema_rs import Draft202012Validator
 
 from xpander_server.body_json import MAX_VALUES, decode_json, split_array
 from xpander_server.http.errors import HTTPError, Problem
@@ -130,15 +131,30 @@ class Operation:
             parameter.name.lower().encode() for parameter in self._parameters if parameter.location == "header"
         }
         body = operation.get("requestBody", {}).get("content", {}).get(JSON)
-        self._body_validator = BodyValidator(description, body["schema"]) if body else None
+        self._description = description
+        self._body_schema: dict[str, Any] | None = body["schema"] if body else None
         self._decode_fast = _FAST_DECODERS.get(body["schema"].get("$ref", "")) if body else None
-        items_name = operation.get("x-independent-items")
-        self._items = _IndependentItems(description, body["schema"], items_name) if items_name else None
+        self._items_name: str | None = operation.get("x-independent-items")
 
     @property
     def has_body(self) -> bool:
         """True for operations whose requests have a body."""
-        return self._body_validator is not None
+        return self._body_schema is not None
+
+    # The validators are built at the first use: building all of them takes a tenth of the start of a program with an
+    # embedded store, which uses one operation, and mostly its fast decoder.
+
+    @cached_property
+    def _body_validator(self) -> BodyValidator:
+        if self._body_schema is None:
+            raise TypeError(f"the operation {self.name} has no body")
+        return BodyValidator(self._description, self._body_schema)
+
+    @cached_property
+    def _items(self) -> "_IndependentItems | None":
+        if self._items_name is None or self._body_schema is None:
+            return None
+        return _IndependentItems(self._description, self._body_schema, self._items_name)
 
     def read_parameters(
         self,
@@ -198,15 +214,12 @@ class Operation:
             HTTPError: 400 if the body is not JSON or exceeds a limit; 413 if it has too many items; 422 with the
                 problems if it violates the schema.
         """
-        if self._body_validator is None:
-            raise TypeError(f"the operation {self.name} has no body")
         body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 permits to ignore it; programs on Windows send it
         if self._decode_fast is not None and (value := self._decode_fast(body)) is not None:
             return value
         return self._read_by_schema(body, max_values)
 
     def _read_by_schema(self, body: bytes, max_values: int = MAX_VALUES) -> Any:
-        assert self._body_validator is not None
         if self._items is None:
             return _read_report(body, self._body_validator, ["body"], max_values)
         return self._items.read(body, self._body_validator, max_values)
@@ -265,8 +278,13 @@ class _Parameter:
         self.name: str = parameter["name"]
         self.location: str = parameter["in"]
         self.loc: list[str | int] = [self.location, self.name]
-        self.validator = create_validator(description, parameter["schema"])
+        self._description = description
+        self._schema: dict[str, Any] = parameter["schema"]
         self._type = resolve(description, parameter["schema"]).get("type")
+
+    @cached_property
+    def validator(self) -> Draft202012Validator:
+        return create_validator(self._description, self._schema)
 
     @property
     def is_array(self) -> bool:

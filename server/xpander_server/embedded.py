@@ -5,6 +5,7 @@ copy executes store calls inline, for `call`; the other executes them in worker 
 """
 
 from collections.abc import Coroutine, Sequence
+from functools import cached_property
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Scope
@@ -34,9 +35,17 @@ class Embedded:
 
     def __init__(self, url: str, organization_id: str | None = None) -> None:
         self._store = Store(url, is_embedded=True)
-        authenticator = SingleOrganizationAuthenticator(organization_id or DEFAULT_ORGANIZATION)
-        self._inline_app = create_app(self._store, authenticator, run_inline)
-        self._threadpool_app = create_app(self._store, authenticator, run_in_threadpool)
+        self._authenticator = SingleOrganizationAuthenticator(organization_id or DEFAULT_ORGANIZATION)
+
+    # Most programs use one of the two forms.
+
+    @cached_property
+    def _inline_app(self) -> ASGIApp:
+        return create_app(self._store, self._authenticator, run_inline)
+
+    @cached_property
+    def _threadpool_app(self) -> ASGIApp:
+        return create_app(self._store, self._authenticator, run_in_threadpool)
 
     def close(self) -> None:
         """Close the store."""

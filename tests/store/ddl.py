@@ -9,7 +9,7 @@ new_sqlite_file.sql is the result of the migrations: the server executes it for 
 import re
 from pathlib import Path
 
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import Index, MetaData, create_engine, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -27,8 +27,16 @@ def ddl(tables: MetaData, dialect: str) -> str:
     for table in sorted(tables.tables.values(), key=lambda table: table.name):
         if table.name != "alembic_version":
             statements.append(CreateTable(table))
-            statements += [CreateIndex(index) for index in sorted(table.indexes, key=lambda index: str(index.name))]
+            indexes = sorted(table.indexes, key=lambda index: str(index.name))
+            statements += [CreateIndex(_with_condition(index)) for index in indexes]
     return "\n".join(f"{_tidy(str(one.compile(dialect=DIALECTS[dialect])))};\n" for one in statements)
+
+
+def _with_condition(index: Index) -> Index:
+    """Return an index with the condition that the tables state for PostgreSQL; see `tables._partial_index`."""
+    if "postgresql_where" in index.info:
+        index.dialect_options["postgresql"]["where"] = text(index.info["postgresql_where"])
+    return index
 
 
 def snapshot() -> str:

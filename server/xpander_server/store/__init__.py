@@ -8,13 +8,13 @@ from xpander_server.store.excerpts import Excerpt
 from xpander_server.store.keys import KeyRow, KeyTable, NameTaken
 from xpander_server.store.metrics.queries import MetricsResult
 from xpander_server.store.sessions import SessionRow, SessionTable
+from xpander_server.store.span_batch import SpanBatch, StoredSpan
 from xpander_server.store.span_refusals import Cause, SpanRefusal, new_refusal
 from xpander_server.store.span_writer import SpanWriter
 from xpander_server.store.store import DEFAULT_ORGANIZATION, Store
 from xpander_server.store.task_filters import UNPRICED
 from xpander_server.store.task_query import Page, TaskQuery
 from xpander_server.store.task_tree import MAX_COUNT, TaskTree, TreeTask
-from xpander_server.store.traces import SpanBatch, StoredSpan
 from xpander_server.store.view_summary import ViewSummary
 from xpander_server.store.writer import Writer
 

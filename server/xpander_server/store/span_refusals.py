@@ -9,10 +9,10 @@ from typing import Literal
 
 from attrs import asdict, evolve, frozen
 from sqlalchemy import Connection, case, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from xpander_server.clock import DAY
 from xpander_server.store.engine.database import Database
+from xpander_server.store.engine.dialects import insert_into
 from xpander_server.store.engine.limits import WRITE, Limits
 from xpander_server.store.schema.tables import span_refusals
 
@@ -92,8 +92,7 @@ class SpanRefusalTable:
 
 
 def _add(connection: Connection, rows: list[dict[str, object]]) -> None:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(span_refusals)
+    statement = insert_into(span_refusals, connection)
     added, stored = statement.excluded, span_refusals.c
     is_old = stored.last_at < added.last_at - LATELY
     changes = {

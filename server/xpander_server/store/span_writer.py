@@ -15,9 +15,9 @@ from xpander_server.store.engine.errors import StoreUnavailable
 from xpander_server.store.engine.limits import Limits
 from xpander_server.store.fair_queue import FairQueue
 from xpander_server.store.group_commit import GroupCommit, resolve_futures
+from xpander_server.store.span_batch import SpanBatch
 from xpander_server.store.span_refusals import SpanRefusal
 from xpander_server.store.store import Store
-from xpander_server.store.traces import SpanBatch
 
 MAX_BATCHES = 256
 """Largest number of requests in one commit."""

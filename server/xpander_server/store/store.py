@@ -26,10 +26,10 @@ from xpander_server.store.repricing import Repriced, Selection
 from xpander_server.store.schema.migrate import migrate
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.sessions import SessionTable
+from xpander_server.store.span_batch import SpanBatch
 from xpander_server.store.span_refusals import SpanRefusalTable
 from xpander_server.store.task_query import Page, TaskQuery, cursor_after
 from xpander_server.store.task_tree import TaskTree, count_children, read_tree
-from xpander_server.store.traces import SpanBatch, commit_spans, recompute_due
 from xpander_server.store.view_summary import ViewSummary, sorted_page, summarize_view
 
 DEFAULT_ORGANIZATION = "local"
@@ -122,6 +122,8 @@ class Store:
             RowLocked: Another transaction has locked a row for too long; nothing is changed.
             StoreUnavailable: The database does not respond; the spans may be stored or not.
         """
+        from xpander_server.store.traces import commit_spans  # here: a program with an embedded store has no spans
+
         prices_of = self.own_prices.of_organization
         return self._database.write(lambda connection: commit_spans(connection, batches, prices_of), limits)
 
@@ -134,6 +136,8 @@ class Store:
         Returns:
             The number of traces.
         """
+        from xpander_server.store.traces import recompute_due
+
         total = 0
         prices_of = self.own_prices.of_organization
         while count := self._database.write(lambda connection: recompute_due(connection, now, prices_of)):

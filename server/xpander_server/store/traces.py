@@ -19,17 +19,18 @@ A run that was recorded and turns out to be part of another one is deleted, and 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from xpander_capture.spans import Run, SpanSummary, find_runs, from_json
+from xpander_capture.spans import Run, find_runs, from_json
 from xpander_capture.spans.tree import supersedes
 from xpander_server.clock import DAY, HOUR, SECOND
 from xpander_server.domain.traced_run import run_report
 from xpander_server.store.bulk import BulkStatement, key_parameters
 from xpander_server.store.commit import PricesOf, Submission, TaskKey, commit, delete_tasks
+from xpander_server.store.engine.dialects import insert_into
 from xpander_server.store.schema.tables import as_text, spans, tasks, traces
+from xpander_server.store.span_batch import SpanBatch, StoredSpan
 
 HOLD = 30 * SECOND
 """Time for which a run that may be part of another one is held back."""
@@ -84,36 +85,6 @@ class TraceKey(NamedTuple):
 
     organization_id: str
     trace_id: str
-
-
-@frozen
-class StoredSpan:
-    """Summary of a span, and its JSON text."""
-
-    summary: SpanSummary
-    text: str
-
-
-@frozen
-class SpanBatch:
-    """Spans of one request.
-
-    Attributes:
-        organization_id: Organization of the caller.
-        spans: The spans.
-        agent_id: Agent of runs that their spans do not name; None for none.
-        now: Time of arrival, in microseconds since 1970.
-    """
-
-    organization_id: str
-    spans: Sequence[StoredSpan]
-    agent_id: str | None
-    now: int
-
-    @property
-    def size(self) -> int:
-        """The number of characters of the spans."""
-        return sum(len(span.text) for span in self.spans) + 100
 
 
 @define
@@ -217,7 +188,6 @@ def recompute_due(connection: Connection, now: int, prices_of: PricesOf) -> int:
 
 def _insert_traces(connection: Connection, agents: Mapping[TraceKey, str | None], now: int) -> None:
     """Insert the traces that do not exist; the order prevents deadlocks of two processes."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     rows: list[dict[str, Any]] = [
         {
             "organization_id": key.organization_id,
@@ -231,7 +201,7 @@ def _insert_traces(connection: Connection, agents: Mapping[TraceKey, str | None]
         for key in sorted(agents)
     ]
     if rows:
-        connection.execute(dialect.insert(traces).on_conflict_do_nothing(), rows)
+        connection.execute(insert_into(traces, connection).on_conflict_do_nothing(), rows)
 
 
 def _read_traces(connection: Connection, keys: Iterable[TraceKey]) -> dict[TraceKey, _Trace]:
