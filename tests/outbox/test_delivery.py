@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from outbox.helpers import ONE, TWO, DeliveryBench, ScriptedBackend, make_report, remove_files
-from xpander_sdk import Configuration, Timeouts, errors
+from xpander_sdk import Configuration, OutboxError, Timeouts, errors
 from xpander_sdk.outbox.delivery import WorkAhead
 from xpander_sdk.outbox.storage import sql
 
@@ -100,6 +100,24 @@ def test_interrupted_call_releases_its_lease_at_once(bench: DeliveryBench, backe
         assert bench.delivery.in_flight == 0
     backend.responses.clear()
     assert bench.deliver_due() == 1
+
+
+def test_outcome_that_cannot_be_recorded_releases_the_lease_at_once(
+    bench: DeliveryBench, backend: ScriptedBackend, monkeypatch
+):
+    bench.put(make_report("run-1"))
+    claim = bench.claim()
+
+    def fail(batches: object) -> None:
+        raise OutboxError("of a disk")
+
+    with monkeypatch.context() as limited:
+        limited.setattr(bench.store, "delivered_together", fail)
+        with pytest.raises(OutboxError):
+            bench.delivery.deliver(claim)
+    assert bench.delivery.work_ahead(60).is_sending is False
+    assert bench.deliver_due() == 1
+    assert bench.counts() == (1, 0, 0)
 
 
 def test_lease_of_a_very_long_call_does_not_count_as_expired(bench: DeliveryBench):

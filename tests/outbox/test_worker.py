@@ -10,6 +10,7 @@ import pytest
 from outbox.helpers import TIMEOUT, RecordingBackend, ReplaceableSend, make_report, put, wait_until
 from xpander_sdk import Configuration, OutboxError
 from xpander_sdk.outbox.outbox import Outbox
+from xpander_sdk.outbox.worker import Worker
 from xpander_sdk.receipt import ReceiptState
 
 
@@ -88,6 +89,16 @@ def test_submission_succeeds_if_no_thread_can_be_started(outbox: Outbox, monkeyp
     assert "can't start new thread" in caplog.text
     assert put(outbox, "run-2").wait(TIMEOUT) is ReceiptState.Delivered
     assert receipt.wait(TIMEOUT) is ReceiptState.Delivered
+
+
+def test_claim_is_delivered_if_no_memory_is_left_for_another_thread(outbox: Outbox, monkeypatch, caplog):
+    def fail(self: Worker, due_requests: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Worker, "_start_another_thread", fail)
+    put(outbox, worker="none")
+    assert outbox.drain(TIMEOUT)
+    assert outbox._state.delivery.in_flight == 0
 
 
 @pytest.mark.parametrize("is_unavailable", [False, True], ids=["idle", "away"])
