@@ -50,8 +50,8 @@ SPANS = (
         "unit/test_spans_otlp_json.py",
         "unit/test_spans_summary.py",
     ),
-    *("unit/test_spans_usage.py", "unit/test_spans_rule.py", "unit/test_spans_recordings.py"),
-    "unit/test_import_export_otlp.py",
+    *("unit/test_spans_usage.py", "unit/test_spans_runs.py", "unit/test_spans_rule.py"),
+    *("unit/test_spans_recordings.py", "unit/test_import_export_otlp.py"),
 )
 MODULES: dict[str, tuple[str, ...]] = {
     f"{SERVER}/domain/task.py": ("unit/test_server_task.py",),

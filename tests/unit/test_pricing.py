@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from genai_prices.types import ModelPrice
 
 from xpander_capture.responses import summarize_response
 from xpander_server.domain.model_calls import compute_call_costs
@@ -103,6 +104,7 @@ def test_stated_provider_selects_its_price_list(provider: str, model: str) -> No
         (None, "meta-llama/llama-3.3-70b-instruct"),
         ("my-proxy", "gpt-4o"),
         ("azure", "my-deployment"),
+        ("cerebras", "qwen-3-coder-480b"),  # in the list, without a price
         ("openai", "claude-sonnet-4"),
         (None, "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc"),
         ("ollama", "mistral-nemo"),
@@ -134,14 +136,12 @@ def test_models_that_are_free_cost_nothing() -> None:
 
 
 def test_price_per_request_is_charged_once() -> None:
-    from genai_prices.types import ModelPrice
-
     price = Price(ModelPrice(input_mtok=Decimal(1), output_mtok=Decimal(2), requests_kcount=Decimal(5)))
     assert price.compute({"prompt_tokens": 1_000, "completion_tokens": 100}) == 1_000_000 + 200_000 + 5_000_000
 
 
 def test_tier_begins_above_its_start() -> None:
-    from genai_prices.types import ModelPrice, Tier, TieredPrices
+    from genai_prices.types import Tier, TieredPrices
 
     tiers = TieredPrices(base=Decimal(1), tiers=[Tier(start=10, price=Decimal(2)), Tier(start=20, price=Decimal(3))])
 
@@ -149,6 +149,14 @@ def test_tier_begins_above_its_start() -> None:
         return Price(ModelPrice(input_mtok=tiers)).compute({"prompt_tokens": prompt})
 
     assert [cost(prompt) for prompt in (1, 10, 11, 20, 21)] == [1_000, 10_000, 22_000, 40_000, 63_000]
+
+
+@pytest.mark.parametrize(
+    ("dollars_per_million", "cost"), [("0.0004", 0), ("0.0005", 1), ("0.0014", 1), ("0.0015", 2), ("-1", None)]
+)
+def test_price_of_a_token_is_a_whole_number_of_nano_dollars(dollars_per_million: str, cost: int | None) -> None:
+    computed = Price(ModelPrice(input_mtok=Decimal(dollars_per_million))).compute({"prompt_tokens": 1})
+    assert (computed, type(computed)) == (cost, type(cost))
 
 
 @pytest.mark.parametrize("kind", ["cache_read_tokens", "cache_write_tokens"])
@@ -160,7 +168,7 @@ def test_more_cached_tokens_than_prompt_tokens_have_no_price(kind: str) -> None:
 
 
 def _author(name: str, price: int) -> Any:
-    from genai_prices.types import ClauseStartsWith, ModelInfo, ModelPrice, Provider
+    from genai_prices.types import ClauseStartsWith, ModelInfo, Provider
 
     match = ClauseStartsWith("model")
     model = ModelInfo(id=f"{name}-model", match=match, prices=ModelPrice(input_mtok=Decimal(price)))

@@ -598,6 +598,20 @@ def test_summary_is_frozen() -> None:
         summarize_response(CHAT).model = "other"  # type: ignore[misc]
 
 
+def test_values_of_a_summary_are_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        ResponseSummary("openai")  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        summarize_response(CHAT).to_call(1.5)  # type: ignore[misc]
+
+
+def test_text_of_an_answer_is_not_part_of_the_repr() -> None:
+    summary = summarize_response(CHAT)
+    assert summary.text == "Searching."
+    assert "Searching." not in repr(summary)
+    assert "gpt-4o-2024-08-06" in repr(summary)
+
+
 def test_call_of_a_report_has_what_is_known() -> None:
     assert summarize_response(ANTHROPIC).to_call(duration=1.5) == {
         "provider": "anthropic",

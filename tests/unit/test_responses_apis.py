@@ -1,5 +1,6 @@
 """Readers of single APIs: which values have the API's shape, and the whole response of a stream in all its parts."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -397,7 +398,9 @@ def test_choice_without_content_has_null() -> None:
     assert accumulate_stream([chunk({})])["choices"][0]["message"] == {"role": "assistant", "content": None}
 
 
-@pytest.mark.parametrize(("first", "second", "calls"), [("a", "b", 2), ("a", "a", 0), ("a", None, 0), (None, "a", 0)])
+@pytest.mark.parametrize(
+    ("first", "second", "calls"), [("a", "b", 2), ("b", "a", 2), ("a", "a", 0), ("a", None, 0), (None, "a", 0)]
+)
 def test_chunks_with_another_id_are_another_stream(first: str | None, second: str | None, calls: int) -> None:
     assert len(summarize_response([chunk({}, id=first), chunk({}, id=second)]).calls) == calls
 
@@ -504,10 +507,10 @@ def test_events_of_responses_of_unknown_types_add_nothing(kind: str) -> None:
 
 
 def test_text_after_a_finished_item_is_added_to_its_content() -> None:
-    item = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}, "other"]}
+    item = {"type": "message", "content": [{"type": "output_text", "text": "Hi", "annotations": []}, "other"]}
     done = {"type": "response.output_item.done", "output_index": 0, "item": item}
     parts = accumulate_stream([done, delta("output_text", "!", 0)])["output"][0]["content"]
-    assert parts == [{"type": "output_text", "text": "Hi"}, "other", {"type": "output_text", "text": "!"}]
+    assert parts == [*item["content"], {"type": "output_text", "text": "!"}]
 
 
 @pytest.mark.parametrize(
@@ -556,6 +559,27 @@ def test_text_and_tools_of_a_response_of_openai() -> None:
     ]
     summary = summarize_response({"object": "response", "output": output})
     assert (summary.text, summary.tool_names) == ("abc", ("search", "file_search"))
+
+
+STREAMS = {
+    "anthropic": ANTHROPIC_STREAM,
+    "converse": CONVERSE_STREAM,
+    "cohere": COHERE_STREAM,
+    "chat": CHAT_STREAM,
+    "responses": [
+        *RESPONSES_STREAM,
+        {"type": "response.output_item.done", "output_index": 0, "item": RESPONSES_OUTPUT[0]},
+        delta("output_text", "!", 0),
+    ],
+}
+
+
+@pytest.mark.parametrize("api", STREAMS)
+def test_events_of_a_stream_are_not_changed(api: str) -> None:
+    stream = copy.deepcopy(STREAMS[api])
+    whole = accumulate_stream(stream)
+    assert stream == STREAMS[api]
+    assert accumulate_stream(stream) == whole
 
 
 # Gemini
@@ -658,7 +682,8 @@ def test_stream_of_generated_text_is_the_response() -> None:
 @pytest.mark.parametrize(("done", "calls"), [(True, 2), (False, 0), (None, 0)])
 def test_line_after_the_last_one_of_ollama_begins_another_stream(done: bool | None, calls: int) -> None:
     line = {"model": "m", "message": {"content": "a"}, "done": False}
-    assert len(summarize_response([line, {**line, "done": done, "usage": {}}, line]).calls) == calls
+    summary = summarize_response([line, {**line, "done": done, "usage": {}}, line])
+    assert (len(summary.calls), summary.text) == (calls, "aaa" if calls == 0 else "a")
 
 
 @pytest.mark.parametrize(

@@ -108,8 +108,10 @@ def _as_dict(response: Any) -> dict[str, Any]:
 def _as_item(item: Any) -> dict[str, Any]:
     names = ("id", "type", "status", "role", "name", "call_id", "arguments", "content")
     stated = {name: value for name in names if (value := child(item, name)) is not None}
-    if not items(stated.get("content")):
-        stated.pop("content", None)  # an item that was added has no content yet; its deltas follow
+    content = items(stated.pop("content", None))
+    if content:  # an item that was added has no content yet; its deltas follow
+        # A copy, because the texts of further deltas are added to it.
+        stated["content"] = [dict(part) if isinstance(part, dict) else part for part in content]
     return stated
 
 
