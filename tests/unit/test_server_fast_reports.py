@@ -37,13 +37,34 @@ KINDS = (
     "other_tokens",
 )
 TOKENS = st.dictionaries(st.sampled_from(KINDS), st.none() | NUMBERS, max_size=4)
-TIMES = st.sampled_from(["2020-01-01T00:00:00Z", "2020-01-01", "2999-01-01T00:00:00+00:00", "2021-13-01T00:00:00Z"])
+TIMES = st.sampled_from(
+    [
+        "2020-01-01T00:00:00Z", "2020-01-01", "2999-01-01T00:00:00+00:00", "2021-13-01T00:00:00Z",
+        "2021-02-30T00:00:00Z", "2020-02-29t23:59:59.123456789z", "2020-02-29T23:59:59.123456789-23:59",
+        "2020-01-01T24:00:00Z", "1970-12-31T23:59:59Z",
+        "2020-01-01T00:00:60Z", "2020-01-01T00:00:00+24:00", "2020-01-01 00:00:00Z",
+        "2020-01-01T00:00:00", "2020-01-01T00:00:00Z\n",
+    ]
+)  # fmt: skip
+CALLS = st.fixed_dictionaries(
+    {},
+    optional={
+        **{name: st.none() | TEXTS | st.just("openai") for name in ("provider", "model", "response_id", "error")},
+        "tokens": st.none() | TOKENS | st.dictionaries(TEXTS, NUMBERS, max_size=2),
+        "prompt_includes_cache": st.none() | st.booleans() | NUMBERS,
+        "duration": st.none() | NUMBERS,
+        "cost": st.none() | NUMBERS,
+        "other": st.just(1),
+    },
+)
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("id", "user_id", "conversation_id", "parent_task_id", "triggering_agent_id"), TEXTS),
     **dict.fromkeys(("input", "result"), TEXTS),
     "error": TEXTS | st.sampled_from(["x" * 16_384, "x" * 16_385]),
-    "calls": st.lists(st.fixed_dictionaries({}, optional={"model": TEXTS, "tokens": TOKENS}), max_size=2),
-    "metadata": st.dictionaries(TEXTS, TEXTS, max_size=2),
+    "calls": st.lists(CALLS, max_size=2),
+    "metadata": st.dictionaries(
+        TEXTS | st.sampled_from(["a=b", "x" * 64, "x" * 65]), TEXTS | st.just("x" * 513), max_size=2
+    ),
     "llm_response": RESPONSES,
     "tokens": TOKENS,
     "is_success": st.booleans(),
@@ -56,6 +77,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 REPORTS = st.fixed_dictionaries(
     {}, optional={name: st.one_of(st.none(), values, values, values, VALUES) for name, values in FIELDS.items()}
 )
+LATE = "2999-01-01T00:00:00Z"
+COUNTS = st.dictionaries(st.sampled_from(KINDS), st.none() | st.integers(-3, 9), max_size=3)
 PLAIN_REPORTS = st.fixed_dictionaries(
     {},
     optional={
@@ -66,8 +89,29 @@ PLAIN_REPORTS = st.fixed_dictionaries(
         "duration": st.none() | st.integers(-1, 5) | st.floats(-1e9, 1e9),
         "user_id": st.none() | st.just("user"),
         "conversation_id": st.none() | st.just("conversation"),
-        "calls": st.none() | st.just([{"model": "gpt-4o", "tokens": {"prompt_tokens": 3}}]),
-        "created_at": st.none() | st.just("2020-01-01T00:00:00Z"),
+        "calls": st.none()
+        | st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "provider": st.none() | st.just("openai"),
+                    "model": st.sampled_from([None, "gpt-4o", "gpt-4o-mini", "unknown"]),
+                    "response_id": st.sampled_from([None, "r1", "r2"]),
+                    "tokens": st.none()
+                    | st.dictionaries(st.sampled_from(KINDS), st.none() | st.integers(-3, 9), max_size=3),
+                    "prompt_includes_cache": st.none() | st.booleans(),
+                    "error": st.none() | st.just("timeout"),
+                    "duration": st.none() | st.integers(-1, 5) | st.floats(-1e9, 1e9),
+                    "cost": st.none() | st.integers(0, 5) | st.floats(0, 1e9),
+                },
+            ),
+            max_size=3,
+        ),
+        "metadata": st.none() | st.dictionaries(st.sampled_from(["env", "region"]), TEXTS),
+        "created_at": st.sampled_from(
+            [None, "2020-01-01T00:00:00Z", "2020-01-01t00:00:00.5+02:00", "2999-01-01T00:00:00Z"]
+        ),
+        "finished_at": st.sampled_from([None, "2020-01-01T00:00:07Z", LATE]),
     },
 )
 """Validated reports, as both decoders return them."""
@@ -88,6 +132,10 @@ def without_nulls(report: Any) -> Any:
     stated = {name: value for name, value in report.items() if value is not None}
     if "tokens" in stated:
         stated["tokens"] = {kind: count for kind, count in stated["tokens"].items() if count is not None}
+    if "calls" in stated:
+        stated["calls"] = [
+            {name: value for name, value in call.items() if value is not None} for call in stated["calls"]
+        ]
     return stated
 
 
@@ -134,7 +182,12 @@ def test_fast_decoder_of_batches_gives_the_values_of_the_schema_or_leaves_the_bo
         b'{"id": "a\\nb"}',
         b'{"id": ".."}',
         b'{"result": "%s"}' % (b"x" * 100_000),
-        b'{"created_at": "2020-01-01T00:00:00Z"}',
+        b'{"created_at": "2020-02-30T00:00:00Z"}',
+        b'{"finished_at": "2020-01-01T24:00:00Z"}',
+        b'{"calls": [{"cost": 0.%s}]}' % (b"1" * 60_000),
+        b'{"calls": [{"model": "a\\nb"}]}',
+        b'{"metadata": {"a\\n": "b"}}',
+        b'{"calls": [{"tokens": {"prompt_tokens\\n": 1}}]}',
         b'{"unknown": null}',
         b"[]",
         b"null",
@@ -151,6 +204,15 @@ def test_doubtful_body_is_left_to_the_schema(body):
 def test_typical_reports_take_the_fast_path():
     examples = json.loads(contract.document("json"))["components"]["examples"]
     report = {**examples["SeedReport"]["value"], "llm_response": {"model": "gpt-4o", "choices": [{"index": 0}]}}
+    assert decode_report(json.dumps(report).encode()) is not None
+    report |= {
+        "created_at": "2026-01-05T09:30:00.123456Z",
+        "finished_at": "2026-01-05T09:30:02Z",
+        "metadata": {"env": "prod"},
+    }
+    report["calls"] = [
+        {"model": "gpt-4o", "tokens": {"prompt_tokens": 9, "reasoning_tokens": 4}, "duration": 1, "cost": 0.02}
+    ]
     assert decode_report(json.dumps(report).encode()) is not None
     batch = {"reports": [{"agent_id": "a", "reported_at": NOW, **report}] * 3}
     assert decode_batch(json.dumps(batch).encode()) is not None
@@ -170,9 +232,12 @@ def test_member_that_is_stated_twice_has_its_last_value():
 def test_new_task_equals_the_merged_one(report, reported_at):
     arguments: dict[str, Any] = {"organization_id": "o", "agent_id": "a", "task_id": "t", "now": NOW}
     task = create_task(report, reported_at=reported_at, **arguments)
-    if task is None:
-        assert report.get("created_at") or report.get("calls"), "plain reports must take the fast path"
-    else:
-        expected = merge(None, report, reported_at=reported_at, **arguments)
-        assert task == expected
-        assert task.reported_at == expected.reported_at
+    assert task is not None, "reports with known fields must take the fast path"
+    expected = merge(None, report, reported_at=reported_at, **arguments)
+    assert task == expected
+    assert task.reported_at == expected.reported_at
+
+
+def test_new_task_with_an_unknown_field_is_left_to_merge():
+    report: Any = {"result": "text", "newer_field": 1}
+    assert create_task(report, organization_id="o", agent_id="a", task_id="t", reported_at=NOW, now=NOW) is None

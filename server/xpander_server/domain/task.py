@@ -26,7 +26,7 @@ Further rules:
       prices to them. The cost of a task with calls is the sum of their costs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import msgspec
@@ -268,13 +268,27 @@ def _price(
     calls = changed.get("calls", stored and stored.calls)
     tokens = changed.get("tokens", stored and stored.tokens)
     if calls:
-        tokens = tokens if has_reported_tokens else sum_tokens(calls)
-        costs = compute_call_costs(calls, tokens, at=created_at, own_prices=own_prices)
-        model = main_model(usage_by_model(calls, costs, tokens))
-        return {"tokens": tokens, "call_costs": costs, "model": model, "cost": sum_costs(costs)}
+        return price_calls(calls, tokens if has_reported_tokens else None, created_at, own_prices)
     response = changed.get("llm_response", stored and stored.llm_response)
     run = compute_run_cost(response, tokens, at=created_at, own_prices=own_prices)
     return {"model": run.model, "cost": run.cost}
+
+
+def price_calls(
+    calls: Sequence[Call], reported_tokens: dict[str, int] | None, created_at: int, own_prices: OwnPrices
+) -> dict[str, Any]:
+    """Return the fields of a task that are computed from its model calls.
+
+    Args:
+        calls: The calls, at least one.
+        reported_tokens: The tokens that the run reports; None to use the sum of its calls.
+        created_at: Time of the task, in microseconds since 1970.
+        own_prices: Prices of the organization.
+    """
+    tokens = sum_tokens(calls) if reported_tokens is None else reported_tokens
+    costs = compute_call_costs(calls, tokens, at=created_at, own_prices=own_prices)
+    model = main_model(usage_by_model(calls, costs, tokens))
+    return {"tokens": tokens, "call_costs": costs, "model": model, "cost": sum_costs(costs)}
 
 
 def _reported_fields(report: Report, now: int) -> dict[str, Any]:
