@@ -22,7 +22,7 @@ from xpander_server.web.filters import (
     without_empty_fields,
 )
 from xpander_server.web.metrics_view import MetricsSource, label_overflow
-from xpander_server.web.rendering import link, redirect, render_template
+from xpander_server.web.rendering import link, redirect, render_page
 
 MAX_AGENTS = 100
 """Agents of the list; the search finds the others."""
@@ -56,7 +56,7 @@ class AgentPages:
         _reject_filters(filters, {"q"})
         organization_id = principal.organization_id
         context = await self._run_list(organization_id, lambda: self._list_context(filters, organization_id))
-        return render_template("agents.html", {**context, "principal": principal})
+        return await render_page("agents.html", {**context, "principal": principal})
 
     async def show(self, request: Request, principal: Principal) -> Response:
         """Render the page of one agent."""
@@ -90,7 +90,7 @@ class AgentPages:
             "compare_with": other_agent,
             "is_compared_with_period": is_compared,
         }
-        return render_template("agent.html", {**context, **page_context})
+        return await render_page("agent.html", {**context, **page_context})
 
     def _list_context(self, filters: PageFilters, organization_id: str) -> dict[str, Any]:
         result = self._store.metrics(organization_id, since=filters.since, until=filters.until)

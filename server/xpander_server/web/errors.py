@@ -13,7 +13,7 @@ from xpander_server.http.errors import HTTPError
 from xpander_server.store import Store
 from xpander_server.web.failures import MAX_FAILURES, TREND_BARS, read_failures
 from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
-from xpander_server.web.rendering import link, redirect, render_template
+from xpander_server.web.rendering import link, redirect, render_page
 
 _MAX_GROUPS = 100
 
@@ -42,7 +42,7 @@ class ErrorsPage:
             raise HTTPError(422, f"Errors can be filtered by agent_id and by time, but not by {names}.")
         organization_id = principal.organization_id
         context = await self._run_list(organization_id, lambda: self._context(filters, organization_id))
-        return render_template("errors.html", {**context, "principal": principal})
+        return await render_page("errors.html", {**context, "principal": principal})
 
     def _context(self, filters: PageFilters, organization_id: str) -> dict[str, Any]:
         agent_id = filters.fields.get("agent_id")

@@ -22,7 +22,7 @@ from xpander_server.web.filter_options import FilterOptionsCache
 from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
 from xpander_server.web.list_options import SORTS, ListOptions, parse_list_options
 from xpander_server.web.list_view import view_parameter
-from xpander_server.web.rendering import link, redirect, render_template
+from xpander_server.web.rendering import link, redirect, render_page
 from xpander_server.web.run_export import MAX_ROWS, export_rows
 from xpander_server.web.time_zones import page_zone
 from xpander_server.web.view_totals import ViewTotals, ViewTotalsCache, add_up
@@ -106,7 +106,7 @@ class HistoryPage:
             "stale_before": now - self._stale_after,
         }
         if "part" in request.query_params:
-            return _with_etag(request, render_template("runs.html", context))
+            return _with_etag(request, await render_page("runs.html", context))
         names = await run_in_threadpool(lambda: self._options.get(organization_id))
         is_live = not position and filters.until is None and options.sort is None and not options.is_ascending
         form_context = {
@@ -115,7 +115,7 @@ class HistoryPage:
             "time_ranges": TIME_RANGES,
             "live_link": is_live and link("history", parameters, part="runs"),
         }
-        return render_template("history.html", {**context, **form_context})
+        return await render_page("history.html", {**context, **form_context})
 
     async def download(self, request: Request, principal: Principal) -> Response:
         """Return the runs of the list from its position on as CSV or JSON."""

@@ -15,7 +15,7 @@ from xpander_server.web.chart_data import CHARTS, to_csv
 from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
 from xpander_server.web.largest_runs import find_largest_runs
 from xpander_server.web.metrics_view import TABLES, MetricsSource
-from xpander_server.web.rendering import link, redirect, render_template
+from xpander_server.web.rendering import link, redirect, render_page
 
 
 class MetricsPage:
@@ -50,7 +50,7 @@ class MetricsPage:
             "time_ranges": TIME_RANGES,
             "agent_id": source.agent_id,
         }
-        return render_template("metrics.html", {**context, **page_context})
+        return await render_page("metrics.html", {**context, **page_context})
 
     async def download(self, request: Request, principal: Principal) -> Response:
         """Return the numbers of one chart or table as CSV or JSON."""

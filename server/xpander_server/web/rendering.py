@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from xpander_server.api.responses import RequestHandler, handle_errors
 from xpander_server.auth.authentication import Principal
+from xpander_server.http.concurrency import run_in_threadpool
 from xpander_server.http.dispatcher import request_state, root_path
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoreUnavailable
@@ -116,6 +117,11 @@ def render_template(
         {**_PAGE_HEADERS, **(headers or {})},
         media_type="text/html; charset=utf-8",
     )
+
+
+async def render_page(template: str, context: Mapping[str, Any]) -> Response:
+    """Render a template as `render_template` does, in a thread: a large page takes longer than others should wait."""
+    return await run_in_threadpool(lambda: render_template(template, context))
 
 
 def _symbol(match: re.Match[str]) -> str:
