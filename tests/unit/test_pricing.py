@@ -131,6 +131,10 @@ def test_models_without_a_price_per_token_are_unpriced(model: str) -> None:
     assert _dollars(model) is None
 
 
+def test_models_with_a_price_of_the_prompt_only_are_priced() -> None:
+    assert _dollars("voyage-3", {"prompt_tokens": 1_000}) == pytest.approx(0.00006)
+
+
 def test_models_that_are_free_cost_nothing() -> None:
     assert _dollars("qwen/qwen3-coder:free", provider="openrouter") == 0
 
@@ -538,6 +542,7 @@ def test_kind_of_tokens_that_a_response_does_not_state_is_zero() -> None:
     usage = {"prompt_tokens": 1_000, "prompt_tokens_details": {"cached_tokens": 1_000}}
     response = {**_chat("gpt-4o", 0, 0), "usage": usage}
     assert _run_dollars(response, {"prompt_tokens": 1_000}) == pytest.approx(0.00125)
+    assert compute_run_cost(json.dumps(response), {"prompt_tokens": 1_000}, NOON).cost == 1_250_000
     assert _run_dollars(response, {"prompt_tokens": 1_000, "completion_tokens": 1}) == pytest.approx(0.00251)
 
 

@@ -88,8 +88,37 @@ def test_plain_chat_completion_takes_the_fast_path():
 
 
 @pytest.mark.parametrize(
+    ("details", "tokens", "is_cache_included"),
+    [
+        ({}, {}, None),
+        ({"prompt_tokens_details": {"cached_tokens": 1}}, {"cache_read_tokens": 1}, True),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, {"cache_read_tokens": 0}, None),
+        ({"prompt_tokens_details": {"audio_tokens": 5}}, {"input_audio_tokens": 5}, None),
+        ({"completion_tokens_details": {"reasoning_tokens": 0}}, {"reasoning_tokens": 0}, None),
+        ({"completion_tokens_details": {"audio_tokens": 5}}, {"output_audio_tokens": 5}, None),
+        ({"completion_tokens_details": {"accepted_prediction_tokens": 5}}, {}, None),
+    ],
+)
+def test_counts_that_the_fast_reader_reads(details, tokens, is_cache_included):
+    counts = {"prompt_tokens": 10**12, "completion_tokens": 0}
+    response = {"object": "chat.completion", "model": "m", "usage": {**counts, **details}}
+    summary = read_chat_completion(json.dumps(response))
+    assert summary is not None
+    assert summary.model == "m"
+    assert summary.tokens == {"prompt_tokens": 10**12, "completion_tokens": 0, **tokens}
+    assert summary.is_cache_included is is_cache_included
+
+
+@pytest.mark.parametrize(
     "change",
     [
+        {"model": ""},
+        {"usage": {**PLAIN["usage"], "prompt_tokens": 10**12 + 1}},
+        {"usage": {**PLAIN["usage"], "prompt_tokens": -1}},
+        {"usage": {**PLAIN["usage"], "completion_tokens_details": {"reasoning_tokens": 1}}},
+        {"usage": {**PLAIN["usage"], "prompt_tokens_details": {"other": 1}}},
+        {"usage": {**PLAIN["usage"], "completion_tokens_details": {"other": 1}}},
+        {"choices": [{"other": 1}]},
         {"object": "chat.completion.chunk"},
         {"model": None},
         {"x_groq": {"id": "r"}},
@@ -101,3 +130,10 @@ def test_plain_chat_completion_takes_the_fast_path():
 )
 def test_other_response_is_left_to_the_reference(change):
     assert read_chat_completion(json.dumps({**PLAIN, **change})) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", '"chat.completion"', '{"object": "chat.completion"', "[" * 100_000 + '"chat.completion"']
+)
+def test_text_that_is_no_chat_completion_is_left_to_the_reference(text):
+    assert read_chat_completion(text) is None

@@ -56,6 +56,49 @@ def test_list_of_too_many_responses_is_left_out():
     assert decode([response] * (MAX_ELEMENTS + 1)) is None
 
 
+def test_record_of_at_most_10000_values_is_decoded_whole():
+    assert decode({"a": [0] * 9_999}) == {"a": [0] * 9_999}
+    assert decode({"a": [0] * 10_000}) == {}
+    assert decode({"a": [{}] * 4_999}) == {"a": [{}] * 4_999}
+    assert decode({"a": [[]] * 5_000}) == {}
+
+
+def test_members_of_a_large_record_have_at_most_10000_characters():
+    large = {"choices": [0] * 10_000, "id": "r1", "model": None}
+    assert decode({**large, "model": "m" * 9_998}) == {"id": "r1", "model": "m" * 9_998}
+    assert decode({**large, "model": "m" * 9_999}) == {"id": "r1"}
+
+
+def test_list_of_at_most_100000_values_is_read():
+    elements = [*[[0] * 999] * 99, [0] * 999]
+    assert decode(elements) == [None] * 100
+    assert decode([*elements[:99], [0] * 1_000]) is None
+
+
+def test_elements_of_a_large_list_have_at_most_100_values_or_only_their_small_members():
+    small, large = {"a": [0] * 99}, {"a": [0] * 100, "model": "m"}
+    rest = [[0] * 999] * 20
+    assert decode([small, large, *rest, 5]) == [small, {"model": "m"}, *[None] * 20, 5]
+    assert decode([large, [0] * 9_000]) == [large, [0] * 9_000]
+
+
+def test_first_and_last_fifty_events_of_a_long_stream_are_read():
+    events = [{"type": "content_block_delta", "index": number} for number in range(101)]
+    assert decode(events[:100]) == events[:100]
+    assert decode(events) == [*events[:50], *events[51:]]
+
+
+def test_stream_is_known_by_its_first_three_events():
+    event, other = {"type": "content_block_delta"}, {"type": "other"}
+    assert decode([other, other, event, *[other] * 100]) is not None
+    assert decode([other, other, other, event, *[other] * 100]) is None
+    assert decode([{"type": "other", "a": "x" * 10_000}, event, *[other] * 100]) is not None
+    assert decode([{**event, "a": "x" * 10_000}, *[other] * 100]) is None
+    padding = 10_000 - len(json.dumps({**event, "a": ""}))
+    assert decode([{**event, "a": "x" * padding}, *[other] * 100]) is not None
+    assert decode([{**event, "a": "x" * (padding + 1)}, *[other] * 100]) is None
+
+
 @pytest.mark.parametrize("element", [{"model": "a"}, [], 0, {"type": "message_delta", "usage": {"output_tokens": 2}}])
 def test_time_of_a_summary_does_not_grow_with_the_number_of_elements(element: Any):
     text = json.dumps([element] * 90_000)

@@ -46,6 +46,8 @@ def test_values_that_a_summary_does_not_state_are_unknown() -> None:
     }  # fmt: skip
     with pytest.raises(FrozenInstanceError):
         summary.agent = "a"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        SpanSummary(TRACE, ID)  # type: ignore[misc]
 
 
 def exception(**attributes: Any) -> Event:

@@ -127,6 +127,7 @@ def same(id: int, parent: int, start: float, end: float, **more: Any) -> SpanSum
         ([same(2, 1, 2, 6), same(3, 1, 3, 5, response_id="r2")], 20),
         ([same(2, 1, 2, 6), same(3, 1, 3, 5, response_id=None), same(4, 1, 3, 5, response_id=None)], 30),
         ([same(2, 1, 2, 6), same(3, 2, 3, 5)], 10),
+        ([same(2, 1, 2, 6, usage={}), same(3, 2, 3, 5)], 10),
         ([same(2, 1, 2, 6), same(3, 2, 3, 5), same(4, 1, 3, 5)], 10),
         ([same(2, 1, 2, 6), span(5, 2, kind="step"), same(3, 5, 3, 5)], 10),
         ([span(5, 1, kind="step"), same(2, 5, 2, 6), same(3, 1, 3, 5)], 10),

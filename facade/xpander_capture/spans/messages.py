@@ -221,8 +221,6 @@ def _read_text(value: Any, depth: int = _MAX_DEPTH) -> str:
     if value is None or depth == 0:
         return ""
     if isinstance(value, list):
-        if len(value) == 1:
-            return _read_text(value[0], depth - 1)
         return "\n".join([text for item in value if (text := _read_text(item, depth - 1))])
     if not isinstance(value, dict):
         return ""

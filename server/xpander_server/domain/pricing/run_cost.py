@@ -98,4 +98,4 @@ def _call_costs(calls: Sequence[ResponseSummary], at: int, own_prices: OwnPrices
 
 
 def _valid_name(name: str | None) -> str | None:
-    return name if name is not None and 0 < len(name) <= _MAX_MODEL_LENGTH and name.isprintable() else None
+    return name if name is not None and len(name) <= _MAX_MODEL_LENGTH and name.isprintable() else None
