@@ -1,5 +1,6 @@
 """What is known about each run of a trace: its place, its times, its texts, its outcome, and the spans of no run."""
 
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -58,6 +59,11 @@ def test_run_has_what_its_spans_state() -> None:
         "duration": 8.0, "used_tools": ["search"], "calls": calls, "user_id": "u1", "conversation_id": "c1",
         "parent_task_id": None, "metadata": {"service": "desk"}, "created_at": 1_000_000, "finished_at": 9_000_000,
     }  # fmt: skip
+
+
+def test_run_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        only_run(agent(1)).agent_id = "other"  # type: ignore[misc]
 
 
 def test_report_of_a_run_leaves_out_what_is_empty_and_has_the_error_as_its_result() -> None:

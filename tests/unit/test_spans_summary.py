@@ -208,6 +208,13 @@ def test_output_of_a_response_has_at_most_64_kib(length: int, is_kept: bool) -> 
     assert response == {"provider": "openai", "model": "gpt-4o", **({"output": ["x" * length]} if is_kept else {})}
 
 
+def test_short_output_beside_long_facts_is_kept() -> None:
+    reasons = ["x" * 70_000]
+    attributes = {**CALL, "gen_ai.response.finish_reasons": reasons}
+    response = summary_of(attributes, events=(Event("gen_ai.choice", {"content": "hi"}),)).response
+    assert (response["finish_reasons"], response["output"]) == (reasons, ["hi"])
+
+
 def test_response_that_is_no_json_is_left_out_or_cleaned() -> None:
     assert summary_of({**CALL, "gen_ai.usage.details.x": object()}).response == {}
     cleaned = summary_of(CALL, events=(Event("gen_ai.choice", {"content": "a\ud800"}),)).response

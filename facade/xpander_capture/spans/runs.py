@@ -327,7 +327,7 @@ def _failed_span(top: Node) -> SpanSummary | None:
 
 def _result(span: SpanSummary, ordered: list[SpanSummary], latest_calls: list[SpanSummary]) -> str | None:
     agents = sorted((below for below in ordered if below.kind == "agent"), key=_end_and_id, reverse=True)
-    steps = [below for below in ordered if below.kind == "step" and below.end >= span.end > 0]
+    steps = [below for below in ordered if below.kind == "step" and below.end >= span.end]
     return _first(below.output for below in [span, *steps, *agents, *latest_calls])
 
 
