@@ -482,6 +482,10 @@ def test_object_that_can_be_called_is_text():
     assert to_jsonable(Tool()) == "tool"
 
 
+def test_module_is_text():
+    assert to_jsonable(json).startswith("<module 'json'")
+
+
 def test_class_is_text_even_if_its_objects_have_a_structure():
     assert [to_jsonable(kind)[:7] for kind in (Data, Attrs, WithToDict, Pairs)] == ["<class "] * 4
 

@@ -79,7 +79,8 @@ def test_elements_of_a_large_list_have_at_most_100_values_or_only_their_small_me
     small, large = {"a": [0] * 99}, {"a": [0] * 100, "model": "m"}
     rest = [[0] * 999] * 20
     assert decode([small, large, *rest, 5]) == [small, {"model": "m"}, *[None] * 20, 5]
-    assert decode([large, [0] * 9_000]) == [large, [0] * 9_000]
+    assert decode([large, [0] * 9_896]) == [large, [0] * 9_896]
+    assert decode([large, [0] * 9_897]) == [{"model": "m"}, None]
 
 
 def test_first_and_last_fifty_events_of_a_long_stream_are_read():

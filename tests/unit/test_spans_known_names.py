@@ -43,10 +43,41 @@ def test_large_sets_of_names_are_not_kept(attributes: dict[str, object]):
     assert _find_and_keep.cache_info().currsize == 0
 
 
-def test_number_of_kept_sets_is_bounded():
+@pytest.mark.parametrize(
+    ("names", "is_kept"),
+    [
+        ([f"{number}" for number in range(64)], True),
+        ([f"{number}" for number in range(65)], False),
+        (["x" * 4_096], True),
+        (["x" * 4_000, "y" * 96], True),
+        (["x" * 4_000, "y" * 97], False),
+    ],
+)
+def test_at_most_64_names_of_4096_characters_are_kept(names: list[str], is_kept: bool):
+    _find_and_keep.cache_clear()
+    find_known_names(dict.fromkeys(names))
+    assert _find_and_keep.cache_info().currsize == is_kept
+
+
+def test_512_sets_of_names_are_kept():
     for number in range(2_000):
         find_known_names({f"name {number}": 1})
-    assert _find_and_keep.cache_info().currsize <= 512
+    assert _find_and_keep.cache_info().currsize == 512
+
+
+@pytest.mark.parametrize(
+    ("attributes", "agent"),
+    [
+        ({"gen_ai.agent.id": "asst_1", "gen_ai.agent.name": "support"}, "asst_1"),
+        ({"traceloop.span.kind": "agent", "gen_ai.agent.id": "run 1", "gen_ai.agent.name": "support"}, "support"),
+        ({"traceloop.span.kind": "agent", "gen_ai.agent.id": "run 1", "agent.name": "support"}, "support"),
+        ({"traceloop.span.kind": "agent", "gen_ai.agent.id": "run 1", "graph.node.id": "support"}, "support"),
+        ({"traceloop.span.kind": "agent", "gen_ai.agent.name": "a", "agent_name": "b"}, "a"),
+        ({"traceloop.span.kind": "agent", "gen_ai.agent.id": "run 1"}, None),
+    ],
+)
+def test_id_of_an_agent_in_openllmetry_is_that_of_a_run(attributes: dict[str, object], agent: str | None):
+    assert summarize(span(attributes)).agent == agent
 
 
 @settings(max_examples=50)

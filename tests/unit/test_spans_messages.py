@@ -258,6 +258,7 @@ ANSWER = {"role": "assistant", "parts": [{"type": "text", "content": "hi"}]}
         ({}, [("gen_ai.assistant.message", {"content": "hi"})], ["hi"]),
         ({}, [("gen_ai.assistant.message", {"content": "old"}), ("gen_ai.choice", {"content": "hi"})], ["hi"]),
         ({"output.value": "hi"}, [], None),
+        ({"final_result": "hi"}, [], None),
     ],
     ids=str,
 )

@@ -92,6 +92,7 @@ def test_span_without_optional_fields() -> None:
         ("A" * 32, "a" * 32),
         ("A" * 16, "0" * 16 + "a" * 16),
         ("W47/95gDgQPSabYzgT/GDA==", TRACE),
+        ("W47/95gDgQPSabYzgT/GDA==!", "w47/95gdgqpsabyzgt/gda==!"),
         ("Z" * 16, "z" * 16),
         ("ABCDEF12", "abcdef12"),
         ("ABCD", "abcd"),

@@ -82,8 +82,7 @@ def _first_text(
         value = _attribute(path, attributes)
         if value is None:
             continue
-        text = value if path.attribute in _TEXTS and isinstance(value, str) else _value_text(value, roles)
-        if text:
+        if text := _value_text(value, roles):
             return text
     for event in events:
         for name in event_attributes:
