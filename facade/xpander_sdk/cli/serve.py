@@ -1,6 +1,7 @@
 """Command `serve`: run the server."""
 
 import os
+import shlex
 import sys
 from datetime import timedelta
 from typing import Literal
@@ -143,7 +144,9 @@ def serve(
     def print_url(url: str, has_key: bool) -> None:
         click.echo(f"Serving {without_password(store)} at {url}")
         if not has_key:
-            notes.append("The store has no API key. Create one with `xpander-report keys create NAME`")
+            # The command has the same default. A URL of PostgreSQL may contain a password.
+            option = f" --store {shlex.quote(store)}" if store.startswith("sqlite:") else ""
+            notes.append(f"The store has no API key. Create one with `xpander-report keys create NAME{option}`")
         for note in notes:
             click.echo(note)
         sys.stdout.flush()

@@ -227,8 +227,8 @@ def build_chart(
     legend = [LegendItem(each.name, each.style) for each in series if any(each.values)] if len(series) > 1 else []
     if bars is not None and (most := max(value or 0 for value in bars.values)):
         legend = [
-            *(LegendItem(each.name, each.style) for each in series),
-            LegendItem(f"failed runs (at most {format_number(most)})", bars.style),
+            *(LegendItem("rate", each.style) for each in series),
+            LegendItem(f"failed (at most {format_number(most)})", bars.style),
         ]
     has_sparse_values = any(
         few and value is not None for each in series for few, value in zip(each.is_sparse, each.values, strict=False)
