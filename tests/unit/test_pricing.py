@@ -189,7 +189,12 @@ def test_model_of_several_authors_has_a_price_if_their_prices_are_equal(prices: 
 
 
 def test_price_of_a_model_is_looked_up_once_in_half_an_hour() -> None:
-    assert find_price("openai", "gpt-4o", 900_000) is find_price("openai", "gpt-4o", 900_000)
+    find_price.cache_clear()
+    for microseconds in (0, 1, 1_799_999_999):
+        compute_cost("gpt-4o", TOKENS, NOON + microseconds)
+    assert find_price.cache_info().misses == 1
+    compute_cost("gpt-4o", TOKENS, NOON + 1_800_000_000)
+    assert find_price.cache_info().misses == 2
 
 
 @pytest.mark.parametrize("prompt", [1, 200_000, 200_001, 1_000_000])
@@ -408,6 +413,10 @@ def test_own_prices_of_cached_tokens() -> None:
     tokens = {"prompt_tokens": 1_000, "cache_read_tokens": 500, "cache_write_tokens": 100}
     assert _dollars("ft:x", tokens, own_prices=OWN) == pytest.approx(0.0004 * 4 + 0.0005 + 0.0005)
     assert _dollars("llama-3.3-70b", tokens, own_prices=OWN) == pytest.approx(0.001)
+
+
+def test_own_price_of_the_prompt_is_not_charged_without_a_prompt() -> None:
+    assert _own_cost({"completion_tokens": 5}) == 0
 
 
 def test_own_prices_apply_to_the_run() -> None:

@@ -611,9 +611,10 @@ def test_stream_of_gemini_is_the_response() -> None:
 
 def test_text_of_gemini_is_that_of_the_first_candidate_and_its_tools_are_those_of_all() -> None:
     search, read = ({"functionCall": {"name": name}} for name in ("search", "read"))
-    first = candidate({"text": "hm", "thought": True}, {"text": "He", "thought": False}, search, {"text": "llo"})
-    summary = summarize_response({"candidates": [first, candidate({"text": "no"}, read)]})
-    assert (summary.text, summary.tool_names) == ("Hello", ("search", "read"))
+    parts = [{"text": "hm", "thought": True}, {"text": "He", "thought": False}, search, {"text": "llo"}]
+    others = candidate({"text": "no"}, read, finishReason="MAX_TOKENS")
+    summary = summarize_response({"candidates": [candidate(*parts, finishReason="STOP"), others]})
+    assert (summary.text, summary.tool_names, summary.status) == ("Hello", ("search", "read"), "STOP")
 
 
 @pytest.mark.parametrize(
