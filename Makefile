@@ -24,7 +24,7 @@ define create_environment
 @touch $@
 endef
 
-.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-runs bench-traces bench-outbox bench-server bench-million wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-cold-start bench-runs bench-traces bench-outbox bench-server bench-million wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -143,6 +143,9 @@ bench: setup $(OFFICIAL) ## compare our client with the official SDK, httpx and 
 
 bench-runs: setup ## measure how much Backend.run adds to its reports, and a run that is off (QUICK=1: fewer repetitions)
 	@$(BIN)/python -m benchmarks.runs $(if $(QUICK),--quick)
+
+bench-cold-start: setup ## measure the CPU time of the first report of a process into a SQLite file (QUICK=1: fewer processes)
+	@$(BIN)/python -m benchmarks.cold_start $(if $(QUICK),--quick)
 
 bench-traces: setup ## measure the CPU time of traces in the server
 	@$(BIN)/python -m benchmarks.traces

@@ -139,8 +139,8 @@ runs left behind arrived:
 
 ### Limits
 
-- The other products send many runs in one request. The contract has one request for each run, whose response confirms
-  that run. So the other products deliver at a higher rate, and with less CPU time for each run.
+- The backend takes many runs in one request, as our server does. To a backend that takes single reports only, such as
+  the stub of the second table, each run is a request of its own, at a lower rate and with more CPU time.
 - The disk determines the time of `power`, which waits for it at every call.
 - The other products may lose fewer runs with other settings: langsmith, for example, can write failed requests into a
   folder (`LANGSMITH_FAILED_TRACES_DIR`).
