@@ -1,4 +1,4 @@
-"""What is known about each run of a trace: its place, its times, its texts, its outcome, and the spans of no run."""
+"""Facts about each run of a trace: its place, its times, its texts, its outcome, and the spans of no run."""
 
 from dataclasses import FrozenInstanceError
 from typing import Any
