@@ -12,13 +12,13 @@ from starlette.responses import Response
 from xpander_server.api.responses import json_response
 from xpander_server.auth.authentication import Principal
 from xpander_server.domain.task import Task
-from xpander_server.http.concurrency import ListRunner, run_in_threadpool
+from xpander_server.http.concurrency import ListRunner
 from xpander_server.http.dispatcher import root_path
 from xpander_server.http.errors import HTTPError, validation_error
 from xpander_server.store import MAX_COUNT, Store
 from xpander_server.web.chart_data import to_csv
 from xpander_server.web.filter_chips import NAMES, list_chips
-from xpander_server.web.filter_options import FilterOptionsCache
+from xpander_server.web.filter_options import FilterOptions, FilterOptionsCache
 from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
 from xpander_server.web.list_options import SORTS, ListOptions, parse_list_options
 from xpander_server.web.list_view import view_parameter
@@ -75,11 +75,15 @@ class HistoryPage:
         filters, options = parse_filters(request, now), parse_list_options(request.query_params)
         organization_id = principal.organization_id
 
-        def read() -> tuple[RunList, dict[str, int]]:
-            runs = self._read(filters, options, organization_id, TASKS_PER_PAGE)
-            return runs, self._store.child_counts(organization_id, [task.id for task in runs.tasks])
+        is_part = "part" in request.query_params
 
-        runs, child_counts = await self._run_list(organization_id, read)
+        # All of it in one thread, because a busy machine takes long to start the next one.
+        def read() -> tuple[RunList, dict[str, int], FilterOptions | None]:
+            runs = self._read(filters, options, organization_id, TASKS_PER_PAGE)
+            child_counts = self._store.child_counts(organization_id, [task.id for task in runs.tasks])
+            return runs, child_counts, None if is_part else self._options.get(organization_id)
+
+        runs, child_counts, names = await self._run_list(organization_id, read)
         parameters = {**filters.parameters, **options.parameters}
         position = {} if filters.cursor is None else {"cursor": filters.cursor}
         if options.offset:
@@ -105,9 +109,8 @@ class HistoryPage:
             "max_children": MAX_COUNT,
             "stale_before": now - self._stale_after,
         }
-        if "part" in request.query_params:
+        if is_part:
             return _with_etag(request, await render_page("runs.html", context))
-        names = await run_in_threadpool(lambda: self._options.get(organization_id))
         is_live = not position and filters.until is None and options.sort is None and not options.is_ascending
         form_context = {
             "names": names,
