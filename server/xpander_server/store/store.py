@@ -9,7 +9,7 @@ from attrs import evolve
 from sqlalchemy import Connection, select
 
 from xpander_server.clock import HOUR, now
-from xpander_server.domain.pricing import OwnPrices
+from xpander_server.domain.pricing import OwnPrices, load_prices
 from xpander_server.domain.task import Task
 from xpander_server.store import erasure, previews, repricing, retention
 from xpander_server.store.commit import Outcome, Submission, commit
@@ -103,6 +103,8 @@ class Store:
             RowLocked: Another transaction has locked a task for too long; nothing is changed.
             StoreUnavailable: The database does not respond; the reports may be stored or not.
         """
+        if any(submission.may_have_cost for submission in submissions):
+            load_prices()
         prices_of = self.own_prices.of_organization
         return self._database.write(
             lambda connection: commit(connection, submissions, skip_locked=skip_locked, prices_of=prices_of), limits
@@ -124,6 +126,7 @@ class Store:
         """
         from xpander_server.store.traces import commit_spans  # here: a program with an embedded store has no spans
 
+        load_prices()
         prices_of = self.own_prices.of_organization
         return self._database.write(lambda connection: commit_spans(connection, batches, prices_of), limits)
 
@@ -331,6 +334,7 @@ class Store:
         Returns:
             The numbers of examined, newly priced and changed tasks.
         """
+        load_prices()
         started_at = now()
         organizations = [organization_id] if organization_id else self._database.read(repricing.find_organizations)
         total = Repriced(0, 0, 0)
