@@ -21,6 +21,7 @@ from support.postgres import Postgres, running_postgres
 from support.proxy import Proxy, running_proxy
 from xpander_server.store import Store, StoreError, StoreUnavailable, Writer
 from xpander_server.store.engine.limits import Limits
+from xpander_server.store.engine.postgresql import _connection_parameters
 
 
 @pytest.fixture
@@ -216,10 +217,24 @@ def test_a_url_with_several_hosts_finds_the_one_that_works(store_url):
     for url in (
         f"{head}127.0.0.1:1,127.0.0.1:{port}/{database}",
         f"{head.removesuffix('postgres@')}/{database}?user=postgres&host=127.0.0.1,127.0.0.1&port=1,{port}",
+        f"{head.removesuffix('postgres@')}/{database}?user=postgres&host=127.0.0.1:1&host=127.0.0.1:{port}",
     ):
         store = Store(url)
         assert store.health.failed_part() is None
         store.close()
+
+
+def test_a_url_may_let_the_driver_prepare_every_statement(store_url):
+    store = Store(f"{store_url}?prepare_threshold=0")
+    store.report(submission("t"))
+    assert store.task("org", "t") is not None
+    store.close()
+
+
+def test_parameters_of_a_url_keep_their_characters():
+    url = "postgresql://u@h/db?application_name=a+b%20c&options=-c%20work_mem%3D1MB"
+    parameters, threshold = _connection_parameters(url)
+    assert (parameters["application_name"], parameters["options"], threshold) == ("a+b c", "-c work_mem=1MB", None)
 
 
 def test_an_update_sets_no_column_of_the_key(store):

@@ -1,9 +1,11 @@
 """PostgreSQL, and databases that speak its protocol."""
 
 import os
+import re
 import socket
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from sqlalchemy import Connection, create_engine, event, select, text
 from sqlalchemy.exc import DBAPIError
@@ -45,6 +47,7 @@ _WRONG_SERVER_ERRORS = frozenset({"25006", "57P01", "57P02", "57P03"})
 _UNDEFINED_FUNCTION = "42883"
 
 _PREPARE_THRESHOLD = 5
+_HOST_AND_PORT = re.compile(r"([^/:\[\],]+):([0-9]+)")
 # Names in the dictionary of a connection of the pool.
 _WARNINGS = "warnings"
 _IS_KNOWN = "is known"
@@ -93,7 +96,7 @@ class Postgresql:
         if statement is None:
             statement = self._begin_statements[key] = self._begin_statement(*key)
         try:
-            driver.execute(statement)
+            driver.execute(statement, prepare=False)  # a prepared statement must be a single one
             if not connection.info.get(_IS_KNOWN):
                 self._find_pooler(connection, driver)
         except self._driver_error as error:
@@ -182,15 +185,23 @@ def _connection_parameters(url: str) -> tuple[dict[str, Any], int | None]:
     """Return the parameters of a connection, and the number in `prepare_threshold` if the URL contains it.
 
     The parameters are those of the URL as libpq reads it, and the defaults for the others. `prepare_threshold` is a
-    parameter of psycopg: the number of times after which it prepares a statement on the server.
+    parameter of psycopg: the number of times after which it prepares a statement on the server. Several hosts may also
+    have the form of SQLAlchemy, `?host=a:5432&host=b:5432`, of which libpq would use the last one only.
     """
     from psycopg.conninfo import conninfo_to_dict
 
     base, _, query = url.partition("?")
-    thresholds = [
-        value for pair in query.split("&") for value in [pair.removeprefix("prepare_threshold=")] if value != pair
-    ]
-    query = "&".join(pair for pair in query.split("&") if pair and not pair.startswith("prepare_threshold="))
+    pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)  # libpq does not read "+" as a space
+    thresholds = [value for name, value in pairs if name == "prepare_threshold"]
+    hosts = [value for name, value in pairs if name == "host"]
+    pairs = [(name, value) for name, value in pairs if name != "prepare_threshold"]
+    if len(hosts) > 1 or any(_HOST_AND_PORT.fullmatch(host) for host in hosts):
+        pairs = [(name, value) for name, value in pairs if name != "host"]
+        addresses = [match.groups() if (match := _HOST_AND_PORT.fullmatch(host)) else (host, "") for host in hosts]
+        pairs.append(("host", ",".join(host for host, _ in addresses)))
+        if any(port for _, port in addresses):
+            pairs.append(("port", ",".join(port for _, port in addresses)))
+    query = urlencode(pairs, quote_via=quote)
     parameters = {**_DEFAULTS, **conninfo_to_dict(f"postgresql://{base.partition('://')[2]}?{query}".rstrip("?"))}
     for port in filter(None, str(parameters.get("port", "")).split(",")):
         if not 0 < int(port) < 65_536:
