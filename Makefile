@@ -8,7 +8,7 @@ MUTANTS := .mutants-venv/.ready
 DEPLOY := .deploy-venv/.ready
 RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
 ADAPTERS := claude-agent-sdk crewai langchain litellm openai-agents
-INTEGRATIONS := $(foreach name,$(if $(OLDEST),litellm-oldest,$(ADAPTERS) results),.integrations/$(name)/.ready)
+INTEGRATIONS := $(foreach name,$(if $(OLDEST),$(addsuffix -oldest,$(ADAPTERS)),$(ADAPTERS) results),.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
 
 # A third of the time of the tests is waiting, so three workers keep two cores busy.
@@ -128,7 +128,7 @@ interop: setup $(OFFICIAL) ## test our server with the official SDK, and compare
 $(OFFICIAL): requirements/interop.txt | $(READY)
 	$(call create_environment,-r $<)
 
-integrations: setup ## test the adapters of agent frameworks, each in an environment of its framework (OLDEST=1: litellm 1.75.0)
+integrations: setup ## test the adapters of agent frameworks, each in an environment of its framework (OLDEST=1: the oldest versions)
 	@$(MAKE) --no-print-directory -j 4 $(INTEGRATIONS)
 	$(if $(OLDEST),OLDEST=1 )$(BIN)/pytest -n 2 --dist loadscope -m integration tests/integrations
 

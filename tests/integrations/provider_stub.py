@@ -2,7 +2,7 @@
 
 the name of the model ends with "failing"                status 500
 the name of the model ends with "slow"                   no response before the program ends
-the last message is of the user, and there are tools     a call of the first tool
+the last message is of the user, and there are tools     a call of the first tool, unless it follows a tool's output
 otherwise                                                "Rainy, 14 °C."
 """
 
@@ -78,7 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
 def _completion(request: dict[str, Any], number: int) -> dict[str, Any]:
     tools = [tool["function"] for tool in request.get("tools") or []]
     message: dict[str, Any] = {"role": "assistant", "content": ANSWER}
-    if tools and request["messages"][-1]["role"] == "user":
+    # Older versions of CrewAI ask for an analysis after the output of each tool.
+    *_, before, last = ["", *(each["role"] for each in request["messages"])]
+    if tools and last == "user" and before != "tool":
         function = {"name": tools[0]["name"], "arguments": _arguments(tools[0])}
         message = {"role": "assistant", "content": None}
         message["tool_calls"] = [{"id": f"call_{number}", "type": "function", "function": function}]

@@ -1,5 +1,7 @@
 """Runs that the tracing processor records for the OpenAI Agents SDK."""
 
+import os
+
 import pytest
 
 from xpander_sdk import Tokens
@@ -47,7 +49,12 @@ def test_run_with_responses_api_has_ids_of_responses(only):
 
 def test_failed_run_has_its_reason_and_the_failed_call(only):
     task = only("failure")
-    reason = "Error code: 500 - the provider failed"
+    # The text of the exception: that of openai 2 has the whole body. The oldest spans have no error of their own.
+    reason = (
+        "InternalServerError: Error code: 500 - {'error': {'message': 'the provider failed'}}"
+        if os.environ.get("OLDEST")
+        else "Error code: 500 - the provider failed"
+    )
     assert facts(task) == ("weather", "failed", QUESTION, None, reason)
     assert [(call.model, call.error) for call in task.calls] == [("failing", reason)]
 

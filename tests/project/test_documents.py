@@ -91,6 +91,27 @@ def test_make_help_lists_every_target():
     assert [target for target in targets if not re.search(rf"^{target}\s", listed, re.MULTILINE)] == []
 
 
+def test_each_recorded_framework_has_a_row_that_states_what_to_add_and_what_is_recorded():
+    text = text_of(ROOT / "docs" / "opentelemetry.md")
+    table = text.partition("| framework | add | recorded | not recorded |\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+    assert all(len(row) == 4 and all(row) for row in rows), [row for row in rows if len(row) != 4 or not all(row)]
+    recordings = {path.stem.partition("-o")[0] for path in (ROOT / "tests" / "data" / "spans").glob("*.json")}
+    recordings = {name.removesuffix("-content").removesuffix("-langsmith") for name in recordings}
+    names = "".join(row[0] for row in rows).lower().replace(" ", "-")
+    assert not {name for name in {*recordings, *FRAMEWORKS} if name not in names}
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_versions_that_an_adapter_is_tested_with_are_stated(name):
+    text = text_of(ROOT / "docs" / "integrations.md")
+    newest, oldest = (
+        dict(line.split("==") for line in text_of(path).splitlines() if "==" in line)
+        for path in (ROOT / "requirements" / f"integrations-{name}{suffix}.txt" for suffix in ("", "-oldest"))
+    )
+    assert f"{name} {newest[name]} and {oldest[name]}" in text
+
+
 def test_reference_documents_every_public_name():
     reference = (ROOT / "docs" / "reference" / "sdk.md").read_text("utf-8")
     documented = set(re.findall(r"^\.\. auto\w+:: xpander_sdk\.(\w+)$", reference, re.MULTILINE))

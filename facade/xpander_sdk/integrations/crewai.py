@@ -253,7 +253,12 @@ class EventListener(BaseEventListener):  # type: ignore[misc]
         """End the run of a tree, or record a kickoff that has failed before its start."""
         is_success = _ENDS[event.type]
         number = event.emission_sequence or 0
-        if tree is None or (tree.last_event is not None and number <= tree.last_event):
+        # A kickoff that fails before its start names the start of an older one, but has a number of its own, and may
+        # arrive before the end of the older one.
+        last_event = None if tree is None else tree.last_event
+        if tree is not None and last_event is None and event.type == "crew_kickoff_failed":
+            last_event = tree.start.emission_sequence
+        if tree is None or (last_event is not None and number <= last_event):
             if event.type == "crew_kickoff_failed" and event.parent_event_id is None:
                 self._end(_Tree(source, event), event)
             return

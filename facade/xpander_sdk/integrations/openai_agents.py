@@ -24,7 +24,7 @@ from xpander_sdk.integrations import background
 from xpander_sdk.integrations.adapter_run import AdapterRun, guarded
 from xpander_sdk.runs import recording
 from xpander_sdk.runs.current import current
-from xpander_sdk.runs.ends import end_of
+from xpander_sdk.runs.ends import describe_error, end_of
 
 __all__ = ["TracingProcessor"]
 
@@ -222,11 +222,12 @@ class TracingProcessor(tracing.TracingProcessor):  # type: ignore[misc]
 
     def _end_call(self, agent_run: _AgentRun, node: _Node, span: Any) -> None:
         """Read a model call."""
-        recorded, answer = _read_call(span, monotonic() - node.started_at)
+        failure = _error(span) or _raised_error(span, agent_run)
+        recorded, answer = _read_call(span, monotonic() - node.started_at, failure)
         if not node.is_nested:
             agent_run.input = agent_run.input or child(span.span_data, "input")
             agent_run.text = answer
-            agent_run.failure = _error(span)
+            agent_run.failure = failure
         holder = node.turn or node
         holder.calls.append(recorded)
         if holder is node:
@@ -291,7 +292,7 @@ def _is_streamed() -> bool:
     return frame is not None
 
 
-def _read_call(span: Any, seconds: float) -> tuple[recording.Recorded, str | None]:
+def _read_call(span: Any, seconds: float, failure: str | None) -> tuple[recording.Recorded, str | None]:
     """Return a model call, and the text of its answer."""
     data = span.span_data
     response = child(data, "response")
@@ -309,7 +310,7 @@ def _read_call(span: Any, seconds: float) -> tuple[recording.Recorded, str | Non
     tokens = _tokens(child(data, "usage"))
     if tokens and not any((call.get("tokens") or {}).values()):
         call |= {"tokens": tokens, "prompt_includes_cache": True}
-    call |= {"duration": seconds, "error": _error(span)}
+    call |= {"duration": seconds, "error": failure}
     hosted = tuple(
         text(child(item, "name")) or kind.removesuffix("_call")
         for item in items(child(response, "output"))
@@ -324,6 +325,15 @@ def _tokens(usage: Any) -> dict[str, int]:
     """Return the counts of a usage; nothing if it is unknown, which the SDK states as zeros."""
     tokens = {ours: number for ours, theirs in _KINDS if (number := count(child(usage, theirs)))}
     return tokens if tokens.get("prompt_tokens") or tokens.get("completion_tokens") else {}
+
+
+def _raised_error(span: Any, agent_run: _AgentRun) -> str | None:
+    """Return why a model call without an answer failed: older versions set no error at the spans of chat models."""
+    data, error = span.span_data, sys.exc_info()[1]
+    has_answer = child(data, "response") is not None or bool(child(data, "output"))
+    if has_answer or not isinstance(error, Exception) or error is agent_run.handled:
+        return None
+    return describe_error(error)
 
 
 def _error(span: Any) -> str | None:
