@@ -147,7 +147,7 @@ bench-runs: setup ## measure how much Backend.run adds to its reports, and a run
 bench-cold-start: setup ## measure the CPU time of the first report of a process into a SQLite file (QUICK=1: fewer processes)
 	@$(BIN)/python -m benchmarks.cold_start $(if $(QUICK),--quick)
 
-bench-traces: setup ## measure the CPU time of traces in the server
+bench-traces: setup ## measure the CPU time of traces in the server, and the rate of a server with two workers
 	@$(BIN)/python -m benchmarks.traces
 
 bench-outbox: setup $(RECORDERS) ## compare our outbox with langsmith, langfuse and opik; updates docs/benchmarks.md (QUICK=1: prints only)
