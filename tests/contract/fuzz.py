@@ -73,7 +73,7 @@ def run_schemathesis(folder: Path, store_url: str, seed: int, max_examples: int)
         ]  # fmt: skip
         hooks_environment = {
             "FUZZ_HOOKS": str(HERE / "hooks.py"), "FUZZ_URL": server.url, "FUZZ_KEY": KEY,
-            "FUZZ_CURSOR": create_cursor(server.url), "FUZZ_CONTRACT": str(CONTRACT),
+            "FUZZ_CURSORS": json.dumps(create_cursors(server.url)), "FUZZ_CONTRACT": str(CONTRACT),
         }  # fmt: skip
         process = subprocess.run(
             command,
@@ -92,13 +92,17 @@ def run_schemathesis(folder: Path, store_url: str, seed: int, max_examples: int)
     return cases["generated"] - failed, failed or int(process.returncode != 0)
 
 
-def create_cursor(url: str) -> str:
-    """Return a valid cursor of the server."""
+def create_cursors(url: str) -> dict[str, str]:
+    """Return valid cursors of the server by the value of `sort`; those of sorted lists differ from those of others."""
     with httpx.Client(base_url=url, headers={"x-api-key": KEY}) as client:
         for _ in range(2):
             client.post("/agent-execution/paged/report_task", json={}).raise_for_status()
-        page = client.get("/agent-execution/executions/history/paged", params={"limit": 1}).raise_for_status()
-    return page.headers["x-next-cursor"]
+        cursors = {}
+        for sort in ("", "duration", "tokens", "cost"):
+            parameters = {"limit": 1, **({"sort": sort} if sort else {})}
+            page = client.get("/agent-execution/executions/history/paged", params=parameters).raise_for_status()
+            cursors[sort] = page.headers["x-next-cursor"]
+    return cursors
 
 
 def run_model_test(folder: Path) -> tuple[int, int]:

@@ -39,6 +39,7 @@ def _protobuf_exports(draw: st.DrawFn) -> bytes:
 
 
 schemathesis.openapi.media_type("application/x-protobuf", _protobuf_exports() | st.binary(max_size=300))
+_cursors = json.loads(os.environ["FUZZ_CURSORS"])
 _client = httpx.Client(base_url=os.environ["FUZZ_URL"], headers={"x-api-key": os.environ["FUZZ_KEY"]})
 
 
@@ -54,7 +55,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     if "x-api-key" in case.headers:
         case.headers.pop("authorization", None)  # the server accepts one key in a request
     if "cursor" in case.query:
-        case.query["cursor"] = os.environ["FUZZ_CURSOR"]
+        case.query["cursor"] = _cursors[case.query.get("sort", "")]
     if case.operation.definition.raw.get("operationId") == "reportTasks":
         for report in case.body["reports"]:
             if report.get("id") is not None:

@@ -39,7 +39,7 @@ class Logger(CustomLogger):  # type: ignore[misc]
         >>> from xpander_sdk import Backend
         >>> litellm.callbacks.append(Logger())
         >>> with Backend().run(agent_id="desk", input="2 + 2?"):
-        ...     _ = litellm.completion("openai/gpt-5-mini", [{"role": "user", "content": "2 + 2?"}], mock_response="4")
+        ...     _ = litellm.completion("openai/gpt-4o-mini", [{"role": "user", "content": "2 + 2?"}], mock_response="4")
     """
 
     def __init__(self) -> None:
