@@ -47,6 +47,16 @@ class Embedded:
     def _threadpool_app(self) -> ASGIApp:
         return create_app(self._store, self._authenticator, run_in_threadpool)
 
+    def prepare(self, *, is_async: bool) -> None:
+        """Create the application of `call` or `acall` before the first request.
+
+        The SDK prepares it while no other thread can fork: a child must not inherit an import that has not finished.
+
+        Args:
+            is_async: Whether `acall` will be used.
+        """
+        _ = self._threadpool_app if is_async else self._inline_app
+
     def close(self) -> None:
         """Close the store."""
         self._store.close()

@@ -30,3 +30,25 @@ def test_first_report_imports_only_what_it_needs(fields, is_priced, tmp_path):
     loaded = set(json.loads(done.stdout))
     assert loaded & SLOW == set()
     assert (PRICES in loaded) is is_priced
+
+
+AFTER_PREPARATION = """
+import json, sys
+from xpander_server.domain.pricing import load_prices
+from xpander_server.embedded import Embedded
+
+store = Embedded("sqlite:///store.db")
+store.prepare(is_async=False)
+load_prices()
+before = set(sys.modules)
+headers = [(b"content-type", b"application/json")]
+for body in [{"result": "4"}, {"calls": [{"model": "gpt-4o", "tokens": {"prompt_tokens": 3}}]}, {"result": 5}]:
+    store.call("POST", b"/agent-execution/a/report_task", headers, json.dumps(body).encode())
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def test_report_imports_nothing_while_another_thread_may_fork(tmp_path):
+    command = [sys.executable, "-c", AFTER_PREPARATION]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert json.loads(done.stdout) == []

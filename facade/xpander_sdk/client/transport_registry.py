@@ -102,7 +102,7 @@ class TransportRegistry:
             import anyio.to_thread
 
             # In a thread: opening a store may wait for a lock of its file, and may migrate its schema.
-            store = await anyio.to_thread.run_sync(self._store, destination) if destination.store else None
+            store = await anyio.to_thread.run_sync(self._store, destination, True) if destination.store else None
             if (entry := entries.get(destination)) is not None:
                 return entry.transport
             transport = create_async_transport(destination, store)
@@ -163,7 +163,7 @@ class TransportRegistry:
                 entries = self._caches.loop_transports.setdefault(loop, {})
         return entries
 
-    def _store(self, destination: Destination) -> "Embedded | None":
+    def _store(self, destination: Destination, is_async: bool = False) -> "Embedded | None":
         if destination.store is None:
             return None
         with self._lock:
@@ -180,7 +180,9 @@ class TransportRegistry:
                     self._caches.stores[destination.store] = Embedded(*destination.store)
                 except StoreError as error:
                     raise ValueError(str(error)) from error
-            return self._caches.stores[destination.store]
+            store = self._caches.stores[destination.store]
+            store.prepare(is_async=is_async)
+            return store
 
     def before_fork(self) -> None:
         """Close the databases of the embedded stores until the fork is over.

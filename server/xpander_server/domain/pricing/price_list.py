@@ -1,11 +1,13 @@
 """Prices of genai-prices: the price of a model of a provider, at one time."""
 
+import os
 from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from operator import mul
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from xpander_server.clock import SECOND
@@ -37,14 +39,37 @@ _UNITS = {
 }
 
 
+# A child that is forked while another thread imports the prices would have a part of the modules only, forever.
+_load_lock = RLock()
+_forks: list[None] = []  # one element during a fork that holds the lock
+
+
+def _before_fork() -> None:
+    _load_lock.acquire()
+    _forks.append(None)
+
+
+def _after_fork() -> None:
+    if _forks:  # Empty if another thread has imported this module, and so registered the hooks, during the fork.
+        _forks.pop()
+        _load_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
 @cache
 def load_prices() -> None:
     """Load the price data, which takes a third of a second of CPU time at the first call.
 
     A caller does this before it begins a transaction: on a busy machine, the load takes seconds, and PostgreSQL ends a
-    transaction that is idle for so long.
+    transaction that is idle for so long. A fork waits for the end of the load.
     """
-    _find_model(ModelReference(None, ""))
+    with _load_lock:
+        model = _find_model(ModelReference("openai", "gpt-4o"))
+        if model is not None:  # the library imports some modules with the first computation
+            Price(model.get_prices(datetime.now(UTC))).compute({"prompt_tokens": 1})
 
 
 class Price:
