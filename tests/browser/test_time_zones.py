@@ -36,7 +36,7 @@ def test_zone_is_chosen_by_link_and_by_button_without_javascript(new_user):
     user.sign_in("/ui/history?tz=Europe%2FBerlin")
     page = user.page
     expect(page.locator("tr[data-id] time")).to_have_text("00:30:00")
-    expect(page.locator("tr.day")).to_have_text("Thu 2 Jul")
+    expect(page.locator("tr.day")).to_have_text("Thu 2 Jul · 1 run")
     page.get_by_label("Agent", exact=True).fill("agent-1")
     page.get_by_role("button", name="Apply").first.click()
     expect(page.locator("tr[data-id] time")).to_have_text("00:30:00")
