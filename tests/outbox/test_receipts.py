@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import trio
 
 from outbox.helpers import TIMEOUT, RecordingBackend, ReplaceableSend, assert_balanced, put, reject_all, remove_files
+from xpander_sdk.outbox import receipts
 from xpander_sdk.outbox.outbox import Outbox
 from xpander_sdk.outbox.storage.queue_store import QueueStore
 from xpander_sdk.receipt import ReceiptState
@@ -69,6 +71,23 @@ def test_deleted_receipts_leave_nothing_in_memory(outbox: Outbox):
         0,
         0,
     )
+
+
+def test_deleted_receipts_are_forgotten_while_their_reports_wait(outbox: Outbox, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(receipts, "_MIN_PURGE", 10)
+    outbox._state.receipts.reset(outbox._state.store)
+    kept = [put(outbox, f"kept-{number}", worker="none") for number in range(5)]
+    for number in range(100):
+        put(outbox, f"run-{number}", worker="none")
+    assert len(outbox._state.receipts._receipts) <= 10
+    assert outbox.drain(TIMEOUT)
+    assert {receipt.task.values["id"] for receipt in kept} == {f"kept-{number}" for number in range(5)}
+
+
+def test_deleted_receipt_runs_no_callback_in_which_an_exception_of_a_signal_handler_would_be_ignored(outbox: Outbox):
+    receipt = put(outbox, worker="none")
+    assert [reference.__callback__ for reference in weakref.getweakrefs(receipt)] == [None]
+    outbox.drain(TIMEOUT)
 
 
 def test_receipt_of_a_removed_file_is_unknown(outbox: Outbox, path: Path):

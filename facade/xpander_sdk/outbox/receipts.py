@@ -26,6 +26,8 @@ from xpander_sdk.receipt import Receipt
 T = TypeVar("T")
 
 _MAX_EARLY_RESPONSES = 64
+_MIN_PURGE = 1_000
+"""Receipts from which those that were deleted are forgotten, each time their number has doubled."""
 
 
 class Receipts:
@@ -49,7 +51,10 @@ class Receipts:
         self._changed = threading.Condition()
         self._submissions = 0
         self._early_responses: dict[int, tuple[Batch, Callable[[], Any]]] = {}
-        self._receipts: weakref.WeakValueDictionary[int, Receipt[Any]] = weakref.WeakValueDictionary()
+        # Not a WeakValueDictionary: Python ignores what a signal handler raises during the callback of a dictionary, so
+        # that a program whose handler calls sys.exit() would go on.
+        self._receipts: dict[int, weakref.ref[Receipt[Any]]] = {}
+        self._next_purge = _MIN_PURGE
 
     def begin_submission(self) -> None:
         """Keep early responses until `end_submission`."""
@@ -74,7 +79,9 @@ class Receipts:
         """
         receipt = Receipt(self, seq, salt, report_id, convert)
         with self._changed:
-            self._receipts[seq] = receipt
+            self._receipts[seq] = weakref.ref(receipt)
+            if len(self._receipts) > self._next_purge:
+                self._purge()
             early_response = self._early_responses.pop(seq, None) if self._early_responses else None
         if early_response is not None:
             _set_response(receipt, *early_response)
@@ -85,7 +92,8 @@ class Receipts:
         responses = []
         with self._changed:
             for batch, state, read in resolved:
-                receipts = {seq: self._receipts.pop(seq, None) for seq in batch.seqs}
+                references = {seq: self._receipts.pop(seq, None) for seq in batch.seqs}
+                receipts = {seq: None if reference is None else reference() for seq, reference in references.items()}
                 if read is None or state != "delivered":
                     continue
                 responses += [(receipt, batch, read) for receipt in receipts.values() if receipt is not None]
@@ -98,6 +106,13 @@ class Receipts:
             _set_response(receipt, batch, read)
         with self._changed:
             self._changed.notify_all()
+
+    def _purge(self) -> None:
+        """Forget receipts that the caller has deleted; their reports may wait for long, or be another process's."""
+        for seq, reference in list(self._receipts.items()):
+            if reference() is None:
+                self._receipts.pop(seq, None)
+        self._next_purge = max(_MIN_PURGE, 2 * len(self._receipts))
 
     def receipt_state(self, seq: int, salt: bytes) -> str:
         """Return the state of a report; "unknown" if the file is missing, or another file has replaced it."""
