@@ -142,12 +142,9 @@ class Load:
             self.done.set_result(None)
 
 
-async def run(url: str, key: str, connections: int, seconds: float, batch: int = 0) -> dict[str, float]:
+async def measure(load: Load, url: str, connections: int, noun: str, per_request: int) -> dict[str, float]:
+    """Send the requests of a load, and return the number and the rate of what they contain, and the latencies."""
     parts = urlsplit(url)
-    prepared = (
-        batch_requests(key, int(seconds * 30_000 / batch), batch) if batch else requests(key, int(seconds * 20_000))
-    )
-    load = Load(prepared, connections, seconds, batch)
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
     for _ in range(connections):
@@ -156,12 +153,19 @@ async def run(url: str, key: str, connections: int, seconds: float, batch: int =
     elapsed = time.perf_counter() - started
     ordered = sorted(load.latencies)
     return {
-        "rate": len(ordered) * (batch or 1) / elapsed,
-        "reports": len(ordered) * (batch or 1),
+        noun: len(ordered) * per_request,
+        "rate": len(ordered) * per_request / elapsed,
         "p50": ordered[len(ordered) // 2] * 1_000,
         "p99": ordered[len(ordered) * 99 // 100] * 1_000,
         "failed": load.failed,
     }
+
+
+async def run(url: str, key: str, connections: int, seconds: float, batch: int = 0) -> dict[str, float]:
+    prepared = (
+        batch_requests(key, int(seconds * 30_000 / batch), batch) if batch else requests(key, int(seconds * 20_000))
+    )
+    return await measure(Load(prepared, connections, seconds, batch), url, connections, "reports", batch or 1)
 
 
 if __name__ == "__main__":

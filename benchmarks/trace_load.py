@@ -5,20 +5,17 @@ what the exporter of OpenTelemetry sends: 100 traces of 5 spans of 1 kB, as Prot
 request gets new trace ids in the places of the first ones, because the load generator shares the CPU with the server.
 """
 
-import asyncio
 import json
 import os
 import re
 import sys
-import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvloop
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from benchmarks.load import Connection, Load
+from benchmarks.load import Load, measure
 
 TRACES_OF_REQUEST = 100
 HEAD = (
@@ -125,23 +122,8 @@ class Exports:
 
 async def run(url: str, key: str, connections: int, seconds: float) -> dict[str, float]:
     """Send exports, and return the rate and the latencies."""
-    parts = urlsplit(url)
     exports: Any = Exports(key)
-    load = Load(exports, connections, seconds, 0)
-    started = time.perf_counter()
-    loop = asyncio.get_running_loop()
-    for _ in range(connections):
-        await loop.create_connection(lambda: Connection(load), parts.hostname, parts.port)
-    await load.done
-    elapsed = time.perf_counter() - started
-    ordered = sorted(load.latencies)
-    return {
-        "traces": len(ordered) * TRACES_OF_REQUEST,
-        "rate": len(ordered) * TRACES_OF_REQUEST / elapsed,
-        "p50": ordered[len(ordered) // 2] * 1_000,
-        "p99": ordered[len(ordered) * 99 // 100] * 1_000,
-        "failed": load.failed,
-    }
+    return await measure(Load(exports, connections, seconds, 0), url, connections, "traces", TRACES_OF_REQUEST)
 
 
 if __name__ == "__main__":
