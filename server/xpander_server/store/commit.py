@@ -13,13 +13,12 @@ from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.new_task import create_task
 from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.task import Conflict, Erased, Task, merge
-from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, driver_rows, key_parameters
+from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, IdQuery, key_parameters
 from xpander_server.store.engine.errors import RowLocked
-from xpander_server.store.erasure import find_erased
 from xpander_server.store.metadata_pairs import delete_pairs, update_pairs
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
-from xpander_server.store.schema.tables import Json, as_text, tasks
+from xpander_server.store.schema.tables import Json, as_text, erased_tasks, tasks
 
 _COLUMNS = [column.name for column in tasks.columns]
 _column_values = attrgetter(*_COLUMNS)
@@ -36,7 +35,8 @@ _SELECT = (
     .with_for_update()
 )
 _SELECT_UNLOCKED = _SELECT.with_for_update(skip_locked=True)
-_SELECT_IDS = "SELECT id FROM tasks WHERE organization_id = ? AND id IN (SELECT value FROM json_each(?))"
+_STORED_IDS = IdQuery(tasks)
+_ERASED_IDS = IdQuery(erased_tasks)
 _DELETE = delete(tasks).where(
     tasks.c.organization_id == bindparam("key_organization_id"),
     tasks.c.id.in_(bindparam("key_ids", expanding=True)),
@@ -178,14 +178,15 @@ def commit(
     after: dict[TaskKey, Task] = {}
     existing: Collection[TaskKey]
     if connection.dialect.name == "sqlite":
-        existing = _find_tasks(connection, keys)
+        existing = _find(_STORED_IDS, connection, keys)
         outcomes = _merge(submissions, keys, after, own_prices, existing)
         _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)])
     else:
         outcomes = _merge(submissions, keys, after, own_prices)
         inserted = _INSERT_NEW.execute(connection, [_to_row(after[key]) for key in sorted(after)])
         existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
-    if erased := _erased(connection, after.keys() - existing):
+    # PostgreSQL has waited for erasures of the same ids in the INSERT.
+    if erased := _find(_ERASED_IDS, connection, after.keys() - existing):
         for parameters in key_parameters(erased):
             connection.execute(_DELETE, parameters)
         for key in erased:
@@ -264,16 +265,8 @@ def delete_tasks(connection: Connection, keys: Iterable[TaskKey]) -> None:
     append_deltas(connection, collect_deltas(changes))
 
 
-def _erased(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKey]:
-    """Return the keys of the tasks that were erased.
-
-    The caller has inserted them already: PostgreSQL then has waited for erasures of the same ids.
-    """
-    return frozenset(
-        TaskKey(parameters["key_organization_id"], task_id)
-        for parameters in key_parameters(keys)
-        for task_id in find_erased(connection, parameters["key_organization_id"], parameters["key_ids"])
-    )
+def _find(query: IdQuery, connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKey]:
+    return frozenset(TaskKey(*key) for key in query.execute(connection, keys))
 
 
 def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:
@@ -291,17 +284,6 @@ def _read_tasks(connection: Connection, keys: Iterable[TaskKey], query: Select[A
         for parameters in key_parameters(keys)
         for row in connection.execute(query, parameters)
     }
-
-
-def _find_tasks(connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKey]:
-    """Return the keys of the tasks that exist in a SQLite database."""
-    return frozenset(
-        TaskKey(parameters["key_organization_id"], task_id)
-        for parameters in key_parameters(keys)
-        for (task_id,) in driver_rows(
-            connection.exec_driver_sql(_SELECT_IDS, (parameters["key_organization_id"], as_text(parameters["key_ids"])))
-        )
-    )
 
 
 def _to_row(task: Task) -> list[Any]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import ColumnElement, Connection, Text, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Text, delete, insert, select
 
 from xpander_server.domain.task import Task
 from xpander_server.store.metadata_pairs import delete_pairs
@@ -24,10 +24,6 @@ _KEPT = [column.name for column in erased_tasks.columns if column.name != "erase
 _NEEDED = [tasks.c[name] for name in dict.fromkeys([*_KEPT, "metadata"])]
 _ID_OF_SPAN = re.compile("([0-9a-f]{32})-[0-9a-f]{16}")
 _KEPT_OF_CALL = ("provider", "model", "tokens")
-_FIND = select(erased_tasks.c.id).where(
-    erased_tasks.c.organization_id == bindparam("organization_id"),
-    erased_tasks.c.id.in_(bindparam("ids", expanding=True)),
-)
 
 
 @frozen(kw_only=True)
@@ -123,11 +119,6 @@ def record_erasure(connection: Connection, selection: ErasureSelection, *, actor
             details={**selection.as_dict(), "tasks": count},
         )
     )
-
-
-def find_erased(connection: Connection, organization_id: str, ids: Iterable[str]) -> frozenset[str]:
-    """Return those of the ids whose tasks were erased."""
-    return frozenset(connection.scalars(_FIND, {"organization_id": organization_id, "ids": list(ids)}))
 
 
 def read_audit_log(connection: Connection, organization_id: str, limit: int) -> list[Mapping[str, Any]]:
