@@ -24,7 +24,7 @@ define create_environment
 @touch $@
 endef
 
-.PHONY: help setup hooks demo serve generate drift ddl lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-cold-start bench-runs bench-traces bench-outbox bench-server bench-million wheel build constraints clean
+.PHONY: help setup hooks demo serve generate drift ddl prices lint lint-deploy format types test test-fast test-python test-pythons coverage docs screenshots durability chaos contract mutants interop integrations bench bench-cold-start bench-runs bench-traces bench-outbox bench-server bench-million wheel build constraints clean
 
 help: ## list all targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ drift: setup ## fail if generated/ differs from the result of `make generate`
 
 ddl: setup ## write the SQL of the tables, for review, into server/xpander_server/store/schema/ddl
 	@PYTHONPATH=tests $(BIN)/python tests/store/ddl.py
+
+prices: setup ## write the table of prices of the installed genai-prices
+	@PYTHONPATH=tests $(BIN)/python tests/store/price_table.py
 
 lint: setup ## run ruff, validate the OpenAPI description, check the import layers
 	$(BIN)/ruff check .

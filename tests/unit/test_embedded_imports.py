@@ -17,19 +17,25 @@ print(json.dumps(sorted(sys.modules)))
 # Of migrations, of PostgreSQL, of traces, of HTTP, and of prices.
 SLOW = {"alembic", "sqlalchemy.dialects.postgresql", "psycopg", "xpander_capture.spans", "httpx", "httpcore"}
 PRICES = "genai_prices"
+AUDIO = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"audio_tokens": 4}}
 
 
 @pytest.mark.parametrize(
-    ("fields", "is_priced"),
-    [({}, False), ({"llm_response": {"model": "gpt-4o", "usage": {"prompt_tokens": 3}}}, True)],
-    ids=["without a model", "with a model"],
+    ("fields", "needs_library"),
+    [
+        ({}, False),
+        ({"llm_response": {"model": "gpt-4o", "usage": {"prompt_tokens": 3}}}, False),
+        ({"tokens": {"prompt_tokens": 3}}, False),
+        ({"llm_response": {"model": "gpt-audio", "usage": AUDIO}}, True),
+    ],
+    ids=["nothing to price", "frequent model", "tokens alone", "tokens of audio"],
 )
-def test_first_report_imports_only_what_it_needs(fields, is_priced, tmp_path):
+def test_first_report_imports_only_what_it_needs(fields, needs_library, tmp_path):
     command = [sys.executable, "-c", PROGRAM, json.dumps(fields)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     loaded = set(json.loads(done.stdout))
     assert loaded & SLOW == set()
-    assert (PRICES in loaded) is is_priced
+    assert (PRICES in loaded) is needs_library
 
 
 AFTER_PREPARATION = """

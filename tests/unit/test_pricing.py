@@ -14,7 +14,9 @@ from xpander_capture.responses import summarize_response
 from xpander_server.domain.model_calls import compute_call_costs
 from xpander_server.domain.pricing import MAX_COST, OwnPrice, OwnPrices, compute_cost, compute_run_cost, sum_costs
 from xpander_server.domain.pricing.model_names import ModelReference, resolve
-from xpander_server.domain.pricing.price_list import Price, _find_by_name, find_price
+from xpander_server.domain.pricing.price_list import Price, _find_by_name, _find_in_library, find_price, load_prices
+
+load_prices()
 
 # DeepSeek halves its prices at night: https://api-docs.deepseek.com/quick_start/pricing
 NOON = round(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
@@ -189,12 +191,12 @@ def test_model_of_several_authors_has_a_price_if_their_prices_are_equal(prices: 
 
 
 def test_price_of_a_model_is_looked_up_once_in_half_an_hour() -> None:
-    find_price.cache_clear()
+    _find_in_library.cache_clear()
     for microseconds in (0, 1, 1_799_999_999):
         compute_cost("gpt-4o", TOKENS, NOON + microseconds)
-    assert find_price.cache_info().misses == 1
+    assert _find_in_library.cache_info().misses == 1
     compute_cost("gpt-4o", TOKENS, NOON + 1_800_000_000)
-    assert find_price.cache_info().misses == 2
+    assert _find_in_library.cache_info().misses == 2
 
 
 @pytest.mark.parametrize("prompt", [1, 200_000, 200_001, 1_000_000])

@@ -95,11 +95,6 @@ class Submission:
             size += sum(_PAIR_SIZE + len(value) for value in pairs.values())
         return size
 
-    @property
-    def may_have_cost(self) -> bool:
-        """True if the report has what the cost of a run is computed from."""
-        return any(self.report.get(name) is not None for name in ("llm_response", "tokens", "calls"))
-
     def merge_into(self, stored: Task | None, own_prices: OwnPrices = NO_OWN_PRICES) -> Task:
         """Return the task after this report; None creates it.
 

@@ -9,7 +9,7 @@ from attrs import evolve
 from sqlalchemy import Connection, select
 
 from xpander_server.clock import HOUR, now
-from xpander_server.domain.pricing import OwnPrices, load_prices
+from xpander_server.domain.pricing import OwnPrices, PricesNotLoaded, load_prices
 from xpander_server.domain.task import Task
 from xpander_server.store import erasure, previews, repricing, retention
 from xpander_server.store.commit import Outcome, Submission, commit
@@ -103,12 +103,16 @@ class Store:
             RowLocked: Another transaction has locked a task for too long; nothing is changed.
             StoreUnavailable: The database does not respond; the reports may be stored or not.
         """
-        if any(submission.may_have_cost for submission in submissions):
-            load_prices()
         prices_of = self.own_prices.of_organization
-        return self._database.write(
-            lambda connection: commit(connection, submissions, skip_locked=skip_locked, prices_of=prices_of), limits
-        )
+
+        def call(connection: Connection) -> list[Outcome]:
+            return commit(connection, submissions, skip_locked=skip_locked, prices_of=prices_of)
+
+        try:
+            return self._database.write(call, limits)
+        except PricesNotLoaded:  # only a program with an embedded store, which has not loaded them at its start
+            load_prices()
+            return self._database.write(call, limits)
 
     def commit_spans(self, batches: Sequence[SpanBatch], *, limits: Limits = WRITE) -> list[int]:
         """Store spans, and merge the runs of their traces into tasks, in one durable transaction.

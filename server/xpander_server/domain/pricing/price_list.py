@@ -2,19 +2,24 @@
 
 import os
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache, lru_cache
-from operator import mul
+from functools import lru_cache
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from xpander_server.clock import SECOND
 from xpander_server.domain.pricing.model_names import ModelReference, resolve
+from xpander_server.domain.pricing.price_table import (
+    BASIC_KINDS,
+    LinearPrice,
+    apply_rates,
+    load_table,
+)
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, Provider
+    from genai_prices.types import ModelInfo, ModelPrice
 
 NANODOLLARS = 1_000_000_000
 """Nano-dollars in one dollar."""
@@ -28,7 +33,6 @@ _MILLION = 1_000_000
 # Bedrock's OpenAI-compatible endpoint leaves out the version in the names of models.
 _VERSIONS = {"aws": ("-1:0", "-v1:0")}
 
-_BASIC_KINDS = ("prompt_tokens", "completion_tokens", "cache_read_tokens", "cache_write_tokens")
 # Kinds of tokens and the names under which genai-prices counts them. The other kinds have the same name there.
 _UNITS = {
     "prompt_tokens": "input_tokens",
@@ -59,17 +63,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
-@cache
+_is_loaded = False
+
+
 def load_prices() -> None:
-    """Load the price data, which takes a third of a second of CPU time at the first call.
+    """Load the library with all prices, which takes a third of a second of CPU time at the first call.
 
     A caller does this before it begins a transaction: on a busy machine, the load takes seconds, and PostgreSQL ends a
     transaction that is idle for so long. A fork waits for the end of the load.
     """
+    global _is_loaded
+    if _is_loaded:
+        return
     with _load_lock:
-        model = _find_model(ModelReference("openai", "gpt-4o"))
+        model = _find_model(ModelReference("openai", "gpt-4o"), _library_providers())
         if model is not None:  # the library imports some modules with the first computation
             Price(model.get_prices(datetime.now(UTC))).compute({"prompt_tokens": 1})
+        _is_loaded = True
 
 
 class Price:
@@ -92,6 +102,11 @@ class Price:
         """True if tokens have a price. Models that are priced by the minute, character or page have none."""
         return "input_mtok" in self._prices or "output_mtok" in self._prices
 
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing has a price."""
+        return not self._prices
+
     def compute(self, tokens: Mapping[str, int]) -> int | None:
         """Return the cost in nano-dollars.
 
@@ -101,7 +116,7 @@ class Price:
         Returns:
             The cost; None if the counts contradict each other.
         """
-        basic = {kind: tokens.get(kind, 0) for kind in _BASIC_KINDS}
+        basic = {kind: tokens.get(kind, 0) for kind in BASIC_KINDS}
         special = {kind: number for kind, number in tokens.items() if number and self._has_own_price(kind)}
         if special:
             # Counts by modality may be inconsistent; then the whole prompt and the whole completion apply.
@@ -111,13 +126,12 @@ class Price:
         prompt, _, cache_read, cache_write = basic.values()
         rates = self._find_rates(prompt)
         if rates is not None and cache_read + cache_write <= prompt:
-            millionths: int = sum(map(mul, rates, basic.values()))
-            return (millionths + _MILLION // 2) // _MILLION
+            return apply_rates(rates, list(basic.values()))
         price = self._calculate(basic)
         return None if price is None else round(price * NANODOLLARS)
 
     def _has_own_price(self, kind: str) -> bool:
-        if kind in _BASIC_KINDS:
+        if kind in BASIC_KINDS:
             return False
         unit = self._registry.units.get(_UNITS.get(kind, kind))
         return unit is not None and unit.price_key in self._prices
@@ -170,8 +184,7 @@ def _price_in_tier(value: Any, prompt: int) -> Any:
     return getattr(value, "base", value)
 
 
-@lru_cache(maxsize=4_096)
-def find_price(provider: str | None, model: str, period: int) -> Price | None:
+def find_price(provider: str | None, model: str, period: int) -> Price | LinearPrice | None:
     """Return the price of a model.
 
     Args:
@@ -181,23 +194,74 @@ def find_price(provider: str | None, model: str, period: int) -> Price | None:
 
     Returns:
         The price; None if the model is not known, or has no price per token.
+
+    Raises:
+        PricesNotLoaded: The library is not loaded, and the table does not have the price.
     """
+    return (_find_in_library if _is_loaded else _find_in_table)(provider, model, period)
+
+
+@lru_cache(maxsize=4_096)
+def _find_in_library(provider: str | None, model: str, period: int) -> Price | None:
     reference = resolve(provider, model)
-    found = None if reference is None else _find_model(reference)
-    if found is None:
+    found = None if reference is None else _find_model(reference, _library_providers())
+    if reference is None or found is None:
         return None
     price = Price(found.get_prices(datetime.fromtimestamp(period * _PERIOD_SECONDS, UTC)))
+    return price if _is_known(price, reference) else None
+
+
+@lru_cache(maxsize=4_096)
+def _find_in_table(provider: str | None, model: str, period: int) -> LinearPrice | None:
+    reference = resolve(provider, model)
+    if reference is None:
+        return None
+    with _load_lock:  # the first use may import modules of the standard library
+        table = load_table()
+    found = _find_model(reference, table.providers)
+    if found is None:
+        return None
+    price = table.find_price(found, period)
+    return price if _is_known(price, reference) else None
+
+
+def _is_known(price: Price | LinearPrice, reference: ModelReference) -> bool:
     # An empty price is that of a model whose price is not known, unless its name says that it is free.
-    is_free = reference is not None and reference.name.endswith(":free") and not price._prices
-    return price if price.is_per_token or is_free else None
+    return price.is_per_token or (price.is_empty and reference.name.endswith(":free"))
 
 
-def _find_model(reference: ModelReference) -> "ModelInfo | None":
-    # Imported here because the import is slow (see load_prices) and not every program needs prices. The library's own
-    # lookup is not used because it caches every name without a limit.
+def _library_providers() -> "Sequence[_Provider[ModelInfo]]":
+    # Imported here because the import is slow (see load_prices) and not every program needs it.
     from genai_prices.data_snapshot import get_snapshot
 
-    providers = get_snapshot().providers
+    return get_snapshot().providers
+
+
+M = TypeVar("M", bound="_Model")
+M_co = TypeVar("M_co", bound="_Model", covariant=True)
+
+
+class _Match(Protocol):
+    def is_match(self, name: str, /) -> bool: ...
+
+
+class _Model(Protocol):
+    @property
+    def prices(self) -> Any: ...
+
+
+class _Provider(Protocol[M_co]):
+    """What the lists of the library and of the table have in common."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def model_match(self) -> _Match | None: ...
+    def find_model(self, name: str, /, *, all_providers: Any) -> M_co | None: ...
+
+
+def _find_model(reference: ModelReference, providers: "Sequence[_Provider[M]]") -> M | None:
+    # The library's own lookup is not used because it caches every name without a limit.
     if reference.provider is not None:
         provider = next((provider for provider in providers if provider.id == reference.provider), None)
         if provider is None:
@@ -209,7 +273,7 @@ def _find_model(reference: ModelReference) -> "ModelInfo | None":
     return _find_by_name(reference.name, providers)
 
 
-def _find_by_name(name: str, providers: "list[Provider]") -> "ModelInfo | None":
+def _find_by_name(name: str, providers: "Sequence[_Provider[M]]") -> M | None:
     """Return the model in the list of its author; None if the lists of several authors have different prices."""
     found = [
         model

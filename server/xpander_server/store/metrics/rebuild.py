@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from xpander_server.domain.metric_names import NameRegistry
 from xpander_server.domain.metrics import MAX_TASK_TOOLS, task_amounts
-from xpander_server.domain.pricing import compute_run_cost
+from xpander_server.domain.pricing import compute_run_cost, load_prices
 from xpander_server.domain.task import Task
 from xpander_server.store.metrics.deltas import METRIC_COLUMNS, MetricDelta, collect_deltas
 from xpander_server.store.metrics.registries import (
@@ -120,6 +120,7 @@ def _clear_rollups(connection: Connection, organization_id: str, deleted_before:
 
 def price_tasks(connection: Connection) -> None:
     """Set the model and the cost of all tasks, at the prices that are known now."""
+    load_prices()
     for chunk in _read_tasks(connection, [*METRIC_COLUMNS, tasks.c.llm_response]):
         updates = []
         for task in chunk:
