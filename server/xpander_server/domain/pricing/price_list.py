@@ -251,7 +251,7 @@ class _Model(Protocol):
 
 
 class _Provider(Protocol[M_co]):
-    """What the lists of the library and of the table have in common."""
+    """Price list of a provider: the interface that the lists of the library and of the table share."""
 
     @property
     def id(self) -> str: ...
