@@ -35,6 +35,7 @@ _BODY_ATTRIBUTES = ("gen_ai.event.content", "gen_ai.prompt", "gen_ai.completion"
 _EVENT_INPUTS, _EVENT_OUTPUTS = ("gen_ai.input.messages",), ("gen_ai.output.messages",)
 _LANGCHAIN_ROLES = {"HumanMessage": "human", "AIMessage": "ai", "SystemMessage": "system", "ToolMessage": "tool"}
 _MAX_DEPTH = 12
+_CONTAINER_TYPES = (list, dict)  # isinstance() would create `list | dict` at each call
 
 _JSON_TEXTS = frozenset(
     name
@@ -181,7 +182,7 @@ def _find_messages(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
             yield value[0], value[1]
             return
         for item in value:
-            if isinstance(item, list | dict):
+            if isinstance(item, _CONTAINER_TYPES):
                 yield from _find_messages(item, depth - 1)
     elif isinstance(value, dict):
         role = _role(value)
@@ -193,7 +194,7 @@ def _find_messages(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
             yield "assistant", value
             return
         for key in _CONTAINERS:
-            if isinstance(value.get(key), list | dict):
+            if isinstance(value.get(key), _CONTAINER_TYPES):
                 yield from _find_messages(value[key], depth - 1)
                 return
         message = value.get("message")

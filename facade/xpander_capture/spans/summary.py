@@ -32,6 +32,7 @@ _MAX_RESPONSE = 64 * 1024
 _MAX_ERROR = 16_384
 
 T = TypeVar("T")
+Encode = Callable[[Any], str]
 
 # Values of `gen_ai.system` that name a framework instead of the provider of a model.
 _FRAMEWORKS = frozenset({"langchain", "langgraph", "strands-agents", "autogen", "crewai", "gcp.vertex.agent"})
@@ -98,10 +99,10 @@ _DEFAULT_ITEMS = tuple(_DEFAULTS.items())
 _values_of = attrgetter(*_DEFAULTS)
 
 
-def to_json(summary: SpanSummary) -> str:
+def to_json(summary: SpanSummary, encode: Encode = encode_json) -> str:
     """Return a summary as JSON text, without the values that it does not have."""
     items = zip(_DEFAULT_ITEMS, _values_of(summary), strict=True)
-    return encode_json({name: value for (name, default), value in items if value != default})
+    return encode({name: value for (name, default), value in items if value != default})
 
 
 def from_json(text: str) -> SpanSummary:
@@ -110,8 +111,13 @@ def from_json(text: str) -> SpanSummary:
     return SpanSummary(**{name: value for name, value in values.items() if name in _DEFAULTS})
 
 
-def summarize(span: Span) -> SpanSummary:
-    """Return the summary of a span."""
+def summarize(span: Span, encode: Encode = encode_json) -> SpanSummary:
+    """Return the summary of a span.
+
+    Args:
+        span: The span.
+        encode: Function that returns a value as JSON text. A value that `encode_json` cannot encode must be an error.
+    """
     attributes = span.attributes
     task_id = read_name(attributes.get(TASK_ID))
     known = find_known_names(attributes)
@@ -132,11 +138,11 @@ def summarize(span: Span) -> SpanSummary:
         "user_id": _name(known.user, attributes),
     }
     if kind != "other" or task_id is not None:
-        values |= _agent_values(span, known, values["kind"])
+        values |= _agent_values(span, known, values["kind"], encode)
     return SpanSummary(**values)
 
 
-def _agent_values(span: Span, known: KnownNames, kind: Kind) -> dict[str, Any]:
+def _agent_values(span: Span, known: KnownNames, kind: Kind, encode: Encode) -> dict[str, Any]:
     """Return what only the spans of agents and models have."""
     attributes = span.attributes
     is_call = kind in ("model", "embedding")
@@ -160,7 +166,7 @@ def _agent_values(span: Span, known: KnownNames, kind: Kind) -> dict[str, Any]:
     if is_call or usage:
         values["provider"] = _first(_read_provider, known.provider, attributes)
         values["model"] = _name(known.model, attributes)
-        values["response"] = _response(span, known, values)
+        values["response"] = _response(span, known, values, encode)
     return values
 
 
@@ -234,13 +240,14 @@ def _error_text(span: Span) -> str | None:
     return str(error_type)[:_MAX_ERROR] if error_type else None
 
 
-def _response(span: Span, names: KnownNames, known: Mapping[str, Any]) -> dict[str, Any]:
+def _response(span: Span, names: KnownNames, known: Mapping[str, Any], encode: Encode) -> dict[str, Any]:
     """Return the facts about a response, as a report's `llm_response` has them.
 
     Args:
         span: The span.
         names: Attributes that the span has.
         known: Values of its summary: provider, model and conversation.
+        encode: See `summarize`.
     """
     attributes = span.attributes
     response = {
@@ -254,10 +261,10 @@ def _response(span: Span, names: KnownNames, known: Mapping[str, Any]) -> dict[s
     }
     try:
         present = {name: value for name, value in response.items() if value}
-        text = encode_json(present)
-        if len(text) > _MAX_RESPONSE and len(encode_json(response["output"])) > _MAX_RESPONSE:
+        text = encode(present)
+        if len(text) > _MAX_RESPONSE and len(encode(response["output"])) > _MAX_RESPONSE:
             present.pop("output", None)  # the text is in the result
-            text = encode_json(present)
+            text = encode(present)
     except (TypeError, ValueError, RecursionError):
         return {}
     try:

@@ -15,7 +15,11 @@ MAX_NAME = 255
 MAX_TEXT = 1_000_000
 """Characters of a text; longer ones are cut, because a report has at most 4 MiB."""
 _MAX_JSON = 4 * 1024 * 1024
+_JSON_SPACES = " \t\n\r"
+_STARTS, _TEXT_STARTS = ("[", "{"), ("[", "{", '"')
+_NUMBER, _NAME = (int, float), (str, int)  # isinstance() would create `int | float` at each call
 
+_decode = json.JSONDecoder().raw_decode  # `json.loads` looks for spaces and byte order marks first, which takes longer
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -43,13 +47,16 @@ def parse_json(value: Any, *, is_text: bool = False) -> Any:
         value: Value of an attribute.
         is_text: Whether the JSON text of a text, with quotation marks around it, is parsed as well.
     """
-    starts = ("[", "{", '"') if is_text else ("[", "{")
-    if isinstance(value, str) and value.lstrip()[:1] in starts and len(value) <= _MAX_JSON:
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
+    if not isinstance(value, str):
+        return value
+    text = value.strip(_JSON_SPACES)
+    if not text.startswith(_TEXT_STARTS if is_text else _STARTS) or len(value) > _MAX_JSON:
+        return value
+    try:
+        parsed, end = _decode(text)
+    except (ValueError, RecursionError):
+        return value
+    return parsed if end == len(text) else value
 
 
 def read_count(value: Any) -> int | None:
@@ -59,7 +66,7 @@ def read_count(value: Any) -> int | None:
             value = float(value) if "." in value or "e" in value.lower() else int(value)
         except ValueError:
             return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, _NUMBER):
         return None
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -77,13 +84,13 @@ def read_number(value: Any) -> float | None:
 
 def read_name(value: Any) -> str | None:
     """Return a name or an id as text without control characters; None if there is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, _NAME):
         return None
     text = str(value)
     if not text.isprintable():
         text = "".join(character for character in text if character.isprintable())
     text = text.strip()
-    return text[:MAX_NAME].strip() or None
+    return (text if len(text) <= MAX_NAME else text[:MAX_NAME].strip()) or None
 
 
 def clean_text(text: str | None) -> str | None:

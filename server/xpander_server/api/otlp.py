@@ -24,6 +24,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtobufSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from xpander_capture.spans import Event, Span, parse_valid_spans, summarize, to_json
+from xpander_capture.spans.values import encode_json
 from xpander_server.body_json import decode_json
 from xpander_server.http.errors import HTTPError
 from xpander_server.store import StoredSpan
@@ -77,7 +78,7 @@ def decode_protobuf(body: bytes) -> DecodedExport:
                 else:
                     # Only the summary is kept: texts of a conversation repeat in each of its spans.
                     valid_count += 1
-                    stored += _summaries([_span(span, resource)])
+                    _append_summary(stored, _span(span, resource))
     if invalid_count and not valid_count:
         _refuse_other_signal(body)
     return DecodedExport(stored, invalid_count, reason)
@@ -112,17 +113,25 @@ def _with_valid_ids(spans: list[Span], invalid_count: int, reason: str) -> Decod
         reason = reason or "a trace id must have 32 hexadecimal digits, and a span id 16"
     # An invalid id of a parent is no parent.
     valid = [span if _SPAN_ID.fullmatch(span.parent_id) else replace(span, parent_id="") for span in valid]
-    return DecodedExport(_summaries(valid), invalid_count, reason)
+    stored: list[StoredSpan] = []
+    for span in valid:
+        _append_summary(stored, span)
+    return DecodedExport(stored, invalid_count, reason)
 
 
-def _summaries(spans: Iterable[Span]) -> list[StoredSpan]:
-    """Return the summaries of spans, without queries of databases: they have no spans below them."""
-    summaries = (summarize(span) for span in spans)
-    return [
-        StoredSpan(summary, to_json(summary))
-        for summary in summaries
-        if summary.kind != "other" or summary.label != "database"
-    ]
+def _append_summary(stored: list[StoredSpan], span: Span) -> None:
+    """Add the summary of a span, unless it is a query of a database: these have no spans below them."""
+    summary = summarize(span, _encode)
+    if summary.kind != "other" or summary.label != "database":
+        stored.append(StoredSpan(summary, to_json(summary, _encode)))
+
+
+def _encode(value: Any) -> str:
+    """Return a value of an export as JSON text, in a sixth of the time of `encode_json`."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except ValueError:  # a part of a character
+        return encode_json(value)
 
 
 def _refuse_other_signal(body: bytes) -> None:
