@@ -67,10 +67,12 @@ def count_usage(nodes: list[Node]) -> tuple[dict[str, int] | None, list[dict[str
 
 
 def _combine(span: SpanSummary, below: _Sum) -> _Sum:
+    """Return the tokens and calls of a span with those below it; `below` may be changed."""
     own = dict(span.usage)
     if not own:
-        is_first = span.kind in ("model", "embedding") and not below.calls
-        return _Sum(below.usage, [span] if is_first else below.calls)
+        if span.kind in ("model", "embedding") and not below.calls:
+            below.calls = [span]
+        return below
     if own.get(PROMPT) == below.usage.get(PROMPT):
         own = {**below.usage, **own}
     if span.kind in ("model", "embedding"):

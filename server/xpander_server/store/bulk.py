@@ -49,42 +49,52 @@ class BulkStatement:
 
 
 class ConflictFreeInsert:
-    """INSERT of many rows into a table, which leaves out rows whose primary key exists. For PostgreSQL only.
+    """INSERT of many rows into a table, which leaves out rows whose primary key exists.
 
-    One statement gets all rows as one JSON text, and returns which rows were inserted. This is faster than one message
-    for each row, and the driver has one value to process instead of one for each column.
+    On PostgreSQL, one statement gets all rows as one JSON text, and returns which rows were inserted. This is faster
+    than one message for each row, and the driver has one value to process instead of one for each column.
+
+    The values are texts, numbers, booleans and None; the value of a column with JSON is its text.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._sql: str | None = None
+        self._sql: dict[str, str] = {}
 
-    def execute(self, connection: Connection, rows: Sequence[Row]) -> set[Any]:
-        """Insert rows with values for all columns, and return the primary keys of those that were inserted.
+    def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert rows with values for all columns."""
+        if rows and connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(self._sql_for(connection.dialect), [tuple(row) for row in rows])
+        elif rows:
+            self.execute_returning(connection, rows)
 
-        Args:
-            connection: The connection to use.
-            rows: Texts, numbers, booleans and None; the value of a column with JSON is its text.
-        """
-        if self._sql is None:
-            self._sql = self._compile(connection.dialect)
+    def execute_returning(self, connection: Connection, rows: Sequence[Row]) -> set[Any]:
+        """Insert rows on PostgreSQL, and return the primary keys of those that were inserted."""
         names = self._table.columns.keys()
         present = [
             {name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows
         ]  # a column that a row leaves out is NULL
-        return set(driver_rows(connection.exec_driver_sql(self._sql, (as_text(present),))))
+        return set(driver_rows(connection.exec_driver_sql(self._sql_for(connection.dialect), (as_text(present),))))
+
+    def _sql_for(self, dialect: Dialect) -> str:
+        sql = self._sql.get(dialect.name)
+        if sql is None:
+            sql = self._sql[dialect.name] = self._compile(dialect)
+        return sql
 
     def _compile(self, dialect: Dialect) -> str:
         quote = dialect.identifier_preparer.quote
         columns = ", ".join(quote(column.name) for column in self._table.columns)
+        insert = f"INSERT INTO {quote(self._table.name)} ({columns})"
+        if dialect.name == "sqlite":
+            return f"{insert} VALUES ({', '.join('?' * len(self._table.columns))}) ON CONFLICT DO NOTHING"
         # text instead of varchar(255): a cast to varchar(255) would silently shorten a value.
         types = ("text" if isinstance(c.type, String) else c.type.compile(dialect) for c in self._table.columns)
         definitions = ", ".join(f"{quote(c.name)} {name}" for c, name in zip(self._table.columns, types, strict=True))
         key = ", ".join(quote(column.name) for column in self._table.primary_key)
         return (
-            f"INSERT INTO {quote(self._table.name)} ({columns}) "  # noqa: S608 - names of the schema
             # %b: in the text form, each quote would be escaped by a slow function.
-            f"SELECT {columns} FROM json_to_recordset(%b::json) AS new_rows({definitions}) "
+            f"{insert} SELECT {columns} FROM json_to_recordset(%b::json) AS new_rows({definitions}) "  # noqa: S608 - names of the schema
             f"ON CONFLICT DO NOTHING RETURNING {key}"
         )
 

@@ -178,7 +178,7 @@ def commit(
         _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)])
     else:
         outcomes = _merge(submissions, keys, after, own_prices)
-        inserted = _INSERT_NEW.execute(connection, [_to_row(after[key]) for key in sorted(after)])
+        inserted = _INSERT_NEW.execute_returning(connection, [_to_row(after[key]) for key in sorted(after)])
         existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
     # PostgreSQL has waited for erasures of the same ids in the INSERT.
     if erased := _find(_ERASED_IDS, connection, after.keys() - existing):

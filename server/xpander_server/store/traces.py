@@ -20,15 +20,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attrs import define, field
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from xpander_capture.spans import Run, find_runs, from_json
 from xpander_capture.spans.tree import supersedes
 from xpander_server.clock import DAY, HOUR, SECOND
 from xpander_server.domain.traced_run import run_report
-from xpander_server.store.bulk import BulkStatement, key_parameters
+from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, key_parameters
 from xpander_server.store.commit import PricesOf, Submission, TaskKey, commit, delete_tasks
-from xpander_server.store.engine.dialects import insert_into
 from xpander_server.store.schema.tables import as_text, spans, tasks, traces
 from xpander_server.store.span_batch import SpanBatch, StoredSpan
 
@@ -57,7 +56,7 @@ _SELECT_AGENTS = select(tasks.c.id, tasks.c.agent_id).where(
     tasks.c.organization_id == bindparam("key_organization_id"),
     tasks.c.id.in_(bindparam("key_ids", expanding=True)),
 )
-_INSERT_SPANS = BulkStatement(insert(spans), ["organization_id", "trace_id", "span_id", "summary"])
+_INSERT_TRACES, _INSERT_SPANS = ConflictFreeInsert(traces), ConflictFreeInsert(spans)
 _UPDATE_SPANS = BulkStatement(
     update(spans)
     .where(
@@ -188,20 +187,10 @@ def recompute_due(connection: Connection, now: int, prices_of: PricesOf) -> int:
 
 def _insert_traces(connection: Connection, agents: Mapping[TraceKey, str | None], now: int) -> None:
     """Insert the traces that do not exist; the order prevents deadlocks of two processes."""
-    rows: list[dict[str, Any]] = [
-        {
-            "organization_id": key.organization_id,
-            "trace_id": key.trace_id,
-            "created_at": now,
-            "updated_at": now,
-            "due_at": now + RETAIN,
-            "agent_id": agents[key],
-            "tasks": {},
-        }
-        for key in sorted(agents)
-    ]
-    if rows:
-        connection.execute(insert_into(traces, connection).on_conflict_do_nothing(), rows)
+    no_tasks = as_text({})
+    _INSERT_TRACES.execute(
+        connection, [[*key, now, now, now + RETAIN, agents[key], no_tasks] for key in sorted(agents)]
+    )
 
 
 def _read_traces(connection: Connection, keys: Iterable[TraceKey]) -> dict[TraceKey, _Trace]:
