@@ -1,8 +1,11 @@
 """Values of attributes of spans, and spans as trees."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from xpander_capture.spans import Span, summarize
 from xpander_capture.spans.tree import link, unique
@@ -90,6 +93,22 @@ def test_text_has_at_most_a_million_characters():
 )
 def test_json_text_of_a_list_or_an_object_is_parsed(value, parsed):
     assert parse_json(value) == parsed
+
+
+@given(
+    st.tuples(st.sampled_from("[{"), st.text('[]{}",:\\ \t\n\u00a0\ufeff019.eEINaftrulsnd')).map("".join) | st.text()
+)
+@example("[1]\u00a0")
+@example("\ufeff[1]")
+@example("[1] [2]")
+@example(' {"a": [1e999, -0, "\\ud800"]}\r\n')
+def test_json_text_is_parsed_as_the_library_does(text):
+    value = parse_json(text)
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        expected = text
+    assert repr(value) == repr(expected if isinstance(expected, list | dict) else text)
 
 
 def test_json_text_of_a_text_is_parsed_if_it_is_expected():

@@ -127,7 +127,10 @@ def _append_summary(stored: list[StoredSpan], span: Span) -> None:
 
 
 def _encode(value: Any) -> str:
-    """Return a value of an export as JSON text, in a sixth of the time of `encode_json`."""
+    """Return a value of an export as JSON text, in a sixth of the time of `encode_json`.
+
+    NaN and infinite numbers become null here instead of in the report.
+    """
     try:
         return msgspec.json.encode(value).decode()
     except ValueError:  # a part of a character
