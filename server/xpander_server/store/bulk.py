@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, CursorResult, Dialect, Insert, String, Table, Update
-
-from xpander_server.store.schema.tables import as_text
 
 Row = Sequence[Any]
 KEY_PREFIX = "key_"
@@ -74,7 +73,7 @@ class ConflictFreeInsert:
         present = [
             {name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows
         ]  # a column that a row leaves out is NULL
-        return set(driver_rows(connection.exec_driver_sql(self._sql_for(connection.dialect), (as_text(present),))))
+        return set(driver_rows(connection.exec_driver_sql(self._sql_for(connection.dialect), (_json_text(present),))))
 
     def _sql_for(self, dialect: Dialect) -> str:
         sql = self._sql.get(dialect.name)
@@ -117,7 +116,7 @@ class IdQuery:
         sql = self._for_sqlite if is_sqlite else self._for_postgresql
         for parameters in key_parameters(keys):
             organization_id, ids = parameters["key_organization_id"], parameters["key_ids"]
-            result = connection.exec_driver_sql(sql, (organization_id, as_text(ids) if is_sqlite else ids))
+            result = connection.exec_driver_sql(sql, (organization_id, _json_text(ids) if is_sqlite else ids))
             for (found_id,) in driver_rows(result):
                 yield organization_id, found_id
 
@@ -139,3 +138,7 @@ def driver_rows(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
     cursor = result.cursor
     assert cursor is not None  # the statement returns rows
     return list(cursor.fetchall())
+
+
+def _json_text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
