@@ -405,6 +405,13 @@ def choose_zone(client: TestClient, name: str, page: str, **headers: str) -> htt
     return client.post("/ui/time-zone", data={"tz": name, "next": page}, headers=headers)
 
 
+def test_a_file_of_runs_does_not_read_the_totals_of_the_view(client, store, monkeypatch):
+    report(store, "first")
+    monkeypatch.setattr(Store, "view", lambda *_: pytest.fail("a file has no totals"))
+    assert [row["id"] for row in client.get("/ui/runs?form=json").json()] == ["first"]
+    assert "first" in client.get("/ui/runs?form=csv").text
+
+
 def test_time_zone_of_a_link_determines_days_times_links_and_downloads(store: Store, client: TestClient):
     report(store, "task")  # created at 2001-09-09 01:46:40 UTC
     page = client.get("/ui/history?tz=America/New_York").text

@@ -102,6 +102,15 @@ def test_metrics_equal_those_of_the_tasks_after_any_history(store_of_example, hi
                         start = task.created_at // (hours * HOUR) * hours * HOUR
                         add_amounts(points.setdefault(start, {}), task_amounts(task))
                     assert metrics.series == sorted(points.items())
+            expected_agents = {
+                agent_id: merge_amounts(
+                    task_amounts(task)
+                    for task in stored
+                    if task.agent_id == agent_id and since <= task.created_at < until
+                )
+                for agent_id in ("agent a", "agent b")
+            }
+            assert store.agent_metrics("org", [*expected_agents], since=since, until=until) == expected_agents
         before_rebuild = compacted_rollups(store)
         store.rebuild_metrics()
         assert compacted_rollups(store) == before_rebuild
@@ -131,6 +140,23 @@ def test_a_series_has_the_newest_points(store, monkeypatch):
             compacted_rollups(store)
         series = store.metrics("org", hours=1).series
         assert [start for start, _ in series] == [NOON + hour * HOUR for hour in (3, 4, 5)]
+
+
+def test_the_sums_of_some_agents_are_those_of_each_agent(store):
+    store.commit([submission("a", agent_id="agent a"), submission("b", agent_id="agent b"), submission("c")])
+    compacted_rollups(store)
+    store.commit([submission("d", agent_id="agent a")])
+    since, until = NOON - DAY, NOON + DAY + 1
+    sums = store.agent_metrics("org", ["agent a", "agent b", "absent"], since=since, until=until)
+    assert sums == {
+        agent_id: store.metrics("org", agent_id, since=since, until=until).amounts
+        for agent_id in ("agent a", "agent b", "absent")
+    }
+    assert {agent_id: amounts.get("executing runs") for agent_id, amounts in sums.items()} == {
+        "agent a": 2,
+        "agent b": 1,
+        "absent": None,
+    }
 
 
 def test_a_delta_is_read_as_it_was_appended_until_it_is_taken(store):

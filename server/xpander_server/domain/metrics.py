@@ -38,9 +38,11 @@ difference of its amounts after and before. The keys are strings because the sto
 """
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from xpander_server.clock import SECOND
@@ -94,6 +96,13 @@ def parse_key(key: str) -> AmountKey:
     return AmountKey(
         outcome, measure, label[0] if label else None, bucket=int(label[0]) if measure == "bucket" else None
     )
+
+
+@lru_cache(maxsize=16_384)
+def _measure_or_bucket(key: str) -> str | int | None:
+    """Return the measure of a key without a label, the number of a bucket, and None for all other keys."""
+    _, measure, label, bucket = parse_key(key)
+    return measure if label is None else bucket
 
 
 def task_amounts(task: Task) -> Amounts:
@@ -168,6 +177,9 @@ def task_delta(before: Task | None, after: Task) -> Amounts:
 
 def add_amounts(total: Amounts, amounts: Mapping[str, int]) -> None:
     """Add `amounts` to `total` in place, and remove the keys whose sum is zero."""
+    if not total and 0 not in amounts.values():
+        total.update(amounts)
+        return
     for key, amount in amounts.items():
         new_total = total.get(key, 0) + amount
         if new_total:
@@ -186,8 +198,13 @@ def merge_amounts(parts: Iterable[Mapping[str, int]]) -> Amounts:
 
 def with_agent_runs(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
     """Return an agent's amounts as they count for its organization: with the measure `agent_runs` added."""
+    return {**amounts, **agent_runs(agent_id, amounts)}
+
+
+def agent_runs(agent_id: str, amounts: Mapping[str, int]) -> Amounts:
+    """Return the measure `agent_runs` of an agent's amounts."""
     runs = {f"{outcome} agent_runs {agent_id}": amounts.get(f"{outcome} runs", 0) for outcome in OUTCOMES}
-    return {**amounts, **{key: amount for key, amount in runs.items() if amount}}
+    return {key: amount for key, amount in runs.items() if amount}
 
 
 def has_other_names(amounts: Mapping[str, int]) -> bool:
@@ -225,17 +242,12 @@ def summarize(amounts: Mapping[str, int], other_names: Mapping[str, int] = _NO_N
 
 def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
     """Return the part of the summary that each point of a series contains: no tools, no models."""
-    totals: dict[str, int] = {}
-    runs: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
-    buckets: dict[int, int] = {}
+    totals: dict[str | int | None, int] = {}
     for key, amount in amounts.items():
-        parsed = parse_key(key)
-        if (bucket := parsed.bucket) is not None:
-            buckets[bucket] = buckets.get(bucket, 0) + amount
-        elif parsed.label is None:
-            totals[parsed.measure] = totals.get(parsed.measure, 0) + amount
-            if parsed.measure == "runs":
-                runs[parsed.outcome] += amount
+        measure = _measure_or_bucket(key)
+        totals[measure] = totals.get(measure, 0) + amount
+    runs = {outcome: amounts.get(f"{outcome} runs", 0) for outcome in OUTCOMES}
+    buckets = {measure: total for measure, total in totals.items() if isinstance(measure, int)}
     ended = runs["completed"] + runs["failed"]
     tokens = {kind: totals.get(kind, 0) for kind in TOKEN_KINDS}
     unpriced = totals.get("unpriced", 0)
@@ -296,16 +308,17 @@ def _bucket(microseconds: int) -> int:
 
 
 def _percentiles(buckets: Mapping[int, int]) -> dict[str, float | None]:
-    ascending, total = sorted(buckets.items()), sum(buckets.values())
-    return {f"p{percent}": _percentile(ascending, total, percent) for percent in (50, 95, 99)}
+    """Return the smallest durations that at least 50, 95 and 99 % of the runs do not exceed, in seconds, within 1 %."""
+    ascending = sorted(buckets)
+    # The number of runs up to each bucket.
+    counts = list(accumulate(buckets[bucket] for bucket in ascending))
+    return {f"p{percent}": _percentile(ascending, counts, percent) for percent in (50, 95, 99)}
 
 
-def _percentile(buckets: Iterable[tuple[int, int]], total: int, percent: int) -> float | None:
-    """Return the smallest duration that at least `percent` % of the runs do not exceed, in seconds, within 1 %."""
+def _percentile(buckets: Sequence[int], counts: Sequence[int], percent: int) -> float | None:
+    if not buckets:
+        return None
     # Integer arithmetic: as a float, 0.99 * 100 is greater than 99.
-    rank = -(-total * percent // 100)
-    for bucket, count in buckets:
-        rank -= count
-        if rank <= 0:
-            return _GROWTH ** (bucket - 1) / SECOND if bucket else 0.0
-    return None
+    rank = -(-counts[-1] * percent // 100)
+    bucket = buckets[bisect_left(counts, rank)]
+    return _GROWTH ** (bucket - 1) / SECOND if bucket else 0.0

@@ -20,15 +20,17 @@ class _ExcerptType(TypeDecorator[Any]):
     Args:
         characters: Characters of JSON that are read.
         max_bytes: Largest number of bytes of the decoded text in UTF-8; None for no limit.
+        ending: Characters at the end of a text that was cut.
     """
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, characters: int, max_bytes: int | None) -> None:
+    def __init__(self, characters: int, max_bytes: int | None, ending: str) -> None:
         super().__init__()
         self.characters = characters
         self.max_bytes = max_bytes
+        self.ending = ending
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Decode the text; a text that was cut becomes an `Excerpt`."""
@@ -37,18 +39,21 @@ class _ExcerptType(TypeDecorator[Any]):
         text = decode_start(value, self.characters)
         if self.max_bytes is not None and len(encoded := text.encode()) > self.max_bytes:
             text = Excerpt(encoded[: self.max_bytes].decode(errors="ignore"))
-        return text
+        return Excerpt(text + self.ending) if self.ending and isinstance(text, Excerpt) else text
 
 
-def excerpt(column: Column[Any], characters: int, *, max_bytes: int | None = None) -> ColumnElement[Any]:
+def excerpt(
+    column: Column[Any], characters: int, *, max_bytes: int | None = None, ending: str = ""
+) -> ColumnElement[Any]:
     """Return an SQL expression for the start of a column with a JSON string; it has the name of the column.
 
     Args:
         column: The column.
         characters: Characters of JSON to read.
         max_bytes: Largest number of bytes of the decoded text in UTF-8; None for no limit.
+        ending: Characters at the end of a text that was cut.
     """
-    text_type = _ExcerptType(characters, max_bytes)
+    text_type = _ExcerptType(characters, max_bytes, ending)
     return type_coerce(first_characters(column, characters), text_type).label(column.name)
 
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import evolve
 from sqlalchemy import ColumnElement, Connection
 
 from xpander_server.domain.task import Task
-from xpander_server.store.excerpts import Excerpt, excerpt
+from xpander_server.store.excerpts import excerpt
 from xpander_server.store.schema.tables import tasks
 from xpander_server.store.task_query import Page, TaskQuery, read_tasks
 
@@ -27,9 +26,9 @@ _SHOWN = [
             "conversation_id", "parent_task_id", "triggering_agent_id", "metadata",
         )
     ),
-    excerpt(tasks.c.input, PREVIEW_LENGTH),
-    excerpt(tasks.c.result, PREVIEW_LENGTH),
-    excerpt(tasks.c.error, PREVIEW_LENGTH),
+    excerpt(tasks.c.input, PREVIEW_LENGTH, ending="…"),
+    excerpt(tasks.c.result, PREVIEW_LENGTH, ending="…"),
+    excerpt(tasks.c.error, PREVIEW_LENGTH, ending="…"),
 ]  # fmt: skip
 
 _FAILURE = [
@@ -46,13 +45,12 @@ def read_page(connection: Connection, query: TaskQuery, *, limit: int, cursor: s
     Raises:
         ValueError: The cursor was not returned by this server.
     """
-    page = query.page(connection, limit=limit, cursor=cursor, columns=_SHOWN)
-    return Page([_with_ellipses(task) for task in page.tasks], page.next_cursor)
+    return query.page(connection, limit=limit, cursor=cursor, columns=_SHOWN)
 
 
 def read_previews(connection: Connection, organization_id: str, ids: Sequence[str]) -> list[Task]:
     """Return the previews of tasks in the order of their ids; ids without a task are left out."""
-    return [_with_ellipses(task) for task in read_tasks(connection, organization_id, ids, _SHOWN)]
+    return list(read_tasks(connection, organization_id, ids, _SHOWN))
 
 
 def read_failures(connection: Connection, query: TaskQuery, *, limit: int, seconds: float) -> Page:
@@ -65,16 +63,3 @@ def read_failures(connection: Connection, query: TaskQuery, *, limit: int, secon
         seconds: Time after which no further task is read.
     """
     return query.page(connection, limit=limit, cursor=None, columns=_FAILURE, list_seconds=seconds)
-
-
-def _with_ellipses(task: Task) -> Task:
-    """Return the task with "…" at the end of each text that was cut."""
-    if not any(isinstance(text, Excerpt) for text in (task.input, task.result, task.error)):
-        return task
-    return evolve(
-        task, input=_with_ellipsis(task.input), result=_with_ellipsis(task.result), error=_with_ellipsis(task.error)
-    )
-
-
-def _with_ellipsis(text: str | None) -> str | None:
-    return text + "…" if isinstance(text, Excerpt) else text

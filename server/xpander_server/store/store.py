@@ -9,6 +9,7 @@ from attrs import evolve
 from sqlalchemy import Connection, select
 
 from xpander_server.clock import HOUR, now
+from xpander_server.domain.metrics import Amounts
 from xpander_server.domain.pricing import OwnPrices, PricesNotLoaded, load_prices
 from xpander_server.domain.task import Task
 from xpander_server.store import erasure, previews, repricing, retention
@@ -19,7 +20,7 @@ from xpander_server.store.engine.limits import LIST, MAINTENANCE, METRICS, WRITE
 from xpander_server.store.erasure import ErasureSelection
 from xpander_server.store.health import HealthCheck
 from xpander_server.store.keys import KeyTable
-from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult
+from xpander_server.store.metrics.queries import MetricsQuery, MetricsResult, read_agents
 from xpander_server.store.metrics.rebuild import complete_upgrade, rebuild_metrics
 from xpander_server.store.own_prices import OwnPriceTable
 from xpander_server.store.repricing import Repriced, Selection
@@ -310,6 +311,21 @@ class Store:
             top_agents=top_agents,
         )
         return self._database.read(query.run, METRICS)
+
+    def agent_metrics(
+        self, organization_id: str, agent_ids: Sequence[str], *, since: int | None, until: int | None
+    ) -> dict[str, Amounts]:
+        """Return the sums of some agents, as `metrics` does, by the id of the agent.
+
+        Args:
+            organization_id: The organization.
+            agent_ids: The agents.
+            since: The start of the range, in microseconds since 1970; None for no limit.
+            until: The end of the range, exclusive, in microseconds since 1970; None for no limit.
+        """
+        return self._database.read(
+            lambda connection: read_agents(connection, organization_id, agent_ids, since=since, until=until), METRICS
+        )
 
     def rebuild_metrics(self) -> None:
         """Compute all metrics again from the tasks; reports wait until it is done."""

@@ -53,7 +53,7 @@ LIST_SECONDS = 0.25
 """Time after which a list without such filters ends the page."""
 SEEK_ROWS = {"sqlite": 1_000, "postgresql": 200}
 """Tasks that one statement of a search tests. SQLite returns each row when it is tested, PostgreSQL all at once."""
-SCAN_ROWS = {"sqlite": 20_000, "postgresql": 2_000}
+SCAN_ROWS = {"sqlite": 20_000, "postgresql": 500}
 """Tasks that one statement of a summary tests."""
 CANDIDATES = 32
 """Tasks that may match and are read together."""
@@ -258,13 +258,14 @@ def _list(
     query = index.select(columns, position, limit + 1)
     deadline = time.monotonic() + seconds
     listed: list[Task] = []
+    names = [column.name for column in columns]
     characters = 0
     with connection.execute(query) as rows:
         for row in rows:
             # This row belongs to the next page.
             if len(listed) == limit or characters > PAGE_CHARACTERS or (listed and time.monotonic() > deadline):
                 return Page(listed, cursor_after(listed[-1]))
-            listed.append(Task(**row._mapping))
+            listed.append(Task(**dict(zip(names, row, strict=True))))
             characters += _OTHER_FIELDS_LENGTH + len(listed[-1].result or "")
     return Page(listed, None)
 
@@ -363,7 +364,9 @@ def read_tasks(
     """Return the tasks with these ids, in the order of the ids; ids without a task are left out."""
     query = select(*columns).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(ids))
     # Sorted here and not by the database: with ORDER BY, SQLite would scan all tasks of the organization for the ids.
-    by_id = {row.id: Task(**row._mapping) for row in connection.execute(query)}
+    names = [column.name for column in columns]
+    read = (Task(**dict(zip(names, row, strict=True))) for row in connection.execute(query))
+    by_id = {task.id: task for task in read}
     return (by_id[task_id] for task_id in ids if task_id in by_id)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 from sqlalchemy import ColumnElement, Connection, Executable, Integer, bindparam, func, literal, select
 
 from xpander_server.domain.task import Task
-from xpander_server.store.excerpts import Excerpt, excerpt
+from xpander_server.store.excerpts import excerpt
 from xpander_server.store.schema.tables import tasks
 
 MAX_LEVELS = 3
@@ -27,7 +27,7 @@ _COLUMNS: list[ColumnElement[Any]] = [
             "tokens", "cost", "model", "reason", "parent_task_id",
         )
     ),
-    excerpt(tasks.c.input, _PREVIEW_LENGTH),
+    excerpt(tasks.c.input, _PREVIEW_LENGTH, ending="…"),
 ]  # fmt: skip
 
 _CHILDREN = (
@@ -142,5 +142,4 @@ def _read_ancestors(connection: Connection, task: Task) -> list[Task]:
 
 
 def _to_task(row: Any) -> Task:
-    task = Task(**row._mapping)
-    return evolve(task, input=task.input + "…") if isinstance(task.input, Excerpt) else task
+    return Task(**row._mapping)

@@ -22,7 +22,7 @@ VIEW_TASKS = 10_000
 """Tasks that a summary covers."""
 VIEW_SECONDS = 0.06
 """Time after which a summary ends."""
-MIN_TESTED = 2_000
+MIN_TESTED = 1_000
 """Tasks that are tested whatever the time."""
 _OFFSET_PREFIX = "sorted-"
 _MAX_OFFSET_DIGITS = 6

@@ -10,7 +10,7 @@ from xpander_server.domain import metrics
 from xpander_server.web.chart_data import FEW_RUNS, Format, LegendItem
 from xpander_server.web.charts import DataSeries, TimeAxis, render_lines
 from xpander_server.web.comparison import format_change, format_point_change, previous_period
-from xpander_server.web.metrics_view import MetricsSource
+from xpander_server.web.metrics_view import MetricsSource, PeriodFigures
 from xpander_server.web.template_filters import (
     format_dollar_tick,
     format_dollars,
@@ -112,63 +112,65 @@ class Comparison:
     charts: Sequence[ComparisonChart]
 
 
-def compare_with_agent(source: MetricsSource, other_agent: str, name: str) -> Comparison:
+def compare_with_agent(source: MetricsSource, figures: PeriodFigures, other_agent: str, name: str) -> Comparison:
     """Return the comparison of an agent with another one in the same period.
 
     Args:
         source: The metrics of the agent.
+        figures: What `source` reads.
         other_agent: The other agent.
         name: The name of the agent in the legend.
     """
-    return _compare(source, evolve(source, agent_id=other_agent), name, other_agent)
+    return _compare(source, figures, evolve(source, agent_id=other_agent), name, other_agent)
 
 
-def compare_with_previous_period(source: MetricsSource, name: str) -> Comparison | None:
+def compare_with_previous_period(source: MetricsSource, figures: PeriodFigures, name: str) -> Comparison | None:
     """Return the comparison of an agent with itself in the period before; None if the period has no start.
 
     Args:
         source: The metrics of the agent.
+        figures: What `source` reads.
         name: The name of the agent in the legend.
     """
     period = previous_period(source.filters, source.now)
     if period is None:
         return None
     filters = evolve(source.filters, since=period.since, until=period.until, last=None)
-    return _compare(source, evolve(source, filters=filters), name, PREVIOUS)
+    return _compare(source, figures, evolve(source, filters=filters), name, PREVIOUS)
 
 
-def _compare(source: MetricsSource, other_source: MetricsSource, name: str, other_name: str) -> Comparison:
-    result, buckets = source.read()
-    other_result, other_buckets = other_source.read()
-    summary, other = (metrics.summarize_point(each.amounts) for each in (result, other_result))
-    figures = []
+def _compare(
+    source: MetricsSource, figures: PeriodFigures, other_source: MetricsSource, name: str, other_name: str
+) -> Comparison:
+    other_figures = other_source.read()
+    summary, other = (metrics.summarize_point(each.result.amounts) for each in (figures, other_figures))
+    compared = []
     for figure in _FIGURES:
         value, other_value = figure.get(summary), figure.get(other)
         change = (format_point_change if figure.is_rate else format_change)(value, other_value)
-        figures.append(
+        compared.append(
             ComparedFigure(figure.name, figure.format_value(value), figure.format_value(other_value), change)
         )
-    shifted = _align(buckets, other_buckets, is_same_period=source.filters == other_source.filters)
+    aligned = _align(figures, other_figures, is_same_period=source.filters == other_source.filters)
     legend = [LegendItem(each, style) for each, style in zip((name, other_name), _STYLES, strict=True)]
-    lines = [
-        [metrics.summarize_point(bucket.amounts if bucket else {}) for bucket in line] for line in (buckets, shifted)
-    ]
-    charts = [_draw(figure, buckets, lines, (name, other_name)) for figure in _FIGURES if figure.format_tick]
-    return Comparison(other_name, legend, figures, charts)
+    lines = (figures.summaries, aligned)
+    charts = [_draw(figure, figures.buckets, lines, (name, other_name)) for figure in _FIGURES if figure.format_tick]
+    return Comparison(other_name, legend, compared, charts)
 
 
-def _align(
-    buckets: Sequence[TimeBucket], other_buckets: Sequence[TimeBucket], *, is_same_period: bool
-) -> list[TimeBucket | None]:
-    """Return the bucket to compare with for each bucket: that of the same time, or the one with the same number."""
+def _align(figures: PeriodFigures, other_figures: PeriodFigures, *, is_same_period: bool) -> list[Summary]:
+    """Return the summary to compare with for each bucket: that of the same time, or the one with the same number."""
+    empty = metrics.summarize_point({})
     if is_same_period:
-        by_start = {bucket.since: bucket for bucket in other_buckets}
-        return [by_start.get(bucket.since) for bucket in buckets]
-    return [other_buckets[index] if index < len(other_buckets) else None for index in range(len(buckets))]
+        starts = (bucket.since for bucket in other_figures.buckets)
+        by_start = dict(zip(starts, other_figures.summaries, strict=True))
+        return [by_start.get(bucket.since, empty) for bucket in figures.buckets]
+    missing = len(figures.buckets) - len(other_figures.buckets)
+    return [*other_figures.summaries[: len(figures.buckets)], *[empty] * missing]
 
 
 def _draw(
-    figure: _Figure, buckets: Sequence[TimeBucket], lines: Sequence[Sequence[dict[str, Any]]], names: tuple[str, str]
+    figure: _Figure, buckets: Sequence[TimeBucket], lines: Sequence[Sequence[Summary]], names: tuple[str, str]
 ) -> ComparisonChart:
     """Return the chart of a figure; `lines` has the summaries of each bucket for both names."""
     all_series = []

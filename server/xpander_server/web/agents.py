@@ -21,7 +21,7 @@ from xpander_server.web.filters import (
     required_parameter,
     without_empty_fields,
 )
-from xpander_server.web.metrics_view import MetricsSource, label_overflow
+from xpander_server.web.metrics_view import MetricsSource, PeriodFigures, label_overflow
 from xpander_server.web.rendering import link, redirect, render_page
 
 MAX_AGENTS = 100
@@ -80,8 +80,9 @@ class AgentPages:
         is_compared = request.query_params.get("compare") == "period"
 
         def read() -> dict[str, Any]:
-            comparison = _compare(source, agent_id, other_agent, with_period=is_compared)
-            return self._context(source, agent_id, comparison, has_numbers=has_numbers)
+            figures = source.read()
+            comparison = _compare(source, figures, agent_id, other_agent, with_period=is_compared)
+            return self._context(source, figures, agent_id, comparison, has_numbers=has_numbers)
 
         context = await self._run_list(principal.organization_id, read)
         page_context = {
@@ -97,24 +98,26 @@ class AgentPages:
         agents = label_overflow(metrics.summarize_agents(result.amounts, result.other_names), "agent_id")
         search = filters.fields.get("q", "").casefold()
         matches = [agent for agent in agents if search in agent["agent_id"].casefold()]
-        details = {}
-        for agent in [each for each in matches if not each.get("is_overflow")][:DETAILED_AGENTS]:
-            amounts = self._store.metrics(
-                organization_id, agent["agent_id"], since=filters.since, until=filters.until
-            ).amounts
-            details[agent["agent_id"]] = metrics.summarize_point(amounts)
+        detailed = [agent["agent_id"] for agent in matches if not agent.get("is_overflow")][:DETAILED_AGENTS]
+        amounts = self._store.agent_metrics(organization_id, detailed, since=filters.since, until=filters.until)
         return {
             "filters": filters,
             "time_ranges": TIME_RANGES,
             "search": filters.fields.get("q"),
             "agents": matches[:MAX_AGENTS],
             "match_count": len(matches),
-            "details": details,
+            "details": {agent_id: metrics.summarize_point(each) for agent_id, each in amounts.items()},
             "period_parameters": _period_parameters(filters),
         }
 
     def _context(
-        self, source: MetricsSource, agent_id: str, comparison: Comparison | None, *, has_numbers: bool
+        self,
+        source: MetricsSource,
+        figures: PeriodFigures,
+        agent_id: str,
+        comparison: Comparison | None,
+        *,
+        has_numbers: bool,
     ) -> dict[str, Any]:
         filters, organization_id = source.filters, source.organization_id
         failures = read_failures(self._store, organization_id, agent_id, filters)
@@ -124,7 +127,7 @@ class AgentPages:
         agents = metrics.summarize_agents(
             self._store.metrics(organization_id, since=filters.since, until=filters.until).amounts
         )
-        context = source.context("agent", {"id": agent_id}, has_numbers=has_numbers)
+        context = source.context("agent", {"id": agent_id}, figures, has_numbers=has_numbers)
         if comparison is not None:
             # The others have the figures of the comparison.
             context["charts"] = [chart for chart in context["charts"] if chart.name in _CHARTS_BESIDE_COMPARISON]
@@ -142,10 +145,12 @@ class AgentPages:
         }
 
 
-def _compare(source: MetricsSource, agent_id: str, other_agent: str | None, *, with_period: bool) -> Comparison | None:
+def _compare(
+    source: MetricsSource, figures: PeriodFigures, agent_id: str, other_agent: str | None, *, with_period: bool
+) -> Comparison | None:
     if other_agent is not None:
-        return compare_with_agent(source, other_agent, agent_id)
-    return compare_with_previous_period(source, "this period") if with_period else None
+        return compare_with_agent(source, figures, other_agent, agent_id)
+    return compare_with_previous_period(source, figures, "this period") if with_period else None
 
 
 def _reject_filters(filters: PageFilters, supported: set[str]) -> None:

@@ -259,9 +259,10 @@ def to_csv(rows: Sequence[Row]) -> str:
     output = io.StringIO()
     if rows:
         # The entry that sums up the names beyond a limit has a flag that the other entries lack.
-        writer = csv.DictWriter(output, list(rows[0]), lineterminator="\r\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({name: _csv_cell(value) for name, value in row.items()} for row in rows)
+        names = list(rows[0])
+        writer = csv.writer(output, lineterminator="\r\n")
+        writer.writerow(names)
+        writer.writerows([_csv_cell(row.get(name)) for name in names] for row in rows)
     return output.getvalue()
 
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from attrs import evolve, frozen
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from xpander_server.domain.task import Task
 from xpander_server.http.concurrency import ListRunner
 from xpander_server.http.dispatcher import root_path
 from xpander_server.http.errors import HTTPError, validation_error
-from xpander_server.store import MAX_COUNT, Store
+from xpander_server.store import MAX_COUNT, Store, TaskQuery, ViewSummary
 from xpander_server.web.chart_data import to_csv
 from xpander_server.web.filter_chips import NAMES, list_chips
 from xpander_server.web.filter_options import FilterOptions, FilterOptionsCache
@@ -49,6 +50,17 @@ class RunList:
     same_id: str | None
 
 
+class RunPage(NamedTuple):
+    """Runs of one page of the list, without the totals of the view.
+
+    `older` is that of `RunList`. `summary` has the figures of the view if the order needs them, otherwise it is None.
+    """
+
+    tasks: Sequence[Task]
+    older: dict[str, str] | None
+    summary: ViewSummary | None
+
+
 class HistoryPage:
     """The history page, the part of it that live pages poll, and its downloads.
 
@@ -79,7 +91,7 @@ class HistoryPage:
 
         # All of it in one thread, because a busy machine takes long to start the next one.
         def read() -> tuple[RunList, dict[str, int], FilterOptions | None]:
-            runs = self._read(filters, options, organization_id, TASKS_PER_PAGE)
+            runs = self._read(filters, options, organization_id)
             child_counts = self._store.child_counts(organization_id, [task.id for task in runs.tasks])
             return runs, child_counts, None if is_part else self._options.get(organization_id)
 
@@ -127,35 +139,48 @@ class HistoryPage:
             raise HTTPError(404, "File format not found.")
         filters, options = parse_filters(request, self._clock()), parse_list_options(request.query_params)
         organization_id = principal.organization_id
-        runs = await self._run_list(organization_id, lambda: self._read(filters, options, organization_id, MAX_ROWS))
-        rows = export_rows(runs.tasks)
+        query = self._query(filters, organization_id)
         headers = {"Content-Disposition": f'attachment; filename="runs.{file_format}"'}
-        if file_format == "json":
-            return json_response(rows, headers=headers)
-        return Response(to_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
 
-    def _read(self, filters: PageFilters, options: ListOptions, organization_id: str, limit: int) -> RunList:
-        query = filters.task_query(organization_id, self._clock() - self._stale_after)
+        # All of it in a thread, because a file of many runs takes longer than others should wait.
+        def create_file() -> Response:
+            rows = export_rows(self._read_page(query, filters, options, MAX_ROWS).tasks)
+            if file_format == "json":
+                return json_response(rows, headers=headers)
+            return Response(to_csv(rows), headers=headers, media_type="text/csv; charset=utf-8")
+
+        return await self._run_list(organization_id, create_file)
+
+    def _query(self, filters: PageFilters, organization_id: str) -> TaskQuery:
+        return filters.task_query(organization_id, self._clock() - self._stale_after)
+
+    def _read(self, filters: PageFilters, options: ListOptions, organization_id: str) -> RunList:
+        query = self._query(filters, organization_id)
         text = filters.fields.get("q")
         same_id = None
         if text is not None and self._store.sorted_previews(organization_id, [text]):
             same_id = text
+        page = self._read_page(query, filters, options, TASKS_PER_PAGE)
+        if page.summary is not None:
+            return RunList(page.tasks, page.older, add_up(page.summary), same_id)
+        view = (organization_id, page_zone().name, *filters.parameters.items())
+        totals = self._totals.get(view, lambda: self._store.view(query))
+        return RunList(page.tasks, page.older, totals, same_id)
+
+    def _read_page(self, query: TaskQuery, filters: PageFilters, options: ListOptions, limit: int) -> RunPage:
         if options.sort is not None:
             summary = self._store.view(query)
             ids = summary.sorted_ids(options.sort, smallest_first=options.is_ascending)
             end = options.offset + limit
-            tasks = self._store.sorted_previews(organization_id, ids[options.offset : end])
-            return RunList(tasks, {"offset": str(end)} if end < len(ids) else None, add_up(summary), same_id)
+            tasks = self._store.sorted_previews(query.organization_id, ids[options.offset : end])
+            return RunPage(tasks, {"offset": str(end)} if end < len(ids) else None, summary)
         try:
             page = self._store.previews(
                 evolve(query, oldest_first=options.is_ascending), limit=limit, cursor=filters.cursor
             )
         except ValueError as error:
             raise validation_error("query", "cursor", str(error), "cursor") from None
-        next_page = None if page.next_cursor is None else {"cursor": page.next_cursor}
-        view = (organization_id, page_zone().name, *filters.parameters.items())
-        totals = self._totals.get(view, lambda: self._store.view(query))
-        return RunList(page.tasks, next_page, totals, same_id)
+        return RunPage(page.tasks, None if page.next_cursor is None else {"cursor": page.next_cursor}, None)
 
 
 def _by_day(tasks: Sequence[Task], now: int) -> list[tuple[tuple[int, str] | None, list[Task]]]:

@@ -1,7 +1,7 @@
 """Tiles, charts and tables of metrics, which the metrics page and the page of an agent share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from attrs import frozen
@@ -55,6 +55,14 @@ class PeriodText:
     later_link: str | None
 
 
+class PeriodFigures(NamedTuple):
+    """Metrics of a period: the sums, the time buckets of the charts, and the summary of each bucket."""
+
+    result: MetricsResult
+    buckets: Sequence[TimeBucket]
+    summaries: Sequence[Mapping[str, Any]]
+
+
 @frozen(kw_only=True)
 class MetricsSource:
     """Metrics of an organization or of one agent in the period of a page.
@@ -73,19 +81,22 @@ class MetricsSource:
     filters: PageFilters
     now: int
 
-    def read(self) -> tuple[MetricsResult, list[TimeBucket]]:
-        """Return the sums, and the time buckets of the charts."""
-        result = self.store.metrics(
+    def read(self) -> PeriodFigures:
+        """Return the metrics of the period."""
+        since, until = self.filters.since, self.filters.until
+        result = self._read_result(choose_point_hours(since, self.now, until, page_zone()))
+        buckets = build_time_buckets(result.series or [], since, until, self.now, page_zone())
+        return PeriodFigures(result, buckets, [metrics.summarize_point(bucket.amounts) for bucket in buckets])
+
+    def _read_result(self, hours: int | None = None) -> MetricsResult:
+        return self.store.metrics(
             self.organization_id,
             self.agent_id,
             since=self.filters.since,
             until=self.filters.until,
-            hours=choose_point_hours(self.filters.since, self.now, self.filters.until, page_zone()),
+            hours=hours,
             top_agents=DETAILED_AGENTS if self.agent_id is None else 0,
         )
-        since, until = self.filters.since, self.filters.until
-        buckets = build_time_buckets(result.series or [], since, until, self.now, page_zone())
-        return result, buckets
 
     def read_previous(self) -> tuple[Period | None, Mapping[str, Any] | None]:
         """Return the period to compare with and its summary, or None if it has no runs."""
@@ -96,17 +107,19 @@ class MetricsSource:
         summary = metrics.summarize_point(result.amounts)
         return (period, summary) if summary["runs"]["total"] else (None, None)
 
-    def context(self, page: str, page_parameters: Mapping[str, str | None], *, has_numbers: bool) -> dict[str, Any]:
+    def context(
+        self, page: str, page_parameters: Mapping[str, str | None], figures: PeriodFigures, *, has_numbers: bool
+    ) -> dict[str, Any]:
         """Return the context of the template `metrics_parts.html`.
 
         Args:
             page: The name of the page, for its links to other periods.
             page_parameters: The parameters of such links besides the period.
+            figures: What `read` returns.
             has_numbers: Whether the page has the table of numbers of each chart.
         """
-        result, buckets = self.read()
+        result, buckets, summaries = figures
         compared_period, previous = self.read_previous()
-        summaries = [metrics.summarize_point(bucket.amounts) for bucket in buckets]
         # Short, because a page has them once in each chart: a bucket's time within the same page.
         bucket_queries = [_bucket_query(bucket) for bucket in buckets]
         parameters = {**page_parameters, "tz": zone_choice.get().parameter}
@@ -140,12 +153,13 @@ class MetricsSource:
         Args:
             name: A key of `CHARTS`, or one of `TABLES`.
         """
-        result, buckets = self.read()
+        if name not in TABLES:
+            figures = self.read()
+            return chart_rows(name, figures.buckets, figures.summaries)
+        result = self._read_result()
         if name == "agents":
             return list_agents(result)
-        if name in TABLES:
-            return label_overflow(metrics.summarize(result.amounts, result.other_names)[name])
-        return chart_rows(name, buckets, [metrics.summarize_point(bucket.amounts) for bucket in buckets])
+        return label_overflow(metrics.summarize(result.amounts, result.other_names)[name])
 
     def _period_text(
         self, page: str, page_parameters: Mapping[str, str | None], compared: Period | None

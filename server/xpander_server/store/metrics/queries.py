@@ -79,18 +79,15 @@ class MetricsQuery:
 
     def run(self, connection: Connection) -> MetricsResult:
         """Return the sums."""
-        since = 0 if self.since is None else max(0, self.since)
-        until = max(since, END_OF_TIME if self.until is None else min(END_OF_TIME, self.until))
+        since, until = _limit_range(self.since, self.until)
         uncompacted, registries = _read_uncompacted(connection, self.organization_id)
-        incomplete_hours = _TaskAmounts(connection, self.organization_id, self.agent_id)
-        reader = _Reader(connection, self.organization_id, self.agent_id, uncompacted, incomplete_hours)
+        reader = _Reader(connection, self.organization_id, self.agent_id, uncompacted)
         amounts, registry = limit_names(reader.sum(since, until))
         series = None if self.bucket_hours is None else reader.series(since, until, self.bucket_hours)
-        by_agent = {}
-        agent_ids = [agent["agent_id"] for agent in summarize_agents(amounts) if not agent.get("is_overflow")]
-        for agent_id in agent_ids[: self.top_agents]:
-            reader = _Reader(connection, self.organization_id, agent_id, uncompacted, incomplete_hours)
-            by_agent[agent_id] = reader.sum(since, until)
+        agent_ids: Sequence[str] = ()
+        if self.top_agents:
+            agent_ids = [agent["agent_id"] for agent in summarize_agents(amounts) if not agent.get("is_overflow")]
+        by_agent = reader.sum_agents(since, until, agent_ids[: self.top_agents])
         other_names = {}
         if has_other_names(amounts):
             # The registries of the uncompacted deltas have also the names that a compaction would reject.
@@ -98,6 +95,19 @@ class MetricsQuery:
             in_range = {start: each for start, each in registries.items() if period_start(since) <= start < until}
             other_names = count_rejected_names([registry, *{**stored, **in_range}.values()])
         return MetricsResult(amounts, series, by_agent, other_names)
+
+
+def read_agents(
+    connection: Connection, organization_id: str, agent_ids: Sequence[str], *, since: int | None, until: int | None
+) -> dict[str, Amounts]:
+    """Return the sums of some agents in a time range, by the id of the agent; see `MetricsQuery`."""
+    uncompacted, _ = _read_uncompacted(connection, organization_id)
+    return _Reader(connection, organization_id, None, uncompacted).sum_agents(*_limit_range(since, until), agent_ids)
+
+
+def _limit_range(since: int | None, until: int | None) -> tuple[int, int]:
+    start = 0 if since is None else max(0, since)
+    return start, max(start, END_OF_TIME if until is None else min(END_OF_TIME, until))
 
 
 def _read_uncompacted(connection: Connection, organization_id: str) -> tuple[list[FoldedHour], dict[int, NameRegistry]]:
@@ -110,7 +120,7 @@ def _read_uncompacted(connection: Connection, organization_id: str) -> tuple[lis
 class _TaskAmounts:
     """Amounts of the tasks in incomplete hours: of one agent, or of an organization where `agent_id` is None.
 
-    A query needs those of each hour several times: for its sum, for its series, and for each of the agents.
+    A query needs those of each hour several times: for its sum, for its series, and for its agents.
     """
 
     def __init__(self, connection: Connection, organization_id: str, agent_id: str | None) -> None:
@@ -125,47 +135,46 @@ class _TaskAmounts:
         amounts = self._amounts.get((since, until))
         if amounts is None:
             query = select(*METRIC_COLUMNS).where(*self._conditions, tasks.c.created_at.between(since, until - 1))
-            read_tasks = (Task(**row._mapping) for row in self._connection.execute(query))
+            names = [column.name for column in METRIC_COLUMNS]
+            read_tasks = (Task(**dict(zip(names, row, strict=True))) for row in self._connection.execute(query))
             amounts = self._amounts[since, until] = [(task.agent_id, task_amounts(task)) for task in read_tasks]
         return amounts
 
 
 class _Reader:
-    """Reader of the sums of one agent, or of one organization where `agent_id` is None."""
+    """Reader of the sums of one agent, or of one organization where `agent_id` is None, and of its agents."""
 
     def __init__(
-        self,
-        connection: Connection,
-        organization_id: str,
-        agent_id: str | None,
-        uncompacted: Sequence[FoldedHour],
-        incomplete_hours: _TaskAmounts,
+        self, connection: Connection, organization_id: str, agent_id: str | None, uncompacted: Sequence[FoldedHour]
     ) -> None:
         self._connection = connection
         self._organization_id = organization_id
-        self._agent_id = agent_id
-        self._incomplete_hours = incomplete_hours
-        self._uncompacted: list[HourAmounts] = [
-            (change.hour, change.organization_amounts if agent_id is None else change.amounts)
-            for change in uncompacted
-            if agent_id in (None, change.agent_id)
-        ]
+        # As in the key of a rollup.
+        self._agent_id = ORGANIZATION if agent_id is None else agent_id
+        self._incomplete_hours = _TaskAmounts(connection, organization_id, agent_id)
+        self._uncompacted = uncompacted
 
     def sum(self, since: int, until: int) -> Amounts:
         """Return the sum of the tasks from `since` to before `until`."""
-        total: Amounts = {}
+        return self.sum_agents(since, until, [self._agent_id])[self._agent_id]
+
+    def sum_agents(self, since: int, until: int, agent_ids: Sequence[str]) -> dict[str, Amounts]:
+        """Return the sums of some agents from `since` to before `until`; `ORGANIZATION` stands for all agents."""
+        totals: dict[str, Amounts] = {agent_id: {} for agent_id in agent_ids}
+        if not totals:
+            return totals
         first, last = _round_up(since, HOUR), _round_down(until, HOUR)
         if first > last:  # the range lies within one hour
-            self._add_tasks(total, since, until)
-            return total
-        self._add_tasks(total, since, first)
-        self._add_tasks(total, last, until)
-        for _, amounts in self._read_rollups(list(cover_with_rollups(first, last))):
-            add_amounts(total, amounts)
-        for hour, amounts in self._uncompacted:
-            if first <= hour < last:
-                add_amounts(total, amounts)
-        return total
+            self._add_tasks(totals, since, until)
+            return totals
+        for agent_id, _, amounts in self._read_rollups(agent_ids, list(cover_with_rollups(first, last))):
+            add_amounts(totals[agent_id], amounts)
+        self._add_tasks(totals, since, first)
+        self._add_tasks(totals, last, until)
+        for change in self._uncompacted:
+            if first <= change.hour < last:
+                _add_change(totals, change.agent_id, change.amounts, change.organization_amounts)
+        return totals
 
     def series(self, since: int, until: int, bucket_hours: int) -> list[HourAmounts]:
         """Return the sums of the time buckets from `since` to before `until`."""
@@ -175,10 +184,12 @@ class _Reader:
         if first > last:  # the range lies within one bucket
             points[_round_down(since, size)] = self.sum(since, until)
         else:
-            points.update(self._read_rollups([RollupRange(bucket_hours, first, last)], limit=MAX_POINTS))
-            for hour, amounts in self._uncompacted:
-                if first <= hour < last:
-                    add_amounts(points.setdefault(_round_down(hour, size), {}), amounts)
+            buckets = [RollupRange(bucket_hours, first, last)]
+            points = {start: each for _, start, each in self._read_rollups([self._agent_id], buckets, limit=MAX_POINTS)}
+            for change in self._uncompacted:
+                if first <= change.hour < last and self._agent_id in (ORGANIZATION, change.agent_id):
+                    point = {self._agent_id: points.setdefault(_round_down(change.hour, size), {})}
+                    _add_change(point, change.agent_id, change.amounts, change.organization_amounts)
             # The incomplete buckets at both ends.
             if since < first:
                 points[first - size] = self.sum(since, first)
@@ -186,30 +197,40 @@ class _Reader:
                 points[last] = self.sum(last, until)
         return [(start, amounts) for start, amounts in sorted(points.items()) if amounts][-MAX_POINTS:]
 
-    def _read_rollups(self, ranges: "Sequence[RollupRange]", *, limit: int | None = None) -> list[HourAmounts]:
-        """Return the rollups in some ranges; with `limit`, that many of the newest."""
+    def _read_rollups(
+        self, agent_ids: Sequence[str], ranges: "Sequence[RollupRange]", *, limit: int | None = None
+    ) -> list[tuple[str, int, Amounts]]:
+        """Return the agent, the start and the amounts of the rollups in some ranges; with `limit`, of the newest."""
         if not ranges:
             return []
         in_ranges = [
             (rollups.c.hours == hours) & rollups.c.start.between(start, end - 1) for hours, start, end in ranges
         ]
-        query = select(rollups.c.start, rollups.c.amounts).where(
+        query = select(rollups.c.agent_id, rollups.c.start, rollups.c.amounts).where(
             rollups.c.organization_id == self._organization_id,
-            rollups.c.agent_id == (ORGANIZATION if self._agent_id is None else self._agent_id),
+            rollups.c.agent_id.in_(agent_ids),
             or_(*in_ranges),
         )
         if limit is not None:
             query = query.order_by(rollups.c.start.desc()).limit(limit)
-        return [(start, amounts) for start, amounts in self._connection.execute(query)]
+        return [(agent_id, start, amounts) for agent_id, start, amounts in self._connection.execute(query)]
 
-    def _add_tasks(self, total: Amounts, since: int, until: int) -> None:
+    def _add_tasks(self, totals: dict[str, Amounts], since: int, until: int) -> None:
         if since >= until:
             return
         for agent_id, amounts in self._incomplete_hours.read(since, until):
-            if self._agent_id is None:
-                add_amounts(total, with_agent_runs(agent_id, amounts))
-            elif agent_id == self._agent_id:
-                add_amounts(total, amounts)
+            _add_change(totals, agent_id, amounts)
+
+
+def _add_change(
+    totals: dict[str, Amounts], agent_id: str, amounts: Amounts, organization_amounts: Amounts | None = None
+) -> None:
+    """Add the amounts of an agent to its total and to that of the organization, as far as these are asked for."""
+    if agent_id in totals:
+        add_amounts(totals[agent_id], amounts)
+    if ORGANIZATION in totals:
+        counted = with_agent_runs(agent_id, amounts) if organization_amounts is None else organization_amounts
+        add_amounts(totals[ORGANIZATION], counted)
 
 
 class RollupRange(NamedTuple):

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from xpander_server.clock import HOUR
 from xpander_server.domain.metric_names import NameRegistry
-from xpander_server.domain.metrics import Amounts, with_agent_runs
+from xpander_server.domain.metrics import Amounts, agent_runs
 from xpander_server.store.metrics.deltas import MetricDelta
 from xpander_server.store.schema.tables import rollups
 
@@ -99,7 +99,7 @@ def fold_delta(registries: Mapping[int, NameRegistry], delta: MetricDelta) -> It
     for (agent_id, hour), raw_amounts in sorted(delta.buckets.items(), key=itemgetter(0)):
         registry = registries[period_start(hour)]
         amounts = registry.fold(raw_amounts)
-        yield FoldedHour(agent_id, hour, amounts, registry.fold(with_agent_runs(agent_id, amounts)))
+        yield FoldedHour(agent_id, hour, amounts, {**amounts, **registry.fold(agent_runs(agent_id, amounts))})
 
 
 def save_registries(connection: Connection, organization_id: str, registries: Mapping[int, NameRegistry]) -> None:
