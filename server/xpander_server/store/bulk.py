@@ -4,7 +4,7 @@ SQLAlchemy compiles each statement once for each dialect, and the driver gets th
 processing that SQLAlchemy does for each value takes longer than the driver needs to write it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -99,26 +99,32 @@ class ConflictFreeInsert:
 
 
 class IdQuery:
-    """Query that returns which ids of an organization a table contains.
+    """Query that returns which ids of an organization each of some tables contains.
 
     Args:
-        table: A table with the columns `organization_id` and `id`.
+        *tables: Tables with the columns `organization_id` and `id`.
     """
 
-    def __init__(self, table: Table) -> None:
-        query = f"SELECT id FROM {table.name} WHERE organization_id"  # noqa: S608 - name of the schema
-        self._for_sqlite = query + " = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608 - the name above
-        self._for_postgresql = query + " = %s AND id = ANY(%s)"
+    def __init__(self, *tables: Table) -> None:
+        self._count = len(tables)
+        select = " UNION ALL ".join(
+            f"SELECT {position}, id FROM {table.name} WHERE organization_id = {{}} AND id {{}}"  # noqa: S608 - names of the schema
+            for position, table in enumerate(tables)
+        )
+        self._for_sqlite = select.format(*["?", "IN (SELECT value FROM json_each(?))"] * self._count)
+        self._for_postgresql = select.format(*["%s", "= ANY(%s)"] * self._count)
 
-    def execute(self, connection: Connection, keys: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-        """Yield those keys, each with an organization and an id, that the table contains."""
+    def execute(self, connection: Connection, keys: Iterable[tuple[str, str]]) -> list[set[tuple[str, str]]]:
+        """Return for each table those of the keys, each an organization and an id, that it contains."""
+        found: list[set[tuple[str, str]]] = [set() for _ in range(self._count)]
         is_sqlite = connection.dialect.name == "sqlite"
         sql = self._for_sqlite if is_sqlite else self._for_postgresql
         for parameters in key_parameters(keys):
             organization_id, ids = parameters["key_organization_id"], parameters["key_ids"]
-            result = connection.exec_driver_sql(sql, (organization_id, _json_text(ids) if is_sqlite else ids))
-            for (found_id,) in driver_rows(result):
-                yield organization_id, found_id
+            values = (organization_id, _json_text(ids) if is_sqlite else ids) * self._count
+            for position, found_id in driver_rows(connection.exec_driver_sql(sql, values)):
+                found[position].add((organization_id, found_id))
+        return found
 
 
 def key_parameters(keys: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:

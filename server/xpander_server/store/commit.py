@@ -35,8 +35,8 @@ _SELECT = (
     .with_for_update()
 )
 _SELECT_UNLOCKED = _SELECT.with_for_update(skip_locked=True)
-_STORED_IDS = IdQuery(tasks)
-_ERASED_IDS = IdQuery(erased_tasks)
+_STORED_AND_ERASED = IdQuery(tasks, erased_tasks)
+_ERASED = IdQuery(erased_tasks)
 _DELETE = delete(tasks).where(
     tasks.c.organization_id == bindparam("key_organization_id"),
     tasks.c.id.in_(bindparam("key_ids", expanding=True)),
@@ -173,15 +173,16 @@ def commit(
     after: dict[TaskKey, Task] = {}
     existing: Collection[TaskKey]
     if connection.dialect.name == "sqlite":
-        existing = _find(_STORED_IDS, connection, keys)
+        existing, erased = map(_task_keys, _STORED_AND_ERASED.execute(connection, keys))
         outcomes = _merge(submissions, keys, after, own_prices, existing)
         _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)])
     else:
         outcomes = _merge(submissions, keys, after, own_prices)
         inserted = _INSERT_NEW.execute_returning(connection, [_to_row(after[key]) for key in sorted(after)])
         existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
-    # PostgreSQL has waited for erasures of the same ids in the INSERT.
-    if erased := _find(_ERASED_IDS, connection, after.keys() - existing):
+        # The INSERT has waited for erasures of the same ids.
+        (erased,) = map(_task_keys, _ERASED.execute(connection, after.keys() - existing))
+    if erased:
         for parameters in key_parameters(erased):
             connection.execute(_DELETE, parameters)
         for key in erased:
@@ -260,8 +261,8 @@ def delete_tasks(connection: Connection, keys: Iterable[TaskKey]) -> None:
     append_deltas(connection, collect_deltas(changes))
 
 
-def _find(query: IdQuery, connection: Connection, keys: Iterable[TaskKey]) -> frozenset[TaskKey]:
-    return frozenset(TaskKey(*key) for key in query.execute(connection, keys))
+def _task_keys(keys: Iterable[tuple[str, str]]) -> frozenset[TaskKey]:
+    return frozenset(TaskKey(*key) for key in keys)
 
 
 def _metric_changes(before: Task | None, after: Task) -> Iterator[tuple[Task, Amounts]]:
