@@ -165,3 +165,24 @@ def test_disconnected_client_causes_no_log_message(connect, caplog):
         connection.sendall(head(LENGTH) + BODY)
         assert read_response(connection)[0] == 200
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]
+
+
+def test_connection_that_closes_before_its_response_causes_no_log_message(connect, monkeypatch, caplog):
+    start_task, respond = HttpProtocol._start_asgi_task, Dispatcher.respond
+    cycles = []
+
+    def note_cycle(protocol, cycle, app):
+        cycles.append(cycle)
+        start_task(protocol, cycle, app)
+
+    async def respond_and_close(*arguments):
+        response = await respond(*arguments)
+        cycles[-1].transport.close()
+        return response
+
+    monkeypatch.setattr(HttpProtocol, "_start_asgi_task", note_cycle)
+    monkeypatch.setattr(Dispatcher, "respond", respond_and_close)
+    with connect() as connection:
+        connection.sendall(head(LENGTH) + BODY)
+        assert connection.recv(1) == b""
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")]

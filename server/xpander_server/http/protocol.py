@@ -336,7 +336,10 @@ async def _respond(
         scope[RECEIVED_BODY] = cycle.body
     await _await_previous_response(cycle)
     status, headers, body = await dispatcher.respond(route, scope, receive)
-    if cycle.disconnected or cycle.transport.is_closing():
+    if cycle.transport.is_closing():
+        # `connection_lost` sets it a moment later. uvicorn would log that the application has not responded.
+        cycle.disconnected = True
+    if cycle.disconnected:
         return
     parts = [STATUS_LINE[status]]
     for name, value in (*cycle.default_headers, *headers):
