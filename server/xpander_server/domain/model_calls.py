@@ -101,11 +101,10 @@ def usage_by_model(
     for call, cost in zip(calls, costs, strict=True):
         model = call.get("model")
         if model is not None:
-            tokens = _call_tokens(calls, call, run_tokens) or {}
-            # As `total_tokens` adds them; negative counts are unknown.
-            counted = [max(0, int(tokens.get(kind) or 0)) for kind in ("completion_tokens", "prompt_tokens")]
+            tokens = complete_tokens(_call_tokens(calls, call, run_tokens) or {})
+            counted = total_tokens({kind: max(0, count) for kind, count in tokens.items()})
             costs_by_model.setdefault(model, []).append(cost)
-            tokens_by_model[model] = tokens_by_model.get(model, 0) + sum(counted)
+            tokens_by_model[model] = tokens_by_model.get(model, 0) + counted
     return {model: ModelUsage(tokens_by_model[model], sum_costs(costs)) for model, costs in costs_by_model.items()}
 
 

@@ -24,7 +24,7 @@ the next page continues:
 
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -258,14 +258,13 @@ def _list(
     query = index.select(columns, position, limit + 1)
     deadline = time.monotonic() + seconds
     listed: list[Task] = []
-    names = [column.name for column in columns]
     characters = 0
     with connection.execute(query) as rows:
-        for row in rows:
-            # This row belongs to the next page.
+        for task in _to_tasks(rows, columns):
+            # This task belongs to the next page.
             if len(listed) == limit or characters > PAGE_CHARACTERS or (listed and time.monotonic() > deadline):
                 return Page(listed, cursor_after(listed[-1]))
-            listed.append(Task(**dict(zip(names, row, strict=True))))
+            listed.append(task)
             characters += _OTHER_FIELDS_LENGTH + len(listed[-1].result or "")
     return Page(listed, None)
 
@@ -364,12 +363,16 @@ def read_tasks(
     """Return the tasks with these ids, in the order of the ids; ids without a task are left out."""
     query = select(*columns).where(tasks.c.organization_id == organization_id, tasks.c.id.in_(ids))
     # Sorted here and not by the database: with ORDER BY, SQLite would scan all tasks of the organization for the ids.
-    names = [column.name for column in columns]
-    read = (Task(**dict(zip(names, row, strict=True))) for row in connection.execute(query))
-    by_id = {task.id: task for task in read}
+    by_id = {task.id: task for task in _to_tasks(connection.execute(query), columns)}
     return (by_id[task_id] for task_id in ids if task_id in by_id)
 
 
 def cursor_after(task: Task) -> str:
     """Return the cursor of the page that starts after a task."""
     return _Position(task.created_at, task.id).to_cursor()
+
+
+def _to_tasks(rows: Iterable[Sequence[Any]], columns: Sequence[ColumnElement[Any]]) -> Iterator[Task]:
+    """Yield the tasks in rows with these columns; SQLAlchemy's mapping of each row would cost more."""
+    names = [column.name for column in columns]
+    return (Task(**dict(zip(names, row, strict=True))) for row in rows)

@@ -124,7 +124,7 @@ def _read_children(connection: Connection, organization_id: str, parent_ids: Seq
         for row in connection.execute(_CHILDREN, {"organization": organization_id, "parent": parent_id, "count": limit})
     ]
     rows.sort(key=lambda row: (row.created_at, row.id))
-    return [_to_task(row) for row in rows[:limit]]
+    return [Task(**row._mapping) for row in rows[:limit]]
 
 
 def _read_ancestors(connection: Connection, task: Task) -> list[Task]:
@@ -136,10 +136,6 @@ def _read_ancestors(connection: Connection, task: Task) -> list[Task]:
         row = connection.execute(query).one_or_none()
         if row is None:
             break
-        ancestors.insert(0, _to_task(row))
+        ancestors.insert(0, Task(**row._mapping))
         parent_id = ancestors[0].parent_task_id
     return ancestors
-
-
-def _to_task(row: Any) -> Task:
-    return Task(**row._mapping)
