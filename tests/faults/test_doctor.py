@@ -1,6 +1,7 @@
 """The checks of `doctor` against backends with one fault each."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -69,8 +70,18 @@ def test_clock_skew_fails_only_clock_check(server, monkeypatch):
 
 
 def test_embedded_store_check_passes(embedded):
-    assert "created now" in check_results(embedded)["store"][1]
-    assert "bytes" in check_results(embedded)["store"][1]
+    Task.report_external_task(embedded, "agent-1", result="done")
+    state, message = check_results(embedded)["store"]
+    assert state == "ok"
+    assert "bytes" in message
+
+
+def test_embedded_store_that_does_not_exist_fails_and_is_not_created(embedded):
+    results = check_results(embedded)
+    assert results["store"][0] == "failed"
+    assert "does not exist" in results["store"][1]
+    assert results["agent"][0] == "skipped"
+    assert not Path(embedded.base_url.removeprefix("sqlite:///")).exists()
 
 
 @pytest.mark.parametrize("path", ["/no/such/folder/x.db", "/proc/x.db"])

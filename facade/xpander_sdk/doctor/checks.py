@@ -213,13 +213,14 @@ def _check_store(context: _Context) -> str:
         client.probe(configuration, operations.get_task("doctor"))
         return f"{configuration.target} responds"
     path = os.path.abspath(configuration.base_url.removeprefix("sqlite:///"))
-    is_new = not os.path.exists(path)
-    if is_new and not os.access(os.path.dirname(path), os.W_OK):
-        raise CheckFailed(f"{os.path.dirname(path)} is not a writable folder")
-    if not is_new and not os.access(path, os.W_OK):
+    if not os.path.exists(path):
+        if not os.access(os.path.dirname(path), os.W_OK):
+            raise CheckFailed(f"{os.path.dirname(path)} is not a writable folder")
+        raise CheckFailed(f"{path} does not exist. The first report creates it; check the folder if there are reports")
+    if not os.access(path, os.W_OK):
         raise CheckFailed(f"{path} is not writable")
     client.probe(configuration, operations.get_task("doctor"))
-    return f"{path}, {'created now' if is_new else f'{os.path.getsize(path):,} bytes'}"
+    return f"{path}, {os.path.getsize(path):,} bytes"
 
 
 _INDEPENDENT = frozenset({"clock", "organization", "outbox", "spans"})  # no other check depends on these
