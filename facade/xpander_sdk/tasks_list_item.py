@@ -41,7 +41,8 @@ class TasksListItem(ApiObject):
         updated_at: Time of the last change of the record.
         conversation_id: Conversation that the run belongs to.
         source_node_type: Type of the system that recorded the run.
-        error: Why the run failed, or only the start of the text. `load` returns all of it.
+        error: Why the run failed, or only the start of the text. `load` returns all of it. For a failed run without an
+            error and a result, `xpander-report serve` states the error of the calls or of the response.
         duration: Wall-clock time of the run, in seconds.
         tokens: Token usage: as reported, else the sum of the calls.
         model: Model of the run.

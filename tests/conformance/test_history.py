@@ -81,3 +81,12 @@ def test_history_is_filtered_by_text_tool_model_and_time(sdk, agent_id, new_id):
     assert (filtered(model="gpt-4o"), filtered(model="gpt")) == (["model"], [])
     middle = tasks[2].created_at.isoformat()
     assert (filtered(since=middle), filtered(until=middle)) == (["none", "model"], ["tool", "text"])
+
+
+def test_history_states_error_of_response_if_failed_run_reports_no_text(sdk, agent_id, new_id):
+    response = {"error": {"type": "rate_limit_error", "message": "The rate limit is exceeded"}}
+    sdk.task_report(agent_id=agent_id, id=new_id(), is_success=False, llm_response=response)
+    sdk.task_report(agent_id=agent_id, id=new_id(), is_success=False, llm_response=response, result="No answer")
+    newest, oldest = sdk.history(agent_id)
+    assert (oldest.error, oldest.result) == ("The rate limit is exceeded", None)
+    assert (newest.error, newest.result) == (None, "No answer")

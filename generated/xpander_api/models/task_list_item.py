@@ -39,7 +39,11 @@ class TaskListItem:
     conversation_id: None | str | Unset = UNSET
     error: None | str | Unset = UNSET
     """ Why the run failed, or only the start of the text. `xpander-report serve` returns about the first 500
-    characters. """
+    characters
+    of the reported error. If a failed run has neither an error nor a result, it returns the error of the calls or
+    of
+    the response.
+     """
     result: None | str | Unset = UNSET
     """ The result, or only its start. `xpander-report serve` returns about the first 4,000 characters. """
     duration: float | None | Unset = UNSET

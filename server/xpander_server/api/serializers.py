@@ -57,10 +57,12 @@ def _usage(task: Task) -> dict[str, Any]:
 
 def list_item(task: Task, stale_before: int) -> dict[str, Any]:
     """Return the contract's `TaskListItem`; the arguments are those of `task`."""
+    # Many programs report neither an error nor a result of a failed run, but a response that states the reason.
+    error = task.error if task.error or task.result else task.reason
     return {
         **reported_task(task, stale_before),
         **_usage(task),
-        "error": task.error if task.error is None else str(task.error),
+        "error": error if error is None else str(error),
         "result": task.result if task.result is None else str(task.result),
         "result_truncated": isinstance(task.result, Excerpt),
     }

@@ -68,7 +68,7 @@ LISTED: list[ColumnElement[Any]] = [
     tasks.c[name]
     for name in (
         "organization_id", "id", "agent_id", "created_at", "updated_at", "is_success", "user_id", "parent_task_id",
-        "triggering_agent_id", "conversation_id", "duration", "tokens", "model", "cost",
+        "triggering_agent_id", "conversation_id", "duration", "tokens", "model", "cost", "reason",
     )
 ] + [
     excerpt(tasks.c.result, RESULT_LENGTH, max_bytes=RESULT_LENGTH),
