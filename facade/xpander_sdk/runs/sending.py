@@ -40,7 +40,7 @@ def new_report(
         reason: Reason of a failure.
         duration: Measured duration in seconds; None while the run is in progress.
     """
-    values = tracker.values(run, is_success, reason, duration)
+    values = tracker.facts.values(run, is_success, reason, duration)
     agent_id = run.agent_id or ""
     try:
         report = _lazy.report.new_report(agent_id, **values)

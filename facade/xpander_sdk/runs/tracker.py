@@ -1,4 +1,4 @@
-"""Tracker of one run: its identity, its times, what was recorded, and its reports.
+"""Tracker of one run: its identity, its times and its reports. `facts` is what was recorded.
 
     Run.__enter__    →  enter    identity, parent, sampling; report "in progress" if the route is the outbox
     Run.record       →  record   calls, tools, text, failure
@@ -11,7 +11,6 @@ Nothing here raises into the caller's code: each public method catches `Exceptio
 import hashlib
 import logging
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,9 @@ from xpander_sdk._clock import monotonic
 from xpander_sdk.errors import ModuleException
 from xpander_sdk.reporting.validation import parse_id, resolve_agent_id
 from xpander_sdk.runs import recording, sending
-from xpander_sdk.runs.calls import Calls
 from xpander_sdk.runs.current import current
 from xpander_sdk.runs.ends import end_of
+from xpander_sdk.runs.facts import Facts
 from xpander_sdk.runs.options import RunOptions
 from xpander_sdk.settings.configuration import Configuration, resolve_configuration
 
@@ -35,7 +34,6 @@ __all__ = ["RunOptions", "Tracker"]
 
 _log = logging.getLogger("xpander_sdk")
 _MAX_ERRORS = 10  # texts that a run keeps
-_MAX_RECENT = 16  # results that are remembered, so that recording one twice counts once
 _MAX_LOGGED = 100
 _logged: set[str] = set()
 
@@ -47,18 +45,16 @@ class Tracker:
         options: Arguments of `Backend.run`.
 
     Attributes:
+        facts: What was recorded and returned.
         is_recording: Whether the run has an agent and an id, and was sampled. False until it begins.
         has_ended: Whether its end was reported.
         is_kept_open: Whether its end is reported as "in progress".
         report_errors: Texts of the errors of recording and reporting.
-        returned: Result that the decorated function has returned; None if it returned none.
     """
 
     __slots__ = (
-        "_calls", "_failure", "_has_recorded", "_has_span", "_is_paused", "_is_resolved", "_output", "_recent", "_span",
-        "_started_at", "_via", "_watches",
-        "configuration", "has_ended", "is_kept_open", "is_recording", "llm_response", "options", "report_errors",
-        "returned",
+        "_has_span", "_is_resolved", "_span", "_started_at", "_via", "_watches",
+        "configuration", "facts", "has_ended", "is_kept_open", "is_recording", "options", "report_errors",
     )  # fmt: skip
 
     def __init__(self, options: RunOptions) -> None:
@@ -68,17 +64,10 @@ class Tracker:
         self.has_ended = False
         self.is_kept_open = False
         self.report_errors: list[str] = []
-        self.returned: Any = None
-        self.llm_response: Any = None
         self._is_resolved = False
         self._via: str | None = None
         self._started_at: float | None = None
-        self._calls = Calls()
-        self._has_recorded = False  # also by a run within this one
-        self._output: Any = None  # text or data of the last recorded response or result
-        self._failure: str | None = None
-        self._is_paused = False
-        self._recent: list[Any] = []
+        self.facts = Facts()
         self._watches: list[WatchedStream[Any]] = []
         self._has_span = False
         self._span: RunSpan | None = None
@@ -222,7 +211,7 @@ class Tracker:
         try:
             recorded = recording.read(result, provider, model)
             if recorded is not None:
-                self._add(run, recorded, result)
+                self.facts.add(run, recorded, result)
         except Exception as error:
             self.handle(error)
 
@@ -231,39 +220,25 @@ class Tracker:
         if self._is_resolved and not self.is_recording:
             return
         try:
-            self._add(run, recorded)
+            self.facts.add(run, recorded)
         except Exception as error:
             self.handle(error)
 
     def take(self, run: "Run", returned: Any) -> None:
-        """Take the value that a decorated function has returned as the result of the run.
-
-        The result of a framework and the response of a provider are recorded. If the run has recorded calls before,
-        their tokens are not added: the function may return the sum of what it has recorded.
-        """
+        """Take the value that a decorated function has returned as the result of the run."""
         if returned is None or not self.is_recording:
             return
         try:
-            recorded = None if isinstance(returned, str | bytes) else recording.read(returned)
-            if recorded is not None:
-                calls = () if self._has_recorded else recorded.calls
-                self._add(run, recorded._replace(calls=calls), returned)
-            if recorded is None or (recorded.text is None and not recorded.is_result):
-                self.returned = returned if _is_data(returned) else None
+            self.facts.take(run, returned)
         except Exception as error:
             self.handle(error)
 
     def take_items(self, run: "Run", items: Any) -> None:
         """Take the items of a generator as the result of the run: a text, or a list of other items."""
-        if isinstance(items, str) or not self.is_recording:
-            self.returned = items
+        if not self.is_recording:
             return
         try:
-            recorded = recording.read_stream(items)
-            if recorded is not None and not self._has_recorded:
-                self._add(run, recorded)
-            elif recorded is None and all(_is_data(item) for item in items):
-                self.returned = items
+            self.facts.take_items(run, items)
         except Exception as error:
             self.handle(error)
 
@@ -288,40 +263,9 @@ class Tracker:
         try:
             recorded = recording.read_stream(chunks, provider, model)
             if recorded is not None:
-                self._add(run, recorded)
+                self.facts.add(run, recorded)
         except Exception as error:
             self.handle(error)
-
-    def _add(self, run: "Run", recorded: "Recorded", source: Any = None) -> None:
-        if source is None or not any(source is recent for recent in self._recent):
-            are_new = [self._calls.add(call) for call in recorded.calls]
-            # A response that another source has recorded adds no tools: they are known.
-            if not recorded.calls or any(are_new):
-                if type(run.used_tools) is not list:  # replaced by the caller
-                    run.used_tools = list(run.used_tools or ())
-                run.used_tools.extend(_new_names(recorded, run.used_tools))  # one step, for threads
-            self._note_recorded(recorded, source)
-            outer = run.outer
-            while outer is not None and outer._tracker is not None:
-                outer._tracker._exclude(recorded, source)
-                outer = outer.outer
-        output = recorded.output if recorded.text is None else recorded.text
-        if output is not None and _is_data(output):
-            self._output = output
-        self._failure = recorded.error
-        self._is_paused = recorded.is_paused
-        if recorded.response is not None:
-            self.llm_response = recorded.response
-
-    def _exclude(self, recorded: "Recorded", source: Any) -> None:
-        """Do not count the calls of a run within this one, which counts them, if this run records them as well."""
-        self._calls.exclude(recorded.calls)
-        self._note_recorded(recorded, source)
-
-    def _note_recorded(self, recorded: "Recorded", source: Any) -> None:
-        self._has_recorded = self._has_recorded or bool(recorded.calls)
-        if source is not None:
-            self._recent = [*self._recent[1 - _MAX_RECENT :], source]
 
     # End
 
@@ -360,61 +304,19 @@ class Tracker:
             return None
         for watch in self._watches:
             watch.record_received()
-        self._watches, self._recent = [], []
+        self._watches = []
         is_success, reason = end_of(error)
         if is_success:
-            reason = run.error or self._failure
+            reason = run.error or self.facts.failure
             is_success = run.is_success if run.is_success is not None else not reason
-            if (self.is_kept_open or self._is_paused) and run.is_success is None and not reason:
+            if (self.is_kept_open or self.facts.is_paused) and run.is_success is None and not reason:
                 is_success = None
         if self._span is not None:
             self._span.end(is_success, reason)
         duration = None if self._started_at is None else ended_at - self._started_at
         report = sending.new_report(self, run, is_success, reason=reason, duration=duration)
-        # Tasks that outlive the run keep it in their context; it must not keep the caller's objects.
-        self.returned = self.llm_response = self._output = None
+        self.facts.forget_objects()
         return report
-
-    # Values of a report
-
-    def values(self, run: "Run", is_success: bool | None, reason: str | None, duration: float | None) -> dict[str, Any]:
-        """Return the known fields of the run.
-
-        Args:
-            run: The run.
-            is_success: Outcome; None for a run in progress.
-            reason: Reason of a failure.
-            duration: Measured duration in seconds, if the run has ended.
-        """
-        result = run.result
-        if result is None:
-            result = self._output if self.returned is None else self.returned
-        tokens, calls = run.tokens, None
-        if self._calls:
-            tokens, calls = self._calls.tokens() if tokens is None else tokens, self._calls.to_list()
-        error = run.error or reason
-        values: dict[str, Any] = {
-            "id": run.id,
-            "is_success": is_success,
-            # Without these two, the defaults of a report would be sent: a run that is known to have no duration and no
-            # tools.
-            "duration": duration if run.duration is None else run.duration,
-            "used_tools": run.used_tools or None,
-        }
-        known = (
-            ("input", run.input),
-            ("llm_response", self.llm_response if run.llm_response is None else run.llm_response),
-            ("tokens", tokens),
-            ("result", result),
-            ("error", error),
-            ("calls", calls),
-            ("user_id", run.user_id),
-            ("conversation_id", run.conversation_id),
-            ("parent_task_id", run.parent_task_id),
-            ("metadata", run.metadata),
-        )
-        values.update((name, value) for name, value in known if value is not None)
-        return values
 
     @property
     def mask(self) -> Callable[[dict[str, Any]], Any] | None:
@@ -455,23 +357,6 @@ class Tracker:
         if len(_logged) < _MAX_LOGGED:
             _logged.add(subject)
         _log.log(level, "a run was not recorded completely: %s", text)
-
-
-def _new_names(recorded: "Recorded", known: Iterable[Any] | None) -> list[str]:
-    """Return the tools that are to be added. The result of a framework repeats those of responses that are recorded."""
-    if not recorded.is_result:
-        return list(recorded.tool_names)
-    return list(
-        (Counter(recorded.tool_names) - Counter(name for name in known or () if isinstance(name, str))).elements()
-    )
-
-
-def _is_data(value: Any) -> bool:
-    """Return whether a returned value is data, and not an object that may hold clients, keys and connections."""
-    if isinstance(value, str | bytes | bool | int | float | list | tuple | dict):
-        return True
-    kind = type(value)
-    return any(hasattr(kind, name) for name in ("__dataclass_fields__", "__attrs_attrs__", "model_dump"))
 
 
 def _is_sampled(run_id: str, share: float) -> bool:
