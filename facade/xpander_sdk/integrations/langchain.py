@@ -21,12 +21,18 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 
-from xpander_capture.responses import summarize_response
-from xpander_capture.responses.reading import child, text
-from xpander_capture.results import read_result
+from xpander_capture.responses.reading import text
 from xpander_sdk._clock import monotonic
 from xpander_sdk.backend import Backend
 from xpander_sdk.integrations.adapter_run import AdapterRun, configured_agent, guarded
+from xpander_sdk.integrations.langchain_values import (
+    component_name,
+    input_of,
+    is_interrupt,
+    is_resumption,
+    message_of,
+    output_of,
+)
 from xpander_sdk.runs import recording
 from xpander_sdk.runs.current import current
 from xpander_sdk.runs.ends import describe_error, end_of
@@ -43,8 +49,6 @@ __all__ = ["CallbackHandler"]
 MAX_RUNS = 1_000
 """Open runs, and interrupted runs, that are in memory, at most. Of more, the oldest one is left out."""
 
-_INPUT_KEYS = ("input", "question", "query", "prompt")
-_OUTPUT_KEYS = ("output", "answer", "result", "text")
 _CONVERSATION_KEYS = ("thread_id", "session_id", "conversation_id")
 
 
@@ -154,7 +158,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
     ) -> None:
         """Note a chain, graph or node; an agent and a graph are known to be runs."""
         metadata = event.get("metadata") or {}
-        tree = self._enter(run_id, parent_run_id, _name(serialized, event), inputs, metadata)
+        tree = self._enter(run_id, parent_run_id, component_name(serialized, event), inputs, metadata)
         if metadata.get("lc_agent_name") or metadata.get("langgraph_node"):
             self._begin(tree)
 
@@ -177,7 +181,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
         self, serialized: Any, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **event: Any
     ) -> None:
         """Add a tool to its run."""
-        name = _name(serialized, event)
+        name = component_name(serialized, event)
         tree = self._enter(run_id, parent_run_id, name, input_str, event.get("metadata") or {})
         if tree.id != run_id:
             self._begin(tree).add_tool(name)
@@ -187,7 +191,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
         self, serialized: Any, query: str, *, run_id: UUID, parent_run_id: UUID | None = None, **event: Any
     ) -> None:
         """Note a retriever: its embeddings and models belong to the run around it."""
-        self._enter(run_id, parent_run_id, _name(serialized, event), query, event.get("metadata") or {})
+        self._enter(run_id, parent_run_id, component_name(serialized, event), query, event.get("metadata") or {})
 
     # Ends
 
@@ -198,7 +202,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
         call = None if tree is None else tree.calls.pop(run_id, None)
         if tree is None or call is None:
             return
-        message = _message(response)
+        message = message_of(response)
         recorded = recording.read(response if message is None else message)
         if recorded is not None:
             calls = tuple(call.complete(each) for each in recorded.calls)
@@ -230,7 +234,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **event: Any) -> None:
         """End the run of an outermost chain, or note that it is interrupted."""
         tree = self._by_id.get(run_id)
-        if tree is not None and _is_interrupt(error) and event.get("parent_run_id") in (None, tree.id):
+        if tree is not None and is_interrupt(error) and event.get("parent_run_id") in (None, tree.id):
             tree.is_interrupted = True  # the graph itself then ends without an error
         self._end(run_id, error, None, event.get("inputs"))
 
@@ -304,7 +308,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
         self, serialized: Any, inputs: Any, run_id: UUID, parent_run_id: UUID | None, event: Mapping[str, Any]
     ) -> None:
         metadata = event.get("metadata") or {}
-        tree = self._enter(run_id, parent_run_id, _name(serialized, event), inputs, metadata, is_model=True)
+        tree = self._enter(run_id, parent_run_id, component_name(serialized, event), inputs, metadata, is_model=True)
         tree.calls[run_id] = _Call(metadata)
         if tree.id != run_id or not _is_recording(tree.outer):
             self._begin(tree)
@@ -312,8 +316,9 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
     def _end(self, run_id: UUID, error: BaseException | None, outputs: Any, inputs: Any = None) -> None:
         tree = self._leave(run_id)
         if tree is not None and tree.id == run_id:
-            if tree.run is not None and inputs and not _input(tree.inputs):  # a stream reads its input after its start
-                tree.run.set_values(input=_input(inputs))
+            # A stream reads its input after its start.
+            if tree.run is not None and inputs and not input_of(tree.inputs):
+                tree.run.set_values(input=input_of(inputs))
             self._finish(tree, error, outputs)
 
     def _add(self, tree: _Tree, recorded: recording.Recorded) -> None:
@@ -333,7 +338,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
                 self._backend,
                 agent_id=self._agent_of(tree),
                 id=text(tree.metadata.get("xpander_task_id")),
-                input=_input(tree.inputs),
+                input=input_of(tree.inputs),
                 user_id=text(tree.metadata.get("user_id")),
                 conversation_id=tree.conversation_id,
                 metadata=self._metadata,
@@ -359,7 +364,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
             run.pause(seconds)
             self._keep_waiting(tree, run)
             return
-        run.set_values(result=_output(outputs))
+        run.set_values(result=output_of(outputs))
         if end.is_success:
             run.end(seconds)
         else:
@@ -387,7 +392,7 @@ class CallbackHandler(_Handler):  # type: ignore[misc]
             return None
         with _waiting_lock:
             run = _waiting.pop(key, None)
-        return run if _is_resumption(tree.inputs) else None
+        return run if is_resumption(tree.inputs) else None
 
 
 @lru_cache(maxsize=1)
@@ -398,68 +403,6 @@ def _default_backend() -> Backend:
 
 def _is_recording(run: Run | None) -> bool:
     return run is not None and run.is_recording and not run.has_ended
-
-
-def _name(serialized: Any, event: Mapping[str, Any]) -> str:
-    """Return the name of a component."""
-    name = text(event.get("name")) or text(child(serialized, "name"))
-    if name is None:
-        path = child(serialized, "id")
-        name = str(path[-1]) if isinstance(path, list) and path else "LangChain"
-    return name
-
-
-def _is_interrupt(error: BaseException) -> bool:
-    """Return whether an exception is an interrupt; other ones of its family lead to another graph."""
-    return any(kind.__name__ == "GraphInterrupt" for kind in type(error).__mro__)
-
-
-def _is_resumption(inputs: Any) -> bool:
-    return inputs is None or (type(inputs).__name__ == "Command" and getattr(inputs, "resume", None) is not None)
-
-
-def _input(inputs: Any) -> Any:
-    """Return the request of a run: the messages or the text in its inputs, else the inputs."""
-    if type(inputs).__name__ == "Command":
-        return None
-    messages = child(inputs, "messages")
-    if isinstance(messages, list | tuple) and messages:
-        inputs = messages
-    elif isinstance(inputs, dict):
-        return _text_of(inputs, _INPUT_KEYS)
-    if isinstance(inputs, list | tuple):  # LangChain also accepts messages as pairs of role and text
-        return [
-            {"role": item[0], "content": item[1]} if isinstance(item, tuple) and len(item) == 2 else item
-            for item in inputs
-        ]
-    return inputs
-
-
-def _output(outputs: Any) -> Any:
-    """Return the answer of a run: the text of its last message, the text or data in its outputs, else the outputs."""
-    result = read_result(outputs)
-    if result is not None:
-        return result.output if result.text is None else result.text
-    if outputs is None or isinstance(outputs, str):
-        return outputs
-    if text(child(outputs, "type")) is not None and child(outputs, "content") is not None:  # a message
-        return summarize_response(outputs).text or outputs.content
-    return _text_of(outputs, _OUTPUT_KEYS) if isinstance(outputs, dict) else outputs
-
-
-def _text_of(values: dict[Any, Any], keys: tuple[str, ...]) -> Any:
-    """Return the value of the first key that is there, the only value, or all values."""
-    for key in keys:
-        if isinstance(values.get(key), str):
-            return values[key]
-    return next(iter(values.values())) if len(values) == 1 else values
-
-
-def _message(response: Any) -> Any:
-    """Return the message of a chat model; None for a model that completes texts."""
-    generations = child(response, "generations")
-    first = generations[0] if generations else None
-    return child(first[0], "message") if first else None
 
 
 _handler: "ContextVar[BaseCallbackHandler | None]" = ContextVar("xpander_langchain_handler", default=None)
