@@ -18,7 +18,7 @@ from xpander_server.store.engine import sqlite as sqlite_engine
 from xpander_server.store.engine.limits import Limits, Watchdog
 from xpander_server.store.engine.locks import FairFileLock
 from xpander_server.store.metrics.queries import MetricsQuery
-from xpander_server.store.retention import CHUNK, Pace
+from xpander_server.store.pace import CHUNK, Pace
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 

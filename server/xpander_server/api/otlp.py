@@ -27,6 +27,7 @@ from xpander_capture.spans import Event, Span, parse_valid_spans, summarize, to_
 from xpander_capture.spans.values import encode_json
 from xpander_server.body_json import decode_json
 from xpander_server.http.errors import HTTPError
+from xpander_server.json_text import as_text
 from xpander_server.store import StoredSpan
 
 MAX_VALUES = 2_000_000
@@ -132,7 +133,7 @@ def _encode(value: Any) -> str:
     NaN and infinite numbers become null here instead of in the report.
     """
     try:
-        return msgspec.json.encode(value).decode()
+        return as_text(value)
     except ValueError:  # a part of a character
         return encode_json(value)
 

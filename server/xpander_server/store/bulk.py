@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, CursorResult, Dialect, Insert, String, Table, Update
+
+from xpander_server.json_text import as_text
 
 Row = Sequence[Any]
 KEY_PREFIX = "key_"
@@ -73,7 +74,7 @@ class ConflictFreeInsert:
         present = [
             {name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows
         ]  # a column that a row leaves out is NULL
-        return set(driver_rows(connection.exec_driver_sql(self._sql_for(connection.dialect), (_json_text(present),))))
+        return set(driver_rows(connection.exec_driver_sql(self._sql_for(connection.dialect), (as_text(present),))))
 
     def _sql_for(self, dialect: Dialect) -> str:
         sql = self._sql.get(dialect.name)
@@ -121,7 +122,7 @@ class IdQuery:
         sql = self._for_sqlite if is_sqlite else self._for_postgresql
         for parameters in key_parameters(keys):
             organization_id, ids = parameters["key_organization_id"], parameters["key_ids"]
-            values = (organization_id, _json_text(ids) if is_sqlite else ids) * self._count
+            values = (organization_id, as_text(ids) if is_sqlite else ids) * self._count
             for position, found_id in driver_rows(connection.exec_driver_sql(sql, values)):
                 found[position].add((organization_id, found_id))
         return found
@@ -144,7 +145,3 @@ def driver_rows(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
     cursor = result.cursor
     assert cursor is not None  # the statement returns rows
     return list(cursor.fetchall())
-
-
-def _json_text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -13,12 +13,13 @@ from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
 from xpander_server.domain.new_task import create_task
 from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.task import Conflict, Erased, Task, merge
+from xpander_server.json_text import as_text
 from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, IdQuery, key_parameters
 from xpander_server.store.engine.errors import RowLocked
 from xpander_server.store.metadata_pairs import delete_pairs, update_pairs
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
-from xpander_server.store.schema.tables import Json, as_text, erased_tasks, tasks
+from xpander_server.store.schema.tables import Json, erased_tasks, tasks
 
 _COLUMNS = [column.name for column in tasks.columns]
 _column_values = attrgetter(*_COLUMNS)

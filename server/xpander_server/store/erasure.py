@@ -17,8 +17,11 @@ from attrs import frozen
 from sqlalchemy import ColumnElement, Connection, Text, delete, insert, select
 
 from xpander_server.domain.task import Task
+from xpander_server.json_text import as_text
+from xpander_server.store.engine.database import Database
 from xpander_server.store.metadata_pairs import delete_pairs
-from xpander_server.store.schema.tables import as_text, audit_log, erased_tasks, spans, tasks, traces
+from xpander_server.store.pace import Pace
+from xpander_server.store.schema.tables import audit_log, erased_tasks, spans, tasks, traces
 
 _KEPT = [column.name for column in erased_tasks.columns if column.name != "erased_at"]
 _NEEDED = [tasks.c[name] for name in dict.fromkeys([*_KEPT, "metadata"])]
@@ -67,7 +70,20 @@ class ErasureSelection:
         return conditions
 
 
-def erase_chunk(connection: Connection, selection: ErasureSelection, *, now: int, limit: int) -> int:
+def erase(database: Database, selection: ErasureSelection, *, actor: str, now: int) -> int:
+    """Erase the contents of tasks, in small transactions; see `Store.erase`."""
+
+    def run(connection: Connection, limit: int) -> int:
+        count = _erase_chunk(connection, selection, now=now, limit=limit)
+        if count:
+            # In the same transaction: after a crash, the log has each task that was erased.
+            _record_erasure(connection, selection, actor=actor, now=now, count=count)
+        return count
+
+    return Pace().run_all(lambda limit: database.write(lambda connection: run(connection, limit)))
+
+
+def _erase_chunk(connection: Connection, selection: ErasureSelection, *, now: int, limit: int) -> int:
     """Erase up to `limit` tasks of a selection, and return their number."""
     chosen = select(tasks.c.id).where(*selection.conditions()).limit(limit)
     is_chosen = (tasks.c.organization_id == selection.organization_id, tasks.c.id.in_(chosen))
@@ -99,7 +115,7 @@ def _delete_spans(connection: Connection, organization_id: str, task_ids: Iterab
         )
 
 
-def record_erasure(connection: Connection, selection: ErasureSelection, *, actor: str, now: int, count: int) -> None:
+def _record_erasure(connection: Connection, selection: ErasureSelection, *, actor: str, now: int, count: int) -> None:
     """Record in the audit log who erased which tasks.
 
     Args:

@@ -1,5 +1,6 @@
 """Repricing: computation of stored costs at the prices that are known now. Metrics change by the exact difference."""
 
+import time
 from typing import NamedTuple
 
 from attrs import frozen
@@ -8,10 +9,12 @@ from sqlalchemy import ColumnElement, Connection, Text, or_, select, tuple_, typ
 from xpander_server.domain.metrics import task_delta
 from xpander_server.domain.pricing import OwnPrices
 from xpander_server.domain.task import Task, reprice
+from xpander_server.json_text import as_text
 from xpander_server.store.commit import update_tasks
+from xpander_server.store.engine.database import Database
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
 from xpander_server.store.metrics.rollups import compact_by_chance
-from xpander_server.store.schema.tables import as_text, tasks
+from xpander_server.store.schema.tables import tasks
 
 CHUNK = 200
 """Largest number of tasks that one transaction reprices: reports to a SQLite file wait meanwhile."""
@@ -75,12 +78,42 @@ class Repriced(NamedTuple):
         return Repriced(*(one + two for one, two in zip(self, other, strict=True)))
 
 
+def reprice_selection(
+    database: Database, selection: Selection, own_prices: OwnPrices, *, is_dry_run: bool = False
+) -> Repriced:
+    """Reprice the tasks of a selection, in small transactions with pauses, so that reports get half of the time.
+
+    Args:
+        database: The database.
+        selection: The tasks.
+        own_prices: Prices of the organization.
+        is_dry_run: Compute the result without changing anything.
+    """
+    total = Repriced(0, 0, 0)
+    after: Position | None = None
+    while True:
+        started_at = time.monotonic()
+        result, after = database.write(
+            lambda connection: _reprice_chunk(
+                connection,
+                selection,
+                after,  # noqa: B023 - the function runs at once
+                own_prices,
+                is_dry_run=is_dry_run,
+            )
+        )
+        total += result
+        if after is None:
+            return total
+        time.sleep(min(time.monotonic() - started_at, 1.0))
+
+
 def find_organizations(connection: Connection) -> list[str]:
     """Return the organizations that have tasks."""
     return [*connection.scalars(select(tasks.c.organization_id).distinct().order_by(tasks.c.organization_id))]
 
 
-def reprice_chunk(
+def _reprice_chunk(
     connection: Connection,
     selection: Selection,
     after: Position | None,

@@ -1,14 +1,13 @@
 """The store: every operation of the server on its database."""
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
 from sqlalchemy import Connection, select
 
-from xpander_server.clock import HOUR, now
+from xpander_server.clock import now
 from xpander_server.domain.metrics import Amounts
 from xpander_server.domain.pricing import OwnPrices, PricesNotLoaded, load_prices
 from xpander_server.domain.task import Task
@@ -361,27 +360,8 @@ class Store:
         for name in organizations:
             own_prices = OwnPrices(self.own_prices.list_prices(name))
             selection = Selection(organization_id=name, since=since, until=started_at, model=model, is_all=is_all)
-            total += self._reprice(selection, own_prices, is_dry_run=is_dry_run)
+            total += repricing.reprice_selection(self._database, selection, own_prices, is_dry_run=is_dry_run)
         return total
-
-    def _reprice(self, selection: Selection, own_prices: OwnPrices, *, is_dry_run: bool) -> Repriced:
-        total = Repriced(0, 0, 0)
-        after: repricing.Position | None = None
-        while True:
-            started_at = time.monotonic()
-            result, after = self._database.write(
-                lambda connection: repricing.reprice_chunk(
-                    connection,
-                    selection,
-                    after,  # noqa: B023 - the function runs at once
-                    own_prices,
-                    is_dry_run=is_dry_run,
-                )
-            )
-            total += result
-            if after is None:
-                return total
-            time.sleep(min(time.monotonic() - started_at, 1.0))
 
     def delete_before(self, before: int) -> int:
         """Delete the tasks created before a time; their metrics stay.
@@ -396,9 +376,7 @@ class Store:
         Returns:
             The number of deleted tasks.
         """
-        before = before // HOUR * HOUR
-        organizations = self._database.read(lambda connection: retention.find_organizations(connection, before))
-        return sum(self._delete_before(organization_id, before) for organization_id in organizations)
+        return retention.delete_before(self._database, before)
 
     def erase(self, selection: ErasureSelection, *, actor: str, now: int) -> int:
         """Erase the contents of tasks; their metrics stay. Record in the audit log who did it.
@@ -411,28 +389,11 @@ class Store:
         Returns:
             The number of erased tasks. If it is 0, nothing is recorded.
         """
-
-        def erase_chunk(connection: Connection, limit: int) -> int:
-            count = erasure.erase_chunk(connection, selection, now=now, limit=limit)
-            if count:
-                # In the same transaction: after a crash, the log has each task that was erased.
-                erasure.record_erasure(connection, selection, actor=actor, now=now, count=count)
-            return count
-
-        return retention.Pace().run_all(
-            lambda limit: self._database.write(lambda connection: erase_chunk(connection, limit))
-        )
+        return erasure.erase(self._database, selection, actor=actor, now=now)
 
     def audit_log(self, organization_id: str, limit: int) -> list[Mapping[str, Any]]:
         """Return the latest entries of the audit log of an organization, newest first."""
         return self._database.read(lambda connection: erasure.read_audit_log(connection, organization_id, limit))
-
-    def _delete_before(self, organization_id: str, before: int) -> int:
-        return retention.Pace().run_all(
-            lambda limit: self._database.write(
-                lambda connection: retention.delete_chunk(connection, organization_id, before, limit)
-            )
-        )
 
 
 def _without_password(url: str) -> str:

@@ -26,9 +26,10 @@ from xpander_capture.spans import Run, find_runs, from_json
 from xpander_capture.spans.tree import supersedes
 from xpander_server.clock import DAY, HOUR, SECOND
 from xpander_server.domain.traced_run import run_report
+from xpander_server.json_text import as_text
 from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, key_parameters
 from xpander_server.store.commit import PricesOf, Submission, TaskKey, commit, delete_tasks
-from xpander_server.store.schema.tables import as_text, spans, tasks, traces
+from xpander_server.store.schema.tables import spans, tasks, traces
 from xpander_server.store.span_batch import SpanBatch, StoredSpan
 
 HOLD = 30 * SECOND

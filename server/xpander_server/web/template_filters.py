@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from markupsafe import Markup
 
 from xpander_server.clock import SECOND, format_timestamp
 from xpander_server.domain.pricing import NANODOLLARS
+from xpander_server.json_text import as_text
 from xpander_server.web.time_zones import page_zone
 
 MISSING = "–"
@@ -143,7 +143,7 @@ def to_text(value: Any) -> str:
     """Return the value of a task's field as text."""
     if value is None:
         return MISSING
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else as_text(value)
 
 
 def one_line(text: str | None, max_length: int = 160) -> str:

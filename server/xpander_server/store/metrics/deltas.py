@@ -19,8 +19,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from xpander_server.clock import HOUR
 from xpander_server.domain.metrics import Amounts, add_amounts
 from xpander_server.domain.task import Task
+from xpander_server.json_text import as_text
 from xpander_server.store.bulk import BulkStatement
-from xpander_server.store.schema.tables import AmountsByAgent, as_text, metric_deltas, tasks
+from xpander_server.store.schema.tables import AmountsByAgent, metric_deltas, tasks
 
 METRIC_COLUMNS = [
     tasks.c[name]

@@ -25,19 +25,13 @@ from sqlalchemy import (
     text,
 )
 
+from xpander_server.json_text import as_text
+
 REVISION = "0013"
 """The Alembic revision that creates these tables."""
 
 AmountsByAgent = dict[str, dict[int, dict[str, int]]]
 """Amounts by agent, by the first microsecond of the hour, by key: the content of `metric_deltas.amounts`."""
-
-
-def as_text(document: Any) -> str:
-    """Return a document as JSON text."""
-    return _encode(document).decode()
-
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Json(TypeDecorator[Any]):
