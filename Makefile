@@ -6,7 +6,7 @@ READY := .venv/.ready
 OFFICIAL := .official-venv/.ready
 MUTANTS := .mutants-venv/.ready
 DEPLOY := .deploy-venv/.ready
-RECORDERS := $(foreach name,langsmith langfuse opik,.recorders/$(name)/.ready)
+RECORDERS := $(foreach name,ours langsmith langfuse opik,.recorders/$(name)/.ready)
 ADAPTERS := claude-agent-sdk crewai langchain litellm openai-agents
 INTEGRATIONS := $(foreach name,$(if $(OLDEST),$(addsuffix -oldest,$(ADAPTERS)),$(ADAPTERS) results),.integrations/$(name)/.ready)
 LOGGERS := $(foreach name,mlflow arize-phoenix,.loggers/$(name)/.ready)
@@ -155,6 +155,9 @@ bench-traces: setup ## measure the CPU time of traces in the server, and the rat
 
 bench-outbox: setup $(RECORDERS) ## compare our outbox with langsmith, langfuse and opik; updates docs/benchmarks.md (QUICK=1: prints only)
 	@$(BIN)/python -m benchmarks.outbox $(if $(QUICK),--quick)
+
+.recorders/ours/.ready: requirements/dev.txt pyproject.toml | $(READY)
+	$(call create_environment,-c $< -e '.[fast]')
 
 .recorders/%/.ready: requirements/bench-outbox.txt | $(READY)
 	$(call create_environment,-c $< $*)

@@ -23,7 +23,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from benchmarks import outbox_report, report, workload
-from benchmarks.client import OURS, rotated, stub
+from benchmarks.client import rotated, stub
 from benchmarks.subjects.outbox_harness import LAST_NUMBER
 from support.server import KEY, running_server
 
@@ -51,11 +51,16 @@ class Subject:
     distributions: tuple[str, ...] = ()
 
 
+def _python(name: str) -> str:
+    """Return the interpreter of the environment in which only this product and its dependencies are installed."""
+    return str(report.ROOT / ".recorders" / name / "bin" / "python")
+
+
 def _peer(name: str) -> Subject:
-    python = str(report.ROOT / ".recorders" / name / "bin" / "python")
-    return Subject(name, f"outbox_{name}.py", python, distributions=(name,))
+    return Subject(name, f"outbox_{name}.py", _python(name), distributions=(name,))
 
 
+OURS = _python("ours")
 PEERS = (_peer("langsmith"), _peer("langfuse"), _peer("opik"))
 CRASH = Subject(report.OURS, "outbox_ours.py", OURS, "crash-thread", ("xpander-report",))
 POWER = Subject("ours, power", "outbox_ours.py", OURS, "power-thread")

@@ -126,7 +126,8 @@ runs left behind arrived:
 
 - **ours**: `Backend.submit_external_task`. **langsmith**: `Client.create_run`, once, with the outputs and the end.
   **langfuse**: `start_observation(as_type="generation")` and `end()`. **opik**: `trace`, and a `span` in it for the
-  token usage. All use their default settings, except that telemetry is off. Each has a separate environment.
+  token usage. All use their default settings, except that telemetry is off. Each of the products, ours
+  too, has a separate environment.
 - A new process makes 50 calls to warm up, and then {count} calls one after another without a pause. During delivery,
   the caller and the delivery compete for the same CPU. "Until the backend has received all" ends with the product's
   `flush`. The program and the backend share one CPU; the backend accepts every request and counts the runs in it.

@@ -49,6 +49,6 @@ def create_async_transport(destination: Destination, store: "Embedded | None") -
             return AsyncHttpxTransport(destination.transport.async_http, destination.url)
         if destination.transport.http is not None:
             raise ValueError("TransportSettings must have async_http= for asynchronous calls, got http= only")
-        from xpander_sdk.transport.http import AsyncHttpTransport
+        from xpander_sdk.transport.http_async import AsyncHttpTransport
 
         return AsyncHttpTransport(destination.transport, destination.url)

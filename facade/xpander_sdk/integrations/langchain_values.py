@@ -1,4 +1,4 @@
-"""Readers of the values that LangChain passes to its callbacks: names, inputs, outputs, interrupts. LangChain is not imported."""
+"""Readers of the values that LangChain passes to its callbacks. LangChain itself is not imported."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,8 @@
 """Choice of the proxy for a destination."""
 
 import importlib.util
+import os
+import sys
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from xpander_sdk import _fork
@@ -55,6 +57,8 @@ def check_proxy_protection(settings: TransportSettings, url: SplitResult) -> Non
 
 
 def _environment_proxy(url: SplitResult) -> str | None:
+    if sys.platform not in ("darwin", "win32") and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None  # other systems have no settings of proxies, so urllib, which imports 30 modules, is not needed
     with _fork.import_lock:
         from urllib.request import getproxies, proxy_bypass
 
