@@ -1,5 +1,7 @@
 """Stored metrics equal the metrics of the tasks, exactly, after any history of reports, compactions and deletions."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,19 +118,41 @@ def test_metrics_equal_those_of_the_tasks_after_any_history(store_of_example, hi
         assert compacted_rollups(store) == before_rebuild
 
 
-@given(st.integers(0, 5_000), st.integers(0, 5_000))
-def test_rollups_cover_a_range_without_gap_or_overlap(first, last):
-    covered = [
+def covered_hours(ranges):
+    return [
         hour
-        for hours, start, end in cover_with_rollups(first * HOUR, last * HOUR)
+        for hours, start, end in ranges
         for rollup_start in range(start // HOUR, end // HOUR, hours)
         for hour in range(rollup_start, rollup_start + hours)
     ]
-    assert covered == list(range(first, last))
+
+
+@given(st.integers(0, 5_000), st.integers(0, 5_000), st.integers(0, 5_000))
+def test_rollups_cover_a_range_without_gap_or_overlap(first, last, now):
+    cover = cover_with_rollups(first * HOUR, last * HOUR, now * HOUR)
+    counts = Counter(covered_hours(cover.added))
+    counts.subtract(covered_hours(cover.subtracted))
+    assert {hour: count for hour, count in counts.items() if count} == dict.fromkeys(range(first, last), 1)
+
+
+@given(st.integers(0, 5_000), st.integers(0, 5_000))
+def test_a_range_in_the_past_needs_at_most_24_hours_and_33_days(first, last):
+    cover = cover_with_rollups(first * HOUR, last * HOUR, 10_000 * HOUR)
+    counts = Counter[int]()
+    for hours, start, end in (*cover.added, *cover.subtracted):
+        counts[hours] += (end - start) // (hours * HOUR)
+    assert counts[1] <= 24
+    assert counts[24] <= 33
 
 
 def test_only_the_longest_rollups_cover_all_time():
-    assert list(cover_with_rollups(0, END_OF_TIME)) == [(ROLLUP_HOURS[-1], 0, END_OF_TIME)]
+    assert cover_with_rollups(0, END_OF_TIME, NOON) == ([(ROLLUP_HOURS[-1], 0, END_OF_TIME)], [])
+
+
+def test_the_days_of_a_current_period_are_not_subtracted_from_its_later_days():
+    period, day = ROLLUP_HOURS[-1] * HOUR, 24 * HOUR
+    cover = cover_with_rollups(10 * day, period, now=15 * day)
+    assert cover == ([(24, 10 * day, period)], [])
 
 
 def test_a_series_has_the_newest_points(store, monkeypatch):
@@ -157,6 +181,15 @@ def test_the_sums_of_some_agents_are_those_of_each_agent(store):
         "agent b": 1,
         "absent": None,
     }
+
+
+def test_metrics_contain_the_sum_of_the_previous_range(store):
+    for hour in range(4):
+        store.report(submission(str(hour), now=NOON + hour * HOUR))
+    earlier = (NOON + HOUR // 2, NOON + 2 * HOUR)
+    result = store.metrics("org", since=NOON + 2 * HOUR, previous=earlier)
+    assert result.previous == store.metrics("org", since=earlier[0], until=earlier[1]).amounts
+    assert (result.amounts["executing runs"], result.previous["executing runs"]) == (2, 1)
 
 
 def test_a_delta_is_read_as_it_was_appended_until_it_is_taken(store):

@@ -47,6 +47,8 @@ class NameRegistry:
         # are not stored, so it may be one of them.
         self._full_kinds: set[str] = set()
         self._rejected: dict[str, DistinctNames] = {}
+        # Keys of amounts whose names are admitted, so that `fold` parses each key once.
+        self._admitted_keys: set[str] = set()
 
     @property
     def is_full(self) -> bool:
@@ -106,13 +108,16 @@ class NameRegistry:
 
     def fold(self, amounts: Mapping[str, int]) -> Amounts:
         """Return `amounts` with the names that are not admitted summed up; admit names in alphabetical order."""
-        folded: Amounts = {}
-        for key, amount in sorted(amounts.items()):
+        folded = {key: amount for key, amount in amounts.items() if key in self._admitted_keys}
+        for key in sorted(amounts.keys() - folded.keys()):
             outcome, measure, label, _ = parse_key(key)
             kind = KIND_OF_MEASURE.get(measure)
-            if kind is not None and label is not None and not self.admit(kind, label):
-                key = f"{outcome} {OTHER}{measure}"
-            folded[key] = folded.get(key, 0) + amount
+            if kind is None or label is None or self.admit(kind, label):
+                self._admitted_keys.add(key)
+                folded[key] = folded.get(key, 0) + amounts[key]
+            else:
+                other_key = f"{outcome} {OTHER}{measure}"
+                folded[other_key] = folded.get(other_key, 0) + amounts[key]
         return folded
 
 
@@ -124,7 +129,7 @@ def limit_names(amounts: Amounts) -> tuple[Amounts, NameRegistry]:
     if len(amounts) <= MAX_NAMES:
         return amounts, NameRegistry()
     registry = NameRegistry.from_amounts(amounts)
-    return registry.fold(amounts), registry
+    return registry.fold(amounts) if registry.is_full else amounts, registry
 
 
 def count_rejected_names(registries: Iterable[NameRegistry]) -> dict[str, int]:

@@ -188,6 +188,11 @@ def add_amounts(total: Amounts, amounts: Mapping[str, int]) -> None:
             total.pop(key, None)
 
 
+def subtract_amounts(total: Amounts, amounts: Mapping[str, int]) -> None:
+    """Subtract `amounts` from `total` in place, and remove the keys whose difference is zero."""
+    add_amounts(total, {key: -amount for key, amount in amounts.items()})
+
+
 def merge_amounts(parts: Iterable[Mapping[str, int]]) -> Amounts:
     """Return the sum of several amounts."""
     total: Amounts = {}
@@ -242,12 +247,15 @@ def summarize(amounts: Mapping[str, int], other_names: Mapping[str, int] = _NO_N
 
 def summarize_point(amounts: Mapping[str, int]) -> dict[str, Any]:
     """Return the part of the summary that each point of a series contains: no tools, no models."""
-    totals: dict[str | int | None, int] = {}
+    totals: dict[str, int] = {}
+    buckets: dict[int, int] = {}
     for key, amount in amounts.items():
         measure = _measure_or_bucket(key)
-        totals[measure] = totals.get(measure, 0) + amount
+        if isinstance(measure, int):  # most keys
+            buckets[measure] = buckets.get(measure, 0) + amount
+        elif measure is not None:
+            totals[measure] = totals.get(measure, 0) + amount
     runs = {outcome: amounts.get(f"{outcome} runs", 0) for outcome in OUTCOMES}
-    buckets = {measure: total for measure, total in totals.items() if isinstance(measure, int)}
     ended = runs["completed"] + runs["failed"]
     tokens = {kind: totals.get(kind, 0) for kind in TOKEN_KINDS}
     unpriced = totals.get("unpriced", 0)
@@ -311,7 +319,7 @@ def _percentiles(buckets: Mapping[int, int]) -> dict[str, float | None]:
     """Return the smallest durations that at least 50, 95 and 99 % of the runs do not exceed, in seconds, within 1 %."""
     ascending = sorted(buckets)
     # The number of runs up to each bucket.
-    counts = list(accumulate(buckets[bucket] for bucket in ascending))
+    counts = list(accumulate(map(buckets.__getitem__, ascending)))
     return {f"p{percent}": _percentile(ascending, counts, percent) for percent in (50, 95, 99)}
 
 

@@ -290,6 +290,7 @@ class Store:
         until: int | None = None,
         hours: int | None = None,
         top_agents: int = 0,
+        previous: tuple[int, int] | None = None,
     ) -> MetricsResult:
         """Return the metrics of the tasks created from `since` to before `until`.
 
@@ -300,6 +301,7 @@ class Store:
             until: The end of the range, exclusive, in microseconds since 1970; None for no limit.
             hours: The length of a time bucket of the series: 1 or 24; None for no series.
             top_agents: The number of agents to return separate sums for: those with the most runs.
+            previous: The start and the end of another time range whose sum is returned; None for no other.
         """
         query = MetricsQuery(
             organization_id=organization_id,
@@ -308,6 +310,7 @@ class Store:
             until=until,
             bucket_hours=hours,
             top_agents=top_agents,
+            previous=previous,
         )
         return self._database.read(query.run, METRICS)
 

@@ -80,7 +80,7 @@ class AgentPages:
         is_compared = request.query_params.get("compare") == "period"
 
         def read() -> dict[str, Any]:
-            figures = source.read()
+            figures = source.read(with_previous=True)
             comparison = _compare(source, figures, agent_id, other_agent, with_period=is_compared)
             return self._context(source, figures, agent_id, comparison, has_numbers=has_numbers)
 

@@ -39,7 +39,7 @@ class MetricsPage:
         parameters = {"agent_id": source.agent_id}
 
         def read() -> dict[str, Any]:
-            context = source.context("metrics", parameters, source.read(), has_numbers=has_numbers)
+            context = source.context("metrics", parameters, source.read(with_previous=True), has_numbers=has_numbers)
             runs = find_largest_runs(self._store, source.organization_id, source.agent_id, source.filters)
             return {**context, "largest_runs": runs}
 

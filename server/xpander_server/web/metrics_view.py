@@ -56,11 +56,19 @@ class PeriodText:
 
 
 class PeriodFigures(NamedTuple):
-    """Metrics of a period: the sums, the time buckets of the charts, and the summary of each bucket."""
+    """Metrics of a period.
+
+    Attributes:
+        result: The sums.
+        buckets: The time buckets of the charts.
+        summaries: The summary of each bucket.
+        previous: The period of the sum `result.previous`; None for no such sum.
+    """
 
     result: MetricsResult
     buckets: Sequence[TimeBucket]
     summaries: Sequence[Mapping[str, Any]]
+    previous: Period | None
 
 
 @frozen(kw_only=True)
@@ -81,14 +89,16 @@ class MetricsSource:
     filters: PageFilters
     now: int
 
-    def read(self) -> PeriodFigures:
-        """Return the metrics of the period."""
+    def read(self, *, with_previous: bool = False) -> PeriodFigures:
+        """Return the metrics of the period, and of the one to compare with if `with_previous` is True."""
         since, until = self.filters.since, self.filters.until
-        result = self._read_result(choose_point_hours(since, self.now, until, page_zone()))
+        previous = previous_period(self.filters, self.now) if with_previous else None
+        result = self._read_result(choose_point_hours(since, self.now, until, page_zone()), previous)
         buckets = build_time_buckets(result.series or [], since, until, self.now, page_zone())
-        return PeriodFigures(result, buckets, [metrics.summarize_point(bucket.amounts) for bucket in buckets])
+        summaries = [metrics.summarize_point(bucket.amounts) for bucket in buckets]
+        return PeriodFigures(result, buckets, summaries, previous)
 
-    def _read_result(self, hours: int | None = None) -> MetricsResult:
+    def _read_result(self, hours: int | None = None, previous: Period | None = None) -> MetricsResult:
         return self.store.metrics(
             self.organization_id,
             self.agent_id,
@@ -96,16 +106,8 @@ class MetricsSource:
             until=self.filters.until,
             hours=hours,
             top_agents=DETAILED_AGENTS if self.agent_id is None else 0,
+            previous=None if previous is None else (previous.since, previous.until),
         )
-
-    def read_previous(self) -> tuple[Period | None, Mapping[str, Any] | None]:
-        """Return the period to compare with and its summary, or None if it has no runs."""
-        period = previous_period(self.filters, self.now)
-        if period is None:
-            return None, None
-        result = self.store.metrics(self.organization_id, self.agent_id, since=period.since, until=period.until)
-        summary = metrics.summarize_point(result.amounts)
-        return (period, summary) if summary["runs"]["total"] else (None, None)
 
     def context(
         self, page: str, page_parameters: Mapping[str, str | None], figures: PeriodFigures, *, has_numbers: bool
@@ -115,11 +117,12 @@ class MetricsSource:
         Args:
             page: The name of the page, for its links to other periods.
             page_parameters: The parameters of such links besides the period.
-            figures: What `read` returns.
+            figures: What `read` returns with the previous period.
             has_numbers: Whether the page has the table of numbers of each chart.
         """
-        result, buckets, summaries = figures
-        compared_period, previous = self.read_previous()
+        result, buckets, summaries, period_before = figures
+        previous = metrics.summarize_point(result.previous or {})
+        is_compared = previous["runs"]["total"] > 0
         # Short, because a page has them once in each chart: a bucket's time within the same page.
         bucket_queries = [_bucket_query(bucket) for bucket in buckets]
         parameters = {**page_parameters, "tz": zone_choice.get().parameter}
@@ -134,8 +137,8 @@ class MetricsSource:
         run_parameters = {name: self.filters.parameters.get(name) for name in ("since", "until", "last")}
         return {
             "summary": summary,
-            "changes": summary_changes(summary, previous) if previous else {},
-            "period": self._period_text(page, page_parameters, compared_period),
+            "changes": summary_changes(summary, previous) if is_compared else {},
+            "period": self._period_text(page, page_parameters, period_before if is_compared else None),
             "bucket_limit": describe_limit(self.filters.since, self.now, self.filters.until, page_zone()),
             "run_parameters": {**run_parameters, "agent_id": self.agent_id},
             "page_link": lambda **more: link(page, {**page_parameters, **run_parameters}, **more),

@@ -1,21 +1,23 @@
 """Metrics queries: sums of rollups, of uncompacted deltas, and of the tasks at both ends of a time range.
 
-The time that a query takes depends on the length of its range, not on the number of tasks: full hours are read from the
-fewest rollups that cover them. Tasks are read for the two incomplete hours at the ends only. See `rollups`.
+The time that a query takes depends on the length of its range, not on the number of tasks: full hours are the sum of a
+few rollups, or the difference of two such sums: 30 days of a period of 32 days are the period without two days. Tasks
+are read for the two incomplete hours at the ends only. See `rollups`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from attrs import field, frozen
 from sqlalchemy import Connection, or_, select
 
-from xpander_server.clock import HOUR
+from xpander_server.clock import HOUR, now
 from xpander_server.domain.metric_names import NameRegistry, count_rejected_names, limit_names
 from xpander_server.domain.metrics import (
     Amounts,
     add_amounts,
     has_other_names,
+    subtract_amounts,
     summarize_agents,
     task_amounts,
     with_agent_runs,
@@ -53,6 +55,8 @@ class MetricsResult:
     """Sums by time bucket, oldest first; buckets without tasks are left out. At most the newest `MAX_POINTS`."""
     by_agent: dict[str, Amounts] = field(factory=dict)
     """Sums of the agents with the most runs."""
+    previous: Amounts | None = None
+    """Sum of the tasks in `MetricsQuery.previous`."""
     other_names: dict[str, int] = field(factory=dict)
     """About how many distinct names are summed up without their names, by kind: "tool", "model" and "agent"."""
 
@@ -68,6 +72,7 @@ class MetricsQuery:
         until: The end of the range, exclusive, in microseconds since 1970; None for no limit.
         bucket_hours: The length of a time bucket of the series: 1 or 24 hours; None for no series.
         top_agents: The number of agents to return sums for: those with the most runs.
+        previous: The start and the end of another time range whose sum is returned; None for no other.
     """
 
     organization_id: str
@@ -76,6 +81,7 @@ class MetricsQuery:
     until: int | None = None
     bucket_hours: int | None = None
     top_agents: int = 0
+    previous: tuple[int, int] | None = None
 
     def run(self, connection: Connection) -> MetricsResult:
         """Return the sums."""
@@ -88,13 +94,14 @@ class MetricsQuery:
         if self.top_agents:
             agent_ids = [agent["agent_id"] for agent in summarize_agents(amounts) if not agent.get("is_overflow")]
         by_agent = reader.sum_agents(since, until, agent_ids[: self.top_agents])
+        previous = None if self.previous is None else reader.sum(*_limit_range(*self.previous))
         other_names = {}
         if has_other_names(amounts):
             # The registries of the uncompacted deltas have also the names that a compaction would reject.
             stored = read_all_registries(connection, self.organization_id, period_start(since), until)
             in_range = {start: each for start, each in registries.items() if period_start(since) <= start < until}
             other_names = count_rejected_names([registry, *{**stored, **in_range}.values()])
-        return MetricsResult(amounts, series, by_agent, other_names)
+        return MetricsResult(amounts, series, by_agent, previous, other_names)
 
 
 def read_agents(
@@ -128,17 +135,19 @@ class _TaskAmounts:
         self._conditions = [tasks.c.organization_id == organization_id]
         if agent_id is not None:
             self._conditions.append(tasks.c.agent_id == agent_id)
-        self._amounts: dict[tuple[int, int], list[tuple[str, Amounts]]] = {}
+        self._amounts: dict[tuple[int, int], dict[str, Amounts]] = {}
 
-    def read(self, since: int, until: int) -> list[tuple[str, Amounts]]:
-        """Return the agent and the amounts of each task from `since` to before `until`."""
-        amounts = self._amounts.get((since, until))
-        if amounts is None:
+    def read(self, since: int, until: int) -> dict[str, Amounts]:
+        """Return the sums of the tasks from `since` to before `until`, by agent."""
+        by_agent = self._amounts.get((since, until))
+        if by_agent is None:
             query = select(*METRIC_COLUMNS).where(*self._conditions, tasks.c.created_at.between(since, until - 1))
             names = [column.name for column in METRIC_COLUMNS]
-            read_tasks = (Task(**dict(zip(names, row, strict=True))) for row in self._connection.execute(query))
-            amounts = self._amounts[since, until] = [(task.agent_id, task_amounts(task)) for task in read_tasks]
-        return amounts
+            by_agent = self._amounts[since, until] = {}
+            for row in self._connection.execute(query):
+                task = Task(**dict(zip(names, row, strict=True)))
+                add_amounts(by_agent.setdefault(task.agent_id, {}), task_amounts(task))
+        return by_agent
 
 
 class _Reader:
@@ -167,8 +176,11 @@ class _Reader:
         if first > last:  # the range lies within one hour
             self._add_tasks(totals, since, until)
             return totals
-        for agent_id, _, amounts in self._read_rollups(agent_ids, list(cover_with_rollups(first, last))):
+        cover = cover_with_rollups(first, last, now())
+        for agent_id, _, amounts in self._read_rollups(agent_ids, cover.added):
             add_amounts(totals[agent_id], amounts)
+        for agent_id, _, amounts in self._read_rollups(agent_ids, cover.subtracted):
+            subtract_amounts(totals[agent_id], amounts)
         self._add_tasks(totals, since, first)
         self._add_tasks(totals, last, until)
         for change in self._uncompacted:
@@ -218,7 +230,7 @@ class _Reader:
     def _add_tasks(self, totals: dict[str, Amounts], since: int, until: int) -> None:
         if since >= until:
             return
-        for agent_id, amounts in self._incomplete_hours.read(since, until):
+        for agent_id, amounts in self._incomplete_hours.read(since, until).items():
             _add_change(totals, agent_id, amounts)
 
 
@@ -244,27 +256,44 @@ class RollupRange(NamedTuple):
     """First microsecond after the last rollup."""
 
 
-def cover_with_rollups(first: int, last: int, lengths: Sequence[int] = ROLLUP_HOURS) -> Iterator[RollupRange]:
-    """Yield the fewest rollups that cover a range of full hours without a gap or an overlap.
+class RollupCover(NamedTuple):
+    """Rollups whose sums make up a range of full hours: those of `added` without those of `subtracted`."""
 
-    A range from Monday 22:00 to Thursday 02:00 is covered by two hours, the days Tuesday and Wednesday, and two hours.
+    added: list[RollupRange]
+    subtracted: list[RollupRange]
+
+
+def cover_with_rollups(first: int, last: int, now: int, lengths: Sequence[int] = ROLLUP_HOURS) -> RollupCover:
+    """Return few rollups that cover a range of full hours.
+
+    A range from Monday 2:00 to Thursday 22:00 is covered by the days from Monday to Thursday without two hours at each
+    end, and one from Monday 22:00 to Thursday 02:00 by two hours, the days Tuesday and Wednesday, and two hours.
 
     Args:
         first: The first microsecond of the range.
         last: The first microsecond after the range.
+        now: The current time. Hardly any rollups are later, so they cost nothing.
         lengths: The lengths of the rollups to use, shortest first.
     """
+    cover = RollupCover([], [])
     if first >= last:
-        return
+        return cover
     *shorter, hours = lengths
-    size = hours * HOUR
-    inner_first, inner_last = _round_up(first, size), _round_down(last, size)
-    if inner_first < inner_last:
-        yield from cover_with_rollups(first, inner_first, shorter)
-        yield RollupRange(hours, inner_first, inner_last)
-        yield from cover_with_rollups(inner_last, last, shorter)
-    else:
-        yield from cover_with_rollups(first, last, shorter)
+    inner_first, inner_last = (_round_cheaply(time, hours * HOUR, now) for time in (first, last))
+    if inner_first == inner_last:
+        return cover_with_rollups(first, last, now, shorter)
+    cover.added.append(RollupRange(hours, inner_first, inner_last))
+    for start, end in ((first, inner_first), (inner_last, last)):
+        edge = cover_with_rollups(min(start, end), max(start, end), now, shorter)
+        cover.added.extend(edge.added if start <= end else edge.subtracted)
+        cover.subtracted.extend(edge.subtracted if start <= end else edge.added)
+    return cover
+
+
+def _round_cheaply(time: int, size: int, now: int) -> int:
+    """Return the multiple of `size` before or after a time that has fewer rollups between itself and the time."""
+    before, after = _round_down(time, size), _round_up(time, size)
+    return before if time - before < min(after, now) - time else after
 
 
 def _round_down(time: int, size: int) -> int:

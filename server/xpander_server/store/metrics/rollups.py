@@ -20,8 +20,9 @@ Metrics are exact at any time, and reading them takes time by the length of the 
 
    The names of tools, models and agents in them are limited: see `registries`.
 
-3. A query (`queries.MetricsQuery`) adds up the fewest rollups that cover the whole hours of its range, the deltas that
-   are not compacted yet, and the tasks themselves in the parts of an hour at both ends of the range:
+3. A query (`queries.MetricsQuery`) adds up a few rollups that cover the whole hours of its range, the deltas that are
+   not compacted yet, and the tasks themselves in the parts of an hour at both ends of the range. A rollup that reaches
+   beyond the range may be among them; then the shorter rollups of the part beyond it are subtracted:
 
        since          first full hour                         last full hour         until
          |---- tasks ----|------- rollups + deltas ----------------|----- tasks ------|
