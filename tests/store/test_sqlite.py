@@ -68,6 +68,24 @@ def test_a_writer_that_gives_up_does_not_block_the_next_ones(store, monkeypatch)
     assert store.report(submission("t")).id == "t"
 
 
+def test_a_writer_that_waits_for_a_long_transaction_tries_again_rarely(tmp_path):
+    attempts: list[str] = []
+
+    class BusyDriver:
+        def execute(self, statement: str) -> None:
+            attempts.append(statement)
+            if statement == "BEGIN IMMEDIATE" and time.monotonic() < released_at:
+                with closing(sqlite3.connect(tmp_path / "store.db", timeout=0)) as other:
+                    other.execute(statement)
+
+    with closing(sqlite3.connect(tmp_path / "store.db")) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        released_at = time.monotonic() + 0.3
+        sqlite_engine._begin_immediate(BusyDriver(), 5.0)
+    assert time.monotonic() - released_at < 0.1
+    assert attempts.count("BEGIN IMMEDIATE") <= 200  # with the first pause it would be 3,000
+
+
 def test_wait_for_another_process_leaves_the_random_numbers_of_a_seeded_program_unchanged(tmp_path):
     lock = FairFileLock(tmp_path / "lock")
     state = random.getstate()

@@ -22,6 +22,7 @@ _CHECK_INTERVAL = 0.1  # seconds between two looks at the size
 _CHECKPOINT_INTERVAL = 1.0  # seconds between two attempts
 _OPERATIONS = 10_000  # of SQLite's virtual machine between two looks at the clock: about 0.1 ms
 _CHECKPOINT_WAIT = 0.1  # seconds that an attempt waits for readers
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.000_1, 0.002  # seconds between two attempts to begin a transaction
 
 
 class Sqlite:
@@ -114,6 +115,7 @@ def _limit_statements(driver: sqlite3.Connection, seconds: float | None) -> None
 
 def _begin_immediate(driver: sqlite3.Connection, seconds: float) -> None:
     deadline = time.monotonic() + seconds
+    pause = _FIRST_PAUSE
     with _busy_timeout(driver, 0):
         while True:
             try:
@@ -122,9 +124,11 @@ def _begin_immediate(driver: sqlite3.Connection, seconds: float) -> None:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
-            # The fair lock is held, so no other process polls, and polling often is cheap. SQLite's own waiting would
-            # sleep for up to 100 ms at a time.
-            time.sleep(0.000_1)
+            # The fair lock is held, so no other process polls. SQLite's own waiting would sleep for up to 100 ms at a
+            # time. The pause grows, because a commit of many spans takes 100 ms, and each attempt takes the interpreter
+            # lock from the thread that decodes the next ones.
+            time.sleep(pause)
+            pause = min(pause * 1.2, _LONGEST_PAUSE)
 
 
 @contextmanager
