@@ -18,8 +18,9 @@ HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EARLIEST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
+EARLIEST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def now() -> int:
@@ -57,7 +58,8 @@ def parse_timestamp(text: str) -> int:
         return EARLIEST
     is_leap_second = text[17:19] == "60"
     local_time = datetime.fromisoformat(f"{text[:17]}59{text[19:]}" if is_leap_second else text)
-    # The offset is subtracted here, because astimezone(UTC) fails if the result is outside datetime's years.
-    offset = local_time.utcoffset() or timedelta()
-    microseconds = (local_time.replace(tzinfo=UTC) - _EPOCH - offset) // timedelta(microseconds=1)
+    if local_time.tzinfo is None:
+        local_time = local_time.replace(tzinfo=UTC)
+    # Not astimezone(UTC), which fails if the result is outside datetime's years.
+    microseconds = (local_time - _EPOCH) // _MICROSECOND
     return min(max(microseconds + is_leap_second * SECOND, EARLIEST), LATEST)
