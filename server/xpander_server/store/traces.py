@@ -95,11 +95,27 @@ class _Trace:
         key: Primary key.
         row: Row of the trace.
         spans: All spans of the trace by their ids.
+        inserts: Those that the transaction inserts.
+        updates: Those that the transaction updates.
     """
 
     key: TraceKey
     row: Row[Any]
     spans: dict[str, StoredSpan] = field(factory=dict)
+    inserts: dict[str, StoredSpan] = field(factory=dict)
+    updates: dict[str, StoredSpan] = field(factory=dict)
+
+    def add(self, span: StoredSpan) -> bool:
+        """Add a span that has arrived, and return whether the trace has space for it."""
+        span_id = span.summary.id
+        other = self.spans.get(span_id)
+        if other is None and len(self.spans) >= MAX_SPANS:
+            return False
+        if other is None or supersedes(span.summary, other.summary):
+            self.spans[span_id] = span
+            is_new = other is None or span_id in self.inserts
+            (self.inserts if is_new else self.updates)[span_id] = span
+        return True
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -128,33 +144,25 @@ def commit_spans(connection: Connection, batches: Sequence[SpanBatch], prices_of
         For each batch the number of spans that were refused, because their trace has too many.
     """
     now = max(batch.now for batch in batches)
+    arrived = [_by_trace(batch) for batch in batches]
     agents: dict[TraceKey, str | None] = {}
-    for batch in batches:
-        for span in batch.spans:
-            key = TraceKey(batch.organization_id, span.summary.trace_id)
+    for batch, by_trace in zip(batches, arrived, strict=True):
+        for key in by_trace:
             agents[key] = agents.get(key) or batch.agent_id
     _insert_traces(connection, agents, now)
     stored = _read_traces(connection, agents)
-    inserts: dict[tuple[TraceKey, str], StoredSpan] = {}
-    updates: dict[tuple[TraceKey, str], StoredSpan] = {}
-    refused = []
-    for batch in batches:
-        count = 0
-        for span in batch.spans:
-            key = TraceKey(batch.organization_id, span.summary.trace_id)
-            trace, span_id = stored[key], span.summary.id
-            other = trace.spans.get(span_id)
-            if other is None and len(trace.spans) >= MAX_SPANS:
-                count += 1
-            elif other is None or supersedes(span.summary, other.summary):
-                trace.spans[span_id] = span
-                is_new = other is None or (key, span_id) in inserts
-                (inserts if is_new else updates)[key, span_id] = span
-        refused.append(count)
-    _INSERT_SPANS.execute(connection, [[*key, span_id, span.text] for (key, span_id), span in inserts.items()])
-    _UPDATE_SPANS.execute(connection, [[*key, span_id, span.text] for (key, span_id), span in updates.items()])
-    changed = sorted({key for key, _ in (*inserts, *updates)})
-    _compute(connection, [stored[key] for key in changed], now, prices_of, arrived=True, agents=agents)
+    refused = [
+        sum(not stored[key].add(span) for key, new_spans in by_trace.items() for span in new_spans)
+        for by_trace in arrived
+    ]
+    changed = [trace for _, trace in sorted(stored.items()) if trace.inserts or trace.updates]
+    _INSERT_SPANS.execute(
+        connection, [[*trace.key, span_id, span.text] for trace in changed for span_id, span in trace.inserts.items()]
+    )
+    _UPDATE_SPANS.execute(
+        connection, [[*trace.key, span_id, span.text] for trace in changed for span_id, span in trace.updates.items()]
+    )
+    _compute(connection, changed, now, prices_of, arrived=True, agents=agents)
     return refused
 
 
@@ -184,6 +192,13 @@ def recompute_due(connection: Connection, now: int, prices_of: PricesOf) -> int:
                 is_trace = (table.c.organization_id == key.organization_id, table.c.trace_id == key.trace_id)
                 connection.execute(delete(table).where(*is_trace))
     return len(keys)
+
+
+def _by_trace(batch: SpanBatch) -> dict[TraceKey, list[StoredSpan]]:
+    by_id: dict[str, list[StoredSpan]] = {}
+    for span in batch.spans:
+        by_id.setdefault(span.summary.trace_id, []).append(span)
+    return {TraceKey(batch.organization_id, trace_id): trace_spans for trace_id, trace_spans in by_id.items()}
 
 
 def _insert_traces(connection: Connection, agents: Mapping[TraceKey, str | None], now: int) -> None:
