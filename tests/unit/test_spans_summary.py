@@ -1,7 +1,6 @@
 """Summaries of spans: what they keep of a span, their limits, and their JSON form."""
 
 import json
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -38,16 +37,16 @@ def test_summary_is_read_from_its_json() -> None:
 
 def test_values_that_a_summary_does_not_state_are_unknown() -> None:
     summary = from_json(json.dumps({"trace_id": TRACE, "id": ID}))
-    assert {name: getattr(summary, name) for name in SpanSummary.__dataclass_fields__} == {
+    assert {name: getattr(summary, name) for name in SpanSummary._fields} == {
         "trace_id": TRACE, "id": ID, "parent_id": "", "name": None, "start": 0, "end": 0, "kind": "other", "label": "",
         "is_error": False, "task_id": None, "agent": None, "workflow": None, "service": None, "tool": None,
         "input": None, "output": None, "error": None, "has_exception": False, "provider": None, "model": None,
         "response_id": None, "cost": None, "usage": {}, "response": {}, "user_id": None, "conversation_id": None,
     }  # fmt: skip
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         summary.agent = "a"  # type: ignore[misc]
     with pytest.raises(TypeError):
-        SpanSummary(TRACE, ID)  # type: ignore[misc]
+        summary.usage["prompt_tokens"] = 1  # type: ignore[index]
 
 
 def exception(**attributes: Any) -> Event:

@@ -12,7 +12,7 @@ those of the spans below complete it, provided that both count the same prompts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -83,8 +83,7 @@ def _combine(span: SpanSummary, below: _Sum) -> _Sum:
 
 def _completed(span: SpanSummary, others: list[SpanSummary]) -> SpanSummary:
     for other in others:
-        span = replace(
-            span,
+        span = span._replace(
             provider=span.provider or other.provider,
             model=span.model or other.model,
             response_id=span.response_id or other.response_id,

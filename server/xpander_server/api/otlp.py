@@ -6,7 +6,6 @@ without an error, but gives spans whose ids are not ids. The decoder then tries 
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -113,7 +112,7 @@ def _with_valid_ids(spans: list[Span], invalid_count: int, reason: str) -> Decod
         invalid_count += len(spans) - len(valid)
         reason = reason or "a trace id must have 32 hexadecimal digits, and a span id 16"
     # An invalid id of a parent is no parent.
-    valid = [span if _SPAN_ID.fullmatch(span.parent_id) else replace(span, parent_id="") for span in valid]
+    valid = [span if _SPAN_ID.fullmatch(span.parent_id) else span._replace(parent_id="") for span in valid]
     stored: list[StoredSpan] = []
     for span in valid:
         _append_summary(stored, span)
