@@ -4,11 +4,14 @@ import multiprocessing
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from store.reports import submission
 from support.postgres import Postgres, running_postgres
 from xpander_server.store import Store, StoreError, StoreUnavailable, TaskQuery
+from xpander_server.store.bulk import key_parameters
+from xpander_server.store.commit import TaskKey
+from xpander_server.store.traces import _SELECT_AGENTS_ON_POSTGRESQL
 
 
 @pytest.fixture
@@ -108,3 +111,11 @@ def test_the_error_of_an_invalid_url_contains_no_password(url):
     with pytest.raises(StoreError) as error:
         Store(url)
     assert "hunter2" not in str(error.value)
+
+
+def test_agents_of_traces_are_looked_up_one_by_one_before_the_first_analyze(store):
+    store.commit([submission(str(number)) for number in range(6_000)])
+    (parameters,) = key_parameters(TaskKey("org", f"trace-{number}") for number in range(300))
+    query = text(f"EXPLAIN {_SELECT_AGENTS_ON_POSTGRESQL}")
+    plan = "\n".join(store._database.read(lambda connection: connection.scalars(query, parameters).all()))
+    assert "using tasks_pkey" in plan, plan

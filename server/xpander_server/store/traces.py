@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attrs import define, field
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, text, update
 
 from xpander_capture.spans import Run, find_runs, from_json
 from xpander_capture.spans.tree import supersedes
@@ -56,6 +56,13 @@ _SELECT_SPANS = select(spans.c.trace_id, spans.c.span_id, spans.c.summary).where
 _SELECT_AGENTS = select(tasks.c.id, tasks.c.agent_id).where(
     tasks.c.organization_id == bindparam("key_organization_id"),
     tasks.c.id.in_(bindparam("key_ids", expanding=True)),
+)
+# One look-up for each id. With IN, PostgreSQL would compare all tasks of the organization with all ids in a new
+# database, until the first ANALYZE: it prefers an index without the id, unless the order by the id decides.
+_SELECT_AGENTS_ON_POSTGRESQL = text(
+    "SELECT found.id, found.agent_id FROM unnest(CAST(:key_ids AS text[])) AS wanted(id) CROSS JOIN LATERAL ("
+    "SELECT id, agent_id FROM tasks WHERE organization_id = :key_organization_id "
+    "AND id BETWEEN wanted.id AND wanted.id ORDER BY id LIMIT 1) AS found"
 )
 _INSERT_TRACES, _INSERT_SPANS = ConflictFreeInsert(traces), ConflictFreeInsert(spans)
 _UPDATE_SPANS = BulkStatement(
@@ -217,10 +224,10 @@ def _read_traces(connection: Connection, keys: Iterable[TraceKey]) -> dict[Trace
         for row in connection.execute(_SELECT_TRACES, parameters):
             key = TraceKey(organization_id, row.trace_id)
             stored[key] = _Trace(key, row)
-        for trace_id, span_id, text in connection.execute(_SELECT_SPANS, parameters):
+        for trace_id, span_id, summary in connection.execute(_SELECT_SPANS, parameters):
             trace = stored.get(TraceKey(organization_id, trace_id))
             if trace is not None:
-                trace.spans[span_id] = StoredSpan(from_json(text), text)
+                trace.spans[span_id] = StoredSpan(from_json(summary), summary)
     return stored
 
 
@@ -314,8 +321,9 @@ def _is_derived(task_id: str, key: TraceKey) -> bool:
 
 def _read_agents(connection: Connection, keys: Iterable[TaskKey]) -> dict[TaskKey, str]:
     """Return the agents of the tasks that exist."""
+    query = _SELECT_AGENTS if connection.dialect.name == "sqlite" else _SELECT_AGENTS_ON_POSTGRESQL
     return {
         TaskKey(parameters["key_organization_id"], task_id): agent_id
         for parameters in key_parameters(keys)
-        for task_id, agent_id in connection.execute(_SELECT_AGENTS, parameters)
+        for task_id, agent_id in connection.execute(query, parameters)
     }
