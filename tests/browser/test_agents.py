@@ -93,6 +93,37 @@ def test_two_agents_and_two_periods_are_compared(user):
     expect(page.locator("#comparison")).to_have_count(0)
 
 
+def test_labels_of_compared_charts_can_be_read(new_user):
+    user = new_user(viewport={"width": 1440, "height": 900})
+    report_runs(user)
+    user.sign_in("/ui/agent?id=planner&compare_with=writer")
+    sizes = user.page.locator("#comparison svg.chart").evaluate_all(
+        """charts => charts.map(chart => {
+            const size = getComputedStyle(chart.querySelector('text')).fontSize;
+            return chart.getScreenCTM().a * parseFloat(size);
+        })"""
+    )
+    assert len(sizes) == 4
+    assert min(sizes) > 10
+
+
+def test_tables_of_agents_need_no_sideways_scrolling_on_a_phone(new_user):
+    user = new_user(viewport=SIZES["phone"])
+    report_runs(user)
+    user.sign_in("/ui/agents")
+    page = user.page
+    expect(page.locator("#agent-list tbody tr").first).to_contain_text("5")
+    unit = page.locator("#agent-list td").first.evaluate("cell => getComputedStyle(cell, '::after').content")
+    assert unit == '" runs"'
+    for path in ("/ui/agents", "/ui/agent?id=planner"):
+        user.open(path)
+        hidden = page.locator(".scroll:has(.cards)").evaluate_all(
+            "boxes => boxes.map(box => box.scrollWidth - box.clientWidth)"
+        )
+        assert hidden, path
+        assert max(hidden) <= 0, path
+
+
 def test_pages_of_agents_work_without_script(new_user):
     user = new_user(java_script_enabled=False)
     report_runs(user)

@@ -71,6 +71,32 @@ def test_focus_is_visible(user):
     assert outline == "solid"
 
 
+def test_header_has_the_same_height_on_each_page(user):
+    heights = set()
+    for path in ("/ui/history", "/ui/metrics", "/ui/errors", "/ui/agents"):
+        user.open(path)
+        heights.add(user.page.locator(".page-header").bounding_box()["height"])
+    assert len(heights) == 1
+
+
+def test_copy_button_covers_no_code_on_a_phone(new_user):
+    user = new_user(viewport=SIZES["phone"])
+    user.sign_in()
+    button = user.page.locator(".copyable button").first.bounding_box()
+    code = user.page.locator("#first-python").bounding_box()
+    assert button["y"] + button["height"] <= code["y"]
+
+
+def test_time_of_a_run_is_beside_its_status_on_a_phone(new_user):
+    user = new_user(viewport=SIZES["phone"])
+    user.report(id="run", duration=100_000.5, tokens={"prompt_tokens": 10_000_000}, calls=[{"model": "o", "cost": 9.5}])
+    user.sign_in()
+    row = user.page.locator('tr[data-id="run"]')
+    status, time = row.locator(".status").bounding_box(), row.locator(".time").bounding_box()
+    assert abs(status["y"] - time["y"]) < status["height"] / 2
+    assert time["x"] + time["width"] > 300
+
+
 def test_filters_of_a_phone_are_behind_one_button_with_their_number(new_user):
     user = new_user(viewport=SIZES["phone"], java_script_enabled=False)
     user.report(id="run", agent_id="agent-1")

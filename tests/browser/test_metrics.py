@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
@@ -209,6 +211,39 @@ def test_pointer_shows_tooltip(user_with_runs):
     expect(page.locator("#durations .tooltip")).to_contain_text("p50")
     page.locator("h1").hover()
     expect(page.locator("#durations .tooltip")).to_be_hidden()
+
+
+def test_tooltip_has_one_line_at_the_edge_of_a_chart(user_with_runs):
+    page = user_with_runs.page
+    page.locator("#runs .buckets rect").last.hover()
+    tooltip = page.locator("#runs .tooltip")
+    expect(tooltip).to_contain_text("completed")
+    assert tooltip.bounding_box()["height"] < 40
+
+
+def test_largest_runs_are_equal_cards_with_rows_of_one_line(new_user):
+    user = new_user(viewport={"width": 1440, "height": 900})
+    for number in range(5):
+        user.report(
+            id=f"run-{number}", agent_id="agent-" * (number * 9 + 1), input="W" * (1 + 99 * number), duration=9.0,
+            calls=[{"model": "own", "cost": 0.5, "tokens": {"prompt_tokens": 10}}][: 1 + number // 3],
+        )  # fmt: skip
+    since, until = (f"{datetime.now(UTC) + timedelta(hours=hours):%Y-%m-%dT%H:%MZ}" for hours in (-1, 1))
+    user.sign_in(f"/ui/metrics?since={since}&until={until}")
+    cards = user.page.locator("#largest-runs .card")
+    expect(cards).to_have_count(3)
+    assert len(set(cards.evaluate_all("cards => cards.map(card => card.offsetHeight)"))) == 1
+    rows = cards.locator("tr").evaluate_all("rows => rows.map(row => Math.round(row.offsetHeight / 5))")
+    assert len(set(rows)) == 1
+    assert user.page.evaluate("document.scrollingElement.scrollWidth") <= 1440
+
+
+def test_outcome_without_runs_is_no_link(new_user):
+    user = new_user()
+    user.report(id="run")
+    user.sign_in("/ui/metrics")
+    expect(user.page.locator(".tiles")).to_contain_text("0 failed, 0 executing")
+    expect(user.page.locator(".tiles").get_by_role("link", name=re.compile("failed|executing"))).to_have_count(0)
 
 
 def test_metrics_are_refreshed_every_minute_until_range_has_an_end(new_user):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,63 @@ def test_sorted_list_has_pages(new_user):
     expect(rows(user.page)).to_have_count(50)
 
 
+def chips(page):
+    return page.get_by_role("list", name="Filters in force").get_by_role("listitem")
+
+
+def test_position_in_the_list_is_shown_and_can_be_removed(new_user):
+    user = new_user(java_script_enabled=False)
+    for number in range(60):
+        user.report(id=f"run-{number:02}", agent_id="agent-1", duration=1.0 + number)
+    user.sign_in("/ui/history?agent_id=agent-1")
+    page = user.page
+    page.get_by_role("link", name="Older").click()
+    expect(chips(page).last).to_have_text(re.compile(r"Position: until \d{4}-\d\d-\d\d \d\d:\d\d UTC ×"))
+    page.get_by_role("link", name="Remove the filter Position").click()
+    expect(rows(page)).to_have_count(50)
+    expect(chips(page)).to_have_text("Agent: agent-1 ×")
+    user.open("/ui/history?agent_id=agent-1&sort=duration&offset=50")
+    expect(chips(page).last).to_have_text("Position: from run 51 on ×")
+    page.get_by_role("link", name="Remove the filter Position").click()
+    expect_first_ids(page, ["run-59", "run-58"])
+    assert page.url.endswith("/ui/history?agent_id=agent-1&sort=duration")
+
+
+def column_names(page):
+    return page.locator("table.runs thead th").all_inner_texts()
+
+
+def test_columns_are_chosen_in_a_form_and_kept_by_the_links_of_the_list(user_with_runs):
+    page = user_with_runs.page
+    assert column_names(page) == ["Status", "Run", "Agent", "Duration", "Tokens", "Cost", "Time (UTC) ▼"]
+    page.get_by_text("More filters").click()
+    page.get_by_label("Column Agent").uncheck()
+    page.get_by_label("Column Tokens").uncheck()
+    page.get_by_label("Column User").check()
+    page.get_by_role("button", name="Apply").last.click()
+    page.wait_for_url("**/ui/history?columns=user,duration,cost".replace(",", "%2C"))
+    assert column_names(page) == ["Status", "Run", "User", "Duration", "Cost", "Time (UTC) ▼"]
+    expect(page.locator('tr[data-id="dear"] td.name')).to_have_text("ana")
+    page.get_by_role("columnheader", name="Cost").get_by_role("link").click()
+    expect(page.get_by_role("columnheader", name="Cost")).to_have_attribute("aria-sort", "descending")
+    page.locator("a.open").first.click()
+    page.get_by_role("link", name="History").last.click()
+    assert column_names(page) == ["Status", "Run", "User", "Duration", "Cost ▼", "Time (UTC)"]
+    page.get_by_role("link", name="ana").click()
+    expect_ids(page, ["dear"])
+    assert len(column_names(page)) == 6
+
+
+def test_list_without_columns_to_choose_has_status_run_and_time(user_with_runs):
+    page = user_with_runs.page
+    page.get_by_text("More filters").click()
+    for name in ("Agent", "Duration", "Tokens", "Cost"):
+        page.get_by_label(f"Column {name}").uncheck()
+    page.get_by_role("button", name="Apply").last.click()
+    page.wait_for_url("**/ui/history?columns=run")
+    assert column_names(page) == ["Status", "Run", "Time (UTC) ▼"]
+
+
 def test_run_with_children_leads_to_them_from_the_list(user_with_runs):
     page = user_with_runs.page
     page.locator('tr[data-id="dear"]').get_by_role("link", name="1 run").click()
@@ -135,6 +193,36 @@ def test_roomy_rows_show_the_context_of_runs(user_with_runs):
     expect(page.get_by_text("env=prod")).to_be_visible()
     page.get_by_role("link", name="Compact").click()
     expect(page.locator("table.compact")).to_be_visible()
+
+
+def test_roomy_rows_have_one_height(new_user):
+    user = new_user(viewport={"width": 1440, "height": 900})
+    user.report(id="short")
+    user.report(
+        id="long", input="Question " * 90, result="Answer " * 90, used_tools=[f"tool_{number}" for number in range(9)],
+        metadata={f"name-{number}": "value" * 9 for number in range(9)}, user_id="u" * 99, conversation_id="c" * 99,
+    )  # fmt: skip
+    user.report(id="failed", is_success=False, error="No " * 90, llm_response={"model": "gpt-4o"})
+    user.sign_in("/ui/history?rows=roomy")
+    heights = rows(user.page).evaluate_all("rows => rows.map(row => Math.round(row.getBoundingClientRect().height))")
+    assert max(heights) - min(heights) <= 1
+    assert heights[0] < 65
+
+
+@pytest.mark.parametrize("row_height", ["", "?rows=roomy"])
+def test_long_right_to_left_text_shows_its_start(new_user, row_height):
+    user = new_user()
+    user.report(id="run", input="اكتب ملخصًا للتقرير ربع السنوي " * 9, result="ارتفعت الإيرادات " * 20)
+    user.sign_in(f"/ui/history{row_height}")
+    for selector in (".open", ".result"):
+        is_visible = user.page.locator(f"table.runs {selector}").evaluate("""element => {
+            const range = document.createRange();
+            range.setStart(element.firstChild, 0);
+            range.setEnd(element.firstChild, 1);
+            const [letter, box] = [range.getBoundingClientRect(), element.getBoundingClientRect()];
+            return element.scrollWidth > box.width && letter.left >= box.left && letter.right <= box.right + 1;
+        }""")
+        assert is_visible, selector
 
 
 def test_sixteen_compact_rows_fit_a_screen(new_user):

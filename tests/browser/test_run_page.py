@@ -71,6 +71,54 @@ def test_keys_lead_through_the_runs_of_the_list_and_back_to_the_row(user_with_fa
     expect(page.locator('tr[data-id="source-1"] a.open')).to_be_focused()
 
 
+def test_backspace_leads_back_to_the_list_but_not_out_of_a_field(user_with_family):
+    user = user_with_family
+    user.sign_in("/ui/history?parent_task_id=brief")
+    page = user.page
+    page.get_by_role("link", name="Source 2").click()
+    page.wait_for_url("**/ui/task?id=source-2&view=**")
+    page.keyboard.press("/")
+    page.keyboard.type("ab")
+    page.keyboard.press("Backspace")
+    expect(page.get_by_label("Search runs")).to_have_value("a")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Backspace")
+    page.wait_for_url("**/ui/history?parent_task_id=brief")
+    expect(page.locator('tr[data-id="source-2"] a.open')).to_be_focused()
+
+
+def test_children_with_long_texts_have_rows_of_one_line(new_user):
+    user = new_user(viewport={"width": 1440, "height": 900})
+    user.report(id="parent")
+    user.report(id="short", input="Short", parent_task_id="parent")
+    user.report(
+        id="long", input="https://example.com/" * 20, agent_id="agent-" * 20, parent_task_id="parent",
+        is_success=False, error="No " * 90,
+    )  # fmt: skip
+    user.sign_in("/ui/task?id=parent")
+    heights = user.page.locator("#children tbody tr").evaluate_all("rows => rows.map(row => row.offsetHeight)")
+    assert max(heights) - min(heights) <= 1
+    expect(user.page.locator("#children .reason")).to_be_visible()
+
+
+def test_long_fact_has_a_row_of_its_own(new_user):
+    user = new_user(viewport={"width": 1440, "height": 900})
+    user.report(id="run", user_id="user-" * 40)
+    user.sign_in("/ui/task?id=run")
+    widths = user.page.locator(".facts").evaluate("""facts => [
+        facts.querySelector(".long").offsetWidth, facts.firstElementChild.offsetWidth
+    ]""")
+    assert widths[0] > 3 * widths[1]
+
+
+def test_failed_run_without_tokens_has_no_tokens_of_zero(new_user):
+    user = new_user()
+    user.report(id="run", is_success=False, tokens={"prompt_tokens": 0, "completion_tokens": 0})
+    user.sign_in("/ui/task?id=run")
+    expect(user.page.locator(".facts")).to_contain_text("Agent")
+    expect(user.page.locator(".facts")).not_to_contain_text("Tokens")
+
+
 def test_focus_returns_to_the_row_after_back(user_with_family):
     user = user_with_family
     user.sign_in()

@@ -1,5 +1,6 @@
 """Bind rules: addresses that other_certificate machines can reach require a key, and TLS or an explicit permission."""
 
+import re
 import ssl
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from server.conftest import StoreWithKeys
 from support.certificates import create_certificate
-from support.server import KEY, running_server, server_url
+from support.server import KEY, running_server, serve_command, server_url
 
 
 def startup_error(*arguments: str, **settings: str) -> str:
@@ -99,6 +100,18 @@ def serve_without_key(store_with_keys: StoreWithKeys, *arguments: str) -> subpro
     command = [sys.executable, "-m", "xpander_sdk.cli", "serve", "--store", store_with_keys.url, "--port", "0"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     return subprocess.Popen([*command, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_server_prints_its_store_and_its_url_when_it_starts(store_with_keys: StoreWithKeys):
+    with subprocess.Popen(serve_command(store_with_keys.path), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            first_line = process.stdout.readline()
+        finally:
+            process.terminate()
+        further_lines = process.stdout.read()
+    assert re.fullmatch(rf"Serving {re.escape(store_with_keys.url)} at http://127\.0\.0\.1:\d+\n", first_line)
+    assert further_lines == ""
 
 
 def test_first_key_is_not_written_into_pipe(store_with_keys: StoreWithKeys):

@@ -396,7 +396,9 @@ def test_runs_are_grouped_by_day(client, store):
     assert ">18:31:05</time>" in page
 
 
-@pytest.mark.parametrize("query", ["sort=odd", "order=up", "rows=3", "offset=-1", "offset=10000", "min_cost=x"])
+@pytest.mark.parametrize(
+    "query", ["sort=odd", "order=up", "rows=3", "offset=-1", "offset=10000", "min_cost=x", "columns=odd"]
+)
 def test_invalid_order_of_the_list_is_reported(client, query):
     assert client.get(f"/ui/history?{query}").status_code == 422
 
@@ -497,6 +499,16 @@ def test_erasure_is_hidden_from_other_keys_and_protected_from_other_sites(
         assert admin.post("/ui/erase", data={"id": key}).status_code == 404
     assert store.task("org", "task") is not None
     assert store.audit_log("org", 10) == []
+
+
+def test_page_of_an_error_has_the_links_to_the_other_pages_only_in_a_session(
+    client: TestClient, new_client: Callable[..., TestClient]
+):
+    links = '<nav aria-label="Pages">'
+    assert links in client.get("/ui/task?id=none").text
+    refused = new_client().post("/ui/sign-out", headers={"sec-fetch-site": "cross-site"})
+    assert refused.status_code == 403
+    assert links not in refused.text
 
 
 def test_page_of_an_invalid_filter_leads_back_to_the_same_period(client: TestClient):

@@ -180,6 +180,29 @@ def test_dots_of_few_runs_are_hollow_and_lines_that_cover_each_other_have_differ
     assert len(widths) == 3
 
 
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [
+        (0.3, ["0 s", "0.1 s", "0.2 s", "0.3 s"]), (50, ["0 s", "15 s", "30 s", "45 s", "1 min"]),
+        (170, ["0 s", "1 min", "2 min", "3 min"]), (99_999, ["0 s", "12 h", "24 h", "36 h"]),
+        (400_000, ["0 s", "48 h", "96 h", "144 h"]),
+    ],
+)  # fmt: skip
+def test_ticks_of_durations_are_full_units(seconds, labels):
+    series = [DataSeries("p50", "series-1", [1e-3, float(seconds)])]
+    svg = render_lines(series, hourly_axis(2), template_filters.format_duration, is_duration=True)
+    axis = ElementTree.fromstring(svg).find(".//g[@class='axis left']")
+    assert axis is not None
+    assert sorted((text.text for text in axis.iter("text")), key=labels.index) == labels
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.0, "$0.0000"), (1_234.5, "$1,234.5000"), (2e-5, "<$0.0001")]
+)
+def test_dollars_of_a_column_have_four_digits_after_the_point(value, text):
+    assert template_filters.format_list_dollars(value) == text
+
+
 def test_bars_behind_a_line_have_the_height_of_the_chart_at_most():
     axis = hourly_axis(3)
     bars = DataSeries("failed", "bars", [0, 2, 8])

@@ -40,6 +40,7 @@ class _Figure:
         format_value: Formats a value.
         format_tick: Formats a value at the axis of its chart, or None for a figure without a chart.
         is_rate: Whether changes are in percentage points.
+        is_duration: Whether the figure is in seconds.
     """
 
     name: str
@@ -47,6 +48,7 @@ class _Figure:
     format_value: Format
     format_tick: Format | None = None
     is_rate: bool = False
+    is_duration: bool = False
 
 
 def _failure_rate(summary: Summary) -> float | None:
@@ -69,6 +71,7 @@ _FIGURES = (
         get=lambda each: each["duration"]["p50"],
         format_value=format_duration,
         format_tick=format_duration,
+        is_duration=True,
     ),
     _Figure(name="95th percentile", get=lambda each: each["duration"]["p95"], format_value=format_duration),
     _Figure(name="Tokens", get=lambda each: each["tokens"]["total_tokens"], format_value=format_short),
@@ -186,4 +189,5 @@ def _draw(
         for index, bucket in enumerate(buckets)
     ]
     axis = TimeAxis(buckets, [None] * len(buckets), tooltips)
-    return ComparisonChart(figure.name, render_lines(all_series, axis, figure.format_tick or figure.format_value))
+    format_tick = figure.format_tick or figure.format_value
+    return ComparisonChart(figure.name, render_lines(all_series, axis, format_tick, is_duration=figure.is_duration))

@@ -45,6 +45,7 @@ class ChartDefinition:
         is_stacked: Whether the chart has stacked columns, and not lines.
         line_widths: The widths of the lines of columns that may cover each other.
         bars: The column that a chart of lines shows as bars behind them, a number of runs; None for no bars.
+        is_duration: Whether the values of a chart of lines are seconds.
     """
 
     title: str
@@ -55,6 +56,7 @@ class ChartDefinition:
     is_stacked: bool = True
     line_widths: Mapping[str, float] = field(factory=dict)
     bars: str | None = None
+    is_duration: bool = False
 
     @property
     def described_columns(self) -> list[str]:
@@ -87,6 +89,7 @@ CHARTS = {
         format_tick=format_duration,
         is_stacked=False,
         line_widths={"p99": 5, "p95": 3, "p50": 1.5},
+        is_duration=True,
     ),
     "tokens": ChartDefinition(
         title="Tokens",
@@ -223,7 +226,7 @@ def build_chart(
     if definition.is_stacked:
         svg = render_columns(series, axis, definition.format_tick)
     else:
-        svg = render_lines(series, axis, definition.format_tick, bars)
+        svg = render_lines(series, axis, definition.format_tick, bars, is_duration=definition.is_duration)
     legend = [LegendItem(each.name, each.style) for each in series if any(each.values)] if len(series) > 1 else []
     if bars is not None and (most := max(value or 0 for value in bars.values)):
         legend = [

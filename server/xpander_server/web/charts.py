@@ -11,7 +11,7 @@ of time buckets. For each bucket, a chart draws columns on top of each other, or
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -29,6 +29,10 @@ _COLUMN_GAP = 0.14
 _LAST_LABEL = 0.95
 """Largest position of a time label, as a share of the axis: the end of a label further right would be cut off."""
 _GRID_LINES = 4
+_FIRST_EXPONENT = -6
+"""The smallest distance of two ticks is 1e-6."""
+_EXPONENTS = 30
+"""Powers of ten among the distances of ticks."""
 _STYLED_ATTRIBUTES = ("stroke", "stroke-width", "fill", "font-family", "font-size", "text-anchor")
 
 # leather has one global theme. These settings leave fonts and colors to the style sheet.
@@ -78,7 +82,7 @@ def render_columns(all_series: Sequence[DataSeries], axis: "TimeAxis", format_ti
         tops = [top + (value or 0) for top, value in zip(tops, series.values, strict=True)]
         chart.add_series(Series(list(enumerate(tops))), _Columns(bottoms, series.style))
     only_integers = all(isinstance(value, int) for series in all_series for value in series.values)
-    return axis.to_svg(chart, max(tops), format_tick, only_integers=only_integers)
+    return axis.to_svg(chart, max(tops), format_tick, _decimal_steps(0 if only_integers else _FIRST_EXPONENT))
 
 
 def render_lines(
@@ -86,6 +90,8 @@ def render_lines(
     axis: "TimeAxis",
     format_tick: Callable[[float], str],
     bars: DataSeries | None = None,
+    *,
+    is_duration: bool = False,
 ) -> Markup:
     """Draw a chart of lines, which are interrupted at unknown values.
 
@@ -94,11 +100,13 @@ def render_lines(
         axis: The time axis.
         format_tick: Formats a value at the y-axis.
         bars: A series of another unit, as bars behind the lines; the highest one is as high as the chart.
+        is_duration: Whether the values are seconds, whose ticks are full seconds, minutes and hours.
     """
     chart = axis.new_chart()
+    steps = _DURATION_STEPS if is_duration else _decimal_steps(_FIRST_EXPONENT)
     highest = max((value for series in all_series for value in series.values if value is not None), default=0.0)
     if bars is not None and (largest_bar := max((value or 0 for value in bars.values), default=0)):
-        top, _ = _y_ticks(highest, only_integers=False)
+        top, _ = _y_ticks(highest, steps)
         heights = [(value or 0) / largest_bar * top for value in bars.values]
         chart.add_series(Series(list(enumerate(heights))), _Columns([0.0] * len(heights), bars.style))
     for series in all_series:
@@ -106,7 +114,7 @@ def render_lines(
             points = [(index + 0.5, value) for index, value in enumerate(series.values)]
             chart.add_series(Series(points), _Line(series.style, series.line_width))
             chart.add_series(Series([point for point in points if point[1] is not None]), _Dots(series))
-    return axis.to_svg(chart, highest, format_tick, only_integers=False)
+    return axis.to_svg(chart, highest, format_tick, steps)
 
 
 class TimeAxis:
@@ -151,7 +159,7 @@ class TimeAxis:
         return index + (time - bucket.since) / (bucket.until - bucket.since)
 
     def to_svg(
-        self, chart: Chart, highest: float, format_tick: Callable[[float], str], *, only_integers: bool
+        self, chart: Chart, highest: float, format_tick: Callable[[float], str], steps: Iterable[float]
     ) -> Markup:
         """Add the y-axis and the links of the buckets to a chart, and return it as SVG.
 
@@ -159,9 +167,9 @@ class TimeAxis:
             chart: A chart of `new_chart`, with its series.
             highest: The highest value.
             format_tick: Formats a value at the y-axis.
-            only_integers: Whether all ticks of the y-axis must be integers.
+            steps: The distances to choose from between two ticks of the y-axis, the smallest first.
         """
-        maximum, ticks = _y_ticks(highest, only_integers=only_integers)
+        maximum, ticks = _y_ticks(highest, steps)
         chart.set_y_scale(_LinearScale(maximum))
         chart.set_y_axis(Axis(ticks, lambda value, _, __: format_tick(value)))
         # The links of the buckets are drawn last, so that they cover the series and receive the pointer's events.
@@ -191,23 +199,30 @@ def _compact(root: ElementTree.Element) -> None:
             element.set("d", re.sub(r" ?([Mh]) ?", r"\1", numbers.replace("L ", "")))
 
 
-def _y_ticks(highest: float, *, only_integers: bool) -> tuple[float, list[float]]:
-    """Return the upper limit of a y-axis and its ticks: multiples of 1, 2 or 5 times a power of ten.
+def _decimal_steps(first_exponent: int) -> tuple[float, ...]:
+    """Return 1, 2 and 5 times each power of ten, the smallest first, starting with the one of `first_exponent`."""
+    return tuple(float(f"{factor}e{first_exponent + index}") for index in range(_EXPONENTS) for factor in (1, 2, 5))
+
+
+_DURATION_STEPS = (
+    *(step for step in _decimal_steps(_FIRST_EXPONENT) if step < 10),
+    *(10, 15, 30),
+    *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30)),
+    *(3_600 * hours for hours in (1, 2, 3, 6, 12)),
+    *(86_400 * days for days in _decimal_steps(0)),
+)
+
+
+def _y_ticks(highest: float, steps: Iterable[float]) -> tuple[float, list[float]]:
+    """Return the upper limit of a y-axis and its ticks.
 
     Example:
-        >>> _y_ticks(7, only_integers=True)
-        (8.0, [0.0, 2.0, 4.0, 6.0, 8.0])
+        >>> _y_ticks(7, (1, 2, 5))
+        (8, [0, 2, 4, 6, 8])
     """
-    step = 1.0 if only_integers else 1e-6
-    factors = (2, 2.5, 2)  # 1, 2, 5, 10, 20, 50, ...
-    factor_index = 0
-    while step * _GRID_LINES < highest:
-        step *= factors[factor_index % 3]
-        factor_index += 1
-    if not highest and not only_integers:
-        step = 1.0
-    count = max(1, -(-highest // step))
-    return count * step, [index * step for index in range(int(count) + 1)]
+    step = next(step for step in steps if step * _GRID_LINES >= highest) if highest else 1.0
+    count = max(1, int(-(-highest // step)))
+    return count * step, [index * step for index in range(count + 1)]
 
 
 class _LinearScale(Scale):  # type: ignore[misc]  # leather has no types

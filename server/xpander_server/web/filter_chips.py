@@ -1,8 +1,10 @@
-"""Filters in force as short texts, each with a link to the same view without it."""
+"""Filters in force and the position of the page as short texts, each with a link to the same view without it."""
 
 from attrs import frozen
 
+from xpander_server.domain.task import Task
 from xpander_server.web.filters import TIME_RANGES, PageFilters
+from xpander_server.web.list_options import ListOptions
 from xpander_server.web.template_filters import format_time
 from xpander_server.web.time_zones import page_zone
 
@@ -34,7 +36,7 @@ NAMES = {
 
 @frozen
 class Chip:
-    """A filter in force.
+    """A filter in force, or the position of the page.
 
     Attributes:
         parameter: The name of its parameter.
@@ -54,6 +56,24 @@ def list_chips(filters: PageFilters) -> list[Chip]:
         for parameter, name in NAMES.items()
         if parameter in filters.parameters and filters.parameters[parameter] != "all"
     ]
+
+
+def position_chip(options: ListOptions, cursor: str | None, first: Task | None) -> Chip | None:
+    """Return a chip for the position of a page in its list; None for the first page.
+
+    Args:
+        options: The order and the position of a list that is sorted by a figure.
+        cursor: The position in a list by time.
+        first: The first run of the page.
+    """
+    if options.offset:
+        return Chip("offset", "Position", f"from run {options.offset + 1:,} on")
+    if cursor is None:
+        return None
+    if first is None:
+        return Chip("cursor", "Position", "newer runs" if options.is_ascending else "older runs")
+    time = f"{format_time(first.created_at)[:16]}{page_zone().suffix}"
+    return Chip("cursor", "Position", f"from {time} on" if options.is_ascending else f"until {time}")
 
 
 def _format(parameter: str, filters: PageFilters) -> str:

@@ -18,10 +18,10 @@ from xpander_server.http.dispatcher import root_path
 from xpander_server.http.errors import HTTPError, validation_error
 from xpander_server.store import MAX_COUNT, Store, TaskQuery, ViewSummary
 from xpander_server.web.chart_data import to_csv
-from xpander_server.web.filter_chips import NAMES, list_chips
+from xpander_server.web.filter_chips import NAMES, list_chips, position_chip
 from xpander_server.web.filter_options import FilterOptions, FilterOptionsCache
 from xpander_server.web.filters import TIME_RANGES, PageFilters, has_empty_fields, parse_filters, without_empty_fields
-from xpander_server.web.list_options import SORTS, ListOptions, parse_list_options
+from xpander_server.web.list_options import COLUMNS, RUN, SORTS, ListOptions, columns_parameter, parse_list_options
 from xpander_server.web.list_view import view_parameter
 from xpander_server.web.rendering import link, redirect, render_page
 from xpander_server.web.run_export import MAX_ROWS, export_rows
@@ -81,8 +81,11 @@ class HistoryPage:
 
     async def show(self, request: Request, principal: Principal) -> Response:
         """Render the page, or only its table if the query contains `part`."""
-        if has_empty_fields(request):
-            return redirect(link("history", without_empty_fields(request)))
+        columns = request.query_params.getlist("columns")
+        # The form sends empty fields, and each chosen column as a field of its own.
+        if has_empty_fields(request) or len(columns) > 1:
+            chosen = columns_parameter(",".join(columns).split(",")) if columns else None
+            return redirect(link("history", without_empty_fields(request), columns=chosen))
         now = self._clock()
         filters, options = parse_filters(request, now), parse_list_options(request.query_params)
         organization_id = principal.organization_id
@@ -109,6 +112,8 @@ class HistoryPage:
             "view": view_parameter(filters, options),
             "position": position,
             "chips": list_chips(filters),
+            "position_chip": position_chip(options, filters.cursor, runs.tasks[0] if runs.tasks else None),
+            "columns": COLUMNS,
             "runs": runs,
             "child_counts": child_counts,
             "days": [(None, runs.tasks)] if options.sort else _by_day(runs.tasks, now),
@@ -128,6 +133,7 @@ class HistoryPage:
             "names": names,
             "filter_names": NAMES,
             "time_ranges": TIME_RANGES,
+            "run_column": RUN,
             "live_link": is_live and link("history", parameters, part="runs"),
         }
         return await render_page("history.html", {**context, **form_context})

@@ -9,7 +9,7 @@ from xpander_server.domain.model_calls import total_tokens
 from xpander_server.domain.task import Task
 from xpander_server.store import Store, TaskQuery
 from xpander_server.web.filters import PageFilters
-from xpander_server.web.template_filters import format_cost, format_duration, format_number
+from xpander_server.web.template_filters import format_duration, format_list_cost, format_number
 
 MAX_PERIOD = DAY
 """Longest period whose runs are read."""
@@ -67,7 +67,7 @@ def find_largest_runs(
 
 
 def _cost(task: Task) -> str | None:
-    return format_cost(task.cost) if task.cost else None
+    return format_list_cost(task.cost) if task.cost else None
 
 
 def _duration(task: Task) -> str | None:

@@ -56,6 +56,7 @@ def page_handler(sessions: SessionManager, operation: str, page: Page) -> Reques
 
     async def handle(request: Request) -> Response:
         request_state(request.scope).operation = operation
+        principal = None
         try:
             principal = await sessions.find(request)
             if principal is None:
@@ -63,9 +64,10 @@ def page_handler(sessions: SessionManager, operation: str, page: Page) -> Reques
             zone_choice.set(read_choice(request))
             return await page(request, principal)
         except HTTPError as error:
-            return render_error(error, period_parameters(request.query_params) if error.status == 422 else {})
+            parameters = period_parameters(request.query_params) if error.status == 422 else {}
+            return render_error(error, principal, parameters)
         except StoreUnavailable:
-            return render_error(HTTPError(503, "The store does not answer.", {"Retry-After": "1"}))
+            return render_error(HTTPError(503, "The store does not answer.", {"Retry-After": "1"}), principal)
 
     return handle_errors(handle)
 
@@ -131,17 +133,20 @@ def _symbol(match: re.Match[str]) -> str:
     return "␡" if code == 0x7F else "�"
 
 
-def render_error(error: HTTPError, parameters: Mapping[str, str] | None = None) -> Response:
+def render_error(
+    error: HTTPError, principal: Principal | None = None, parameters: Mapping[str, str] | None = None
+) -> Response:
     """Render an error as a page.
 
     Args:
         error: The error.
+        principal: The principal of the session, whose page has the links to the other pages; None without a session.
         parameters: The parameters of the link to the history.
     """
     detail = error.detail
     if not isinstance(detail, str):
         detail = " ".join(f"{problem['loc'][-1]}: {problem['msg']}." for problem in detail)
-    context = {"status": error.status, "detail": detail, "principal": None, "parameters": parameters or {}}
+    context = {"status": error.status, "detail": detail, "principal": principal, "parameters": parameters or {}}
     return render_template("error.html", context, error.status, error.headers)
 
 
@@ -197,6 +202,7 @@ def environment() -> Environment:
         template_filters.format_day_of_year,
         template_filters.format_age,
         template_filters.format_list_cost,
+        template_filters.format_list_dollars,
         template_filters.count_values,
         template_filters.one_line,
         template_filters.to_text,

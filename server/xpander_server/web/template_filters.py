@@ -117,12 +117,16 @@ def format_cost(nanodollars: int | None) -> str:
     return MISSING if nanodollars is None else format_dollars(nanodollars / NANODOLLARS)
 
 
-def format_list_cost(nanodollars: int) -> str:
-    """Return the cost of a task with four digits below one dollar, so that the points of a column are aligned."""
-    dollars = nanodollars / NANODOLLARS
-    if dollars and dollars < 0.0001:
-        return "<$0.0001"
-    return f"${dollars:,.4f}"
+def format_list_dollars(value: float | None) -> str:
+    """Return an amount of US dollars with four digits after the point, so that the points of a column are aligned."""
+    if value is None:
+        return MISSING
+    return "<$0.0001" if 0 < value < 0.0001 else f"${value:,.4f}"
+
+
+def format_list_cost(nanodollars: int | None) -> str:
+    """Return the cost of a task in US dollars; see `format_list_dollars`."""
+    return MISSING if nanodollars is None else format_list_dollars(nanodollars / NANODOLLARS)
 
 
 def count_values(values: Iterable[str], limit: int) -> list[tuple[str, int]]:

@@ -110,12 +110,14 @@ function moveFocus(step) {
   links[current < 0 ? first : current + step]?.focus();
 }
 
+const openList = () => find("a[data-list]")?.click();
 const openPage = (name) => find(`nav[aria-label="Pages"] a[href$="/${name}"]`)?.click();
 
 const SHORTCUTS = {
   j: () => moveFocus(1),
   k: () => moveFocus(-1),
-  u: () => find("a[data-list]")?.click(),
+  u: openList,
+  Backspace: openList,
   "/": () => find("#search")?.focus(),
   "?": () => find("#shortcuts")?.showModal(),
   h: () => openPage("history"),
