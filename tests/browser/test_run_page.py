@@ -101,6 +101,17 @@ def test_children_with_long_texts_have_rows_of_one_line(new_user):
     expect(user.page.locator("#children .reason")).to_be_visible()
 
 
+def test_text_of_a_child_has_the_whole_width_of_a_phone(new_user):
+    user = new_user(viewport={"width": 360, "height": 740})
+    user.report(id="parent")
+    user.report(id="child", input="A long question " * 20, parent_task_id="parent", duration=2.0)
+    user.sign_in("/ui/task?id=parent")
+    widths = user.page.locator("#children tbody").evaluate(
+        "body => [body.querySelector('th').offsetWidth, body.offsetWidth]"
+    )
+    assert widths[0] == widths[1]
+
+
 def test_long_fact_has_a_row_of_its_own(new_user):
     user = new_user(viewport={"width": 1440, "height": 900})
     user.report(id="run", user_id="user-" * 40)
