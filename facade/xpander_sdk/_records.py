@@ -163,7 +163,7 @@ else:
         return kind is ClassVar or getattr(kind, "__origin__", None) is ClassVar
 
     def _state_setter(names):
-        def __setstate__(self, state):  # noqa: N807
+        def __setstate__(self, state):
             for name in names:
                 if name in state:
                     object.__setattr__(self, name, state[name])
@@ -176,15 +176,15 @@ else:
         # attrgetter returns a tuple only for several names.
         values, hashed_values = attrgetter("__class__", *compared), attrgetter("__class__", *hashed)
 
-        def __eq__(self, other):  # noqa: N807
+        def __eq__(self, other):
             if other.__class__ is not self.__class__:
                 return NotImplemented
             return values(self) == values(other)
 
-        def __hash__(self):  # noqa: N807
+        def __hash__(self):
             return hash(hashed_values(self))
 
-        def __cached_hash__(self):  # noqa: N807
+        def __cached_hash__(self):
             try:
                 return self._cached_hash
             except AttributeError:
@@ -256,7 +256,7 @@ else:
             steps.append("self.__attrs_post_init__()")
         star = ["*"] if kw_only and parameters else []
         header = f"def __init__({', '.join(['self', *star, *parameters])}):"
-        exec("\n    ".join([header, *(steps or ["pass"])]), names)  # noqa: S102
+        exec("\n    ".join([header, *(steps or ["pass"])]), names)  # noqa: S102 - the source has names and numbers of fields only
         function = names["__init__"]
         function.__annotations__ = {**notes, "return": None}
         function.__qualname__ = f"{cls.__qualname__}.__init__"

@@ -10,8 +10,8 @@ imports this module once, under the import lock, at the first use of any of its 
 
 import encodings.idna  # noqa: F401  # Python imports it for the first name lookup
 
-import anyio  # noqa: F401
-import sniffio  # noqa: F401
+import anyio  # noqa: F401  # used by the modules below, and by transports
+import sniffio  # noqa: F401  # the same
 
 # `xpander_api.models` imports a model at its first use, and its methods import the models of its properties. All that a
 # report uses is imported here instead, under the import lock.

@@ -64,5 +64,5 @@ def _is_called_by_logging() -> bool:
             return True
         if frame.f_globals.get("__name__") in _ENTRY_MODULES:
             return False
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
     return True

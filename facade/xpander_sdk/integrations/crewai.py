@@ -111,7 +111,7 @@ class _Scope:
         self.started_at = started_at
 
 
-class EventListener(BaseEventListener):  # type: ignore[misc]
+class EventListener(BaseEventListener):  # type: ignore[misc]  # its package is not installed here
     """Event listener that records each outermost kickoff of a crew or agent, and each flow with agents, as one run.
 
     Create one in a program: it registers itself with CrewAI's event bus, and serves all threads and event loops. It

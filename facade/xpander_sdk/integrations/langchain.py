@@ -108,7 +108,7 @@ _waiting: "OrderedDict[tuple[str, str], AdapterRun]" = OrderedDict()
 _waiting_lock = threading.Lock()
 
 
-class CallbackHandler(_Handler):  # type: ignore[misc]
+class CallbackHandler(_Handler):  # type: ignore[misc]  # its package is not installed here
     """Callback handler that records each outermost call of an agent, graph or chain as one run.
 
     One handler serves all runs of a program, in all threads and event loops. It records the input, the result, tools,

@@ -27,7 +27,7 @@ __all__ = ["Logger"]
 _MAX_KNOWN = 1_000  # calls that are remembered, as litellm may report one to both forms of a method
 
 
-class Logger(CustomLogger):  # type: ignore[misc]
+class Logger(CustomLogger):  # type: ignore[misc]  # its package is not installed here
     """Logger that adds each model call to the run around it: tokens, model, provider, tools, text and duration.
 
     It serves all frameworks that call models through litellm. Streams are added whole at their end. Calls outside of

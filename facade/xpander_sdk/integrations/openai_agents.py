@@ -102,7 +102,7 @@ class _Trace:
         self.nodes: dict[str, _Node] = {}
 
 
-class TracingProcessor(tracing.TracingProcessor):  # type: ignore[misc]
+class TracingProcessor(tracing.TracingProcessor):  # type: ignore[misc]  # its package is not installed here
     """Tracing processor that records each run of the `Runner` as one run.
 
     `set_trace_processors([TracingProcessor()])` uses it instead of the upload to OpenAI, and `add_trace_processor`

@@ -194,7 +194,7 @@ def parse_duration(name: str, value: object) -> float | None:
         return value
     try:
         if type(value).__name__ == "timedelta64":  # numpy: float() would ignore its unit
-            value = value.astype("timedelta64[us]").item()  # type: ignore[attr-defined]
+            value = value.astype("timedelta64[us]").item()  # type: ignore[attr-defined]  # of numpy
             if value is None:
                 return None
         if callable(total_seconds := look_up(value, "total_seconds")):

@@ -57,7 +57,7 @@ class WorkerMetrics(RequestMetrics):
     def __init__(self, writer: Writer, span_writer: SpanWriter, folder: Path, number: int) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         # By the number instead of the process id: there are no more files than workers, however often one is replaced.
-        values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
+        values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]  # of prometheus_client
         super().__init__(writer, span_writer)
         self._folder = folder
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class WorkerMetrics(RequestMetrics):
                 self._published.append(_PublishedCounter(metric, Counter(metric.name, metric.help, registry=own)))
         self.publish()
         self._shared_registry = CollectorRegistry()
-        MultiProcessCollector(self._shared_registry, str(folder))  # type: ignore[no-untyped-call]
+        MultiProcessCollector(self._shared_registry, str(folder))  # type: ignore[no-untyped-call]  # of prometheus_client
         self._shared_registry.register(_ProcessesCollector(folder))
         PlatformCollector(registry=self._shared_registry)
 

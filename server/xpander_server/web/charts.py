@@ -182,7 +182,7 @@ class TimeAxis:
         root.append(group)
         _compact(root)
         # ElementTree escapes all text, so that " />" occurs only at the end of elements.
-        return Markup(ElementTree.tostring(root, encoding="unicode").replace(" />", "/>"))  # noqa: S704
+        return Markup(ElementTree.tostring(root, encoding="unicode").replace(" />", "/>"))  # noqa: S704 - see above
 
 
 def _compact(root: ElementTree.Element) -> None:

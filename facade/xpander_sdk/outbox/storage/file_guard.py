@@ -24,7 +24,7 @@ from xpander_sdk.errors import OutboxError
 try:
     import fcntl
 except ImportError:
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # no module has the type None
 
 _log = logging.getLogger("xpander_sdk")
 
