@@ -48,9 +48,13 @@ class Postgres:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not port_file.exists():
                 folder.mkdir(mode=0o700)
-                self._initialize()
-                port = free_port()
-                self._start_first(port, settings or WITHOUT_FSYNC)
+                try:
+                    self._initialize()
+                    port = free_port()
+                    self._start_first(port, settings or WITHOUT_FSYNC)
+                except BaseException:
+                    shutil.rmtree(folder, ignore_errors=True)  # so that the next process tries again
+                    raise
                 port_file.write_text(str(port))
         self.port = int(port_file.read_text())
 
