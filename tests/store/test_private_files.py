@@ -86,3 +86,39 @@ def test_lock_file_is_never_created_through_a_link(tmp_path: Path):
     with pytest.raises(StoreError, match=r"lock file .*store\.db-turn"):
         Store(f"sqlite:///{tmp_path}/store.db")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_folder_in_place_of_a_file_is_refused_and_keeps_its_mode(tmp_path: Path):
+    tmp_path.chmod(0o755)
+    with pytest.raises(StoreError, match=r"is a folder: name a file in it, such as sqlite:///.*/runs\.db"):
+        Store(f"sqlite:///{tmp_path}")
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("journal_mode", ["delete", "wal"])
+def test_database_of_another_program_is_refused_and_keeps_its_mode_and_content(tmp_path: Path, journal_mode: str):
+    path = tmp_path / "contacts.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(f"PRAGMA journal_mode = {journal_mode}")
+        other.execute("CREATE TABLE contacts (name TEXT)")
+    path.chmod(0o644)
+    content = path.read_bytes()
+    with pytest.raises(StoreError, match="another program's: it has the tables contacts"):
+        Store(f"sqlite:///{path}")
+    assert (path.stat().st_mode & 0o777, path.read_bytes()) == (0o644, content)
+
+
+def test_file_that_is_no_database_keeps_its_mode_and_content(tmp_path: Path):
+    path = tmp_path / "notes.txt"
+    path.write_text("Buy milk.\n" * 200)
+    path.chmod(0o644)
+    with pytest.raises(StoreError, match="not a database"):
+        Store(f"sqlite:///{path}")
+    assert (path.stat().st_mode & 0o777, path.read_text()) == (0o644, "Buy milk.\n" * 200)
+
+
+def test_device_keeps_its_mode():
+    mode = os.stat("/dev/null").st_mode
+    with pytest.raises(StoreError):
+        Store("sqlite:////dev/null")
+    assert os.stat("/dev/null").st_mode == mode

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,11 +13,10 @@ _HAS_OWNERS = hasattr(os, "geteuid")
 _SUFFIXES = ("", "-wal", "-shm")
 
 
-def make_private(path: Path) -> None:
-    """Create the file of a store if it does not exist, so that only its owner can read it; restrict an existing one.
+def create_private(path: Path) -> None:
+    """Create the file of a store if it does not exist, so that only its owner can read it.
 
-    The mode of a new file does not depend on the umask. SQLite gives its `-wal` and `-shm` the mode of the file. A file
-    that nobody but its owner and its group may use was set up like that, and is left alone.
+    The mode does not depend on the umask. SQLite gives its `-wal` and `-shm` the mode of the file.
 
     A file that cannot be created is left to SQLite, whose error names the reason.
     """
@@ -25,6 +25,14 @@ def make_private(path: Path) -> None:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | _NO_FOLLOW, 0o600)
         os.close(descriptor)
         path.chmod(0o600)  # The umask may have removed rights of the owner.
+
+
+def restrict(path: Path) -> None:
+    """Restrict the existing files of a store to their owner, if every user of the machine may use them.
+
+    A file that nobody but its owner and its group may use was set up like that, and is left alone. The caller has made
+    sure that the file is a store.
+    """
     if _HAS_OWNERS:
         for suffix in _SUFFIXES:
             with suppress(FileNotFoundError):
@@ -32,8 +40,9 @@ def make_private(path: Path) -> None:
 
 
 def _restrict(name: str) -> None:
-    mode = os.stat(name).st_mode & 0o777
-    if not mode & 0o007:
+    status = os.stat(name)
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode) or not mode & 0o007:
         return
     try:
         os.chmod(name, 0o600)

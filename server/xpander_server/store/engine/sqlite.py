@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from xpander_server.store.engine.errors import StoreError, StoreUnavailable
 from xpander_server.store.engine.limits import BUSY_SECONDS, Limits
 from xpander_server.store.engine.locks import FairFileLock
-from xpander_server.store.engine.private_files import make_private
+from xpander_server.store.engine.private_files import create_private, restrict
 
 WAL_BYTES = 64 * 1024 * 1024
 """Size of the write-ahead log above which a commit copies all of it into the file and truncates it."""
@@ -43,8 +43,13 @@ class Sqlite:
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         )
         # Before each connection, because the file may have been removed meanwhile.
-        event.listen(self.engine, "do_connect", lambda *_: make_private(self.path))
-        event.listen(self.engine, "connect", _set_up_connection)
+        event.listen(self.engine, "do_connect", lambda *_: create_private(self.path))
+        event.listen(self.engine, "connect", self._set_up_connection)
+
+    def _set_up_connection(self, connection: sqlite3.Connection, _record: Any) -> None:
+        _check_is_store(connection)  # first: neither the content nor the mode of another file may change
+        restrict(self.path)
+        _configure(connection)
 
     def begin(self, connection: Connection, *, writes: bool, limits: Limits) -> None:
         """Begin a transaction; one that writes waits for the write lock."""
@@ -164,10 +169,23 @@ def _path(url: str) -> Path:
         raise StoreError(f"{str(path)[:200]!r} cannot be a file: {error}") from None
     if not is_folder:
         raise StoreError(f"The folder {str(path.parent)!r} of the store does not exist: create it first")
+    if path.is_dir():
+        raise StoreError(f"{str(path)!r} is a folder: name a file in it, such as sqlite:///{path}/runs.db")
     return path
 
 
-def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
+def _check_is_store(connection: sqlite3.Connection) -> None:
+    """Check that a file with tables is a store.
+
+    Raises:
+        StoreError: Another program has created the tables.
+    """
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    if tables and "alembic_version" not in tables:
+        raise StoreError(f"it is another program's: it has the tables {', '.join(tables[:5])}")
+
+
+def _configure(connection: sqlite3.Connection) -> None:
     # The driver must not begin transactions; Sqlite.begin does.
     connection.isolation_level = None
     # In WAL mode, readers do not wait for the writer.

@@ -94,9 +94,9 @@ def _read_revision(connection: Connection) -> str | None:
     """
     tables = inspect(connection).get_table_names()
     if "alembic_version" not in tables:
-        # A SQLite file must not contain any other table. A PostgreSQL database may be shared with other programs, as
-        # long as no table has the name of one of ours.
-        foreign = tables if connection.dialect.name == "sqlite" else sorted({*tables} & {*metadata.tables})
+        # A PostgreSQL database may be shared with other programs, as long as no table has the name of one of ours. A
+        # SQLite file must not contain any other table, which is checked when it is opened.
+        foreign = sorted({*tables} & {*metadata.tables})
         if foreign:
             raise StoreError(f"it is another program's: it has the tables {', '.join(foreign[:5])}")
         return None
