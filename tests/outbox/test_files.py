@@ -190,12 +190,13 @@ def test_file_of_another_program_is_not_changed(outbox: Outbox, path: Path):
         connection.execute("CREATE TABLE contacts (name TEXT)")
         connection.execute("INSERT INTO contacts VALUES ('Ada')")
     connection.close()
+    path.chmod(0o644)
     before = path.read_bytes()
     with pytest.raises(OutboxError, match="another program's"):
         put(outbox, worker="none")
     with pytest.raises(OutboxError):
         outbox.stats()
-    assert path.read_bytes() == before
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (before, 0o644)
     assert sorted(file.name for file in path.parent.iterdir()) in (["outbox.db"], ["outbox.db", "outbox.db.lock"])
 
 

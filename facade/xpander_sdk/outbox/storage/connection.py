@@ -235,6 +235,7 @@ class Database:
     def _set_up(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA trusted_schema = OFF")
         version = self._checked_version(connection)
+        file_guard.restrict_files(self.path)  # not before: the file may be another program's
         if version == 0:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")

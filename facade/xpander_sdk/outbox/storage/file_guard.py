@@ -60,9 +60,7 @@ def create_folder(path: str) -> None:
 
 
 def create_private_file(path: str) -> None:
-    """Create an empty file if it does not exist, and make it and SQLite's files readable by their owner only.
-
-    The result does not depend on the umask.
+    """Create an empty file that only its owner can read, if it does not exist; the umask has no effect.
 
     Raises:
         OutboxError: A file cannot be trusted, or cannot be created.
@@ -72,6 +70,18 @@ def create_private_file(path: str) -> None:
             descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | _NO_FOLLOW, 0o600)
             os.close(descriptor)
             os.chmod(path, 0o600)
+    except OSError as error:
+        raise _unusable(path, error) from error
+    check_files(path)
+
+
+def restrict_files(path: str) -> None:
+    """Make the files of an outbox readable by their owner only; the caller has made sure that it is an outbox.
+
+    Raises:
+        OutboxError: A file cannot be trusted, or cannot be restricted.
+    """
+    try:
         for name, status in check_files(path):
             if status.st_mode & 0o077 and _HAS_OWNERS:
                 os.chmod(name, 0o600)
