@@ -501,6 +501,7 @@ class Backend(BackendMetrics):
 
         Raises:
             ValueError: `via`, `sample`, `mask` or `on_error` is invalid.
+            TypeError: The decorator has no parentheses.
 
         Example:
             >>> backend = Backend()
@@ -512,6 +513,8 @@ class Backend(BackendMetrics):
             >>> answer("2 + 2?")
             '4'
         """
+        if callable(agent_id):  # the function below `@backend.run`
+            raise TypeError("agent_id must be a text, got a function; write @backend.run() with parentheses")
         configuration = self.configuration
         if not (enabled and configuration.runs):
             return Run(id, agent_id, input)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runs.backend import Recorder, RecordingBackend
-from xpander_sdk import Backend, Configuration, Task, current_run
+from xpander_sdk import Backend, Configuration, Task, Tokens, current_run
 
 DOCUMENTED = {"id", "input", "llm_response", "tokens", "is_success", "result", "duration", "used_tools"}
 
@@ -59,3 +59,38 @@ def test_other_backend_receives_the_documented_fields_only():
     report = recorder.report
     assert set(report) == DOCUMENTED
     assert (report["result"], report["tokens"]["prompt_tokens"]) == ("ValueError: bad", 9)
+
+
+@pytest.mark.parametrize("name", ["llm_response", "result", "input"])
+def test_value_that_makes_a_report_too_large_is_left_out(embedded: Configuration, name: str):
+    values = {"llm_response": {"model": "gpt-4o"}, "result": "4", "input": "2 + 2?", name: "x" * 5_000_000}
+    with Backend(embedded).run("agent", id="ext-1") as run:
+        run.tokens = Tokens(prompt_tokens=9)
+        for field, value in values.items():
+            setattr(run, field, value)
+    [error] = run.report_errors
+    assert error.startswith(f"{name} was left out: the report had 5,000,")
+    task = Task.load("ext-1", embedded)
+    assert (task.status, task.tokens) == ("completed", Tokens(prompt_tokens=9))
+
+
+def test_program_may_add_metadata_to_one_run(embedded: Configuration):
+    backend = Backend(embedded)
+
+    @backend.run("agent", metadata={"stage": "test"})
+    def answer(question: str) -> str:
+        current_run().metadata["question"] = question
+        return current_run().id
+
+    first, second = (Task.load(answer(question), embedded) for question in ("a", "b"))
+    assert first.metadata == {"stage": "test", "question": "a"}
+    assert second.metadata == {"stage": "test", "question": "b"}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_decorator_without_parentheses_is_refused_where_it_is_written(embedded: Configuration, enabled: bool):
+    backend = Backend(embedded.with_options(runs=enabled))
+    with pytest.raises(TypeError, match=r"agent_id must be a text, got a function; write @backend\.run\(\)"):
+
+        @backend.run  # type: ignore[arg-type]
+        def answer() -> None: ...

@@ -121,7 +121,7 @@ class Facts:
             ("user_id", run.user_id),
             ("conversation_id", run.conversation_id),
             ("parent_task_id", run.parent_task_id),
-            ("metadata", run.metadata),
+            ("metadata", run.metadata or None),
         )
         values.update((name, value) for name, value in known if value is not None)
         return values

@@ -5,7 +5,7 @@ a tracker (`XPANDER_RUNS=off`, or outside of every run) all methods exist and do
 distinction, and nothing is imported, opened or started.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from xpander_sdk import _fork
@@ -71,7 +71,7 @@ class Run:
         user_id: The user for whom the agent works.
         conversation_id: The conversation that the run belongs to.
         parent_task_id: The run that started this one. Default: the run around this one.
-        metadata: Facts that the program defines: at most 64 pairs of texts.
+        metadata: Facts that the program defines: at most 64 pairs of texts, to which the program may add.
         outer: The run around this one, or None.
         has_given_id: Whether the program has chosen the id.
 
@@ -105,7 +105,7 @@ class Run:
         self.user_id: str | None = None
         self.conversation_id: str | None = None
         self.parent_task_id: str | None = None
-        self.metadata: Mapping[str, str] | None = None
+        self.metadata: MutableMapping[str, str] = {}
         self.outer: Run | None = None
 
     def __repr__(self) -> str:
@@ -386,7 +386,9 @@ def _new_run(options: "RunOptions", new_tracker: "Callable[[RunOptions], Tracker
     run = Run(options.id, options.agent_id, options.input)
     run.user_id = options.user_id
     run.conversation_id = options.conversation_id
-    run.metadata = options.metadata
+    if options.metadata is not None:
+        # A copy: the program may add pairs to this run, and a decorator has the same options for all of its runs.
+        run.metadata = dict(options.metadata) if isinstance(options.metadata, Mapping) else options.metadata
     run._tracker = new_tracker(options)
     return run
 

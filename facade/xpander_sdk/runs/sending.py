@@ -4,6 +4,7 @@ A direct report waits for the backend's response, so its time is limited: the en
 all attempts of a call. After an outage, further direct reports get one attempt and a short time.
 """
 
+import json
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DIRECT_SECONDS = 5.0  # time for a direct report
 CANCELLED_SECONDS = 2.0  # the same in a task that was cancelled, whose caller waits for its end
 OUTAGE_SECONDS = 1.0  # the same while the backend does not respond
+MAX_REPORT_BYTES = 4 * 1024 * 1024  # limit of the contract
 _OUTAGE_LASTS = 30.0
 _MAX_OUTAGES = 100
 _outages: dict[str, float] = {}  # URL of a backend that did not respond, and the time until which it is spared
@@ -31,7 +33,7 @@ _outages: dict[str, float] = {}  # URL of a backend that did not respond, and th
 def new_report(
     tracker: "Tracker", run: "Run", is_success: bool | None, *, reason: str | None = None, duration: float | None = None
 ) -> "Report":
-    """Return the report of the run as it is now. Values that are invalid are left out and noted.
+    """Return the report of the run as it is now. Values that are invalid or too large are left out and noted.
 
     Args:
         tracker: Tracker of the run.
@@ -45,9 +47,14 @@ def new_report(
     try:
         report = _lazy.report.new_report(agent_id, **values)
     except ValueError:
-        valid, errors = _valid_values(values)
-        report = _lazy.report.new_report(agent_id, **valid)
+        values, errors = _valid_values(values)
+        report = _lazy.report.new_report(agent_id, **values)
         tracker.note_invalid(errors)
+    while (size := len(report.content)) > MAX_REPORT_BYTES and (name := _largest_value(report)):
+        values[name] = None
+        report = _lazy.report.new_report(agent_id, **values)
+        error = f"{name} was left out: the report had {size:,} bytes, and has at most {MAX_REPORT_BYTES:,}"
+        tracker.note_invalid([ValueError(error)])
     if tracker.mask is not None:
         from xpander_sdk.outbox.masking import apply_mask
 
@@ -132,6 +139,13 @@ def _valid_values(values: dict[str, Any]) -> tuple[dict[str, Any], list[Exceptio
         else:
             valid[name] = value
     return valid, errors
+
+
+def _largest_value(report: "Report") -> str | None:
+    """Return the name of the largest text or document of a report; None if it has none."""
+    body = json.loads(report.content)
+    sizes = {name: len(str(value)) for name in ("llm_response", "result", "input") if (value := body.get(name))}
+    return max(sizes, key=lambda name: sizes[name], default=None)
 
 
 def _seconds(configuration: Configuration) -> float:
