@@ -206,6 +206,8 @@ def error_from_response(
     if status == 401:
         reason = description or _NO_REASON
         description = f"{reason} Is XPANDER_API_KEY (or Configuration.api_key) the key of this backend?"
+    if status == 404 and description.rstrip(".") in ("", "Not Found"):  # of an address; the text for a task names it
+        description = f"{description or _NO_REASON} Is base_url the address of a backend, without the path of a page?"
     if request_id := redact(headers.get("x-request-id", ""))[:200]:
         info = evolve(info, request_id=request_id)
     return kind(status, description or _NO_REASON, info, retry_after=retry_after, problems=problems)

@@ -26,7 +26,7 @@ def test_all_checks_pass_for_working_server(server):
 def test_wrong_key_fails_without_showing_key(server):
     results = check_results(server.configuration.with_options(api_key="hunter2"))
     assert results["key"][0] == "failed"
-    assert "does not know the key" in results["key"][1]
+    assert "does not accept the key" in results["key"][1]
     assert results["agent"][0] == "skipped"
     assert "hunter2" not in str(results)
 

@@ -7,7 +7,7 @@ from faults.fault_cases import DETAIL, FAULT_CASES, PROBLEM, FaultCase
 from faults.forms import Form, report_outcome
 from faults.server import FaultServer
 from faults.steps import ACCEPT, TASK, respond
-from xpander_sdk import ContractError
+from xpander_sdk import ConnectionFailedError, ContractError, NotFoundError
 
 
 @pytest.mark.parametrize("case", FAULT_CASES, ids=lambda case: case.name)
@@ -64,3 +64,18 @@ def test_redirect_raises_error_and_is_not_followed(status: int, form: Form, capl
     assert location in outcome.error.description
     assert other.attempts == 0
     assert_no_secrets_leaked(outcome.error, caplog)
+
+
+def test_error_of_an_unknown_address_names_base_url(form: Form):
+    with FaultServer(respond(404, {"detail": "Not Found."})) as server:
+        outcome = report_outcome(form, form.configuration(server.url))
+    assert isinstance(outcome.error, NotFoundError)
+    assert outcome.error.description == ("Not Found. Is base_url the address of a backend, without the path of a page?")
+
+
+def test_error_of_a_refused_connection_asks_for_the_server(form: Form):
+    with FaultServer(ACCEPT) as server:
+        url = server.url
+    outcome = report_outcome(form, form.configuration(url))
+    assert isinstance(outcome.error, ConnectionFailedError)
+    assert outcome.error.description.endswith("Does the server run, and is its address in base_url right?")

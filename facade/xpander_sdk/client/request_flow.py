@@ -172,7 +172,17 @@ def error_from_outcome(
         description = f"{configuration.target} sent a response that cannot be decoded: {redaction(str(outcome))}"
         return errors.ContractError(outcome.status, description, info)
     kind = errors.TimedOutError if outcome.is_timeout else errors.ConnectionFailedError
-    return kind(None, f"{configuration.target} did not respond: {redaction(str(outcome))}", info)
+    description = f"{configuration.target} did not respond: {redaction(str(outcome))}"
+    if _is_refused(outcome):
+        description = f"{description}. Does the server run, and is its address in base_url right?"
+    return kind(None, description, info)
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Return whether nothing listens at the address."""
+    while error is not None and not isinstance(error, ConnectionRefusedError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _parse(operation: Operation[T], response: Response, info: errors.RequestInfo, redaction: Redaction) -> T:

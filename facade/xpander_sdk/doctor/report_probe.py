@@ -3,7 +3,7 @@
 The probe sends the request of a report with the JSON array `[]` as its body. A report is an object, so no backend can
 record the array. The response shows how far the request went:
 
-    401             the backend does not know the key
+    401             the backend does not accept the key
     403             the key lacks the scope `report`, or belongs to another organization
     404, 405, 3xx   the URL of the backend is wrong
     400, 422        the request was authorized, and the body was rejected
@@ -29,7 +29,9 @@ from xpander_sdk.transport.base import Response
 _UNAVAILABLE = frozenset({408, 502, 503, 504})
 _MAX_REASON = 300  # characters
 _NOT_ROUTED = ("not found", "")  # the 404 of frameworks for an unknown path, in lower case
-_UNKNOWN_KEY = "the backend does not know the key (401). Check that it is complete and of this backend"
+_UNKNOWN_KEY = (
+    "the backend does not accept the key (401). Check that it is complete, of this backend, not expired and not revoked"
+)
 
 
 def send_invalid_report(configuration: Configuration, agent_id: str) -> Response:

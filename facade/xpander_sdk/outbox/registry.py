@@ -177,6 +177,8 @@ def _may_succeed_later(configuration: Configuration, error: ModuleException) -> 
 
 
 def _add_outcome(error: ModuleException, outcome: Receipt[Any] | OutboxError) -> None:
+    if not error.description.endswith((".", "?", "!")):
+        error.description += "."
     if isinstance(outcome, OutboxError):
         error.description += f" It could not be kept either: {outcome.description}."
     else:

@@ -93,7 +93,8 @@ class Endpoint:
         segments = dict(request.path_params)
         prefix = segments.pop("organization_id", None)
         if prefix is not None and not _names_organization(prefix, organization_id):
-            raise HTTPError(403, f"The API key does not belong to the organization {prefix[:100]!r} of the path.")
+            reason = f"The API key does not belong to the organization {prefix[:100]!r} of the path."
+            raise HTTPError(403, f"{reason} If base_url has a path, such as that of a page, remove it.")
         query = request.query_params.multi_items() if request.scope["query_string"] else ()
         parameters = operation.read_parameters(segments, query, request.scope["headers"])
         body = await self._read_body(request, organization_id) if operation.has_body else None

@@ -164,7 +164,8 @@ class KeyAuthenticator:
             verification = await self.verify_key(keys[0], request)
             if verification.grant is not None:
                 return verification.grant
-        raise HTTPError(401, "Missing or unknown API key: send one as x-api-key.", {"WWW-Authenticate": "ApiKey"})
+        reason = "Missing, unknown, expired or revoked API key: send a valid one as x-api-key."
+        raise HTTPError(401, reason, {"WWW-Authenticate": "ApiKey"})
 
     async def verify_key(self, key: bytes, request: Request) -> Verification:
         """Return the verification of a key, from the cache where possible.
