@@ -107,6 +107,14 @@ def test_labels_of_compared_charts_can_be_read(new_user):
     assert min(sizes) > 10
 
 
+def test_recent_runs_have_rows_of_one_line(user):
+    user.report(id="short", agent_id="planner", input="Short")
+    user.report(id="long", agent_id="planner", input="A long question " * 40)
+    user.open("/ui/agent?id=planner")
+    heights = user.page.locator("#recent-runs tbody tr").evaluate_all("rows => rows.map(row => row.offsetHeight)")
+    assert max(heights) - min(heights) <= 1
+
+
 def test_tables_of_agents_need_no_sideways_scrolling_on_a_phone(new_user):
     user = new_user(viewport=SIZES["phone"])
     report_runs(user)
