@@ -48,17 +48,22 @@ class BulkStatement:
         return result
 
 
-class ConflictFreeInsert:
-    """INSERT of many rows into a table, which leaves out rows whose primary key exists.
+class BulkInsert:
+    """INSERT of many rows into a table. A row whose primary key exists is left out, or replaces some of its values.
 
     On PostgreSQL, one statement gets all rows as one JSON text, and returns which rows were inserted. This is faster
     than one message for each row, and the driver has one value to process instead of one for each column.
 
     The values are texts, numbers, booleans and None; the value of a column with JSON is its text.
+
+    Args:
+        table: The table.
+        replaced: Names of the columns whose values an existing row gets. Default: none, so it is left out.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, replaced: Sequence[str] = ()) -> None:
         self._table = table
+        self._replaced = replaced
         self._sql: dict[str, str] = {}
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
@@ -66,15 +71,18 @@ class ConflictFreeInsert:
         if rows and connection.dialect.name == "sqlite":
             connection.exec_driver_sql(self._sql_for(connection.dialect), [tuple(row) for row in rows])
         elif rows:
-            self.execute_returning(connection, rows)
+            self._insert_at_once(connection, rows).close()
 
     def execute_returning(self, connection: Connection, rows: Sequence[Row]) -> set[Any]:
         """Insert rows on PostgreSQL, and return the primary keys of those that were inserted."""
+        return set(driver_rows(self._insert_at_once(connection, rows)))
+
+    def _insert_at_once(self, connection: Connection, rows: Sequence[Row]) -> CursorResult[Any]:
         names = self._table.columns.keys()
         present = [
             {name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows
         ]  # a column that a row leaves out is NULL
-        return set(driver_rows(connection.exec_driver_sql(self._sql_for(connection.dialect), (as_text(present),))))
+        return connection.exec_driver_sql(self._sql_for(connection.dialect), (as_text(present),))
 
     def _sql_for(self, dialect: Dialect) -> str:
         sql = self._sql.get(dialect.name)
@@ -85,17 +93,19 @@ class ConflictFreeInsert:
     def _compile(self, dialect: Dialect) -> str:
         quote = dialect.identifier_preparer.quote
         columns = ", ".join(quote(column.name) for column in self._table.columns)
+        key = ", ".join(quote(column.name) for column in self._table.primary_key)
+        values = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in self._replaced)
+        conflict = f"ON CONFLICT ({key}) DO UPDATE SET {values}" if values else "ON CONFLICT DO NOTHING"
         insert = f"INSERT INTO {quote(self._table.name)} ({columns})"
         if dialect.name == "sqlite":
-            return f"{insert} VALUES ({', '.join('?' * len(self._table.columns))}) ON CONFLICT DO NOTHING"
+            return f"{insert} VALUES ({', '.join('?' * len(self._table.columns))}) {conflict}"
         # text instead of varchar(255): a cast to varchar(255) would silently shorten a value.
         types = ("text" if isinstance(c.type, String) else c.type.compile(dialect) for c in self._table.columns)
         definitions = ", ".join(f"{quote(c.name)} {name}" for c, name in zip(self._table.columns, types, strict=True))
-        key = ", ".join(quote(column.name) for column in self._table.primary_key)
         return (
             # %b: in the text form, each quote would be escaped by a slow function.
             f"{insert} SELECT {columns} FROM json_to_recordset(%b::json) AS new_rows({definitions}) "  # noqa: S608 - names of the schema
-            f"ON CONFLICT DO NOTHING RETURNING {key}"
+            f"{conflict} RETURNING {key}"
         )
 
 

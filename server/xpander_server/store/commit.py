@@ -14,7 +14,7 @@ from xpander_server.domain.new_task import create_task
 from xpander_server.domain.pricing import NO_OWN_PRICES, OwnPrices
 from xpander_server.domain.task import Conflict, Erased, Task, merge
 from xpander_server.json_text import as_text
-from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, IdQuery, key_parameters
+from xpander_server.store.bulk import BulkInsert, BulkStatement, IdQuery, key_parameters
 from xpander_server.store.engine.errors import RowLocked
 from xpander_server.store.metadata_pairs import delete_pairs, update_pairs
 from xpander_server.store.metrics.deltas import append_deltas, collect_deltas
@@ -43,7 +43,7 @@ _DELETE = delete(tasks).where(
     tasks.c.id.in_(bindparam("key_ids", expanding=True)),
 )
 _INSERT = BulkStatement(insert(tasks), _COLUMNS)
-_INSERT_NEW = ConflictFreeInsert(tasks)
+_INSERT_NEW = BulkInsert(tasks)
 _UPDATE = BulkStatement(
     update(tasks)
     .where(tasks.c.organization_id == bindparam("key_organization_id"), tasks.c.id == bindparam("key_id"))

@@ -20,14 +20,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attrs import define, field
-from sqlalchemy import Connection, Row, bindparam, delete, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, text
 
 from xpander_capture.spans import Run, find_runs, from_json
 from xpander_capture.spans.tree import supersedes
 from xpander_server.clock import DAY, HOUR, SECOND
 from xpander_server.domain.traced_run import run_report
 from xpander_server.json_text import as_text
-from xpander_server.store.bulk import BulkStatement, ConflictFreeInsert, key_parameters
+from xpander_server.store.bulk import BulkInsert, key_parameters
 from xpander_server.store.commit import PricesOf, Submission, TaskKey, commit, delete_tasks
 from xpander_server.store.schema.tables import spans, tasks, traces
 from xpander_server.store.span_batch import SpanBatch, StoredSpan
@@ -64,27 +64,9 @@ _SELECT_AGENTS_ON_POSTGRESQL = text(
     "SELECT id, agent_id FROM tasks WHERE organization_id = :key_organization_id "
     "AND id BETWEEN wanted.id AND wanted.id ORDER BY id LIMIT 1) AS found"
 )
-_INSERT_TRACES, _INSERT_SPANS = ConflictFreeInsert(traces), ConflictFreeInsert(spans)
-_UPDATE_SPANS = BulkStatement(
-    update(spans)
-    .where(
-        spans.c.organization_id == bindparam("key_organization_id"),
-        spans.c.trace_id == bindparam("key_trace_id"),
-        spans.c.span_id == bindparam("key_span_id"),
-    )
-    .values(summary=bindparam("summary")),
-    ["organization_id", "trace_id", "span_id", "summary"],
-)
-_TRACE_COLUMNS = ["organization_id", "trace_id", "updated_at", "due_at", "agent_id", "tasks"]
-_UPDATE_TRACES = BulkStatement(
-    update(traces)
-    .where(
-        traces.c.organization_id == bindparam("key_organization_id"),
-        traces.c.trace_id == bindparam("key_trace_id"),
-    )
-    .values({name: bindparam(name) for name in _TRACE_COLUMNS[2:]}),
-    _TRACE_COLUMNS,
-)
+_INSERT_TRACES = BulkInsert(traces)
+_STORE_TRACES = BulkInsert(traces, replaced=("updated_at", "due_at", "agent_id", "tasks"))
+_STORE_SPANS = BulkInsert(spans, replaced=("summary",))
 
 
 class TraceKey(NamedTuple):
@@ -102,15 +84,13 @@ class _Trace:
         key: Primary key.
         row: Row of the trace.
         spans: All spans of the trace by their ids.
-        inserts: Those that the transaction inserts.
-        updates: Those that the transaction updates.
+        changed: Those that the transaction stores.
     """
 
     key: TraceKey
     row: Row[Any]
     spans: dict[str, StoredSpan] = field(factory=dict)
-    inserts: dict[str, StoredSpan] = field(factory=dict)
-    updates: dict[str, StoredSpan] = field(factory=dict)
+    changed: dict[str, StoredSpan] = field(factory=dict)
 
     def add(self, span: StoredSpan) -> bool:
         """Add a span that has arrived, and return whether the trace has space for it."""
@@ -119,9 +99,7 @@ class _Trace:
         if other is None and len(self.spans) >= MAX_SPANS:
             return False
         if other is None or supersedes(span.summary, other.summary):
-            self.spans[span_id] = span
-            is_new = other is None or span_id in self.inserts
-            (self.inserts if is_new else self.updates)[span_id] = span
+            self.spans[span_id] = self.changed[span_id] = span
         return True
 
     @property
@@ -162,12 +140,9 @@ def commit_spans(connection: Connection, batches: Sequence[SpanBatch], prices_of
         sum(not stored[key].add(span) for key, new_spans in by_trace.items() for span in new_spans)
         for by_trace in arrived
     ]
-    changed = [trace for _, trace in sorted(stored.items()) if trace.inserts or trace.updates]
-    _INSERT_SPANS.execute(
-        connection, [[*trace.key, span_id, span.text] for trace in changed for span_id, span in trace.inserts.items()]
-    )
-    _UPDATE_SPANS.execute(
-        connection, [[*trace.key, span_id, span.text] for trace in changed for span_id, span in trace.updates.items()]
+    changed = [trace for _, trace in sorted(stored.items()) if trace.changed]
+    _STORE_SPANS.execute(
+        connection, [[*trace.key, span_id, span.text] for trace in changed for span_id, span in trace.changed.items()]
     )
     _compute(connection, changed, now, prices_of, arrived=True, agents=agents)
     return refused
@@ -265,7 +240,7 @@ def _compute(
     delete_tasks(connection, changes.deletions)
     if changes.submissions:
         commit(connection, changes.submissions, prices_of=prices_of)
-    _UPDATE_TRACES.execute(connection, changes.traces)
+    _STORE_TRACES.execute(connection, changes.traces)
 
 
 def _collect(
@@ -311,7 +286,7 @@ def _collect(
         due_at = updated_at + FINAL_AFTER
     if has_held:
         due_at = min(due_at, trace.row.created_at + HOLD)
-    changes.traces.append([*trace.key, updated_at, due_at, agent, as_text(recorded)])
+    changes.traces.append([*trace.key, trace.row.created_at, updated_at, due_at, agent, as_text(recorded)])
 
 
 def _is_derived(task_id: str, key: TraceKey) -> bool:
