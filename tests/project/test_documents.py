@@ -17,6 +17,7 @@ import xpander_sdk
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 FENCE = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # A block that needs an agent framework names it: "```python langchain". `make integrations` runs it.
 FRAMEWORK_FENCE = re.compile(r"^```python ([\w-]+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -34,13 +35,10 @@ def text_of(path: Path) -> str:
     return path.read_text("utf-8")
 
 
-def python_blocks() -> list:
-    return [
-        pytest.param(code, id=f"{path.relative_to(ROOT)}-{number}")
-        for path in DOCUMENTS
-        for number, (language, code) in enumerate(FENCE.findall(FRAMEWORK_FENCE.sub("", text_of(path))), start=1)
-        if language == "python"
-    ]
+def python_blocks(path: Path) -> dict[int, str]:
+    """Return the Python blocks of a document by their number among all blocks, except those that need a framework."""
+    blocks = enumerate(FENCE.findall(FRAMEWORK_FENCE.sub("", text_of(path))), start=1)
+    return {number: code for number, (language, code) in blocks if language == "python"}
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +49,27 @@ def code_runner() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-@pytest.mark.parametrize("code", python_blocks())
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(code, id=f"{path.relative_to(ROOT)}-{number}")
+        for path in DOCUMENTS
+        if path != TUTORIAL
+        for number, code in python_blocks(path).items()
+    ],
+)
 def test_every_python_block_runs(code, code_runner, tmp_path):
+    run_block(code, code_runner, tmp_path)
+
+
+def test_python_blocks_of_the_tutorial_run_one_after_another(code_runner, tmp_path):
+    for code in python_blocks(TUTORIAL).values():
+        run_block(code, code_runner, tmp_path)
+
+
+def run_block(code: str, code_runner: "subprocess.Popen[str]", tmp_path: Path) -> None:
     folder, output = tmp_path / "folder", tmp_path / "output"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     environment = {
         **os.environ,
         "XPANDER_BASE_URL": f"sqlite:///{folder}/runs.db",
