@@ -111,3 +111,7 @@ def test_create_asks_before_it_creates_a_store(tmp_path: Path, answer: str, code
 def test_create_with_yes_creates_a_store(tmp_path: Path):
     result = CliRunner().invoke(main, ["keys", "create", "ci", "--yes", "--store", f"sqlite:///{tmp_path}/new.db"])
     assert result.exit_code == 0
+
+
+def test_help_states_that_an_admin_key_erases_tasks(keys):
+    assert "admin reads the server's state and erases tasks" in " ".join(keys("create", "--help").output.split())

@@ -49,8 +49,8 @@ def keys() -> None:
     "scopes",
     type=click.Choice(["report", "read", "admin"]),
     multiple=True,
-    help="Permission of the key: report sends reports, read reads tasks and metrics, admin reads the server's state. "
-    "Repeatable. Default: report and read.",
+    help="Permission of the key: report sends reports, read reads tasks and metrics, admin reads the server's state "
+    "and erases tasks. Repeatable. Default: report and read.",
 )
 @click.option("--expires", type=PERIOD, metavar="PERIOD", help="Period after which the key expires. Default: never.")
 @yes_option
