@@ -41,7 +41,7 @@ $(READY): pyproject.toml requirements/dev.txt facade/xpander_sdk/version.py
 hooks: setup ## install the pre-commit hooks
 	$(BIN)/pre-commit install
 
-demo: setup ## report runs into a file and show their history and metrics; needs no server and no key
+demo: setup ## report runs into a temporary file and show their history and metrics; needs no server and no key
 	@$(BIN)/python examples/demo.py
 
 serve: setup ## serve ./xpander.db at http://127.0.0.1:8100
