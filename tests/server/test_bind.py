@@ -1,6 +1,7 @@
 """Bind rules: addresses that other_certificate machines can reach require a key, and TLS or an explicit permission."""
 
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -31,6 +32,13 @@ def test_store_without_key_requires_loopback_address(store_with_keys: StoreWithK
     error = startup_error("--store", store_with_keys.url, "--host", host, "--allow-plain-http")
     assert "the store has no API key" in error
     assert "xpander-report keys create" in error
+
+
+def test_error_of_a_port_in_use_names_the_option_of_another_port(store_with_keys: StoreWithKeys):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        error = startup_error("--store", store_with_keys.url, "--port", port)
+    assert error.endswith("Address already in use; --port names another port\n")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

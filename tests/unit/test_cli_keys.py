@@ -76,7 +76,11 @@ def test_list_can_be_limited_to_one_organization(keys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("create", "taken"), 2, "has a key 'taken' already"),
+        (
+            ("create", "taken"),
+            2,
+            "has a key 'taken' already; choose another name, or replace its secret with `keys rotate`",
+        ),
         (("create", ""), 2, "1 to 100 printable characters"),
         (("create", "a", "--scope", "write"), 2, "'write' is not one of"),
         (("create", "a", "--expires", "soon"), 2, "got 'soon'; write 90d, 24h, 30m or 45s"),

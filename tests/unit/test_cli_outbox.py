@@ -48,10 +48,20 @@ def make_dead_letter(backend: Backend) -> None:
     backend.outbox.drain()
 
 
-def test_counters_of_a_new_outbox_are_zero(cli):
+def test_counters_of_a_new_outbox_are_zero(cli, file):
+    file.touch(0o600)
     result = cli("status")
     assert result.exit_code == 0
     assert "pending    0 (0.0 MB)" in result.output
+
+
+def test_a_file_of_the_command_line_that_does_not_exist_is_not_created(cli, file):
+    result = cli("status")
+    assert (result.exit_code, result.output) == (
+        2,
+        f"error: there is no outbox at {file}; programs that report create it\n",
+    )
+    assert not file.exists()
 
 
 def test_status_shows_counters(cli, backend):

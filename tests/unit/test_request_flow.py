@@ -206,6 +206,12 @@ def test_each_request_has_its_own_id(destination):
     assert infos[0].request_id != infos[1].request_id
 
 
+def test_error_of_a_missing_key_of_the_cloud_names_the_setting_of_another_backend():
+    cloud = Configuration(base_url="https://inbound.xpander.ai")
+    with pytest.raises(ValueError, match="XPANDER_BASE_URL names another backend, such as sqlite:///runs.db$"):
+        build_request(cloud, build_destination(cloud), OPERATION, None)
+
+
 def test_missing_key_is_an_error_except_for_an_embedded_backend(destination):
     with pytest.raises(ValueError, match=r"api_key must be set for .*; pass Configuration\(api_key=…\)"):
         build_request(CONFIGURATION, destination, OPERATION, None)

@@ -89,9 +89,9 @@ def test_all_forms_take_any_iterable(value, tmp_path):
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("abc", r"must be a list of tool names or tool calls, got 'abc'; write \[used_tools\]$"),
+        ("abc", r"must be a list of tool names or tool calls, got 'abc'; write \['abc'\]$"),
         ({"search": 1}, "must be a list of tool names or tool calls, got dict$"),
-        ({"name": "search"}, r"got dict; write \[used_tools\]"),
+        ({"name": "search"}, r"got dict; put it into a list$"),
         (5, "must be a list of tool names or tool calls, got 5"),
         (["a", 1], r"used_tools\[1\] must be the name of a tool, or a tool call that has a name, got 1"),
         ([None], r"used_tools\[0\] must be .* got None"),

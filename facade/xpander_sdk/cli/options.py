@@ -11,7 +11,7 @@ import click
 
 from xpander_sdk import Configuration, errors
 from xpander_sdk.cli.exit_codes import REJECTED, TRANSIENT_ERRORS, TRY_AGAIN, USAGE, fail, fail_without_server
-from xpander_sdk.reporting.validation import resolve_agent_id
+from xpander_sdk.reporting.validation import parse_datetime, resolve_agent_id
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -32,13 +32,17 @@ PERIOD = _Period()
 
 
 class _Time(click.ParamType[str]):
-    """Point in time: an ISO 8601 time, which the SDK validates, or a period before the present time, such as 7d."""
+    """Point in time: an ISO 8601 time, or a period before the present time, such as 7d."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
         if not re.fullmatch(r"[0-9]+[smhd]", text, re.ASCII):
+            try:
+                parse_datetime("the value", text)
+            except ValueError as error:
+                self.fail(f"{error}; a period before now is written 7d, 24h, 30m or 45s", param, ctx)
             return text
         try:
             return (datetime.now(UTC) - PERIOD.convert(value, param, ctx)).isoformat()

@@ -1,6 +1,7 @@
 """Commands `outbox …`: inspect and empty the outbox."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -41,7 +42,10 @@ def outbox(context: click.Context, file: str | None) -> None:
     The outbox is a file on this machine. It keeps reports until the backend has confirmed them.
     """
     try:
-        context.obj = outbox_at(OutboxSettings(file=file).path)
+        path = OutboxSettings(file=file).path
+        if file is not None and not os.path.exists(path):
+            raise ValueError(f"there is no outbox at {path}; programs that report create it")
+        context.obj = outbox_at(path)
         # Fails here, for all commands, if the file is not usable.
         context.obj.stats()
     except (ModuleException, ValueError) as error:

@@ -17,6 +17,18 @@ from xpander_sdk.import_export.reader import Format, open_binary, open_runs
 from xpander_sdk.reporting.usage import TOKEN_KINDS
 
 
+class _Seconds(click.ParamType[float]):
+    """Number of seconds."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"a duration must be a number of seconds, got {value!r}; write 4.7", param, ctx)
+
+
 @click.command(
     epilog=examples(
         'xpander-report send --agent-id agent-123 --id run-1 --result "Up 22%" --duration 4.7 --tool web_search',
@@ -32,7 +44,7 @@ from xpander_sdk.reporting.usage import TOKEN_KINDS
 @click.option("--completion-tokens", type=int, help="Number of tokens that the model wrote.")
 @click.option("--cache-read-tokens", type=int, help="Number of tokens read from the provider's cache.")
 @click.option("--cache-write-tokens", type=int, help="Number of tokens written to the provider's cache.")
-@click.option("--duration", type=float, metavar="SECONDS", help="Duration of the run.")
+@click.option("--duration", type=_Seconds(), metavar="SECONDS", help="Duration of the run.")
 @click.option("--tool", "tools", metavar="NAME", multiple=True, help="Tool that the run called. Repeatable.")
 @click.option("--error", metavar="TEXT", help="Why the run failed. It does not change the status; use --failed.")
 @click.option("--user", "user_id", metavar="ID", help="User for whom the agent ran.")

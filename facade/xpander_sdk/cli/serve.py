@@ -1,5 +1,6 @@
 """Command `serve`: run the server."""
 
+import errno
 import os
 import shlex
 import sys
@@ -189,7 +190,8 @@ def serve(
     except OSError as error:
         if error.filename is not None:
             fail(f"cannot write {error.filename!r}: {error.strerror}", USAGE)
-        fail(f"cannot listen on {host}:{port}: {error.strerror}", USAGE)
+        advice = "; --port names another port" if error.errno == errno.EADDRINUSE else ""
+        fail(f"cannot listen on {host}:{port}: {error.strerror}{advice}", USAGE)
 
 
 def _write_key(path: str, key: str) -> None:

@@ -34,6 +34,7 @@ from xpander_sdk.client.destination import Destination
 from xpander_sdk.client.operations import Operation
 from xpander_sdk.client.redaction import Redaction
 from xpander_sdk.client.retry_budget import parse_retry_after
+from xpander_sdk.settings.base_url import CLOUD
 from xpander_sdk.settings.configuration import Configuration
 from xpander_sdk.settings.retry import RETRIED_STATUSES
 from xpander_sdk.transport.base import DecodingError, Request, Response, TransportError
@@ -145,8 +146,11 @@ def _key_header(configuration: Configuration, key: str | None) -> list[tuple[byt
         return [(b"x-api-key", key.encode("ascii"))]
     if configuration.is_embedded:
         return []
+    # Without a setting, the backend is the cloud: the program may have forgotten to name its own.
+    advice = "; XPANDER_BASE_URL names another backend, such as sqlite:///runs.db"
     raise ValueError(
         f"api_key must be set for {configuration.target}; pass Configuration(api_key=…) or set XPANDER_API_KEY"
+        + (advice if configuration.base_url == CLOUD else "")
     )
 
 

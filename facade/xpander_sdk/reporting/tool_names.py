@@ -37,8 +37,11 @@ def parse_tool_names(name: str, value: object) -> list[str] | None:
     if type(value) is list and _are_plain_names(value):
         return value.copy()
     if type(value) is not list and (isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)):
-        is_single = isinstance(value, str | bytes) or _read_name(value) is not None
-        advice = f"; write [{name}]" if is_single else ""
+        advice = ""
+        if isinstance(value, str):
+            advice = f"; write [{describe(value)}]"
+        elif isinstance(value, bytes) or _read_name(value) is not None:
+            advice = "; put it into a list"
         raise ValueError(f"{name} must be a list of tool names or tool calls, got {describe(value)}{advice}")
     dimensions = look_up(value, "ndim")
     if isinstance(dimensions, int) and dimensions != 1:

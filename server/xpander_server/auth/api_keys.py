@@ -24,7 +24,7 @@ from xpander_server.store import KeyRow, KeyTable, NameTaken
 PREFIX = "xpr_"
 REPORT, READ, ADMIN = "report", "read", "admin"
 SCOPES = (REPORT, READ, ADMIN)
-"""Permissions of a key: send reports; read tasks and metrics; read the metrics of the server process and erase tasks."""
+"""Permissions of a key: send reports; read tasks and metrics; read metrics of the server process and erase tasks."""
 MIN_SECRET_LENGTH = 20
 """Characters of a key that an operator chooses."""
 _PRINTABLE = re.compile(r"[!-~]+", re.ASCII)

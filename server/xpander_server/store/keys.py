@@ -81,7 +81,10 @@ class KeyTable:
 
         def add(connection: Connection) -> None:
             if _read_rows(connection, *_has_name(row.organization_id, row.name), *_is_active(row.created_at)):
-                raise NameTaken(f"the organization {row.organization_id!r} has a key {row.name!r} already")
+                raise NameTaken(
+                    f"the organization {row.organization_id!r} has a key {row.name!r} already; choose another name, "
+                    "or replace its secret with `keys rotate`"
+                )
             connection.execute(insert(keys).values(asdict(row)))
 
         self._write(add)
