@@ -133,6 +133,17 @@ def test_restore_asks_for_confirmation(store_with_keys: StoreWithKeys, tmp_path:
     assert len(read_keys(store_with_keys.path)) == 1
 
 
+def test_restore_prints_no_warning_about_its_temporary_file(store_with_keys: StoreWithKeys, tmp_path: Path, caplog):
+    run_command("backup", tmp_path / "copy.db", "--store", store_with_keys.url)
+    run_command("restore", tmp_path / "copy.db", "--store", store_with_keys.url, "--yes")
+    assert caplog.messages == []
+
+
+def test_the_question_of_restore_names_the_audit_log(store_with_keys: StoreWithKeys, tmp_path: Path):
+    result = CliRunner().invoke(main, ["restore", str(tmp_path / "copy.db"), "--store", store_with_keys.url], input="n")
+    assert "Replace all tasks and keys and the audit log" in result.output
+
+
 def test_backup_does_not_replace_a_file(store_with_keys: StoreWithKeys, tmp_path: Path):
     store_with_keys.create_key("ci", "org")
     (tmp_path / "precious").write_text("diary")

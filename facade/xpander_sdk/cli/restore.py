@@ -16,10 +16,11 @@ from xpander_sdk.settings.base_url import without_password
 def restore(store: str, file: Path, yes: bool) -> None:
     """Replace a SQLite store by the copy FILE.
 
-    All tasks, metrics and keys of the store are replaced. A server may use the store meanwhile.
+    All tasks, metrics and keys of the store and its audit log are replaced. Erasures after the copy are undone: erase
+    again what `xpander-report audit` shows before. A server may use the store meanwhile.
     """
     from xpander_server.admin import restore
 
     store_url, shown_file = printable(without_password(store)), printable(str(file))
-    confirm(f"Replace all tasks and keys in {store_url} by those of {shown_file}?", is_confirmed=yes)
+    confirm(f"Replace all tasks and keys and the audit log in {store_url} by those of {shown_file}?", is_confirmed=yes)
     click.echo(f"Restored {count_noun(restore(store, file), 'task')} of {shown_file} into {store_url}.")

@@ -36,13 +36,13 @@ def backup(store_url: str, file: Path) -> int:
         raise StoreError(f"the backup file must not exist yet, got {str(file)!r}")
     with _sqlite_errors_as_store_errors(), _temporary_folder_beside(file) as folder:
         copy = folder / "copy"
+        copy.touch(0o600)
         with closing(_connect(path)) as source, closing(sqlite3.connect(copy)) as target:
             tasks = _count_tasks(source)
             # All pages in one step: a copy in several steps starts again after each write of another process.
             source.backup(target)
             # Without WAL, so that the copy is one file.
             target.execute("PRAGMA journal_mode = DELETE")
-        copy.chmod(0o600)
         _fsync(copy)
         copy.rename(file)
         _fsync(file.absolute().parent)
@@ -73,6 +73,7 @@ def restore(store_url: str, file: Path) -> int:
     path = _sqlite_path(store_url)
     with _sqlite_errors_as_store_errors(), _temporary_folder_beside(path) as folder:
         copy = folder / "copy"
+        copy.touch(0o600)
         with closing(_connect(file)) as source, closing(sqlite3.connect(copy)) as target:
             # Pages, without any SQL: anybody may have written the file.
             source.backup(target)
