@@ -25,3 +25,18 @@ def test_a_report_creates_the_store_that_reading_commands_need(tmp_path, monkeyp
     monkeypatch.setenv("XPANDER_BASE_URL", f"sqlite:///{tmp_path}/new.db")
     assert CliRunner().invoke(main, ["send", "--agent-id", "a", "--id", "1"]).exit_code == 0
     assert CliRunner().invoke(main, ["show", "1"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "file"),
+    [
+        ({"XPANDER_BASE_URL": "sqlite:///runs.db"}, "runs.db"),
+        ({"XPANDER_BASE_URL": "sqlite:///runs.db", "XPANDER_STORE": "sqlite:///store.db"}, "store.db"),
+        ({"XPANDER_BASE_URL": "http://127.0.0.1:8100"}, "xpander.db"),
+    ],
+    ids=["database", "store", "server"],
+)
+def test_commands_on_a_store_use_the_database_that_the_environment_names(tmp_path, monkeypatch, variables, file):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner(env=variables).invoke(main, ["keys", "list"])
+    assert f"there is no store at {tmp_path / file}; name" in result.output

@@ -75,14 +75,22 @@ organization_option = click.option(
     show_default=True,
     help="Organization in the store. [env: XPANDER_ORGANIZATION_ID]",
 )
+
+
+def _default_store() -> str:
+    """Return the database of XPANDER_BASE_URL, so that all commands use the store of one variable."""
+    url = os.environ.get("XPANDER_BASE_URL", "")
+    return url if url.startswith(("sqlite:", "postgresql")) else "sqlite:///xpander.db"
+
+
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 store_option = click.option(
     "--store",
     envvar="XPANDER_STORE",
     metavar="URL",
-    default="sqlite:///xpander.db",
-    show_default=True,
-    help="Database of the server: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. [env: XPANDER_STORE]",
+    default=_default_store,
+    help="Database of the server: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. [env: XPANDER_STORE; "
+    "default: XPANDER_BASE_URL if it is a database, else sqlite:///xpander.db]",
 )
 
 
