@@ -9,6 +9,7 @@ from rich.text import Text
 
 from xpander_sdk import Metrics, ModelCall, Task, TasksListItem
 from xpander_sdk.cli.render.charts import stacked_bar
+from xpander_sdk.cli.render.figures import dollars_text, seconds_text
 from xpander_sdk.cli.render.output import new_table
 from xpander_sdk.cli.render.text import STATUS_STYLES, count_noun, fold, plain_text, printable, status_text
 from xpander_sdk.metrics import MetricsPoint, RunCounts
@@ -69,7 +70,7 @@ def metrics_table(metrics: Metrics) -> Table:
         bar = _bar([(count, STATUS_STYLES[name])], runs.total, _SHORT_BAR, console)
         table.add_row(name, f"{count:,}{rate if name == 'completed' else ''}", *bar)
     percentiles = (metrics.duration.p50, metrics.duration.p95, metrics.duration.p99)
-    durations = ("–" if seconds is None else f"{seconds:.2f} s" for seconds in percentiles)
+    durations = ("–" if seconds is None else seconds_text(seconds) for seconds in percentiles)
     table.add_row("duration p50, p95, p99", ", ".join(durations))
     table.add_row("prompt tokens", f"{tokens.prompt_tokens:,}")
     table.add_row("completion tokens", f"{tokens.completion_tokens:,}")
@@ -111,9 +112,9 @@ def series_table(points: Sequence[MetricsPoint], bucket: str) -> Table:
             f"{point.start:%Y-%m-%d}" if bucket == "day" else f"{point.start:%Y-%m-%d %H:%M}",
             f"{runs.total:,}",
             f"{runs.failed:,}",
-            "" if p95 is None else f"{p95:.2f} s",
+            "" if p95 is None else seconds_text(p95),
             f"{point.tokens.total_tokens:,}",
-            "" if point.cost.total is None else f"${point.cost.total:,.2f}",
+            "" if point.cost.total is None else dollars_text(point.cost.total, 2),
             *_bar(parts, max_runs, _LONG_BAR, console),
         )
     return table
@@ -142,7 +143,7 @@ def _bar(parts: list[tuple[float, str]], maximum: float, width: int, console: Co
 
 def _cost_text(dollars: float | None, unpriced_runs: int) -> str:
     unpriced = f"{count_noun(unpriced_runs, 'run')} not priced" if unpriced_runs else ""
-    return ", ".join(filter(None, ("" if dollars is None else f"${dollars:,.4f}", unpriced))) or "–"
+    return ", ".join(filter(None, ("" if dollars is None else dollars_text(dollars, 4), unpriced))) or "–"
 
 
 def task_fields(task: Task) -> dict[str, str]:
@@ -156,10 +157,10 @@ def task_fields(task: Task) -> dict[str, str]:
         "created": str(task.created_at),
         "started": str(task.started_at or ""),
         "finished": str(task.finished_at or ""),
-        "duration": "" if task.duration is None else f"{task.duration:g} s",
+        "duration": "" if task.duration is None else seconds_text(task.duration),
         "tokens": "" if tokens is None else f"{tokens.prompt_tokens} prompt, {tokens.completion_tokens} completion",
         "model": task.model or "",
-        "cost": "" if task.cost is None else f"${task.cost:,.6f}",
+        "cost": "" if task.cost is None else dollars_text(task.cost, 6),
         "tools": ", ".join(task.used_tools),
         "user": task.user_id or "",
         "conversation": task.conversation_id or "",
@@ -188,8 +189,8 @@ def calls_table(calls: Sequence[ModelCall]) -> Table:
         table.add_row(
             plain_text(call.model or "–"),
             *(_count(call.tokens.get(kind)) for kind in ("prompt_tokens", "completion_tokens")),
-            "–" if call.duration is None else f"{call.duration:.2f} s",
-            "–" if call.cost is None else f"${call.cost:,.6f}",
+            "–" if call.duration is None else seconds_text(call.duration),
+            "–" if call.cost is None else dollars_text(call.cost, 6),
             *(() if is_narrow else map(plain_text, texts)),
         )
     return table
@@ -203,9 +204,9 @@ def _history_row(item: TasksListItem, width: int) -> tuple[str, Text, Text, Text
     """Return the cells of a task. The figures are below its id, the model and the user below its result."""
     created = "" if item.created_at is None else f"{item.created_at:%Y-%m-%d %H:%M:%S}"
     figures = (
-        None if item.duration is None else f"{item.duration:.2f} s",
+        None if item.duration is None else seconds_text(item.duration),
         None if item.tokens is None else f"{item.tokens.total_tokens:,} tokens",
-        None if item.cost is None else f"${item.cost:,.4f}",
+        None if item.cost is None else dollars_text(item.cost, 4),
     )
     task = plain_text(fold(item.id, width))
     if any(figures):
