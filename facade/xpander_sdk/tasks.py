@@ -1,4 +1,4 @@
-"""History: the tasks of an agent or of a user."""
+"""History: the tasks of an agent, of a user or of the organization."""
 
 import builtins
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -72,14 +72,14 @@ class Tasks:
         return await Task.aload(task_id, self.configuration)
 
     def list(
-        self, agent_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
+        self, agent_id: str | None, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> builtins.list[TasksListItem]:
-        """Return the tasks of an agent, newest first.
+        """Return the tasks of an agent or of the organization, newest first.
 
         Blocks until all pages are loaded. `alist` is the asynchronous form.
 
         Args:
-            agent_id: The agent.
+            agent_id: The agent; None for all agents of the organization, if the backend can list them.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
@@ -97,14 +97,14 @@ class Tasks:
         return _to_list(self._iterate(pagination), pagination)
 
     async def alist(
-        self, agent_id: str, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
+        self, agent_id: str | None, filters: Mapping[str, Any] | None = None, *, limit: int | None = None
     ) -> builtins.list[TasksListItem]:
-        """Return the tasks of an agent, newest first.
+        """Return the tasks of an agent or of the organization, newest first.
 
         Runs on asyncio and on trio. `list` is the synchronous form.
 
         Args:
-            agent_id: The agent.
+            agent_id: The agent; None for all agents of the organization, if the backend can list them.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
@@ -171,13 +171,13 @@ class Tasks:
         pagination = self._of_user(user_id, filters, limit)
         return _to_list([item async for item in self._aiterate(pagination)], pagination)
 
-    def iterate(self, agent_id: str, filters: Mapping[str, Any] | None = None) -> Iterator[TasksListItem]:
-        """Iterate over the tasks of an agent, newest first; load each page when the iteration reaches it.
+    def iterate(self, agent_id: str | None, filters: Mapping[str, Any] | None = None) -> Iterator[TasksListItem]:
+        """Iterate over tasks of an agent or organization, newest first; load each page when the iteration reaches it.
 
         `aiterate` is the asynchronous form.
 
         Args:
-            agent_id: The agent.
+            agent_id: The agent; None for all agents of the organization, if the backend can list them.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
@@ -192,13 +192,13 @@ class Tasks:
         """
         return self._iterate(self._of_agent(agent_id, filters, None))
 
-    def aiterate(self, agent_id: str, filters: Mapping[str, Any] | None = None) -> AsyncIterator[TasksListItem]:
-        """Iterate over the tasks of an agent, newest first; load each page when the iteration reaches it.
+    def aiterate(self, agent_id: str | None, filters: Mapping[str, Any] | None = None) -> AsyncIterator[TasksListItem]:
+        """Iterate over tasks of an agent or organization, newest first; load each page when the iteration reaches it.
 
         For `async for`, on asyncio and on trio. `iterate` is the synchronous form.
 
         Args:
-            agent_id: The agent.
+            agent_id: The agent; None for all agents of the organization, if the backend can list them.
             filters: Conditions that all tasks must meet; None for a value disables a filter. Keys: `user_id`,
                 `conversation_id`, `parent_task_id`, `triggering_agent_id`, `metadata` (a dict of at most 8 pairs that a
                 task must contain), `status`, `is_stale` (a bool), `internal_status`, `tool`, `model`, `q` (text in
@@ -258,7 +258,7 @@ class Tasks:
         return self._aiterate(self._of_user(user_id, filters, None))
 
     def _of_agent(
-        self, agent_id: str, filters: Mapping[str, Any] | None, limit: int | None
+        self, agent_id: str | None, filters: Mapping[str, Any] | None, limit: int | None
     ) -> Pagination[TasksListItem]:
         return self._paginate(_lazy.read_operations.list_agent_tasks, agent_id, filters, limit)
 
@@ -266,7 +266,7 @@ class Tasks:
         return self._paginate(_lazy.read_operations.list_user_tasks, user_id, filters, limit)
 
     def _paginate(
-        self, query: Query, owner_id: str, filters: Mapping[str, Any] | None, limit: int | None
+        self, query: Query, owner_id: str | None, filters: Mapping[str, Any] | None, limit: int | None
     ) -> Pagination[TasksListItem]:
         convert = partial(TasksListItem._from_model, self.configuration)
         return Pagination(query, owner_id, filters, limit, PAGE, convert)

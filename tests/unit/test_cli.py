@@ -59,7 +59,7 @@ def test_each_command_has_an_example_with_valid_options(name):
     ("arguments", "code", "message"),
     [
         (("show", "nothing"), 1, "error: [404] There is no task 'nothing'"),
-        (("history",), 2, "the agent is missing; pass AGENT_ID, or set XPANDER_AGENT_ID"),
+        (("send",), 2, "the agent is missing; pass --agent-id, or set XPANDER_AGENT_ID"),
         (("history", "a", "--since", "7days"), 2, "a period before now is written 7d, 24h, 30m or 45s"),
         (("send", "--agent-id", "a", "--duration", "5s"), 2, "must be a number of seconds, got '5s'; write 4.7"),
         (("history", "a", "--follow", "--interval", "0"), 2, "0.5<=x<=3600"),

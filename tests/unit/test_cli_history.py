@@ -1,6 +1,7 @@
 """Command `history`, and the follower of its option `--follow`."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from xpander_sdk import Backend, Tasks
+from xpander_sdk import Backend, ModuleException, Tasks
 from xpander_sdk.cli.follow import POLL_LIMITS, HistoryFollower
 from xpander_sdk.cli.task_selection import TaskSelection
 from xpander_server.store import view_summary
@@ -253,3 +254,54 @@ def test_a_sorted_list_has_the_limit_of_its_order(embedded, cli, monkeypatch):
     monkeypatch.setattr(view_summary, "VIEW_TASKS", 1)
     assert tasks.list("a", {"sort": "duration"}).sorted_since == datetime(2025, 1, 2, tzinfo=UTC)
     assert tasks.list("a").sorted_since is None
+
+
+@pytest.fixture
+def two_agents(cli) -> Callable[..., Result]:
+    """Return the function that runs a command, on a store with one run of each of two agents."""
+    for agent_id, run_id in (("a", "run-of-a"), ("b", "run-of-b")):
+        cli("send", "--agent-id", agent_id, "--id", run_id, "--user", "u")
+    return cli
+
+
+def task_ids_of(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line)["id"] for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("history", "--json"),
+        ("history", "--json", "--since", "1h"),
+        ("history", "--json", "--order", "desc", "--sort", "duration"),
+        ("history", "--json", "--user", "u"),
+        ("export",),
+        ("export", "--since", "1h"),
+    ],
+    ids=" ".join,
+)
+def test_commands_without_an_agent_list_the_tasks_of_all_agents(two_agents, arguments):
+    assert sorted(task_ids_of(two_agents(*arguments))) == ["run-of-a", "run-of-b"]
+
+
+def test_agent_of_the_environment_limits_the_history(two_agents, monkeypatch):
+    monkeypatch.setenv("XPANDER_AGENT_ID", "b")
+    assert task_ids_of(two_agents("history", "--json")) == ["run-of-b"]
+
+
+def test_agent_and_user_limit_the_history_together(two_agents):
+    assert task_ids_of(two_agents("history", "a", "--user", "u", "--json")) == ["run-of-a"]
+    assert task_ids_of(two_agents("history", "a", "--user", "another", "--json")) == []
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_error_of_a_backend_that_lists_one_agent_only_asks_for_an_agent(cli, monkeypatch, status):
+    def refuse(*_: object, **__: object) -> None:
+        raise ModuleException(status, "no such path")
+
+    monkeypatch.setattr("xpander_sdk.Tasks.list", refuse)
+    result = cli("history")
+    advice = "no such path; for a backend without requests for all agents, pass AGENT_ID"
+    assert (result.exit_code, advice in result.output) == (2, True)
+    assert "AGENT_ID" not in cli("history", "a").output

@@ -110,3 +110,11 @@ def test_bar_shows_small_parts_and_uses_ascii_without_unicode(tmp_path):
     assert stacked_bar([(1, "green")], 0, 10, console).plain == ""
     with open(tmp_path / "ascii", "w", encoding="ascii") as file:
         assert stacked_bar([(1, "green")], 2, 10, Console(file=file)).plain == "#####"
+
+
+def test_metrics_without_an_agent_are_those_of_all_agents(cli):
+    for agent_id in ("a", "b"):
+        cli("send", "--agent-id", agent_id)
+    assert json.loads(cli("metrics", "--json").output)["runs"]["total"] == 2
+    assert json.loads(cli("metrics", "--by", "day", "--json").output.splitlines()[-1])["runs"]["total"] == 2
+    assert json.loads(cli("metrics", "a", "--json").output)["runs"]["total"] == 1

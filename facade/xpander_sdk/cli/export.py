@@ -36,7 +36,7 @@ def export(configuration: Configuration, selection: TaskSelection, output: str |
 
     Each line is a complete task, newest first. The command `import` reads the file. FILE appears when it is complete;
     only its owner can read it.
-    AGENT_ID defaults to XPANDER_AGENT_ID.
+    AGENT_ID defaults to XPANDER_AGENT_ID. If neither is given, nor --user, the tasks of all agents are written.
     """
     try:
         count = asyncio.run(_export(configuration, selection, output, in_flight))

@@ -64,10 +64,11 @@ def history(
     follow: bool,
     interval: float,
 ) -> None:
-    """List tasks of an agent or a user.
+    """List tasks of an agent, a user or all agents.
 
     The newest task is the first line, unless --sort or --order says otherwise. Below the id of a task are its duration,
-    tokens and cost; beside them its model and user. AGENT_ID defaults to XPANDER_AGENT_ID.
+    tokens and cost; beside them its model and user. AGENT_ID defaults to XPANDER_AGENT_ID. If neither is given,
+    nor --user, the tasks of all agents are listed.
     """
     selection = selection.in_order(None if sort == "time" else sort, is_ascending=order == "asc")
     if follow:

@@ -1,9 +1,9 @@
-"""Metrics over time: one point for each hour or day."""
+"""Metrics of an agent or of all agents, and metrics over time: one point for each hour or day."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from xpander_sdk import Backend, Tokens
+from xpander_sdk import Backend, Metrics, Tokens
 from xpander_sdk.metrics import CostSummary, DurationSummary, MetricsPoint, RunCounts
 
 Bucket = Literal["hour", "day"]
@@ -38,10 +38,27 @@ def bucket_starts(bucket: Bucket, since: datetime | None, until: datetime | None
     return [first + number * length for number in range(count)]
 
 
+def load_metrics(
+    backend: Backend,
+    agent_id: str | None,
+    since: datetime | str | None,
+    until: datetime | str | None,
+    bucket: Bucket | None = None,
+) -> Metrics:
+    """Load the metrics of an agent; of all agents of the organization, if no agent is given.
+
+    Raises:
+        ModuleException: the request failed.
+    """
+    if agent_id is None:
+        return backend.organization_metrics(since, until, bucket)
+    return backend.metrics(agent_id, since, until, bucket)
+
+
 def load_series(
-    backend: Backend, agent_id: str, bucket: Bucket, since: datetime | None, until: datetime | None
+    backend: Backend, agent_id: str | None, bucket: Bucket, since: datetime | None, until: datetime | None
 ) -> list[MetricsPoint]:
-    """Load an agent's metrics by hour or day, with empty points for the buckets without runs.
+    """Load the metrics of an agent, or of all agents, by hour or day, with empty points for the buckets without runs.
 
     The first and the last point contain only the part of their bucket that is inside the range.
 
@@ -52,7 +69,7 @@ def load_series(
     starts = bucket_starts(bucket, since, until, datetime.now(UTC))
     if not starts:
         return []
-    metrics = backend.metrics(agent_id, since or starts[0], until, bucket)
+    metrics = load_metrics(backend, agent_id, since or starts[0], until, bucket)
     points = {point.start: point for point in metrics.series or ()}
     return [points.get(start) or _empty_point(start) for start in starts]
 

@@ -1,14 +1,15 @@
-"""Command `metrics`: print an agent's metrics."""
+"""Command `metrics`: print the metrics of an agent or of the organization."""
 
 import click
 
 from xpander_sdk import Backend, Configuration
-from xpander_sdk.cli.metric_series import Bucket, load_series
+from xpander_sdk.cli.metric_series import Bucket, load_metrics, load_series
 from xpander_sdk.cli.options import (
+    advise_on_all_agents,
     examples,
+    find_agent_id,
     json_option,
     reading_backend_options,
-    require_agent_id,
     since_option,
     until_option,
 )
@@ -42,21 +43,23 @@ def metrics(
     until: str | None,
     bucket: Bucket | None,
 ) -> None:
-    """Show metrics of an agent.
+    """Show metrics of an agent, or of all agents.
 
-    AGENT_ID defaults to XPANDER_AGENT_ID.
+    AGENT_ID defaults to XPANDER_AGENT_ID. If neither is given, the metrics are those of all agents.
     """
-    backend, agent_id = Backend(configuration), require_agent_id(configuration, agent_id, "AGENT_ID")
+    backend, agent_id = Backend(configuration), find_agent_id(configuration, agent_id)
     if bucket is not None:
         start, end = parse_datetime("since", since), parse_datetime("until", until)
-        points = load_series(backend, agent_id, bucket, start, end)
+        with advise_on_all_agents(agent_id):
+            points = load_series(backend, agent_id, bucket, start, end)
         if as_json:
             for point in points:
                 print_json(point)
         else:
             print_table(series_table(points, bucket))
         return
-    totals = backend.metrics(agent_id, since, until)
+    with advise_on_all_agents(agent_id):
+        totals = load_metrics(backend, agent_id, since, until)
     if as_json:
         print_json(totals)
     else:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -197,20 +198,37 @@ def creating_store_command(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def require_agent_id(configuration: Configuration, agent_id: str | None, parameter: str) -> str:
-    """Return the agent id of the command line, of the configuration or of the environment.
+def find_agent_id(configuration: Configuration, agent_id: str | None) -> str | None:
+    """Return the agent id of the command line, of the configuration or of the environment; None without one.
 
     Args:
         configuration: settings of the command.
         agent_id: value of the command line, if any.
-        parameter: name of the option or argument that the error text recommends.
 
     Raises:
-        ValueError: the agent id is missing or invalid.
+        ValueError: the agent id is invalid.
     """
     if agent_id is None and not (configuration.agent_id or os.environ.get("XPANDER_AGENT_ID")):
-        raise ValueError(f"the agent is missing; pass {parameter}, or set XPANDER_AGENT_ID")
+        return None
     return resolve_agent_id(configuration, agent_id=agent_id)
+
+
+@contextmanager
+def advise_on_all_agents(owner_id: str | None) -> Iterator[None]:
+    """Name AGENT_ID in the error of a backend that cannot read all agents at once.
+
+    Args:
+        owner_id: agent or user of the requests in the block; None for all agents.
+
+    Raises:
+        ValueError: the requests are for all agents, and the backend does not know them.
+    """
+    try:
+        yield
+    except errors.ModuleException as error:
+        if owner_id is not None or error.status_code not in (404, 405):
+            raise
+        raise ValueError(f"{error}; for a backend without requests for all agents, pass AGENT_ID") from error
 
 
 def metadata_option(help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

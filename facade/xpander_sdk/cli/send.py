@@ -9,7 +9,7 @@ from typing import IO, Any
 import click
 
 from xpander_sdk import Configuration, Task, Tokens, errors
-from xpander_sdk.cli.options import backend_options, examples, json_option, metadata_option, require_agent_id
+from xpander_sdk.cli.options import backend_options, examples, find_agent_id, json_option, metadata_option
 from xpander_sdk.cli.render.output import print_json
 from xpander_sdk.cli.render.text import count_noun, printable
 from xpander_sdk.import_export.importer import report_of
@@ -100,11 +100,13 @@ def send(
         return
     if format is not None:
         raise ValueError("--format is the format of the file of --from, which is missing; pass --from FILE")
+    if (agent_id := find_agent_id(configuration, agent_id)) is None:
+        raise ValueError("the agent is missing; pass --agent-id, or set XPANDER_AGENT_ID")
     if llm_response is not None:
         report["llm_response"] = _parse_json(llm_response.read(), llm_response.name)
     task = Task.report_external_task(
         configuration=configuration,
-        agent_id=require_agent_id(configuration, agent_id, "--agent-id"),
+        agent_id=agent_id,
         is_success=None if in_progress else not failed,
         used_tools=list(tools) or None,
         **report,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Query = Callable[[str, Mapping[str, Any], int | None, str | None], "Operation[Page]"]
+Query = Callable[[str | None, Mapping[str, Any], int | None, str | None], "Operation[Page]"]
 
 
 class Pagination(Generic[T]):
@@ -24,7 +24,7 @@ class Pagination(Generic[T]):
 
     Args:
         query: Function that returns the operation for a page.
-        owner_id: The agent or user whose tasks are listed.
+        owner_id: The agent or user whose tasks are listed; None for all agents.
         filters: Conditions that all tasks must meet.
         limit: Maximum number of tasks; None for all.
         page_size: Number of tasks in a page unless the request specifies another.
@@ -41,7 +41,7 @@ class Pagination(Generic[T]):
     def __init__(
         self,
         query: Query,
-        owner_id: str,
+        owner_id: str | None,
         filters: Mapping[str, Any] | None,
         limit: int | None,
         page_size: int,

@@ -15,6 +15,7 @@ from xpander_api import models
 from xpander_api.api.metrics import get_agent_metrics as get_agent_metrics_endpoint
 from xpander_api.api.metrics import get_organization_metrics as get_organization_metrics_endpoint
 from xpander_api.api.tasks import list_agent_tasks as list_agent_tasks_endpoint
+from xpander_api.api.tasks import list_tasks as list_tasks_endpoint
 from xpander_api.api.tasks import list_user_tasks as list_user_tasks_endpoint
 from xpander_sdk.client.operations import Operation, build_operation
 from xpander_sdk.reporting.metadata import parse_metadata
@@ -52,9 +53,19 @@ _TIME_FILTERS = frozenset({"since", "until"})
 
 
 def list_agent_tasks(agent_id: object, filters: Filters, limit: int | None, cursor: str | None) -> Operation[Page]:
-    """Return the operation that lists tasks of an agent; raise `ValueError` for an invalid id or filter."""
-    request = list_agent_tasks_endpoint._get_kwargs(parse_id("agent_id", agent_id))
-    return build_operation("list_agent_tasks", {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
+    """Return the operation that lists tasks of an agent; raise `ValueError` for an invalid id or filter.
+
+    Args:
+        agent_id: The agent; None for all agents of the organization.
+        filters: Conditions that all tasks must meet.
+        limit: Number of tasks in the page.
+        cursor: Cursor of the page; None for the first one.
+    """
+    if agent_id is None:
+        name, request = "list_tasks", list_tasks_endpoint._get_kwargs()
+    else:
+        name, request = "list_agent_tasks", list_agent_tasks_endpoint._get_kwargs(parse_id("agent_id", agent_id))
+    return build_operation(name, {**request, "params": _page_parameters(filters, limit, cursor)}, _page)
 
 
 def list_user_tasks(user_id: object, filters: Filters, limit: int | None, cursor: str | None) -> Operation[Page]:
