@@ -55,3 +55,11 @@ def test_show_prints_error_calls_and_context(cli):
     for text in ("the model", "u7", "chat-42", "p1", "environment=test", "openai", "gpt-4o", "1,234", "$0.500000"):
         assert text in output
     assert json.loads(cli("show", "r", "--json").output)["calls"][0]["cost"] == 0.5
+
+
+def test_show_has_no_column_for_costs_of_calls_that_were_not_reported(cli):
+    run = {"id": "r", "calls": [{"model": "gpt-4o", "tokens": {"prompt_tokens": 1234}}]}
+    cli("send", "--agent-id", "a", "--from", "-", input=json.dumps(run))
+    output = cli("show", "r").output
+    assert "$0.003085" in output  # of the task
+    assert "reported cost" not in output

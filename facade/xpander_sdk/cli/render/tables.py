@@ -179,7 +179,9 @@ def calls_table(calls: Sequence[ModelCall]) -> Table:
     is_narrow = Console().width < _MIN_WIDTH_OF_COLUMNS
     # The texts are folded, so that the numbers stay whole.
     table.add_column("model call", overflow="fold")
-    for name in ("prompt", "completion", "duration", "cost"):
+    # Backends return the costs that were reported, not those that they computed from prices.
+    has_costs = any(call.cost is not None for call in calls)
+    for name in ("prompt", "completion", "duration", *(["reported cost"] if has_costs else [])):
         table.add_column(name, justify="right", no_wrap=True)
     if not is_narrow:
         table.add_column("provider", overflow="fold")
@@ -190,7 +192,7 @@ def calls_table(calls: Sequence[ModelCall]) -> Table:
             plain_text(call.model or "–"),
             *(_count(call.tokens.get(kind)) for kind in ("prompt_tokens", "completion_tokens")),
             "–" if call.duration is None else seconds_text(call.duration),
-            "–" if call.cost is None else dollars_text(call.cost, 6),
+            *(["–" if call.cost is None else dollars_text(call.cost, 6)] if has_costs else []),
             *(() if is_narrow else map(plain_text, texts)),
         )
     return table
