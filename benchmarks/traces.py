@@ -2,7 +2,7 @@
 
 The CPU time of decoding and of commits is measured without sockets and in one thread, so that it is that of the
 server's code. A commit has `--requests` exports of 500 spans, about as the exporter of OpenTelemetry sends them. Then
-`xpander-report serve --workers 2` gets such exports over 16 connections; the load generator uses the same CPUs.
+`xpander-report serve --workers 2` gets such exports over 32 connections; the load generator uses the same CPUs.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from support.postgres import Postgres  # noqa: E402
 from support.server import KEY, running_server  # noqa: E402
 
 DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "shared_buffers=256MB", "max_wal_size=4GB")
-CONNECTIONS = 16
+CONNECTIONS = 32
 WARM_UP = 2
 """Seconds of load before the measurement."""
 
