@@ -5,6 +5,7 @@ processing that SQLAlchemy does for each value takes longer than the driver need
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, CursorResult, Dialect, Insert, String, Table,
 from xpander_server.json_text import as_text
 
 Row = Sequence[Any]
+_MAX_ROWS = 64  # of one INSERT in SQLite
 KEY_PREFIX = "key_"
 """Prefix of the parameters in the WHERE clause of an update: `key_id` is compared with the column `id`."""
 
@@ -54,6 +56,9 @@ class BulkInsert:
     On PostgreSQL, one statement gets all rows as one JSON text, and returns which rows were inserted. This is faster
     than one message for each row, and the driver has one value to process instead of one for each column.
 
+    On SQLite, a statement has 1, 2, 4, … or 64 rows. The driver releases the interpreter lock for each statement, or
+    with `executemany` for each row, and a busy event loop returns it late. The few sizes are compiled once.
+
     The values are texts, numbers, booleans and None; the value of a column with JSON is its text.
 
     Args:
@@ -64,14 +69,18 @@ class BulkInsert:
     def __init__(self, table: Table, *, replaced: Sequence[str] = ()) -> None:
         self._table = table
         self._replaced = replaced
-        self._sql: dict[str, str] = {}
+        self._sql: dict[tuple[str, int], str] = {}
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert rows with values for all columns."""
-        if rows and connection.dialect.name == "sqlite":
-            connection.exec_driver_sql(self._sql_for(connection.dialect), [tuple(row) for row in rows])
-        elif rows:
+        if rows and connection.dialect.name != "sqlite":
             self._insert_at_once(connection, rows).close()
+            return
+        while rows:
+            count = min(_MAX_ROWS, 1 << (len(rows).bit_length() - 1))
+            values = tuple(chain.from_iterable(rows[:count]))
+            connection.exec_driver_sql(self._sql_for(connection.dialect, count), values)
+            rows = rows[count:]
 
     def execute_returning(self, connection: Connection, rows: Sequence[Row]) -> set[Any]:
         """Insert rows on PostgreSQL, and return the primary keys of those that were inserted."""
@@ -84,13 +93,13 @@ class BulkInsert:
         ]  # a column that a row leaves out is NULL
         return connection.exec_driver_sql(self._sql_for(connection.dialect), (as_text(present),))
 
-    def _sql_for(self, dialect: Dialect) -> str:
-        sql = self._sql.get(dialect.name)
+    def _sql_for(self, dialect: Dialect, count: int = 1) -> str:
+        sql = self._sql.get((dialect.name, count))
         if sql is None:
-            sql = self._sql[dialect.name] = self._compile(dialect)
+            sql = self._sql[dialect.name, count] = self._compile(dialect, count)
         return sql
 
-    def _compile(self, dialect: Dialect) -> str:
+    def _compile(self, dialect: Dialect, count: int) -> str:
         quote = dialect.identifier_preparer.quote
         columns = ", ".join(quote(column.name) for column in self._table.columns)
         key = ", ".join(quote(column.name) for column in self._table.primary_key)
@@ -98,7 +107,8 @@ class BulkInsert:
         conflict = f"ON CONFLICT ({key}) DO UPDATE SET {values}" if values else "ON CONFLICT DO NOTHING"
         insert = f"INSERT INTO {quote(self._table.name)} ({columns})"
         if dialect.name == "sqlite":
-            return f"{insert} VALUES ({', '.join('?' * len(self._table.columns))}) {conflict}"
+            row = f"({', '.join('?' * len(self._table.columns))})"
+            return f"{insert} VALUES {', '.join([row] * count)} {conflict}"
         # text instead of varchar(255): a cast to varchar(255) would silently shorten a value.
         types = ("text" if isinstance(c.type, String) else c.type.compile(dialect) for c in self._table.columns)
         definitions = ", ".join(f"{quote(c.name)} {name}" for c, name in zip(self._table.columns, types, strict=True))

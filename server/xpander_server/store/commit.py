@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from attrs import fields, frozen
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from xpander_server.contract import Report
 from xpander_server.domain.metrics import Amounts, task_amounts, task_delta
@@ -42,8 +42,7 @@ _DELETE = delete(tasks).where(
     tasks.c.organization_id == bindparam("key_organization_id"),
     tasks.c.id.in_(bindparam("key_ids", expanding=True)),
 )
-_INSERT = BulkStatement(insert(tasks), _COLUMNS)
-_INSERT_NEW = BulkInsert(tasks)
+_INSERT = BulkInsert(tasks)
 _UPDATE = BulkStatement(
     update(tasks)
     .where(tasks.c.organization_id == bindparam("key_organization_id"), tasks.c.id == bindparam("key_id"))
@@ -179,7 +178,7 @@ def commit(
         _INSERT.execute(connection, [_to_row(after[key]) for key in sorted(after)])
     else:
         outcomes = _merge(submissions, keys, after, own_prices)
-        inserted = _INSERT_NEW.execute_returning(connection, [_to_row(after[key]) for key in sorted(after)])
+        inserted = _INSERT.execute_returning(connection, [_to_row(after[key]) for key in sorted(after)])
         existing = after.keys() - inserted if len(inserted) < len(after) else frozenset()
         # The INSERT has waited for erasures of the same ids.
         (erased,) = map(_task_keys, _ERASED.execute(connection, after.keys() - existing))
