@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import (
     JSON,
     Column,
@@ -30,6 +29,7 @@ from sqlalchemy import (
 )
 
 from xpander_server.domain.pricing import NANODOLLARS
+from xpander_server.json_text import as_text
 from xpander_server.store.excerpts import excerpt, first_characters
 from xpander_server.store.schema.tables import tasks
 
@@ -129,16 +129,16 @@ def _may_match(dialect: str, name: str, value: Any) -> ColumnElement[bool]:
     if name in _EQUALITY_FILTERS:
         return func.coalesce(tasks.c[name] == value, false())
     if name == "tool":
-        return contains(type_coerce(tasks.c.used_tools, Text), _to_json(value))
+        return contains(type_coerce(tasks.c.used_tools, Text), as_text(value))
     if name == "model":
         is_main_model = func.coalesce(tasks.c.model == value, false())
-        return or_(is_main_model, contains(type_coerce(tasks.c.calls, Text), _to_json(value)))
+        return or_(is_main_model, contains(type_coerce(tasks.c.calls, Text), as_text(value)))
     if name == "metadata":
         # msgspec writes an object without spaces.
-        pairs = (f"{_to_json(key)}:{_to_json(text)}" for key, text in map(split_pair, value))
+        pairs = (f"{as_text(key)}:{as_text(text)}" for key, text in map(split_pair, value))
         return and_(*(contains(type_coerce(tasks.c.metadata, Text), pair) for pair in pairs))
     if name == "q":
-        searched = _to_lowercase(_to_json(value)[1:-1])
+        searched = _to_lowercase(as_text(value)[1:-1])
         is_in_text = (contains(_lower(dialect, text), searched) for text in _SEARCHED_TEXTS)
         return or_(contains(_lower_id(dialect), _to_lowercase(value)), *is_in_text)
     if name == "cost" and value == UNPRICED:
@@ -172,10 +172,6 @@ def _figure(dialect: str, name: str) -> ColumnElement[Any]:
             counts = [cast(func.json_extract_path_text(cast(document, JSON), kind), Float) for kind in _COUNTED_KINDS]
         return counts[0] + counts[1]
     return tasks.c.duration if name == "duration" else type_coerce(tasks.c.cost, Float) / float(NANODOLLARS)
-
-
-def _to_json(text: str) -> str:
-    return msgspec.json.encode(text).decode()
 
 
 def _to_lowercase(text: str) -> str:
